@@ -1,0 +1,196 @@
+"""The shape of every configuration: frozen records whose types carry the allowed range.
+
+Field comments are the help: ``agentd config init`` and ``agentd config schema`` print them.
+Seconds end in ``_s`` or ``_seconds``, bytes in ``_bytes``; ``null`` turns a bound or feature off.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=1, le=2**31)]
+Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
+Positive = Annotated[float, Meta(gt=0.0, le=1e9)]
+Seconds = Annotated[float, Meta(gt=0.0, le=1e6)]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+AgentName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+PresetName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+GameName = Annotated[str, Meta(pattern=r"^(gym:)?[A-Za-z0-9][A-Za-z0-9_./:-]{0,127}$")]
+Device = Annotated[str, Meta(pattern=r"^(cpu|opencl(:[0-9]{1,3}(\.[0-9]{1,3})?)?)$")]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all configuration records: frozen, keyword-only, unknown keys refused."""
+
+
+class ModelSpec(Record):
+    """Hidden layers, input to output; the output layer follows from the agent's schema."""
+
+    layers: tuple[str | dict[str, int | float], ...] = ()
+    dueling: bool = False
+
+
+class OptimizerSpec(Record):
+    """The optimizer and its constants."""
+
+    name: str = "adam"
+    lr: Positive = 1e-3
+    eps: Positive = 1e-8
+
+
+class TargetConfig(Record):
+    """When the target network follows the online network; exactly one of the two is set."""
+
+    every: Count | None = 500  # hard copy every so many updates
+    tau: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None  # or a soft step per update
+
+    def __post_init__(self) -> None:
+        if (self.every is None) == (self.tau is None):
+            raise ValueError("set exactly one of `every` and `tau` (the other one to null)")
+
+
+class DqnConfig(Record):
+    """Double Q-learning from replay (van Hasselt et al. 2015, arXiv:1509.06461)."""
+
+    gamma: Fraction = 0.99  # discount per step
+    n_step: Annotated[int, Meta(ge=1, le=64)] = 1  # rewards summed before the bootstrap
+    double: bool = True  # choose with the online network, value with the target network
+    batch: Annotated[int, Meta(ge=1, le=65536)] = 128  # rows per update
+    target: TargetConfig = msgspec.field(default_factory=TargetConfig)
+    clip_norm: Positive | None = 10.0  # bound on the gradient's norm
+
+
+class SupervisedConfig(Record):
+    """Learning from ``teach`` rows: class targets or regression targets."""
+
+    batch: Annotated[int, Meta(ge=1, le=65536)] = 64  # rows per update
+    clip_norm: Positive | None = None  # bound on the gradient's norm
+
+
+class ReplayConfig(Record):
+    """Rows kept for learning, oldest forgotten first."""
+
+    capacity: Annotated[int, Meta(ge=16, le=2**31)] = 100_000
+
+
+class PaceConfig(Record):
+    """How many updates per row, and who waits for whom.
+
+    A due point falls at rows ``learn_start + k * train_every``; each is worth ``updates`` updates.
+    ``free`` never makes a game wait and forgets due points beyond ``max_backlog``; ``paced`` stops
+    reading until the learner has caught up, so one client and one seed repeat bit for bit.
+    """
+
+    mode: Literal["free", "paced"] = "free"
+    learn_start: Annotated[int, Meta(ge=1, le=2**31)] = 1_000  # rows before the first update
+    train_every: Count = 4  # rows between due points
+    updates: Annotated[int, Meta(ge=1, le=65536)] = 1  # updates per due point
+    max_backlog: Count = 64  # due points that a slow learner may owe (free)
+
+
+class ExplorationConfig(Record):
+    """ε-greedy per row: linear from ``start`` to ``end`` over ``steps`` rows."""
+
+    start: Fraction = 1.0
+    end: Fraction = 0.05
+    steps: Count = 10_000
+    # Ape-X: stream i of S explores with ε^(1 + spread·i/(S-1)) (arXiv:1803.00933); 0 for all alike
+    spread: Annotated[float, Meta(ge=0.0, le=20.0)] = 0.0
+
+
+class CheckpointConfig(Record):
+    """When the learner saves by itself, and how many checkpoints stay."""
+
+    every_seconds: Seconds | None = 60.0
+    every_updates: Count | None = None
+    keep: Annotated[int, Meta(ge=1, le=1000)] = 3
+
+
+def _default_model() -> ModelSpec:
+    return msgspec.convert({"layers": [{"dense": 128}, "relu", {"dense": 128}, "relu"]}, ModelSpec)
+
+
+class AgentConfig(Record):
+    """Everything that makes one agent: what learns, from what, how fast, and where it is kept."""
+
+    preset: PresetName | None = None  # the preset that these values started from
+    learner: Literal["dqn", "supervised", "none"] = "dqn"
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+    model: ModelSpec = msgspec.field(default_factory=_default_model)
+    optimizer: OptimizerSpec = msgspec.field(default_factory=OptimizerSpec)
+    loss: Literal["huber", "mse"] = "huber"
+    dqn: DqnConfig = msgspec.field(default_factory=DqnConfig)
+    supervised: SupervisedConfig = msgspec.field(default_factory=SupervisedConfig)
+    replay: ReplayConfig = msgspec.field(default_factory=ReplayConfig)
+    pace: PaceConfig = msgspec.field(default_factory=PaceConfig)
+    exploration: ExplorationConfig = msgspec.field(default_factory=ExplorationConfig)
+    checkpoint: CheckpointConfig = msgspec.field(default_factory=CheckpointConfig)
+
+    def __post_init__(self) -> None:
+        if self.learner == "dqn" and self.pace.learn_start > self.replay.capacity:
+            raise ValueError(
+                f"pace.learn_start ({self.pace.learn_start}) is more than replay.capacity "
+                f"({self.replay.capacity}): learning would never start"
+            )
+
+
+class PlayConfig(Record):
+    """How a preset is played by ``rl train`` and ``demo``."""
+
+    game: GameName = "cartpole"  # a game of ours, or gym:<id> for a Gymnasium environment
+    clients: Annotated[int, Meta(ge=1, le=256)] = 1  # processes that play
+    streams: Annotated[int, Meta(ge=1, le=65536)] = 1  # environments per client
+    steps: Count = 50_000  # environment steps in all
+    episodes: Annotated[int, Meta(ge=1, le=100_000)] = 20  # greedy episodes of the evaluation
+    solved: float | None = None  # greedy mean return that counts as solved
+
+
+class Preset(Record):
+    """A bundled starting point: an agent and the game it is for."""
+
+    description: str = ""
+    play: PlayConfig = msgspec.field(default_factory=PlayConfig)
+    agent: AgentConfig = msgspec.field(default_factory=AgentConfig)
+
+
+class TlsConfig(Record):
+    """TLS for the game port. ``client_ca`` asks clients for a certificate too (mTLS)."""
+
+    cert: str  # PEM file: the server's chain
+    key: str  # PEM file: its private key
+    client_ca: str | None = None  # PEM file: who signs the clients' certificates
+
+
+class LimitsConfig(Record):
+    """Bounds that keep one client from hurting another."""
+
+    max_connections: Count = 4_096
+    max_frame: Annotated[int, Meta(ge=1_024, le=2**31 - 1)] = 8 * 2**20  # bytes, after welcome
+    max_rows: Annotated[int, Meta(ge=1, le=2**20)] = 4_096  # rows in one step frame
+    window: Annotated[int, Meta(ge=1, le=65_536)] = 8  # unanswered steps before reading stops
+    max_streams: Annotated[int, Meta(ge=1, le=2**20)] = 4_096  # streams of one session
+    max_agents: Count = 64
+    hello_timeout_s: Seconds = 2.0
+    heartbeat_s: Seconds = 15.0  # silent for twice as long means gone
+    resume_s: Seconds = 60.0  # a lost session may come back for so long
+    write_buffer_bytes: Annotated[int, Meta(ge=4_096, le=2**31 - 1)] = 16 * 2**20
+    slow_reader_s: Seconds = 10.0  # a full write buffer that does not shrink for so long: gone
+    drain_s: Seconds = 8.0  # from SIGTERM to the last answer
+
+
+class ServerConfig(Record):
+    """The daemon. Every value may come from a flag, AGENTD_* or the file; see ``config show``."""
+
+    host: Annotated[str, Meta(min_length=1, max_length=255)] = "127.0.0.1"
+    port: Port = 7331  # 0 picks a free one
+    unix: str | None = None  # also listen on this unix socket
+    http_port: Port | None = 7332  # health and metrics; null for none
+    data_dir: str = ""  # "" is $XDG_DATA_HOME/agentd
+    device: Device = "cpu"
+    tokens: str | None = None  # YAML file with the tokens and their roles
+    tls: TlsConfig | None = None
+    limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
+    autocreate: bool | None = None  # create unknown agents; null: only when bound to loopback
+    agent: AgentConfig = msgspec.field(default_factory=AgentConfig)  # what unknown agents become
+    agents: dict[AgentName, AgentConfig] = msgspec.field(default_factory=dict)  # what named ones do
