@@ -24,14 +24,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Base of all configuration records: frozen, keyword-only, unknown keys refused."""
 
 
-class ModelSpec(Record):
+class ModelSpec(Record, frozen=True, kw_only=True):
     """Hidden layers, input to output; the output layer follows from the agent's schema."""
 
     layers: tuple[str | dict[str, int | float], ...] = ()
     dueling: bool = False
 
 
-class OptimizerSpec(Record):
+class OptimizerSpec(Record, frozen=True, kw_only=True):
     """The optimizer and its constants."""
 
     name: str = "adam"
@@ -39,7 +39,7 @@ class OptimizerSpec(Record):
     eps: Positive = 1e-8
 
 
-class TargetConfig(Record):
+class TargetConfig(Record, frozen=True, kw_only=True):
     """When the target network follows the online network; exactly one of the two is set."""
 
     every: Count | None = 500  # hard copy every so many updates
@@ -50,7 +50,7 @@ class TargetConfig(Record):
             raise ValueError("set exactly one of `every` and `tau` (the other one to null)")
 
 
-class DqnConfig(Record):
+class DqnConfig(Record, frozen=True, kw_only=True):
     """Double Q-learning from replay (van Hasselt et al. 2015, arXiv:1509.06461)."""
 
     gamma: Fraction = 0.99  # discount per step
@@ -61,20 +61,20 @@ class DqnConfig(Record):
     clip_norm: Positive | None = 10.0  # bound on the gradient's norm
 
 
-class SupervisedConfig(Record):
+class SupervisedConfig(Record, frozen=True, kw_only=True):
     """Learning from ``teach`` rows: class targets or regression targets."""
 
     batch: Annotated[int, Meta(ge=1, le=65536)] = 64  # rows per update
     clip_norm: Positive | None = None  # bound on the gradient's norm
 
 
-class ReplayConfig(Record):
+class ReplayConfig(Record, frozen=True, kw_only=True):
     """Rows kept for learning, oldest forgotten first."""
 
     capacity: Annotated[int, Meta(ge=16, le=2**31)] = 100_000
 
 
-class PaceConfig(Record):
+class PaceConfig(Record, frozen=True, kw_only=True):
     """How many updates per row, and who waits for whom.
 
     A due point falls at rows ``learn_start + k * train_every``; each is worth ``updates`` updates.
@@ -89,7 +89,7 @@ class PaceConfig(Record):
     max_backlog: Count = 64  # due points that a slow learner may owe (free)
 
 
-class ExplorationConfig(Record):
+class ExplorationConfig(Record, frozen=True, kw_only=True):
     """ε-greedy per row: linear from ``start`` to ``end`` over ``steps`` rows."""
 
     start: Fraction = 1.0
@@ -99,7 +99,7 @@ class ExplorationConfig(Record):
     spread: Annotated[float, Meta(ge=0.0, le=20.0)] = 0.0
 
 
-class CheckpointConfig(Record):
+class CheckpointConfig(Record, frozen=True, kw_only=True):
     """When the learner saves by itself, and how many checkpoints stay."""
 
     every_seconds: Seconds | None = 60.0
@@ -111,7 +111,7 @@ def _default_model() -> ModelSpec:
     return msgspec.convert({"layers": [{"dense": 128}, "relu", {"dense": 128}, "relu"]}, ModelSpec)
 
 
-class AgentConfig(Record):
+class AgentConfig(Record, frozen=True, kw_only=True):
     """Everything that makes one agent: what learns, from what, how fast, and where it is kept."""
 
     preset: PresetName | None = None  # the preset that these values started from
@@ -135,7 +135,7 @@ class AgentConfig(Record):
             )
 
 
-class PlayConfig(Record):
+class PlayConfig(Record, frozen=True, kw_only=True):
     """How a preset is played by ``rl train`` and ``demo``."""
 
     game: GameName = "cartpole"  # a game of ours, or gym:<id> for a Gymnasium environment
@@ -146,7 +146,7 @@ class PlayConfig(Record):
     solved: float | None = None  # greedy mean return that counts as solved
 
 
-class Preset(Record):
+class Preset(Record, frozen=True, kw_only=True):
     """A bundled starting point: an agent and the game it is for."""
 
     description: str = ""
@@ -154,7 +154,7 @@ class Preset(Record):
     agent: AgentConfig = msgspec.field(default_factory=AgentConfig)
 
 
-class TlsConfig(Record):
+class TlsConfig(Record, frozen=True, kw_only=True):
     """TLS for the game port. ``client_ca`` asks clients for a certificate too (mTLS)."""
 
     cert: str  # PEM file: the server's chain
@@ -162,7 +162,7 @@ class TlsConfig(Record):
     client_ca: str | None = None  # PEM file: who signs the clients' certificates
 
 
-class LimitsConfig(Record):
+class LimitsConfig(Record, frozen=True, kw_only=True):
     """Bounds that keep one client from hurting another."""
 
     max_connections: Count = 4_096
@@ -179,7 +179,7 @@ class LimitsConfig(Record):
     drain_s: Seconds = 8.0  # from SIGTERM to the last answer
 
 
-class ServerConfig(Record):
+class ServerConfig(Record, frozen=True, kw_only=True):
     """The daemon. Every value may come from a flag, AGENTD_* or the file; see ``config show``."""
 
     host: Annotated[str, Meta(min_length=1, max_length=255)] = "127.0.0.1"
@@ -188,7 +188,7 @@ class ServerConfig(Record):
     http_port: Port | None = 7332  # health and metrics; null for none
     data_dir: str = ""  # "" is $XDG_DATA_HOME/agentd
     device: Device = "cpu"
-    tokens: str | None = None  # YAML file with the tokens and their roles
+    tokens: str | None = None  # file with a `grant token` pair a line
     tls: TlsConfig | None = None
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
     autocreate: bool | None = None  # create unknown agents; null: only when bound to loopback
