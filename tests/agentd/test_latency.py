@@ -1,0 +1,33 @@
+"""Histograms: quantiles within a bucket's width."""
+
+import numpy as np
+import pytest
+
+from agentd.latency import Histogram
+
+
+def test_quantiles_are_within_five_percent(rng=np.random.default_rng(0)):
+    seconds = rng.lognormal(-7, 1, 20_000)
+    histogram = Histogram()
+    for value in seconds:
+        histogram.add(float(value))
+
+    for q in (0.5, 0.9, 0.99, 0.999):
+        assert histogram.quantile(q) == pytest.approx(np.quantile(seconds, q), rel=0.06)
+
+
+def test_the_ends_are_held():
+    histogram = Histogram()
+    histogram.add(0.0)
+    histogram.add(1e9)
+    assert histogram.n == 2
+    assert histogram.quantile(1.0) > 60
+
+
+def test_cumulative_counts_reach_all_and_reset_forgets():
+    histogram = Histogram()
+    for value in (1e-5, 1e-3, 1e-1):
+        histogram.add(value, weight=2)
+    assert histogram.cumulative([2e-5, 2e-3, 2e-1, 60.0]) == [2, 4, 6, 6]
+    histogram.reset()
+    assert (histogram.n, histogram.quantile(0.5)) == (0, 0.0)
