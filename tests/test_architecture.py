@@ -1,0 +1,309 @@
+"""The walls of the house, read from the syntax tree; each has a planted defect that it must find.
+
+A check takes the root of a checkout and returns its findings, one line each, so the same function
+runs over this repository and over small trees with one defect in them.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PRODUCT = ("agentd", "engine", "games", "kernels")
+SOURCE = (*PRODUCT, "scripts", "tests")
+TOP_LEVEL = {*SOURCE, "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"}
+CLI = ("agentd/cli", "agentd/__main__.py")
+MAX_LINES = 450
+WORLD = {
+    *("asyncio", "socket", "socketserver", "selectors", "select", "ssl", "time", "signal"),
+    *("threading", "multiprocessing", "subprocess", "concurrent"),
+}
+STDLIB = set(sys.stdlib_module_names)
+# What each room may import. The most specific room wins: agentd/protocol before agentd.
+ROOMS: dict[str, set[str]] = {
+    "kernels": {"kernels"} | STDLIB - WORLD,
+    "engine": {"engine", "kernels", "numpy", "msgspec", "yaml", "safetensors", "pyopencl"}
+    | STDLIB - WORLD,
+    "games": {"games", "numpy", "chess", "zstandard"} | STDLIB - WORLD,
+    "agentd/protocol": {"agentd.protocol", "numpy", "msgpack", "msgspec"} | STDLIB - WORLD,
+    "agentd/client": {"agentd.client", "agentd.protocol", "numpy", "msgpack", "msgspec"}
+    | {"gymnasium"}
+    | STDLIB,
+    "agentd/cli": {"agentd", "engine", "games", "numpy", "msgspec", "typer", "click", "rich"}
+    | {"uvloop", "threadpoolctl", "pyopencl", "gymnasium"}
+    | STDLIB,
+    "agentd": {"agentd", "engine", "numpy", "msgpack", "msgspec", "yaml", "safetensors"}
+    | {"threadpoolctl", "uvloop", "starlette", "uvicorn", "prometheus_client"}
+    | STDLIB,
+}
+UNPICKLERS = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+VAGUE = re.compile(r"(^|_)(utils?|common|core|helpers?|managers?|misc)(_|$)")
+KERNEL_HEADER = ("Shapes", "Launch", "Mirror", "Bound")
+
+
+def files(root: Path, rooms: tuple[str, ...] = SOURCE, suffix: str = "py") -> Iterator[Path]:
+    for room in rooms:
+        yield from sorted((root / room).rglob(f"*.{suffix}"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every absolute module name that ``path`` imports, at any depth of the code."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from names if node.module == "agentd" else [node.module or ""]
+        elif isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "")
+
+
+def calls(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func) + ("(allow_pickle)" if _allows_pickle(node) else "")
+
+
+def _allows_pickle(call: ast.Call) -> bool:
+    return any(
+        word.arg == "allow_pickle"
+        and not (isinstance(word.value, ast.Constant) and word.value.value is False)
+        for word in call.keywords
+    )
+
+
+def room_of(place: str) -> str:
+    stems = (place, place.removesuffix(".py"))
+    fitting = [r for r in ROOMS if any(stem == r or stem.startswith(r + "/") for stem in stems)]
+    return max(fitting, key=len)
+
+
+def imports_stay_in_their_room(root: Path) -> list[str]:
+    findings = []
+    for path in files(root, PRODUCT):
+        place = path.relative_to(root).as_posix()
+        allowed = ROOMS[room_of(place)]
+        for name in imports(path):
+            parts = name.split(".")
+            if not {".".join(parts[:depth]) for depth in (1, 2)} & allowed:
+                findings.append(f"{place} imports {name}")
+    return findings
+
+
+def nobody_calls_the_cli(root: Path) -> list[str]:
+    return [
+        f"{place} imports {name}"
+        for path in files(root, PRODUCT)
+        if not (place := path.relative_to(root).as_posix()).startswith(CLI)
+        for name in imports(path)
+        if name.startswith("agentd.cli")
+    ]
+
+
+def only_the_cli_prints_and_exits(root: Path) -> list[str]:
+    doors = (*CLI, "agentd/learner/__main__.py")
+    findings = []
+    for path in files(root, PRODUCT):
+        place = path.relative_to(root).as_posix()
+        if place.startswith(doors):
+            continue
+        findings += [
+            f"{place} calls {name}"
+            for name in calls(path)
+            if name in {"print", "sys.exit", "exit", "quit", "SystemExit"}
+        ]
+    return findings
+
+
+def nothing_is_unpickled(root: Path) -> list[str]:
+    findings = []
+    for path in files(root):
+        place = path.relative_to(root).as_posix()
+        for name in imports(path):
+            if name.split(".")[0] in UNPICKLERS:
+                findings.append(f"{place} imports {name}")
+        findings += [f"{place}: {name}" for name in calls(path) if name.endswith("(allow_pickle)")]
+    return findings
+
+
+def yaml_is_read_strictly(root: Path) -> list[str]:
+    loose = re.compile(r"^yaml\.(safe_|full_|unsafe_)?load(_all)?$")
+    return [
+        f"{path.relative_to(root)} calls {name}"
+        for path in files(root, PRODUCT)
+        for name in calls(path)
+        if loose.match(name)
+    ]
+
+
+def names_say_what_is_inside(root: Path) -> list[str]:
+    return [
+        str(path.relative_to(root))
+        for room in SOURCE
+        for path in sorted((root / room).rglob("*"))
+        if (path.is_dir() or path.suffix in {".py", ".cl"}) and VAGUE.search(path.stem)
+    ]
+
+
+def files_fit_on_a_few_screens(root: Path) -> list[str]:
+    return [
+        f"{path.relative_to(root)} has {lines} lines"
+        for path in (*files(root), *files(root, ("kernels",), "cl"))
+        if (lines := len(path.read_text().splitlines())) > MAX_LINES
+    ]
+
+
+def no_package_in_tests(root: Path) -> list[str]:
+    return [str(path.relative_to(root)) for path in (root / "tests").rglob("__init__.py")]
+
+
+def kernels_carry_their_header(root: Path) -> list[str]:
+    findings = []
+    for path in files(root, ("kernels",), "cl"):
+        head = path.read_text().split("__kernel", 1)[0]
+        comment = "\n".join(line for line in head.splitlines() if line.startswith("//"))
+        missing = [
+            word for word in KERNEL_HEADER if not re.search(rf"^// +{word}\b", comment, re.M)
+        ]
+        if missing:
+            findings.append(f"{path.relative_to(root)} lacks {', '.join(missing)}")
+    return findings
+
+
+def versions_agree(root: Path) -> list[str]:
+    """The package's version is the newest of the changelog."""
+    code = re.search(r'__version__ = "([^"]+)"', (root / "agentd/__init__.py").read_text())
+    released = re.findall(r"^## \[([^\]]+)\]", (root / "CHANGELOG.md").read_text(), re.M)
+    newest = next((name for name in released if name != "Unreleased"), None)
+    if code is None or newest != code[1]:
+        return [f"agentd {code and code[1]}, CHANGELOG.md {newest}"]
+    return []
+
+
+def top_level_is_fixed(root: Path) -> list[str]:
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=root, capture_output=True, text=True, check=False
+    )
+    tops = {line.split("/")[0] for line in tracked.stdout.splitlines()}
+    return sorted(top for top in tops - TOP_LEVEL if not top.startswith("."))
+
+
+CHECKS: dict[Callable[[Path], list[str]], list[tuple[str, str]]] = {
+    imports_stay_in_their_room: [
+        ("engine/a.py", "import asyncio"),
+        ("engine/a.py", "def f():\n    from time import sleep\n"),
+        ("engine/a.py", "from agentd import config"),
+        ("engine/a.py", "import games.catch"),
+        ("games/a.py", "import engine"),
+        ("games/a.py", "import socket"),
+        ("agentd/protocol/a.py", "import time"),
+        ("agentd/protocol/a.py", "import engine.backend"),
+        ("agentd/protocol/a.py", "from agentd import config"),
+        ("agentd/client/a.py", "from agentd.server import Server"),
+        ("agentd/client/a.py", "from agentd import server"),
+        ("agentd/client/a.py", "import engine"),
+        ("agentd/client/a.py", "from .. import server"),
+        ("agentd/server/a.py", "from games.catch import Catch"),
+        ("agentd/a.py", "import torch"),
+    ],
+    nobody_calls_the_cli: [
+        ("agentd/server/a.py", "from agentd.cli import main"),
+        ("agentd/a.py", "from agentd import cli"),
+    ],
+    only_the_cli_prints_and_exits: [
+        ("agentd/server/a.py", "print('hello')"),
+        ("engine/a.py", "import sys\nsys.exit(1)"),
+        ("games/a.py", "raise SystemExit(2)"),
+    ],
+    nothing_is_unpickled: [
+        ("engine/a.py", "import pickle"),
+        ("tests/a.py", "from cloudpickle import loads"),
+        ("engine/a.py", "import numpy as np\nnp.load('x', allow_pickle=True)"),
+        ("engine/a.py", "import numpy as np\nnp.load('x', allow_pickle=flag)"),
+    ],
+    yaml_is_read_strictly: [
+        ("agentd/a.py", "import yaml\nyaml.load('a', yaml.SafeLoader)"),
+        ("agentd/a.py", "import yaml\nyaml.safe_load('a')"),
+    ],
+    names_say_what_is_inside: [
+        ("agentd/utils.py", ""),
+        ("engine/core/a.py", ""),
+        ("games/board_helpers.py", ""),
+        ("tests/agentd/common.py", ""),
+    ],
+    files_fit_on_a_few_screens: [
+        ("engine/a.py", "x = 1\n" * (MAX_LINES + 1)),
+        ("kernels/a.cl", "// x\n" * (MAX_LINES + 1)),
+    ],
+    no_package_in_tests: [("tests/engine/__init__.py", "")],
+    kernels_carry_their_header: [
+        (
+            "kernels/a.cl",
+            "// Shapes x\n// Launch y\n// Mirror z\n__kernel void a() {}\n// Bound w\n",
+        ),
+        ("kernels/a.cl", "__kernel void a() {}\n"),
+    ],
+    versions_agree: [("CHANGELOG.md", "## [Unreleased]\n## [9.9.9] - 2026-01-01\n")],
+}
+
+
+@pytest.mark.parametrize("check", [*CHECKS, top_level_is_fixed], ids=lambda check: check.__name__)
+def test_wall_stands(check: Callable[[Path], list[str]]) -> None:
+    assert check(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "place", "defect"),
+    [(check, *plant) for check, plants in CHECKS.items() for plant in plants],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_wall_notices_a_planted_defect(
+    check: Callable[[Path], list[str]], place: str, defect: str, tmp_path: Path
+) -> None:
+    sound = {
+        "agentd/__init__.py": '__version__ = "0.1.0"\n',
+        "CHANGELOG.md": "# Changelog\n\n## [Unreleased]\n\n## [0.1.0] - 2026-01-01\n",
+        "kernels/fine.cl": "// fine\n// Shapes x\n// Launch y\n// Mirror z\n// Bound w\n",
+        "tests/engine/test_a.py": "import socket\n",
+    }
+    for name, text in sound.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert check(tmp_path) == []
+
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).write_text(defect)
+
+    assert len(check(tmp_path)) == 1
+
+
+def test_top_level_check_notices_a_planted_folder(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    (tmp_path / "extras").mkdir()
+    (tmp_path / "extras/a.py").write_text("")
+    subprocess.run(["git", "add", "-A"], cwd=tmp_path, check=True)
+
+    assert top_level_is_fixed(tmp_path) == ["extras"]
+
+
+def test_installed_version_is_the_code_version() -> None:
+    import agentd
+
+    assert installed_version("agentd") == agentd.__version__
+
+
+def test_client_loads_nothing_heavy() -> None:
+    heavy = ["engine", "agentd.server", "agentd.learner", "yaml", "safetensors", "typer", "games"]
+    code = f"import agentd.client, sys; print([m for m in {heavy} if m in sys.modules])"
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert loaded.stdout.strip() == "[]"
