@@ -1,0 +1,1 @@
+"""Protocol 1, sans-IO: PROTOCOL.md beside the package is the text for client authors."""

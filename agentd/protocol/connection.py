@@ -1,0 +1,232 @@
+"""The conversation as two pure state machines: bytes in, messages out, bytes to send.
+
+Rule for editors: every rule about *when* a message may come is in ``TRANSITIONS``; nothing else in
+the project decides that. PROTOCOL.md prints the same table.
+
+    AWAIT_HELLO ──hello──► SHAKING ──welcome sent──► OPEN ──goodbye──► CLOSED
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+
+from agentd.protocol import messages as m
+from agentd.protocol.codec import FrameDecoder, decode_client, decode_server, encode
+from agentd.protocol.errors import Code, ProtocolError
+
+__all__ = [
+    "HANDSHAKE_FRAME",
+    "PROTOCOL",
+    "TRANSITIONS",
+    "ClientConnection",
+    "ServerConnection",
+    "State",
+]
+
+PROTOCOL = 1
+HANDSHAKE_FRAME = 16 * 1024
+"""Bytes that a frame may have before ``welcome``."""
+
+
+class State(Enum):
+    """Where a session's connection stands, as the server sees it."""
+
+    AWAIT_HELLO = "await_hello"
+    SHAKING = "shaking"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+_OPERATIONS = (
+    m.Agents, m.Info, m.Create, m.Save, m.Load, m.Unload, m.Delete, m.Freeze, m.Stats,
+)  # fmt: skip
+_ALWAYS: dict[type[m.Message], State] = {m.Goodbye: State.CLOSED}
+TRANSITIONS: dict[State, dict[type[m.Message], State]] = {
+    State.AWAIT_HELLO: {m.Hello: State.SHAKING, **_ALWAYS},
+    State.SHAKING: {},
+    State.OPEN: {
+        **dict.fromkeys((m.Step, m.Teach, m.Ping, m.Pong, *_OPERATIONS), State.OPEN),
+        **_ALWAYS,
+    },
+    State.CLOSED: {},
+}
+"""State × message from the client → next state; what is not listed is UNEXPECTED_MESSAGE."""
+
+
+class ServerConnection:
+    """The server's half of one connection.
+
+    ``receive`` takes bytes; ``next_event`` gives the next legal message, None when more bytes are
+    needed, or raises ProtocolError. Anything else it raises is a bug. After a fatal error the
+    machine is CLOSED and stays there.
+    """
+
+    def __init__(self, max_frame: int) -> None:
+        self.state = State.AWAIT_HELLO
+        self._max_frame = max_frame
+        self._decoder = FrameDecoder(min(max_frame, HANDSHAKE_FRAME))
+        self._next_seq = 1
+        self._resendable = 0  # newest seq that may come again after a resume
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the peer; they must not change afterwards."""
+        self._decoder.feed(data)
+
+    @property
+    def has_partial(self) -> bool:
+        """True while an unfinished frame is held."""
+        return self._decoder.has_partial
+
+    def next_event(self) -> m.ClientMessage | None:
+        """The next message that is legal now."""
+        if self.state is State.CLOSED or self.state is State.SHAKING:
+            return None
+        try:
+            body = self._decoder.next_frame()
+            if body is None:
+                return None
+            message = decode_client(body)
+            self._check(message)
+        except ProtocolError as fault:
+            if fault.fatal:
+                self.state = State.CLOSED
+            raise
+        return message
+
+    def welcome(self, message: m.Welcome) -> bytes:
+        """Open the session; bytes to send. From here on frames may be as large as agreed."""
+        self.state = State.OPEN
+        self._decoder.max_frame = self._max_frame
+        self._resendable = message.last_seq
+        self._next_seq = message.last_seq + 1
+        return encode(message)
+
+    def send(self, message: m.ServerMessage) -> bytes:
+        """Bytes of any other message; goodbye and fatal errors close the machine."""
+        if isinstance(message, m.Goodbye) or (isinstance(message, m.Error) and message.fatal):
+            self.state = State.CLOSED
+        return encode(message)
+
+    def _check(self, message: m.ClientMessage) -> None:
+        after = TRANSITIONS[self.state].get(type(message))
+        if after is None:
+            raise ProtocolError(
+                Code.UNEXPECTED_MESSAGE,
+                f"{kind_of(message)} is not allowed in state {self.state.value}",
+                field="type",
+                expected=" | ".join(kind_of(k) for k in TRANSITIONS[self.state]),
+                got=kind_of(message),
+            )
+        if isinstance(message, m.Step | m.Teach):
+            self._check_seq(message.seq)
+        self.state = after
+
+    def _check_seq(self, seq: int) -> None:
+        if seq == self._next_seq:
+            self._next_seq += 1
+        elif not 1 <= seq <= self._resendable:
+            raise ProtocolError(
+                Code.BAD_SEQ,
+                "seq must grow by 1",
+                seq=seq,
+                field="seq",
+                expected=str(self._next_seq),
+                got=str(seq),
+            )
+
+
+class ClientConnection:
+    """The client's half: numbers the frames, remembers what is unanswered, resumes.
+
+    One object lives through all connections of a session: call ``reconnect`` for each new socket,
+    send the bytes of ``hello``, and after ``welcome`` the bytes of ``resend``.
+    """
+
+    def __init__(self, hello: m.Hello) -> None:
+        self._hello = hello
+        self._decoder = FrameDecoder(2**31 - 1)
+        self._unanswered: deque[tuple[int, bytes]] = deque()
+        self.welcome: m.Welcome | None = None
+        self.last_seq = 0
+        self.lost = False  # the server did not resume: streams start anew
+
+    def reconnect(self) -> bytes:
+        """Begin on a new socket: the bytes of hello, with ``resume`` once there was a session."""
+        self._decoder = FrameDecoder(2**31 - 1)
+        hello = self._hello
+        if self.welcome is not None:
+            hello = m.replace(hello, resume=self.welcome.session)
+        return encode(hello)
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the server; they must not change afterwards."""
+        self._decoder.feed(data)
+
+    def next_event(self) -> m.ServerMessage | None:
+        """The next message, None when more bytes are needed. Raises ProtocolError."""
+        body = self._decoder.next_frame()
+        if body is None:
+            return None
+        message = decode_server(body)
+        seq = _answers(message)
+        if seq is not None:
+            self._answered(seq)
+        elif isinstance(message, m.Welcome):
+            self._welcomed(message)
+        return message
+
+    def step(self, **fields: object) -> bytes:
+        """Bytes of the next ``step`` frame; ``fields`` as in ``messages.Step`` without seq."""
+        return self._number(m.Step(seq=self.last_seq + 1, **fields))  # type: ignore[arg-type]
+
+    def teach(self, **fields: object) -> bytes:
+        """Bytes of the next ``teach`` frame; ``fields`` as in ``messages.Teach`` without seq."""
+        return self._number(m.Teach(seq=self.last_seq + 1, **fields))  # type: ignore[arg-type]
+
+    def send(self, message: m.ClientMessage) -> bytes:
+        """Bytes of a message without a seq."""
+        return encode(message)
+
+    def resend(self) -> bytes:
+        """Every unanswered frame again, in order."""
+        return b"".join(data for _, data in self._unanswered)
+
+    @property
+    def unanswered(self) -> int:
+        """Frames that wait for their answer."""
+        return len(self._unanswered)
+
+    def _number(self, message: m.Step | m.Teach) -> bytes:
+        data = encode(message)
+        self.last_seq += 1
+        self._unanswered.append((self.last_seq, data))
+        return data
+
+    def _answered(self, seq: int) -> None:
+        if not self._unanswered or self._unanswered[0][0] != seq:
+            waiting = str(self._unanswered[0][0]) if self._unanswered else "no frame"
+            raise ProtocolError(
+                Code.BAD_SEQ, "an answer out of order", field="seq", expected=waiting, got=str(seq)
+            )
+        self._unanswered.popleft()
+
+    def _welcomed(self, message: m.Welcome) -> None:
+        self.lost = self.welcome is not None and not message.resumed
+        if not message.resumed:
+            self.last_seq = 0
+            self._unanswered.clear()
+        self.welcome = message
+
+
+def kind_of(message: m.Message | type[m.Message]) -> str:
+    """The ``type`` of a message on the wire."""
+    config = message.__struct_config__
+    return str(config.tag)
+
+
+def _answers(message: m.ServerMessage) -> int | None:
+    """The seq that a message answers, if it answers one."""
+    if isinstance(message, m.Error):
+        return None if message.fatal else message.seq
+    return message.seq if isinstance(message, m.Act | m.Taught) else None
