@@ -22,7 +22,7 @@ HEADER = struct.Struct("<I")
 """Length of the body in bytes, the header not counted."""
 
 _encoder = msgspec.msgpack.Encoder()
-_client = msgspec.msgpack.Decoder(ClientMessage)
+_client: msgspec.msgpack.Decoder[ClientMessage] = msgspec.msgpack.Decoder(ClientMessage)
 _server: msgspec.msgpack.Decoder[ServerMessage] = msgspec.msgpack.Decoder(ServerMessage)
 _PATH = re.compile(r" - at `\$?\.?(.*)`$")
 _EXPECTED = re.compile(r"^Expected `(.*?)`(?: [^,]*)?(?:, got `?(.*?)`?)?$")

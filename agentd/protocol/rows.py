@@ -189,7 +189,7 @@ def _check_twice(
     kind: NDArray[np.uint8],
     last: NDArray[np.bool_],
 ) -> None:
-    """A stream may come twice only as an ended row and, later, the first row of the next episode."""
+    """A stream comes twice only as an ended row and, later, a first row."""
     early = np.flatnonzero(~last)
     repeated = ~states.last_of_stream(stream[early])
     wrong = (kind[early] < TERMINATED) | repeated
