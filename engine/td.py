@@ -1,0 +1,110 @@
+"""Q-learning rules as pure functions of arrays: what the backends' fused versions must equal.
+
+Time is in the names: step t-1 is where the action was taken, step t is where it led to. Actions
+are integers, numbered from 0 within their branch; a plain discrete agent has one branch.
+
+Shapes: B rows, A actions over all branches, N branches. q (B, A) any float type; action (B, N)
+integers; reward and discount (B,); mask (B, A) with 1 = legal, or None when everything is legal.
+``discount_t`` is γ^n where the episode goes on and 0 where it terminated: there is no ``done``.
+"""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.floating[Any]]
+Ints: TypeAlias = NDArray[np.integer[Any]]
+
+ILLEGAL = -1e30
+"""Value of an illegal action: finite, so that sums and differences stay finite too."""
+
+
+def mask_illegal(q: Floats, mask: Ints | None) -> Floats:
+    """Return q with every illegal action's value replaced by ``ILLEGAL``, (B, A)."""
+    return q if mask is None else np.where(mask, q, q.dtype.type(ILLEGAL))
+
+
+def greedy_action(q: Floats, mask: Ints | None, branches: tuple[int, ...]) -> Ints:
+    """Return each branch's best legal action, (B, N); the first one of equals."""
+    legal = mask_illegal(q, mask)
+    return np.stack([part.argmax(axis=1) for part in split_branches(legal, branches)], axis=1)
+
+
+def action_value(q: Floats, action: Ints, branches: tuple[int, ...]) -> Floats:
+    """Return the value of each branch's given action, (B, N)."""
+    offset = np.cumsum((0, *branches[:-1]))
+    return np.take_along_axis(q, action + offset, axis=1)
+
+
+def q_target(
+    r_t: Floats, discount_t: Floats, q_t: Floats, mask_t: Ints | None, branches: tuple[int, ...]
+) -> Floats:
+    """Return ``r_t + discount_t * max_a q_t``, (B,): Watkins & Dayan 1992, with legal masks.
+
+    With several branches the branches' maxima are averaged (Tavakoli, Pardo & Kormushev 2018,
+    arXiv:1711.08946, equation 6).
+    """
+    return double_q_target(r_t, discount_t, q_t, q_t, mask_t, branches)
+
+
+def double_q_target(
+    r_t: Floats,
+    discount_t: Floats,
+    q_t_value: Floats,
+    q_t_selector: Floats,
+    mask_t: Ints | None,
+    branches: tuple[int, ...],
+) -> Floats:
+    """Return ``r_t + discount_t * q_t_value[argmax_a q_t_selector]``, (B,).
+
+    van Hasselt, Guez & Silver 2015 (arXiv:1509.06461), equation 4: the online network selects, the
+    target network values. Illegal actions are never selected.
+    """
+    best = greedy_action(q_t_selector, mask_t, branches)
+    target: Floats = r_t + discount_t * action_value(q_t_value, best, branches).mean(axis=1)
+    return target
+
+
+def td_error(q_tm1: Floats, a_tm1: Ints, target_t: Floats, branches: tuple[int, ...]) -> Floats:
+    """Return ``target_t - q_tm1[a_tm1]`` of every branch, (B, N); the target is a constant."""
+    return target_t[:, None] - action_value(q_tm1, a_tm1, branches)
+
+
+def td_loss(td: Floats, weight: Floats | None, huber: float | None) -> tuple[float, Floats]:
+    """Return the mean loss over rows and branches, and its slope with respect to ``td``, (B, N).
+
+    huber   the width in which the loss is quadratic, ``td²/2``; beyond it grows by ``huber`` a
+            unit (Huber 1964; Mnih et al. 2015 clip the error at 1). None: mean squared error,
+            ``td²``.
+    weight  (B,) importance of each row, or None for 1; it scales loss and slope alike.
+    """
+    loss: Floats
+    slope: Floats
+    if huber is None:
+        loss, slope = td * td, 2 * td
+    else:
+        slope = np.clip(td, -huber, huber)
+        loss = slope * (td - 0.5 * slope)
+    if weight is not None:
+        loss, slope = loss * weight[:, None], slope * weight[:, None]
+    return float(loss.mean()), slope / td.size
+
+
+def n_step(reward: Floats, discount: Floats) -> tuple[Floats, Floats]:
+    """Return the n-step return and the discount of the value after it, (B,) each.
+
+    Sutton & Barto 2018, equation 7.1: reward (n, B) of the steps in order; discount (n, B) after
+    each of them, γ, or 0 where the episode terminated, so that nothing later counts.
+    """
+    total = np.zeros_like(reward[0])
+    ahead = np.ones_like(discount[0])
+    for r, d in zip(reward, discount, strict=True):
+        total += ahead * r
+        ahead *= d
+    return total, ahead
+
+
+def split_branches(q: Floats, branches: tuple[int, ...]) -> list[Floats]:
+    """Return each branch's columns of q as views, (B, n) each."""
+    return np.split(q, np.cumsum(branches[:-1]), axis=1)
