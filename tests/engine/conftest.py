@@ -1,0 +1,64 @@
+"""Fixtures of the engine's tests: a small replay ring filled by hand."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from engine.replay import FIRST, TERMINATED, RowFormat, Rows, TensorFormat
+
+
+class Ring:
+    """A replay ring in plain arrays: rows are appended stream by stream and joined by ``next``."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        self.head = 0
+        self._newest: dict[int, int] = {}
+
+    def add(self, stream: int, kind: int, *, obs, reward=0.0, action=0, mask=None) -> int:
+        """Append one row and return its absolute index."""
+        rows, slot = self.rows, self.head % self.rows.capacity
+        rows.obs[slot] = np.asarray(obs, np.float32).reshape(-1).view(np.uint8)
+        rows.action[slot] = action
+        rows.reward[slot] = reward
+        rows.kind[slot] = kind
+        rows.next[slot] = -1
+        rows.mask_bits[slot] = 0 if mask is None else np.packbits(np.asarray(mask, np.uint8))
+        rows.has_masks |= mask is not None
+        before = self._newest.pop(stream, None)
+        if kind != FIRST and before is not None and before > self.head - rows.capacity:
+            rows.next[before % rows.capacity] = self.head
+        if kind < TERMINATED:
+            self._newest[stream] = self.head
+        self.head += 1
+        return self.head - 1
+
+    def episode(self, stream: int, rewards, end: int) -> list[int]:
+        """Append a whole episode whose observations are its rows' indices; return the indices."""
+        kinds = [FIRST] + [1] * (len(rewards) - 1) + [end]
+        return [
+            self.add(stream, kind, obs=[self.head] * self.rows.format.features, reward=reward)
+            for kind, reward in zip(kinds, [0.0, *rewards], strict=True)
+        ]
+
+
+@pytest.fixture(scope="session")
+def make_ring() -> Callable[..., Ring]:
+    """Return a maker of empty rings: float32 observations of D features."""
+
+    def make(capacity: int, features: int = 1, branches: tuple[int, ...] = (2,)) -> Ring:
+        tensor = TensorFormat("obs", np.dtype("<f4"), (features,), 0, 4 * features)
+        row = RowFormat((tensor,), branches)
+        rows = Rows(
+            format=row,
+            obs=np.zeros((capacity, row.row_bytes), np.uint8),
+            mask_bits=np.zeros((capacity, (row.n_actions + 7) // 8), np.uint8),
+            action=np.zeros((capacity, len(branches)), np.int32),
+            reward=np.zeros(capacity, np.float32),
+            kind=np.zeros(capacity, np.uint8),
+            next=np.full(capacity, -1, np.int64),
+        )
+        return Ring(rows)
+
+    return make
