@@ -1,0 +1,84 @@
+"""Where exceptions end: one line with a hint on stderr and an exit code; a traceback with -v."""
+
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from agentd.cli.terminal import Terminal
+from agentd.errors import AgentdError, ExitCode
+
+# Errors of rooms that know nothing of exit codes, by full name, so that nothing loads to look.
+EXITS: dict[str, ExitCode] = {
+    "engine.strictyaml.ConfigError": ExitCode.CONFIG,
+    "agentd.auth.TokenFileError": ExitCode.CONFIG,
+    "agentd.protocol.errors.ProtocolError": ExitCode.PROTOCOL,
+    "builtins.FileNotFoundError": ExitCode.MISSING,
+    "builtins.ConnectionError": ExitCode.UNAVAILABLE,
+    "builtins.TimeoutError": ExitCode.UNAVAILABLE,
+    "builtins.OSError": ExitCode.STORAGE,
+}
+AUTH_CODES = {"UNAUTHORIZED", "FORBIDDEN"}
+
+
+def exit_code_of(error: BaseException) -> ExitCode:
+    """The exit code that ``error`` stands for; an unforeseen one is INTERNAL."""
+    if isinstance(error, AgentdError):
+        return error.exit_code
+    if getattr(error, "code", None) in AUTH_CODES:
+        return ExitCode.AUTH
+    for kind in type(error).__mro__:
+        code = EXITS.get(f"{kind.__module__}.{kind.__qualname__}")
+        if code is not None:
+            return code
+    return ExitCode.INTERNAL
+
+
+def describe(error: BaseException) -> str:
+    """``error`` and its hint in one line."""
+    code = exit_code_of(error)
+    text = " ".join(str(error).split()) or type(error).__name__
+    hint = getattr(error, "hint", None)
+    if code is ExitCode.INTERNAL and not isinstance(error, AgentdError):
+        text = f"internal error: {type(error).__name__}: {text}"
+        hint = "run again with -v for the traceback"
+    return f"agentd: {text}" + (f"; {hint}" if hint and hint not in text else "")
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """The exception inside nested groups that has the most telling exit code."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [first_cause(inner) for inner in error.exceptions]
+    known = [leaf for leaf in leaves if exit_code_of(leaf) is not ExitCode.INTERNAL]
+    return (known or leaves)[0]
+
+
+def run(app: Any, arguments: Sequence[str] | None, terminal: Terminal) -> int:
+    """Call a typer ``app`` and return the exit code, whatever happens inside."""
+    try:
+        result = app(args=arguments, prog_name="agentd", standalone_mode=False, obj=terminal)
+        return result if isinstance(result, int) else ExitCode.OK
+    except KeyboardInterrupt:
+        terminal.complain("agentd: interrupted")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        return ExitCode.FAILED  # the reader of our output went away; nobody is left to tell
+    except Exception as caught:
+        return _report(caught, terminal)
+
+
+def _report(caught: Exception, terminal: Terminal) -> int:
+    if hasattr(caught, "format_message"):  # typer's own: a wrong command line
+        text = caught.format_message()
+        if text:
+            context = getattr(caught, "ctx", None)
+            path = context.command_path if context else "agentd"
+            terminal.complain(f"agentd: {text.rstrip('.')}; see {path} --help")
+        return ExitCode.USAGE
+    if type(caught).__name__ == "Abort":
+        return ExitCode.INTERRUPTED
+    error = first_cause(caught)
+    if terminal.verbosity > 0:
+        traceback.print_exception(caught, file=terminal.err)
+    terminal.complain(describe(error))
+    return exit_code_of(error)
