@@ -1,0 +1,410 @@
+"""The replay ring as its writer sees it: rows of many sessions in, one commit per batch.
+
+The serving process writes, the learner process reads (`agentd.learner.reader`). Row i lies in slot
+``i % physical``; of the ``physical = capacity + slack`` slots the newest ``capacity`` may be
+sampled, and the slack is room for what is written while a learner still reads older rows.
+
+Shapes: N rows of one batch, C physical slots, A mask width, streams are global slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.learner.mapped import Column, Counters, RingFile
+
+__all__ = ["Answer", "Counters", "ReplayRing", "RingLayout", "default_slack", "replay_columns"]
+
+FIRST, MID, TERMINATED = 0, 1, 2
+_NO_REWARDS: NDArray[np.float64] = np.empty(0)
+
+
+@dataclass(frozen=True, slots=True)
+class RingLayout:
+    """What a row is made of.
+
+    row_bytes: raw bytes of one observation; n_actions: mask width A; branches: action numbers per
+    row; schema: digest of the agent's schema, so that another game's rows are never taken.
+    """
+
+    row_bytes: int
+    n_actions: int
+    branches: int
+    schema: str
+
+    def identity(self, capacity: int, slack: int) -> dict[str, Any]:
+        """What is written into the file's header and compared when it is opened again."""
+        return {
+            "file": "replay",
+            "format": 1,
+            "row_bytes": self.row_bytes,
+            "n_actions": self.n_actions,
+            "branches": self.branches,
+            "schema": self.schema,
+            "capacity": capacity,
+            "slack": slack,
+        }
+
+
+class Answer(NamedTuple):
+    """What was answered to a frame, as the ring holds it; arrays are copies, n rows.
+
+    action (n, branches) int32, kind (n,) uint8, explored (n,) uint8, stream (n,) int64 global
+    slots, version: of the weights that chose.
+    """
+
+    action: NDArray[np.int32]
+    kind: NDArray[np.uint8]
+    explored: NDArray[np.uint8]
+    stream: NDArray[np.int64]
+    version: int
+
+
+def default_slack(capacity: int) -> int:
+    """Rows beyond the capacity: a quarter of it, at least 4,096."""
+    return max(capacity // 4, 4096)
+
+
+def replay_columns(row_bytes: int, n_actions: int, branches: int) -> tuple[Column, ...]:
+    """The columns of a replay ring file, in file order."""
+    return (
+        Column("obs", "u1", row_bytes),
+        Column("mask_bits", "u1", (n_actions + 7) // 8),
+        Column("action", "<i4", branches),
+        Column("reward", "<f4"),
+        Column("kind", "u1"),
+        Column("explored", "u1"),
+        Column("next", "<i8"),
+        Column("stream", "<u4"),
+        Column("session", "<u4"),
+        Column("seq", "<u8"),
+        Column("version", "<u8"),
+    )
+
+
+class ReplayRing:
+    """The one writer of a replay ring.
+
+    `append` costs about 50 µs for 1,024 small rows. After each append, ``finished`` holds the
+    returns of the episodes it ended, in no particular order.
+    """
+
+    def __init__(self, file: RingFile, layout: RingLayout, capacity: int, streams: int) -> None:
+        """Use `open`."""
+        self._file, self.layout, self.capacity = file, layout, capacity
+        self.physical = file.rows
+        self.max_append = (self.physical - capacity) // 2
+        self.finished: NDArray[np.float64] = _NO_REWARDS
+        self._counters = file.commit.read()
+        self._last = np.full(streams, -1, np.int64)  # newest row of each open stream, or -1
+        self._return = np.zeros(streams)
+        self._mark = np.zeros(streams, np.int64)
+        self._count = np.arange(max(4096, self.max_append))
+        width = 8 * ((layout.n_actions + 7) // 8)
+        self._wide = np.zeros((1024, width), np.uint8)  # mask rows padded to whole bytes
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        layout: RingLayout,
+        capacity: int,
+        *,
+        slack: int | None = None,
+        streams: int = 4096,
+        begin: Counters | None = None,
+    ) -> ReplayRing:
+        """Open the ring at ``path``, or create it with counters ``begin`` (an empty one's are 0).
+
+        ``streams`` is how many global stream slots there are room for at first. Streams are
+        closed after opening: `reopen` takes up those of a session that lives on.
+        Raises RingMismatch when the file holds other rows, StorageError when the disk refuses.
+        """
+        slack = default_slack(capacity) if slack is None else slack
+        columns = replay_columns(layout.row_bytes, layout.n_actions, layout.branches)
+        identity = layout.identity(capacity, slack)
+        begin = begin or Counters()
+        file, created = RingFile.open(path, identity, columns, capacity + slack, begin)
+        if not created:
+            _repair(file, capacity)
+        file.begin_writing()
+        return cls(file, layout, capacity, streams)
+
+    @property
+    def head(self) -> int:
+        """Absolute index of the next row."""
+        return self._counters.head
+
+    @property
+    def counters(self) -> Counters:
+        """What is committed."""
+        return self._counters
+
+    @property
+    def oldest(self) -> int:
+        """Absolute index of the oldest row that is whole."""
+        return max(self._file.start, self.head - self.capacity)
+
+    @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The mapped columns by name, each (C, …), indexed by ``absolute % physical``."""
+        return self._file.columns
+
+    @property
+    def waiting(self) -> NDArray[np.int64]:
+        """(1,) shared word: 1 while the server waits for a publication (see `LearnerHandle`)."""
+        return self._file.waiting
+
+    def reserve_streams(self, streams: int) -> None:
+        """Make room for global stream slots below ``streams``."""
+        more = streams - len(self._last)
+        if more > 0:
+            more = max(more, len(self._last))
+            self._last = np.concatenate([self._last, np.full(more, -1, np.int64)])
+            self._return = np.concatenate([self._return, np.zeros(more)])
+            self._mark = np.concatenate([self._mark, np.zeros(more, np.int64)])
+
+    def append(
+        self,
+        obs: NDArray[np.uint8],
+        mask: NDArray[np.uint8] | None,
+        action: NDArray[np.int32],
+        reward: NDArray[np.float32],
+        kind: NDArray[np.uint8],
+        explored: NDArray[np.uint8] | int,
+        stream: NDArray[np.int64],
+        session: NDArray[np.uint32] | int,
+        seq: NDArray[np.uint64] | int,
+        version: NDArray[np.uint64] | int,
+    ) -> int:
+        """Write N validated rows and commit them; return the absolute index of the first.
+
+        obs (N, row_bytes), mask (N, A) bytes 0/1 or None, action (N, branches) with -1 on rows
+        that end an episode, reward, kind, stream (N,); explored, session, seq and version are
+        (N,) or one number for all. Rows of one stream are in order. A row is linked to its
+        stream's previous one unless it is ``first`` or the stream was closed in between.
+        N is at most ``max_append``. Raises StorageError when the disk is full, and IndexError on
+        a stream without room; nothing has changed then.
+        """
+        n, head = len(kind), self._counters.head
+        if not 0 < n <= self.max_append:
+            raise ValueError(f"want 1..{self.max_append} rows, got {n}")
+        self._mark[stream] = self._count[:n]  # the last row of a stream wins
+        repeated = self._mark[stream] != self._count[:n]
+        bits = None if mask is None else self._pack(mask)
+        slot = head % self.physical
+        fits = min(n, self.physical - slot)
+        self._file.reserve(slot + fits)
+        rows = (obs, bits, action, reward, kind, explored, stream, session, seq, version)
+        self._write(slice(slot, slot + fits), slice(0, fits), rows)
+        if fits < n:
+            self._write(slice(0, n - fits), slice(fits, n), rows)
+        ended = self._link(head, stream, kind, reward, repeated)
+        c = self._counters
+        self._counters = Counters(
+            head + n,
+            c.env_steps + n - ended,
+            c.episodes + ended,
+            c.return_sum + float(self.finished.sum()) if ended else c.return_sum,
+            head if c.masks_since < 0 and mask is not None else c.masks_since,
+        )
+        self._file.commit.write(self._counters)
+        return head
+
+    def close_streams(self, streams: NDArray[np.int64] | slice) -> None:
+        """Cut the open episodes of these global slots: their last rows get no next row.
+
+        A learner takes such a row for truncated. Nothing is written; see ``since`` of `reopen`.
+        """
+        self._last[streams] = -1
+        self._return[streams] = 0.0
+
+    def reopen(self, base: int, streams: int, session: int, since: int = 0) -> int:
+        """Continue the episodes of a session that outlived this process; return how many.
+
+        The session owns slots [base, base + streams). A stream's episode goes on when its newest
+        row belongs to the session, is not an ended one and is not older than row ``since`` (the
+        head when the session's streams were last closed).
+        """
+        self.reserve_streams(base + streams)
+        lo = max(self.oldest, since)
+        at = np.arange(lo, self.head)
+        slot = at % self.physical
+        column = self._file.columns
+        own = column["session"][slot] == session
+        own &= (column["stream"][slot] >= base) & (column["stream"][slot] < base + streams)
+        at, slot = at[own], slot[own]
+        stream = column["stream"][slot].astype(np.int64)
+        order = np.argsort(stream, kind="stable")
+        at, slot, stream = at[order], slot[order], stream[order]
+        kind = column["kind"][slot]
+        newest = np.append(stream[1:] != stream[:-1], True)[: len(stream)]
+        going = newest & (kind < TERMINATED)
+        self._last[stream[going]] = at[going]
+        self._return[stream[going]] = _returns(stream, kind, column["reward"][slot])[going]
+        return int(np.count_nonzero(going))
+
+    def last_seqs(self) -> dict[int, int]:
+        """Return the newest seq of every session that has rows in the ring."""
+        slot = np.arange(self.head - 1, self.oldest - 1, -1) % self.physical
+        sessions, newest = np.unique(self._file.columns["session"][slot], return_index=True)
+        seqs = self._file.columns["seq"][slot[newest]]
+        return dict(zip(sessions.tolist(), seqs.tolist(), strict=True))
+
+    def answer(self, session: int, seq: int) -> Answer | None:
+        """Return what was answered to this frame, or None when the ring has no row of it."""
+        column = self._file.columns
+        found = np.flatnonzero((column["seq"] == seq) & (column["session"] == session))
+        age = (self.head - 1 - found) % self.physical  # rows since; physical slots are not ordered
+        found = found[age < self.head - self.oldest]
+        if not len(found):
+            return None
+        found = found[np.argsort((self.head - 1 - found) % self.physical)[::-1]]
+        return Answer(
+            action=column["action"][found].astype(np.int32),
+            kind=column["kind"][found],
+            explored=column["explored"][found],
+            stream=column["stream"][found].astype(np.int64),
+            version=int(column["version"][found[0]]),
+        )
+
+    def mark_durable(self, counters: Counters) -> None:
+        """Note that the rows below ``counters.head`` are on disk: power loss goes back to here."""
+        self._file.durable.write(counters)
+
+    def close(self, *, clean: bool = True) -> None:
+        """Stop writing; ``clean`` waits until all of it is on disk. Raises OSError."""
+        self._file.close(clean=clean)
+
+    def _write(self, to: slice, of: slice, rows: Sequence[Any]) -> None:
+        """Copy rows ``of`` the batch into the slots ``to``."""
+        obs, bits, action, reward, kind, explored, stream, session, seq, version = rows
+        column = self._file.columns
+        column["next"][to] = -1
+        column["obs"][to] = obs[of]
+        column["mask_bits"][to] = 0 if bits is None else bits[of]
+        column["action"][to] = action[of]
+        column["reward"][to] = reward[of]
+        column["kind"][to] = kind[of]
+        column["stream"][to] = stream[of]
+        for name, value in (
+            ("explored", explored),
+            ("session", session),
+            ("seq", seq),
+            ("version", version),
+        ):
+            column[name][to] = value if isinstance(value, int) else value[of]
+
+    def _link(
+        self,
+        head: int,
+        stream: NDArray[np.int64],
+        kind: NDArray[np.uint8],
+        reward: NDArray[np.float32],
+        repeated: NDArray[np.bool_],
+    ) -> int:
+        """Join the batch's rows to their streams; return how many episodes ended."""
+        n = len(kind)
+        row = head + self._count[:n]
+        floor = max(0, head + n - self.physical)
+        done: list[NDArray[np.float64]] = []
+        if not repeated.any():
+            self._link_once(row, stream, kind, reward, floor, done)
+        else:
+            for part in self._rounds(stream, repeated):
+                self._link_once(row[part], stream[part], kind[part], reward[part], floor, done)
+        self.finished = np.concatenate(done) if done else _NO_REWARDS
+        return len(self.finished)
+
+    def _link_once(
+        self,
+        row: NDArray[np.int64],
+        stream: NDArray[np.int64],
+        kind: NDArray[np.uint8],
+        reward: NDArray[np.float32],
+        floor: int,
+        done: list[NDArray[np.float64]],
+    ) -> None:
+        """Join rows of distinct streams; append the returns of episodes that end to ``done``."""
+        last, after = self._last[stream], self._file.columns["next"]
+        linked = last >= floor  # an older row's slot belongs to another row by now
+        total = self._return[stream]
+        total += reward
+        if kind.tobytes().count(MID) == len(kind):
+            self._last[stream] = row
+        else:
+            first, ended = kind == FIRST, kind >= TERMINATED
+            linked &= ~first
+            total[first] = 0.0
+            self._last[stream] = np.where(ended, -1, row)
+            if ended.any():
+                done.append(total[ended])
+            self._file.columns["reward"][row[first] % self.physical] = 0.0
+        self._return[stream] = total
+        if linked.all():
+            after[last % self.physical] = row
+        else:
+            after[last[linked] % self.physical] = row[linked]
+
+    def _rounds(
+        self, stream: NDArray[np.int64], repeated: NDArray[np.bool_]
+    ) -> list[NDArray[np.int64]]:
+        """Split row numbers so that each part holds a stream at most once, in order of the rows.
+
+        ``repeated`` marks the rows whose stream comes again later in the batch.
+        """
+        early = np.flatnonzero(repeated)
+        self._mark[stream[early]] = early
+        again = self._mark[stream[early]] != early
+        late = np.flatnonzero(~repeated)
+        if not again.any():
+            return [early, late]
+        return [*(early[part] for part in self._rounds(stream[early], again)), late]
+
+    def _pack(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the mask's bits (N, ceil(A / 8)); packing whole bytes flat is 10 times faster."""
+        n, a = mask.shape
+        if n > len(self._wide):
+            self._wide = np.zeros((2 * n, self._wide.shape[1]), np.uint8)
+        wide = self._wide[:n]
+        wide[:, :a] = mask
+        return np.packbits(wide.reshape(-1)).reshape(n, -1)
+
+
+def _returns(
+    stream: NDArray[np.int64], kind: NDArray[np.uint8], reward: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Return the sum of rewards since the episode began, for rows sorted by stream, then time."""
+    at = np.arange(len(stream))
+    begins = (kind == FIRST) | np.append(True, stream[1:] != stream[:-1])[: len(stream)]
+    total = np.cumsum(reward, dtype=np.float64)
+    origin = np.maximum.accumulate(np.where(begins, at, 0))
+    sums: NDArray[np.float64] = total - total[origin] + reward[origin] * (kind[origin] != FIRST)
+    return sums
+
+
+def _repair(file: RingFile, capacity: int) -> None:
+    """Undo what a batch that was never committed, or a loss of power, left behind."""
+    if file.lost_power():
+        _go_back(file, capacity)
+    after = file.columns["next"]
+    after[after >= file.commit.read().head] = -1
+
+
+def _go_back(file: RingFile, capacity: int) -> None:
+    """After power loss: keep only rows that were on disk and were not overwritten since."""
+    newest, durable = file.commit.read().head, file.durable.read()
+    overwritten = newest + (file.rows - capacity) // 2 - file.rows
+    start = max(file.start, overwritten, durable.head - capacity)
+    at = np.arange(min(start, durable.head), durable.head)
+    slot = at % file.rows
+    kind, after = file.columns["kind"][slot], file.columns["next"][slot]
+    sound = (kind <= 3) & ((after == -1) | (after > at)) & np.isfinite(file.columns["reward"][slot])
+    file.set_start(start if sound.all() else durable.head)
+    file.commit.write(durable)

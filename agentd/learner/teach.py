@@ -1,0 +1,163 @@
+"""The ring of supervised rows: the same file machinery, without streams.
+
+Shapes: N rows of one batch, K numbers of a target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.learner.mapped import Column, Counters, RingFile
+from agentd.learner.ring import default_slack
+
+__all__ = ["TeachLayout", "TeachRing", "teach_columns"]
+
+
+@dataclass(frozen=True, slots=True)
+class TeachLayout:
+    """What a taught row is made of.
+
+    row_bytes: raw bytes of one observation; target: "class" (int32 numbers) or "value" (float32);
+    width: numbers of a target, K; schema: digest of the agent's schema.
+    """
+
+    row_bytes: int
+    target: Literal["class", "value"]
+    width: int
+    schema: str
+
+    def identity(self, capacity: int, slack: int) -> dict[str, Any]:
+        """What is written into the file's header and compared when it is opened again."""
+        return {
+            "file": "teach",
+            "format": 1,
+            "row_bytes": self.row_bytes,
+            "target": self.target,
+            "width": self.width,
+            "schema": self.schema,
+            "capacity": capacity,
+            "slack": slack,
+        }
+
+
+def teach_columns(row_bytes: int, target: str, width: int) -> tuple[Column, ...]:
+    """The columns of a teach ring file, in file order."""
+    return (
+        Column("obs", "u1", row_bytes),
+        Column("target", "<i4" if target == "class" else "<f4", width),
+        Column("weight", "<f4"),
+        Column("session", "<u4"),
+        Column("seq", "<u8"),
+    )
+
+
+class TeachRing:
+    """The one writer of a teach ring. ``env_steps`` and ``episodes`` of its counters stay 0."""
+
+    def __init__(self, file: RingFile, layout: TeachLayout, capacity: int) -> None:
+        """Use `open`."""
+        self._file, self.layout, self.capacity = file, layout, capacity
+        self.physical = file.rows
+        self.max_append = (self.physical - capacity) // 2
+        self._counters = file.commit.read()
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        layout: TeachLayout,
+        capacity: int,
+        *,
+        slack: int | None = None,
+        begin: Counters | None = None,
+    ) -> TeachRing:
+        """Open the ring at ``path``, or create it. Raises RingMismatch, StorageError."""
+        slack = default_slack(capacity) if slack is None else slack
+        columns = teach_columns(layout.row_bytes, layout.target, layout.width)
+        identity = layout.identity(capacity, slack)
+        file, _ = RingFile.open(path, identity, columns, capacity + slack, begin or Counters())
+        if file.lost_power():
+            durable = file.durable.read()
+            file.set_start(max(file.start, durable.head))  # old rows may be overwritten in part
+            file.commit.write(durable)
+        file.begin_writing()
+        return cls(file, layout, capacity)
+
+    @property
+    def head(self) -> int:
+        """Absolute index of the next row."""
+        return self._counters.head
+
+    @property
+    def counters(self) -> Counters:
+        """What is committed."""
+        return self._counters
+
+    @property
+    def oldest(self) -> int:
+        """Absolute index of the oldest row that is whole."""
+        return max(self._file.start, self.head - self.capacity)
+
+    @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The mapped columns by name, each (C, …), indexed by ``absolute % physical``."""
+        return self._file.columns
+
+    @property
+    def waiting(self) -> NDArray[np.int64]:
+        """(1,) shared word: 1 while the server waits for a publication (see `LearnerHandle`)."""
+        return self._file.waiting
+
+    def append(
+        self,
+        obs: NDArray[np.uint8],
+        target: NDArray[np.int32] | NDArray[np.float32],
+        weight: NDArray[np.float32] | float,
+        session: NDArray[np.uint32] | int,
+        seq: NDArray[np.uint64] | int,
+    ) -> int:
+        """Write N validated rows and commit them; return the absolute index of the first.
+
+        obs (N, row_bytes); target (N, K), int32 or float32 as the layout says; weight, session
+        and seq (N,) or one number for all. N is at most ``max_append``. Raises StorageError when
+        the disk is full; nothing has changed then.
+        """
+        n, head = len(obs), self._counters.head
+        if not 0 < n <= self.max_append:
+            raise ValueError(f"want 1..{self.max_append} rows, got {n}")
+        slot = head % self.physical
+        fits = min(n, self.physical - slot)
+        self._file.reserve(slot + fits)
+        for to, of in (
+            (slice(slot, slot + fits), slice(0, fits)),
+            (slice(0, n - fits), slice(fits, n)),
+        ):
+            column = self._file.columns
+            column["obs"][to] = obs[of]
+            column["target"][to] = target[of]
+            column["weight"][to] = weight if isinstance(weight, float) else weight[of]
+            column["session"][to] = session if isinstance(session, int) else session[of]
+            column["seq"][to] = seq if isinstance(seq, int) else seq[of]
+        self._counters = self._counters._replace(head=head + n)
+        self._file.commit.write(self._counters)
+        return head
+
+    def last_seqs(self) -> dict[int, int]:
+        """Return the newest seq of every session that has rows in the ring."""
+        slot = np.arange(self.head - 1, self.oldest - 1, -1) % self.physical
+        sessions, newest = np.unique(self._file.columns["session"][slot], return_index=True)
+        seqs = self._file.columns["seq"][slot[newest]]
+        return dict(zip(sessions.tolist(), seqs.tolist(), strict=True))
+
+    def mark_durable(self, counters: Counters) -> None:
+        """Note that the rows below ``counters.head`` are on disk: power loss goes back to here."""
+        self._file.durable.write(counters)
+
+    def close(self, *, clean: bool = True) -> None:
+        """Stop writing; ``clean`` waits until all of it is on disk. Raises OSError."""
+        self._file.close(clean=clean)
