@@ -1,7 +1,11 @@
 """Bytes to frames to messages and back (R2, R3). Pure: no sockets, no clocks.
 
 A frame is a little-endian u32 length and one msgpack map. Messages hold views into the received
-bytes; received chunks are never changed, so the views stay good as long as anyone holds them.
+bytes; what they look into is never changed, so the views stay good as long as anyone holds them.
+
+What a hostile body may cost is bounded before it is decoded: only ``step`` and ``teach`` may be
+larger than ``CONTROL_FRAME``, their types leave no room for nested values, and no map has more
+keys than its message has fields.
 """
 
 from __future__ import annotations
@@ -14,36 +18,106 @@ from typing import TypeVar
 import msgspec
 
 from agentd.protocol.errors import Code, FrameTooLarge, ProtocolError
-from agentd.protocol.messages import ClientMessage, Message, ServerMessage
+from agentd.protocol.messages import (
+    Bin,
+    ClientMessage,
+    Goodbye,
+    Hello,
+    Message,
+    Ping,
+    Pong,
+    ServerMessage,
+    Step,
+    Teach,
+    Tensors,
+)
+from agentd.protocol.strict import (
+    bad_message,
+    check_plain,
+    count_keys,
+    not_a_map,
+    step_size,
+    type_is_first,
+)
 
-__all__ = ["HEADER", "FrameDecoder", "decode_client", "decode_server", "encode", "encode_into"]
+__all__ = [
+    "CONTROL_FRAME",
+    "HEADER",
+    "PROTOCOL",
+    "FrameDecoder",
+    "decode_client",
+    "decode_hello",
+    "decode_server",
+    "encode",
+    "encode_into",
+]
 
 HEADER = struct.Struct("<I")
 """Length of the body in bytes, the header not counted."""
 
+CONTROL_FRAME = 16 * 1024
+"""Bytes that a client's body may have when it is neither ``step`` nor ``teach``."""
+
+PROTOCOL = 1
+"""The version of the protocol that this package speaks."""
+
+SMALL_CHUNK = 4096  # bytes; smaller pieces of a frame are copied together as they come
+
+_TWO_KEYS = frozenset({Ping, Pong, Goodbye})  # with nothing inside: nothing more to check
+
+
+class _AnyRows(msgspec.Struct, forbid_unknown_fields=True):
+    """Every key of step and teach, whichever it is."""
+
+    type: str = ""
+    seq: int = 0
+    stream: Bin | None = None
+    kind: Bin | None = None
+    reward: Bin | None = None
+    obs: Tensors | None = None
+    mask: Bin | None = None
+    target: Bin | None = None
+    weight: Bin | None = None
+
+
 _encoder = msgspec.msgpack.Encoder()
 _client: msgspec.msgpack.Decoder[ClientMessage] = msgspec.msgpack.Decoder(ClientMessage)
+_rows: msgspec.msgpack.Decoder[Step | Teach] = msgspec.msgpack.Decoder(Step | Teach)
+_any_rows: msgspec.msgpack.Decoder[_AnyRows] = msgspec.msgpack.Decoder(_AnyRows)
 _server: msgspec.msgpack.Decoder[ServerMessage] = msgspec.msgpack.Decoder(ServerMessage)
-_PATH = re.compile(r" - at `\$?\.?(.*)`$")
-_EXPECTED = re.compile(r"^Expected `(.*?)`(?: [^,]*)?(?:, got `?(.*?)`?)?$")
+_PATH = re.compile(r" - at `(?:(key)` in `)?\$?\.?(.*)`$")
+_EXPECTED = re.compile(r"^Expected `(.*?)`(?: (of .*?))?(?:, got `?(.*?)`?)?$")
 
 T = TypeVar("T")
 
 
 class FrameDecoder:
-    """Chunks of a stream in, frame bodies out; linear in the number of bytes."""
+    """Chunks of a stream in, frame bodies out; linear in the number of bytes.
+
+    A body that lies inside one chunk is a view of it. Pieces of a longer one are kept as they
+    came, or copied together where they are small, so that a peer who dribbles single bytes costs
+    no more memory than it sent.
+    """
 
     def __init__(self, max_frame: int) -> None:
         self.max_frame = max_frame
         self._chunks: deque[memoryview] = deque()
-        self._size = 0  # bytes in _chunks
+        self._small: bytearray | None = None  # the last of _chunks, while it may still grow
+        self._size = 0  # bytes in _chunks and _small
         self._need: int | None = None  # body length, once its header was read
 
     def feed(self, data: bytes) -> None:
         """Take received bytes; they must not change afterwards."""
-        if data:
+        if not data:
+            return
+        if self._size and len(data) < SMALL_CHUNK:
+            if self._small is None:
+                self._small = bytearray()
+            self._small += data
+        else:
+            self._seal()
             self._chunks.append(memoryview(data))
-            self._size += len(data)
+        self._size += len(data)
 
     def next_frame(self) -> memoryview | bytes | None:
         """The next body, or None while it is incomplete.
@@ -72,7 +146,14 @@ class FrameDecoder:
         """True while bytes of an unfinished frame are held."""
         return self._need is not None or self._size > 0
 
+    def _seal(self) -> None:
+        """Let the small pieces grow no further: they are about to be looked into."""
+        if self._small is not None:
+            self._chunks.append(memoryview(self._small))
+            self._small = None
+
     def _take(self, count: int) -> memoryview | bytes:
+        self._seal()
         self._size -= count
         first = self._chunks[0]
         if len(first) >= count:
@@ -110,7 +191,51 @@ def encode_into(message: Message, out: bytearray) -> None:
 
 def decode_client(body: memoryview | bytes) -> ClientMessage:
     """A client's message from a frame's body. Raises ProtocolError BAD_FRAME or BAD_MESSAGE."""
-    return _decode(_client, body)
+    keys = count_keys(body)
+    if len(body) > CONTROL_FRAME:
+        if not type_is_first(body):
+            _decode(_any_rows, body)
+        message: ClientMessage = _decode(_rows, body)
+    else:
+        message = _decode(_client, body)
+    kind = type(message)
+    if kind is Step:
+        if len(body) != step_size(message):  # type: ignore[arg-type]
+            check_plain(body)
+    elif keys != 2 or kind not in _TWO_KEYS:
+        check_plain(body)
+    return message
+
+
+def decode_hello(body: memoryview | bytes) -> ClientMessage:
+    """As ``decode_client``, for the first words of a connection.
+
+    Raises UNSUPPORTED_VERSION whatever else is wrong with the hello of another version, whose
+    keys this one cannot know, and BAD_HELLO for a hello that this version cannot read.
+    """
+    try:
+        message = decode_client(body)
+    except ProtocolError as fault:
+        if fault.code is not Code.BAD_MESSAGE or (versions := _glance(body)) is None:
+            raise
+        _check_version(versions)
+        fault.code = Code.BAD_HELLO
+        raise
+    if isinstance(message, Hello):
+        _check_version(message.protocol)
+    return message
+
+
+def _check_version(versions: tuple[int, int]) -> None:
+    low, high = versions
+    if not low <= PROTOCOL <= high:
+        raise ProtocolError(
+            Code.UNSUPPORTED_VERSION,
+            f"this server speaks protocol {PROTOCOL} to {PROTOCOL}, the client {low} to {high}",
+            field="protocol",
+            expected=f"[{PROTOCOL}, {PROTOCOL}]",
+            got=f"[{low}, {high}]",
+        )
 
 
 def decode_server(body: memoryview | bytes) -> ServerMessage:
@@ -118,42 +243,60 @@ def decode_server(body: memoryview | bytes) -> ServerMessage:
     return _decode(_server, body)
 
 
+class _Glance(msgspec.Struct, tag_field="type", tag="hello"):
+    """The two keys of a hello that every version has."""
+
+    protocol: tuple[int, int]
+
+
+_glancer: msgspec.msgpack.Decoder[_Glance] = msgspec.msgpack.Decoder(_Glance)
+
+
+def _glance(body: memoryview | bytes) -> tuple[int, int] | None:
+    try:
+        return _glancer.decode(body).protocol
+    except Exception:
+        return None
+
+
 def _decode(decoder: msgspec.msgpack.Decoder[T], body: memoryview | bytes) -> T:
     try:
         message: T = decoder.decode(body)
         return message
     except msgspec.ValidationError as fault:
-        raise _explain(str(fault)) from None
+        raise _explain(str(fault), len(body)) from None
     except Exception as fault:  # malformed input can also end in TypeError or RecursionError
-        text = f"{type(fault).__name__}: {fault}"[:200]
-        raise ProtocolError(
-            Code.BAD_FRAME,
-            "the body is not exactly one msgpack map",
-            expected="one msgpack map with string keys",
-            got=text,
-        ) from None
+        raise not_a_map(f"{type(fault).__name__}: {fault}"[:200]) from None
 
 
-def _explain(text: str) -> ProtocolError:
+def _explain(text: str, size: int) -> ProtocolError:
     """Split msgspec's sentence into field, expected and got."""
     at = _PATH.search(text)
-    field = at.group(1) if at else None
+    field = at.group(2) or at.group(1) if at else None
     said = text[: at.start()] if at else text
     unknown = re.match(r"Object contains unknown field `(.*)`", said)
     missing = re.match(r"Object missing required field `(.*)`", said)
     typed = _EXPECTED.match(said)
+    invalid = re.match(r"Invalid (?:enum )?value (.*)", said)
     if unknown:
-        where = unknown.group(1) if field is None else f"{field}.{unknown.group(1)}"
-        return _bad(said, where, "no such key", "an unknown key")
+        return bad_message(said, _join(field, unknown.group(1)), "no such key", "an unknown key")
     if missing:
-        where = missing.group(1) if field is None else f"{field}.{missing.group(1)}"
-        return _bad(said, where, "this key", "nothing")
+        return bad_message(said, _join(field, missing.group(1)), "this key", "nothing")
     if typed:
-        return _bad(said, field, typed.group(1), typed.group(2))
-    return _bad(said, field, None, None)
+        wish = " ".join(part for part in typed.group(1, 2) if part)
+        return bad_message(said, field, _wire_words(wish), _wire_words(typed.group(3)))
+    if invalid and field == "type" and size > CONTROL_FRAME:
+        wish = f"step or teach in a frame of more than {CONTROL_FRAME} bytes"
+        return bad_message(f"want {wish}", field, wish, invalid.group(1))
+    return bad_message(said, field, None, invalid.group(1) if invalid else None)
 
 
-def _bad(said: str, field: str | None, expected: str | None, got: str | None) -> ProtocolError:
-    return ProtocolError(
-        Code.BAD_MESSAGE, said[:300], field=field and field[:100], expected=expected, got=got
-    )
+def _join(field: str | None, key: str) -> str:
+    return f"{field}.{key}" if field else key
+
+
+def _wire_words(text: str | None) -> str | None:
+    """Speak of maps and bins, as msgpack does."""
+    if text is None:
+        return None
+    return text.replace("object", "map").replace("bytes", "bin")

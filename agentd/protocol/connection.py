@@ -12,7 +12,14 @@ from collections import deque
 from enum import Enum
 
 from agentd.protocol import messages as m
-from agentd.protocol.codec import FrameDecoder, decode_client, decode_server, encode
+from agentd.protocol.codec import (
+    PROTOCOL,
+    FrameDecoder,
+    decode_client,
+    decode_hello,
+    decode_server,
+    encode,
+)
 from agentd.protocol.errors import Code, ProtocolError
 
 __all__ = [
@@ -24,7 +31,6 @@ __all__ = [
     "State",
 ]
 
-PROTOCOL = 1
 HANDSHAKE_FRAME = 16 * 1024
 """Bytes that a frame may have before ``welcome``."""
 
@@ -86,7 +92,8 @@ class ServerConnection:
             body = self._decoder.next_frame()
             if body is None:
                 return None
-            message = decode_client(body)
+            fresh = self.state is State.AWAIT_HELLO
+            message = decode_hello(body) if fresh else decode_client(body)
             self._check(message)
         except ProtocolError as fault:
             if fault.fatal:

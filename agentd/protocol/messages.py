@@ -6,7 +6,7 @@ out. ``None`` fields are left out of the encoding.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 Bin: TypeAlias = memoryview
+Tensors: TypeAlias = Annotated[dict[str, Bin], msgspec.Meta(max_length=64)]
 Reason: TypeAlias = Literal[
     "client_done",
     "shutdown",
@@ -100,7 +101,7 @@ class Step(Message, tag="step", frozen=True, kw_only=True):
     stream: Bin  # u32[N]
     kind: Bin  # u8[N]
     reward: Bin  # f32[N]
-    obs: dict[str, Bin]
+    obs: Tensors
     mask: Bin | None = None  # u8[N * A]
 
 
@@ -108,7 +109,7 @@ class Teach(Message, tag="teach", frozen=True, kw_only=True):
     """N rows with their right answers; answered by ``taught``."""
 
     seq: int
-    obs: dict[str, Bin]
+    obs: Tensors
     target: Bin  # i32[N] or f32[N * K]
     weight: Bin | None = None  # f32[N]
 

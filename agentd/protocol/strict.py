@@ -1,0 +1,127 @@
+"""What a typed decode does not refuse by itself (R2, R3), and what it may cost.
+
+A body's map has no more keys than a message has, every key once, and no extension types; the free
+maps of ``hello`` and ``create`` are neither deep nor large.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+
+from agentd.protocol.errors import Code, ProtocolError
+from agentd.protocol.messages import Step
+
+__all__ = ["bad_message", "check_plain", "count_keys", "not_a_map", "step_size", "type_is_first"]
+
+MAX_KEYS = 15  # hello has 14; a longer map is no message
+MAX_VALUES = 4096  # inside one control message …
+MAX_DEPTH = 16  # … and how deep its maps and lists may nest
+
+
+def count_keys(body: memoryview | bytes) -> int:
+    """The number of keys that a body's map header announces. Raises BAD_FRAME, BAD_MESSAGE."""
+    first = body[0]
+    if 0x80 <= first <= 0x8F:
+        return first & 0x0F
+    if first == 0xDE:
+        keys = int.from_bytes(body[1:3], "big")
+    elif first == 0xDF:
+        keys = int.from_bytes(body[1:5], "big")
+    else:
+        raise not_a_map(f"a value that starts with 0x{first:02x}")
+    if keys > MAX_KEYS:
+        raise ProtocolError(
+            Code.BAD_MESSAGE,
+            f"a map of {keys} keys is no message",
+            expected=f"at most {MAX_KEYS} keys",
+            got=str(keys),
+        )
+    return keys
+
+
+def type_is_first(body: memoryview | bytes) -> bool:
+    """True when ``type`` is the first key of a body's map.
+
+    A decoder that looks for the type must pass over what stands before it, whatever that costs.
+    """
+    start = 1 if body[0] < 0x90 else 3 if body[0] == 0xDE else 5
+    return body[start : start + 5] == b"\xa4type"
+
+
+def step_size(step: Step) -> int:
+    """Bytes of ``step`` in the shortest encoding, with no key twice.
+
+    A body of just this size needs no further look; any other gets one.
+    """
+    n, seq = len(step.kind), step.seq
+    size = 9 * n + (45 if n < 64 else 47 if n < 256 else 48 if n < 16384 else 52)
+    size += 1 if seq < 0x80 else 2 if seq < 0x100 else 3 if seq < 0x10000 else 5
+    for name, part in step.obs.items():
+        long = len(part)
+        size += long + len(name) + (3 if long < 256 else 4 if long < 65536 else 6)
+    if step.mask is not None:
+        long = len(step.mask)
+        size += long + (7 if long < 256 else 8 if long < 65536 else 10)
+    return size if len(step.obs) < 16 else size + 2
+
+
+def check_plain(body: memoryview | bytes) -> None:
+    """Refuse what a typed decode lets through: a key twice, extension types, too deep or too many values."""
+    budget = MAX_VALUES
+
+    def pairs_hook(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise _Refused(str(twice), "each key once", "a key twice")
+        return found
+
+    def check(value: object, key: str, depth: int) -> None:
+        nonlocal budget
+        budget -= 1
+        if budget < 0:
+            raise _Refused(key, f"at most {MAX_VALUES} values", "more")
+        if isinstance(value, msgpack.ExtType | msgpack.Timestamp):
+            raise _Refused(key, "no extension type", "an extension type")
+        if isinstance(value, dict | list):
+            if depth == MAX_DEPTH:
+                raise _Refused(key, f"maps and lists at most {MAX_DEPTH} deep", "a deeper one")
+            for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+                check(item, f"{key}.{name}" if key else str(name), depth + 1)
+
+    try:
+        check(msgpack.unpackb(body, object_pairs_hook=pairs_hook), "", 0)
+    except _Refused as fault:
+        field, expected, got = fault.args
+        raise bad_message(f"want {expected}, got {got}", field, expected, got) from None
+    except Exception as fault:
+        raise not_a_map(f"{type(fault).__name__}: {fault}"[:200]) from None
+
+
+class _Refused(Exception):
+    """Leaves msgpack's hooks."""
+
+
+def not_a_map(got: str) -> ProtocolError:
+    """BAD_FRAME for a body that is no msgpack map, or more than one."""
+    return ProtocolError(
+        Code.BAD_FRAME,
+        "the body is not exactly one msgpack map",
+        expected="one msgpack map with string keys",
+        got=got,
+    )
+
+
+def bad_message(
+    said: str, field: str | None, expected: str | None, got: str | None
+) -> ProtocolError:
+    return ProtocolError(
+        Code.BAD_MESSAGE,
+        said[:300],
+        field=field and field[:100],
+        expected=expected and expected[:200],
+        got=got and got[:200],
+    )
