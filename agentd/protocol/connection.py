@@ -59,6 +59,9 @@ TRANSITIONS: dict[State, dict[type[m.Message], State]] = {
 }
 """State × message from the client → next state; what is not listed is UNEXPECTED_MESSAGE."""
 
+NOT_FOR_ADMIN: frozenset[type[m.Message]] = frozenset({m.Step, m.Teach})
+"""What a connection of role ``admin`` may not send: it has no streams."""
+
 
 class ServerConnection:
     """The server's half of one connection.
@@ -72,8 +75,8 @@ class ServerConnection:
         self.state = State.AWAIT_HELLO
         self._max_frame = max_frame
         self._decoder = FrameDecoder(min(max_frame, HANDSHAKE_FRAME))
-        self._next_seq = 1
-        self._resendable = 0  # newest seq that may come again after a resume
+        self._role = ""
+        self._seqs = (1, 1)  # lowest and highest seq that may come next
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the peer; they must not change afterwards."""
@@ -105,8 +108,7 @@ class ServerConnection:
         """Open the session; bytes to send. From here on frames may be as large as agreed."""
         self.state = State.OPEN
         self._decoder.max_frame = self._max_frame
-        self._resendable = message.last_seq
-        self._next_seq = message.last_seq + 1
+        self._seqs = (1, message.last_seq + 1)  # a resumed client may begin with frames of before
         return encode(message)
 
     def send(self, message: m.ServerMessage) -> bytes:
@@ -116,31 +118,42 @@ class ServerConnection:
         return encode(message)
 
     def _check(self, message: m.ClientMessage) -> None:
-        after = TRANSITIONS[self.state].get(type(message))
-        if after is None:
-            raise ProtocolError(
-                Code.UNEXPECTED_MESSAGE,
-                f"{kind_of(message)} is not allowed in state {self.state.value}",
-                field="type",
-                expected=" | ".join(kind_of(k) for k in TRANSITIONS[self.state]),
-                got=kind_of(message),
-            )
-        if isinstance(message, m.Step | m.Teach):
-            self._check_seq(message.seq)
+        kind = type(message)
+        after = TRANSITIONS[self.state].get(kind)
+        if after is None or (self._role == "admin" and kind in NOT_FOR_ADMIN):
+            raise self._unexpected(message)
+        if kind is m.Step or kind is m.Teach:
+            self._check_seq(message.seq)  # type: ignore[union-attr]
+        elif isinstance(message, m.Hello):
+            self._role = message.role
         self.state = after
 
     def _check_seq(self, seq: int) -> None:
-        if seq == self._next_seq:
-            self._next_seq += 1
-        elif not 1 <= seq <= self._resendable:
+        low, high = self._seqs
+        if not low <= seq <= high:
             raise ProtocolError(
                 Code.BAD_SEQ,
                 "seq must grow by 1",
                 seq=seq,
                 field="seq",
-                expected=str(self._next_seq),
+                expected=str(high) if low == high else f"{low}..{high}",
                 got=str(seq),
             )
+        self._seqs = (seq + 1, seq + 1)
+
+    def _unexpected(self, message: m.ClientMessage) -> ProtocolError:
+        where = f"state {self.state.value}"
+        legal = set(TRANSITIONS[self.state])
+        if self._role == "admin":
+            where = f"role admin, {where}"
+            legal -= NOT_FOR_ADMIN
+        return ProtocolError(
+            Code.UNEXPECTED_MESSAGE,
+            f"{kind_of(message)} is not allowed in {where}",
+            field="type",
+            expected=" | ".join(sorted(kind_of(kind) for kind in legal)),
+            got=kind_of(message),
+        )
 
 
 class ClientConnection:
@@ -220,6 +233,16 @@ class ClientConnection:
 
     def _welcomed(self, message: m.Welcome) -> None:
         self.lost = self.welcome is not None and not message.resumed
+        answered = self.last_seq - len(self._unanswered)
+        if message.resumed and message.last_seq < answered:
+            self.welcome, self.lost = None, True  # the next hello asks for a new session
+            raise ProtocolError(
+                Code.BAD_SEQ,
+                "the server has forgotten frames that it had answered",
+                field="last_seq",
+                expected=f">= {answered}",
+                got=str(message.last_seq),
+            )
         if not message.resumed:
             self.last_seq = 0
             self._unanswered.clear()

@@ -16,7 +16,7 @@ from agentd.protocol.messages import Step
 __all__ = ["bad_message", "check_plain", "count_keys", "not_a_map", "step_size", "type_is_first"]
 
 MAX_KEYS = 15  # hello has 14; a longer map is no message
-MAX_VALUES = 4096  # inside one control message …
+MAX_VALUES = 1024  # inside one control message …
 MAX_DEPTH = 16  # … and how deep its maps and lists may nest
 
 
@@ -68,7 +68,7 @@ def step_size(step: Step) -> int:
 
 
 def check_plain(body: memoryview | bytes) -> None:
-    """Refuse what a typed decode lets through: a key twice, extension types, too deep or too many values."""
+    """Refuse what a typed decode lets through: a key twice, extension types, too many values."""
     budget = MAX_VALUES
 
     def pairs_hook(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -118,6 +118,7 @@ def not_a_map(got: str) -> ProtocolError:
 def bad_message(
     said: str, field: str | None, expected: str | None, got: str | None
 ) -> ProtocolError:
+    """BAD_MESSAGE with every text cut to a bounded length."""
     return ProtocolError(
         Code.BAD_MESSAGE,
         said[:300],
