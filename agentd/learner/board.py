@@ -7,7 +7,7 @@ the newest publication untouched.
 
 File, little-endian, byte offsets; P parameters:
     0    magic    8 identity's sha256 (32)    64 boot id (36)
-    128  newest buffer, u64    192 asleep, u64    256 statistics, f64 each
+    128  newest buffer, u64    192 wake at rows, u64    256 statistics, f64 each
     1024 buffer heads of 64 bytes: turn u64, due i64, version u64
     4096 buffer 0, float32 (P,); buffer 1 on the next page
 """
@@ -30,7 +30,7 @@ from agentd.learner.mapped import PAGE, boot_id
 __all__ = ["STATS", "Publication", "WeightBoard"]
 
 _MAGIC = b"AGDBOARD"
-_DIGEST, _BOOT, _NEWEST, _ASLEEP, _STATS, _HEADS = 8, 64, 128, 192, 256, 1024
+_DIGEST, _BOOT, _NEWEST, _WAKE_AT, _STATS, _HEADS = 8, 64, 128, 192, 256, 1024
 _PATIENCE_S = 1.0
 
 STATS = (
@@ -66,7 +66,7 @@ class WeightBoard:
         finally:
             os.close(fd)
         self._newest = memoryview(mapped)[_NEWEST : _NEWEST + 8].cast("Q")
-        self._asleep = memoryview(mapped)[_ASLEEP : _ASLEEP + 8].cast("Q")
+        self._wake_at = memoryview(mapped)[_WAKE_AT : _WAKE_AT + 8].cast("Q")
         self._heads = [memoryview(mapped)[at : at + 24].cast("q") for at in (_HEADS, _HEADS + 64)]
         self._params: list[NDArray[np.float32]] = [
             np.frombuffer(mapped, np.float32, n_params, at) for at in (PAGE, PAGE + stride)
@@ -93,13 +93,13 @@ class WeightBoard:
         return None if turn == 0 else self._publication(turn & 1)
 
     @property
-    def asleep(self) -> bool:
-        """Whether the learner sleeps until its control pipe says something."""
-        return self._asleep[0] != 0
+    def wake_at(self) -> int:
+        """Row count at which the sleeping learner wants its control pipe to ring; 0: awake."""
+        return self._wake_at[0]
 
-    @asleep.setter
-    def asleep(self, asleep: bool) -> None:
-        self._asleep[0] = int(asleep)
+    @wake_at.setter
+    def wake_at(self, rows: int) -> None:
+        self._wake_at[0] = rows
 
     def publish(self, params: NDArray[np.float32], publication: Publication) -> None:
         """Copy ``params`` (P,) into the older buffer, then make it the newest."""

@@ -158,7 +158,7 @@ class ReplayRing:
 
     @property
     def waiting(self) -> NDArray[np.int64]:
-        """(1,) shared word: 1 while the server waits for a publication (see `LearnerHandle`)."""
+        """(1,) shared word: 2 + the due point whose publication the server waits for, or 0."""
         return self._file.waiting
 
     def reserve_streams(self, streams: int) -> None:
@@ -249,6 +249,11 @@ class ReplayRing:
         self._last[stream[going]] = at[going]
         self._return[stream[going]] = _returns(stream, kind, column["reward"][slot])[going]
         return int(np.count_nonzero(going))
+
+    def under_way(self, base: int, streams: int) -> NDArray[np.bool_]:
+        """Return which of the slots [base, base + streams) have an open episode, (streams,)."""
+        open_streams: NDArray[np.bool_] = self._last[base : base + streams] >= 0
+        return open_streams
 
     def last_seqs(self) -> dict[int, int]:
         """Return the newest seq of every session that has rows in the ring."""

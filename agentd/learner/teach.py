@@ -110,7 +110,7 @@ class TeachRing:
 
     @property
     def waiting(self) -> NDArray[np.int64]:
-        """(1,) shared word: 1 while the server waits for a publication (see `LearnerHandle`)."""
+        """(1,) shared word: 2 + the due point whose publication the server waits for, or 0."""
         return self._file.waiting
 
     def append(
