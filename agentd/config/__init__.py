@@ -1,5 +1,7 @@
 """Configuration: frozen records, strictly read, with the origin of every value."""
 
+from agentd.config.convert import dump_yaml, plain
+from agentd.config.presets import load_preset, preset_names
 from agentd.config.records import (
     AgentConfig,
     CheckpointConfig,
@@ -15,10 +17,21 @@ from agentd.config.records import (
     TargetConfig,
     TlsConfig,
 )
+from agentd.config.resolve import (
+    Resolved,
+    agent_config_from_wire,
+    default_data_dir,
+    is_loopback,
+    load_agent_config,
+    load_server_config,
+    resolve,
+)
+from engine.strictyaml import ConfigError
 
 __all__ = [
     "AgentConfig",
     "CheckpointConfig",
+    "ConfigError",
     "DqnConfig",
     "ExplorationConfig",
     "LimitsConfig",
@@ -26,8 +39,19 @@ __all__ = [
     "PlayConfig",
     "Preset",
     "ReplayConfig",
+    "Resolved",
     "ServerConfig",
     "SupervisedConfig",
     "TargetConfig",
     "TlsConfig",
+    "agent_config_from_wire",
+    "default_data_dir",
+    "dump_yaml",
+    "is_loopback",
+    "load_agent_config",
+    "load_preset",
+    "load_server_config",
+    "plain",
+    "preset_names",
+    "resolve",
 ]

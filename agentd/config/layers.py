@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-Path = tuple[str, ...]
+from engine.strictyaml import Mark
+
+Path = tuple[str | int, ...]
 Tree = dict[str, Any]
 
 # Mappings that say one thing together: half of one and half of another would say nothing.
@@ -24,6 +26,7 @@ class Origin(NamedTuple):
     name: str = ""
     line: int | None = None
     column: int | None = None
+    key: Mark | None = None  # where the key stands; line and column are the value's
 
     def __str__(self) -> str:
         place = f":{self.line}" if self.line is not None else ""
@@ -46,6 +49,17 @@ class Layer:
             if path[:depth] in self.origins:
                 return self.origins[path[:depth]]
         return DEFAULT
+
+    def covers(self, path: Path) -> bool:
+        """Whether the value at ``path`` is in the tree, or in a list or scalar of it."""
+        node: Any = self.tree
+        for key in path:
+            if not isinstance(node, dict):
+                return True
+            if key not in node:
+                return False
+            node = node[key]
+        return True
 
     def at(self, *prefix: str) -> Layer:
         """This layer moved down: its values lie under ``prefix``."""

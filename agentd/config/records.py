@@ -9,45 +9,54 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from engine.layers import Dense, Relu
+from engine.spec import ModelSpec, OptimizerSpec
+
 Count = Annotated[int, Meta(ge=1, le=2**31)]
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[float, Meta(gt=0.0, le=1e9)]
 Seconds = Annotated[float, Meta(gt=0.0, le=1e6)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
-AgentName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-PresetName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
-GameName = Annotated[str, Meta(pattern=r"^(gym:)?[A-Za-z0-9][A-Za-z0-9_./:-]{0,127}$")]
-Device = Annotated[str, Meta(pattern=r"^(cpu|opencl(:[0-9]{1,3}(\.[0-9]{1,3})?)?)$")]
+AgentName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$(?!\n)",
+        description="a name of 1 to 64 characters a-z, 0-9, '.', '_', '-'",
+    ),
+]
+PresetName = Annotated[
+    str,
+    Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$(?!\n)", description="the name of a bundled preset"),
+]
+GameName = Annotated[
+    str,
+    Meta(
+        pattern=r"^(gym:)?[A-Za-z0-9][A-Za-z0-9_./-]{0,127}$(?!\n)",
+        description="a game of agentd, or gym:<id> for a Gymnasium environment",
+    ),
+]
+Device = Annotated[
+    str,
+    Meta(
+        pattern=r"^(cpu|opencl(:[0-9]{1,3})?)$",
+        description="cpu, opencl, or opencl:<i> as `agentd devices` lists them",
+    ),
+]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all configuration records: frozen, keyword-only, unknown keys refused."""
 
 
-class ModelSpec(Record, frozen=True, kw_only=True):
-    """Hidden layers, input to output; the output layer follows from the agent's schema."""
-
-    layers: tuple[str | dict[str, int | float], ...] = ()
-    dueling: bool = False
-
-
-class OptimizerSpec(Record, frozen=True, kw_only=True):
-    """The optimizer and its constants."""
-
-    name: str = "adam"
-    lr: Positive = 1e-3
-    eps: Positive = 1e-8
-
-
 class TargetConfig(Record, frozen=True, kw_only=True):
     """When the target network follows the online network; exactly one of the two is set."""
 
-    every: Count | None = 500  # hard copy every so many updates
+    every: Count | None = None  # a hard copy every so many updates
     tau: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None  # or a soft step per update
 
     def __post_init__(self) -> None:
         if (self.every is None) == (self.tau is None):
-            raise ValueError("set exactly one of `every` and `tau` (the other one to null)")
+            raise ValueError("exactly one of `every` and `tau`")
 
 
 class DqnConfig(Record, frozen=True, kw_only=True):
@@ -57,13 +66,14 @@ class DqnConfig(Record, frozen=True, kw_only=True):
     n_step: Annotated[int, Meta(ge=1, le=64)] = 1  # rewards summed before the bootstrap
     double: bool = True  # choose with the online network, value with the target network
     batch: Annotated[int, Meta(ge=1, le=65536)] = 128  # rows per update
-    target: TargetConfig = msgspec.field(default_factory=TargetConfig)
+    target: TargetConfig = msgspec.field(default_factory=lambda: TargetConfig(every=500))
     clip_norm: Positive | None = 10.0  # bound on the gradient's norm
 
 
 class SupervisedConfig(Record, frozen=True, kw_only=True):
     """Learning from ``teach`` rows: class targets or regression targets."""
 
+    target: Literal["class", "value"] = "class"  # int32 class, or float32 per output
     batch: Annotated[int, Meta(ge=1, le=65536)] = 64  # rows per update
     clip_norm: Positive | None = None  # bound on the gradient's norm
 
@@ -108,7 +118,7 @@ class CheckpointConfig(Record, frozen=True, kw_only=True):
 
 
 def _default_model() -> ModelSpec:
-    return msgspec.convert({"layers": [{"dense": 128}, "relu", {"dense": 128}, "relu"]}, ModelSpec)
+    return ModelSpec(layers=(Dense(128), Relu(), Dense(128), Relu()))
 
 
 class AgentConfig(Record, frozen=True, kw_only=True):
@@ -172,6 +182,7 @@ class LimitsConfig(Record, frozen=True, kw_only=True):
     max_streams: Annotated[int, Meta(ge=1, le=2**20)] = 4_096  # streams of one session
     max_agents: Count = 64
     hello_timeout_s: Seconds = 2.0
+    frame_s: Seconds = 10.0  # a frame once begun must be complete after so long
     heartbeat_s: Seconds = 15.0  # silent for twice as long means gone
     resume_s: Seconds = 60.0  # a lost session may come back for so long
     write_buffer_bytes: Annotated[int, Meta(ge=4_096, le=2**31 - 1)] = 16 * 2**20

@@ -1,0 +1,149 @@
+"""Between text, layers and records: strict YAML in, errors that name where a value came from."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import msgspec
+import yaml
+
+from agentd.config.layers import Layer, Origin, Path
+from engine import strictyaml
+from engine.spec import decode_hook
+from engine.strictyaml import ConfigError, dotted
+
+T = TypeVar("T")
+
+
+def parse_layer(text: str | bytes, name: str, *, source: Literal["file", "preset"]) -> Layer:
+    """Strictly read the YAML ``text`` of the file ``name`` as a layer. Raises ConfigError."""
+    document = strictyaml.parse(text, name)
+    tree = {} if document.value is None else document.value
+    if not isinstance(tree, dict):
+        got = strictyaml.describe(tree)
+        raise document.error((), "wrong value", expected="a mapping", got=got)
+    origins = {
+        path: Origin(source, name, mark.line, mark.column, document.keys.get(path))
+        for path, mark in document.marks.items()
+        if path
+    }
+    return Layer(tree, origins)
+
+
+def convert(layer: Layer, kind: type[T]) -> T:
+    """``layer`` as a ``kind``. Raises ConfigError for the first value that does not fit."""
+    return strictyaml.convert(_LayerDocument(layer, kind), kind, decode_hook)
+
+
+def config_error(
+    layer: Layer, path: Path, message: str, parts: Mapping[str, str], *, at_key: bool = False
+) -> ConfigError:
+    """A ConfigError about the value (or key) at ``path`` that names where it came from.
+
+    ``parts`` may hold ``expected``, ``got`` and ``hint``.
+    """
+    origin = layer.origin(path)
+    in_a_file = origin.source in ("file", "preset")
+    at = origin.key if at_key and origin.key is not None else origin
+    return ConfigError(
+        message,
+        file=origin.name if in_a_file else str(origin) if origin.name else "",
+        line=at.line,
+        column=at.column,
+        key=dotted(path),
+        **parts,
+    )
+
+
+def dump_yaml(record: msgspec.Struct) -> str:
+    """``record`` as YAML that reads back as the same record."""
+    return str(yaml.safe_dump(plain(record), sort_keys=False, allow_unicode=True, width=100))
+
+
+def plain(record: Any) -> Any:
+    """``record`` as dicts, lists and scalars; a layer of a model as its name or {name: options}."""
+    tree = msgspec.to_builtins(record)
+    return _shorten(tree)
+
+
+def _shorten(node: Any) -> Any:
+    if isinstance(node, dict) and isinstance(node.get("type"), str):
+        options = {key: _shorten(value) for key, value in node.items() if key != "type"}
+        return {node["type"]: options} if options else node["type"]
+    if isinstance(node, dict):
+        return {key: _shorten(value) for key, value in node.items()}
+    return [_shorten(value) for value in node] if isinstance(node, list | tuple) else node
+
+
+def type_at(kind: Any, path: Path) -> Any:
+    """The type of the value at ``path`` below ``kind``; Any where that cannot be told."""
+    for key in path:
+        record = _record(kind)
+        if record is not None:
+            known = {each.encode_name: each.type for each in msgspec.structs.fields(record)}
+            kind = known.get(str(key), Any)
+        elif get_origin(kind) is dict:
+            kind = get_args(kind)[1]
+        else:
+            return Any
+    return kind
+
+
+def keys_of(kind: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every key of the record ``kind`` and of the records in it, mappings by name left out."""
+    record = _record(kind)
+    for each in msgspec.structs.fields(record) if record else ():
+        yield (*path, each.encode_name)
+        yield from keys_of(each.type, (*path, each.encode_name))
+
+
+def is_text(kind: Any) -> bool:
+    """Whether ``kind`` is text, perhaps bounded, perhaps or null."""
+    return kind is str or any(is_text(inner) for inner in _inside(kind))
+
+
+def _record(kind: Any) -> type[msgspec.Struct] | None:
+    """The Struct inside ``kind``, through Annotated and ``| None``."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind
+    found = (_record(inner) for inner in _inside(kind))
+    return next((record for record in found if record is not None), None)
+
+
+def _inside(kind: Any) -> tuple[Any, ...]:
+    """What a union or an Annotated type holds."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return get_args(kind)
+    return get_args(kind)[:1] if hasattr(kind, "__metadata__") else ()
+
+
+class _LayerDocument(strictyaml.Document):
+    """A document that was put together from layers: its marks are their origins."""
+
+    def __init__(self, layer: Layer, kind: Any) -> None:
+        super().__init__(layer.tree, "")
+        self._layer = layer
+        self._kind = kind
+
+    def error(self, path: Path, message: str, **parts: str) -> ConfigError:
+        """As of Document; a pattern is told in the words of its type's description."""
+        expected = parts.get("expected", "")
+        kind = type_at(self._kind, path)
+        if "at `key`" in expected:  # the key itself is wrong, in a mapping by name
+            kind = get_args(type_at(self._kind, path[:-1]))[0]
+            parts["got"] = repr(path[-1])
+        if "regex" in expected:
+            parts["expected"] = _description(kind) or expected
+        return config_error(self._layer, path, message, parts)
+
+    def key_error(self, path: Path, message: str, **parts: str) -> ConfigError:
+        return config_error(self._layer, path, message, parts, at_key=True)
+
+
+def _description(kind: Any) -> str | None:
+    for mark in getattr(kind, "__metadata__", ()):
+        if isinstance(mark, msgspec.Meta) and mark.description:
+            return mark.description
+    return next((text for text in map(_description, _inside(kind)) if text), None)

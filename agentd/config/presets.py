@@ -1,0 +1,38 @@
+"""The bundled presets: YAML files beside the code, one agent and the game it is for in each."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import resources
+
+from agentd.config.convert import convert, parse_layer
+from agentd.config.layers import Layer
+from agentd.config.records import Preset
+from agentd.errors import MissingInput
+
+FOLDER = "presets"
+SUFFIX = ".yaml"
+
+
+def preset_names() -> list[str]:
+    """Names of the bundled presets, sorted."""
+    folder = resources.files("agentd") / FOLDER
+    return sorted(p.name.removesuffix(SUFFIX) for p in folder.iterdir() if p.name.endswith(SUFFIX))
+
+
+def preset_layer(name: str) -> Layer:
+    """The whole file of preset ``name`` as a layer. Raises MissingInput for an unknown name."""
+    known = preset_names()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+        raise MissingInput(f"no preset {name!r}", hint=hint)
+    text = (resources.files("agentd") / FOLDER / (name + SUFFIX)).read_text(encoding="utf-8")
+    layer = parse_layer(text, name, source="preset")
+    layer.tree.setdefault("agent", {})["preset"] = name
+    return layer
+
+
+def load_preset(name: str) -> Preset:
+    """The preset ``name``, validated. Raises MissingInput or ConfigError."""
+    return convert(preset_layer(name), Preset)
