@@ -1,0 +1,125 @@
+"""The acting half of an agent: the newest weights, one forward pass, ε-greedy choice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.protocol.rows import TERMINATED
+from agentd.protocol.schema import Schema, raw_to_features
+from engine.backend import Backend
+from engine.exploration import Exploration, act, greedy, uniforms
+from engine.network import Network, Pass
+
+__all__ = ["Actor", "Choice"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The answers to a batch: action (N, branches) int32, -1 on ended rows; q (N, A) float32."""
+
+    action: NDArray[np.int32]
+    explored: NDArray[np.uint8]  # (N,)
+    q: NDArray[np.float32]
+    version: int
+
+
+class Actor:
+    """Chooses actions for raw rows.
+
+    ``weights`` is the host copy of the parameters (P,); call ``publish`` after writing to it.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        network: Network,
+        backend: Backend,
+        exploration: Exploration,
+        seed: int,
+        capacity: int,
+    ) -> None:
+        self.network = network
+        self.weights = np.zeros(network.n_params, np.float32)
+        self.version = 0
+        self._schema = schema
+        self._backend = backend
+        self._exploration = exploration
+        self._seed = seed
+        self._params = backend.asarray(self.weights)
+        self._pass = Pass(network, backend, capacity)
+
+    @property
+    def needs_streams(self) -> bool:
+        """True when ε differs from stream to stream."""
+        return self._exploration.spread != 0.0
+
+    def publish(self, version: int) -> None:
+        """Act with what ``weights`` now holds."""
+        self.version = version
+        self._params = self._backend.asarray(self.weights)
+
+    def epsilon(self, env_steps: int) -> float:
+        """ε after ``env_steps`` environment steps."""
+        return self._exploration.epsilon(env_steps)
+
+    def values(self, obs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The network's outputs (N, A) for raw rows (N, row_bytes), as a copy."""
+        x = raw_to_features(self._schema, obs).reshape(len(obs), *self._schema.input_shape)
+        out = self._pass.forward(self._params, self._backend.asarray(x))
+        return np.array(self._backend.to_host(out), np.float32)
+
+    def act(
+        self,
+        obs: NDArray[np.uint8],
+        mask: NDArray[np.uint8] | None,
+        kind: NDArray[np.uint8],
+        stream: NDArray[np.int64] | None,
+        streams: NDArray[np.int64],
+        learned: int,
+        first_row: int,
+        env_steps: int,
+    ) -> Choice:
+        """Choose for N rows; the first ``learned`` of them explore, the others are greedy.
+
+        ``first_row`` is the absolute index that the first learned row will have: exploration
+        depends on it and the seed alone, never on which rows share the batch.
+        """
+        q = self.values(obs)
+        n, branches = len(obs), self._schema.branches
+        explored = np.zeros(n, np.uint8)
+        action = np.empty((n, len(branches)), np.int32)
+        if learned:
+            part = slice(0, learned)
+            u = uniforms(self._seed, np.arange(first_row, first_row + learned), 1 + len(branches))
+            action[part], explored[part] = act(
+                q[part],
+                None if mask is None else mask[part],
+                branches,
+                self._row_epsilon(env_steps, stream, streams, learned),
+                u,
+            )
+        if learned < n:
+            rest, at = slice(learned, n), 0
+            for b, width in enumerate(branches):
+                legal = None if mask is None else mask[rest, at : at + width]
+                action[rest, b] = greedy(q[rest, at : at + width], legal)
+                at += width
+        ended = kind >= TERMINATED
+        if ended.any():
+            action[ended] = -1
+            explored[ended] = 0
+        return Choice(action, explored, q, self.version)
+
+    def _row_epsilon(
+        self,
+        env_steps: int,
+        stream: NDArray[np.int64] | None,
+        streams: NDArray[np.int64],
+        learned: int,
+    ) -> NDArray[np.float64]:
+        if stream is None:
+            return np.full(learned, self._exploration.epsilon(env_steps))
+        return self._exploration.row_epsilon(env_steps, stream[:learned], int(streams[0]))

@@ -1,0 +1,381 @@
+"""An agent as the serving process sees it: many games' rows in, one forward pass, actions out.
+
+Everything that arrived in one turn of the event loop is answered by one pass (``flush``), with no
+added delay. A frame's life: taken → joined with the turn's other frames → checked → valued →
+explored → written to the ring → answered. Acting never waits for learning unless the agent is
+paced; then frames wait here until the learner has reached their due point.
+
+Shape letters: N rows of a batch, A mask width.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from agentd.config.records import AgentConfig
+from agentd.latency import Histogram
+from agentd.learner.sessions import SessionRecord
+from agentd.protocol.codec import encode
+from agentd.protocol.errors import Code, ProtocolError
+from agentd.protocol.messages import Act, Hello, Step, Taught, Teach
+from agentd.protocol.rows import StreamStates, check_lengths, check_rows
+from agentd.protocol.schema import Schema
+from agentd.server.acting import Actor, Choice
+from agentd.server.batch import Batch, Member, join
+from agentd.server.learning import Learning
+from agentd.server.returns import Returns
+from agentd.server.session import Frame, Session
+from agentd.server.teaching import check_teach, read_teach
+
+__all__ = ["Agent"]
+
+log = logging.getLogger("agentd.agent")
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the agent has done since the daemon started."""
+
+    frames: int = 0
+    rows: int = 0
+    refused_frames: int = 0
+    waves: int = 0
+    latency: Histogram = field(default_factory=Histogram)
+
+
+class Agent:
+    """One agent: its sessions' waiting frames, its acting weights and its memory."""
+
+    def __init__(
+        self,
+        name: str,
+        config: AgentConfig,
+        schema: Schema,
+        actor: Actor,
+        *,
+        max_rows: int,
+        max_wave: int,
+        clock: Callable[[], float],
+        wake: Callable[[Agent], None],
+        wake_later: Callable[[Agent], None],
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.schema = schema
+        self.actor = actor
+        self.learning: Learning | None = None  # None: the agent learns nothing
+        self.states = StreamStates()
+        self.returns = Returns()
+        self.counters = Counters()
+        self.sessions: dict[bytes, Session] = {}
+        self.queued_rows = 0
+        self._max_rows = max_rows
+        self._clock = clock
+        self.max_wave = max_wave  # rows of one pass, unless a single frame has more
+        self.trained_sessions = 0
+        self._wake = wake
+        self._wake_later = wake_later
+        self._queue: list[Session] = []
+        self._free: list[tuple[int, int]] = []  # (base, streams) given back
+        self._slots = 0
+
+    # -- sessions ------------------------------------------------------------------------------
+
+    def reserve(self, streams: int, base: int | None = None) -> int:
+        """A block of ``streams`` global stream slots, all closed; returns its first slot."""
+        if base is None:
+            for at, (free, size) in enumerate(self._free):
+                if size == streams:
+                    del self._free[at]
+                    base = free
+                    break
+        if base is None:
+            base = self._slots
+        self._slots = max(self._slots, base + streams)
+        self.states.grow(self._slots)
+        self.returns.grow(self._slots)
+        return base
+
+    def begin_session(self, hello: Hello, window: int) -> Session:
+        """A new session for a welcomed client."""
+        base = self.reserve(hello.streams)
+        session = Session(self, os.urandom(16), hello.run, hello.role, hello.streams, base, window)
+        session.explain = hello.explain
+        if self.learning is not None and session.trains:
+            self.learning.enter(session)
+        self.trained_sessions += session.trains
+        self.sessions[session.id] = session
+        return session
+
+    def end_session(self, session: Session) -> None:
+        """Forget a session: its open episodes are cut (truncated), never terminated."""
+        self.cut(session)
+        if self.sessions.pop(session.id, None) is None:
+            return
+        self.trained_sessions -= session.trains
+        self._free.append((session.base, session.streams))
+        if self.learning is not None:
+            self.learning.leave(session)
+
+    def cut(self, session: Session) -> None:
+        """End the session's open episodes without a final row."""
+        block = slice(session.base, session.base + session.streams)
+        self.states.open[block] = False
+        self.returns.cut(block)
+        if self.learning is not None:
+            self.learning.cut(session)
+
+    def revive(self, record: SessionRecord, window: int, now: float) -> None:
+        """Take up a session of before a restart; it waits for its client like any lost one."""
+        assert self.learning is not None
+        base = self.reserve(record.streams, record.base)
+        session = Session(self, record.id, record.run, record.role, record.streams, base, window)
+        session.slot, session.serial = record.slot, record.serial
+        session.last_seq, under_way = self.learning.reopen(record)
+        self.states.open[base : base + record.streams] = under_way
+        session.detached_at = now
+        self.trained_sessions += session.trains
+        self.sessions[session.id] = session
+
+    # -- frames in -----------------------------------------------------------------------------
+
+    def take(self, session: Session, message: Step | Teach, arrived: float) -> None:
+        """Queue one new frame; it is answered this turn of the loop, unless the agent is paced."""
+        session.last_seq = message.seq
+        frame = Frame(message, 0, arrived)
+        try:
+            if isinstance(message, Step):
+                frame.rows = check_lengths(self.schema, message, self._max_rows)
+            else:
+                frame.rows = self._check_teach(message)
+        except ProtocolError as fault:
+            fault.seq = message.seq
+            frame.fault = fault
+        session.pending.append(frame)
+        self.queued_rows += frame.rows
+        if not session.queued:
+            session.queued = True
+            self._queue.append(session)
+        self._wake(self)
+
+    def flush(self) -> None:
+        """Answer everything that may be answered, in waves of at most one frame a session.
+
+        Raises nothing; frames of training sessions stay while a paced learner is behind.
+        """
+        while self._queue:
+            trains = self._may_train()
+            wave: list[Member] = []
+            rest: list[Session] = []
+            rows = 0
+            for session in self._queue:
+                frame = session.pending[0]
+                if (session.trains and not trains) or (wave and rows + frame.rows > self.max_wave):
+                    rest.append(session)
+                    continue
+                session.pending.popleft()
+                rows += frame.rows
+                wave.append(Member(session, frame))
+                if session.pending:
+                    rest.append(session)
+                else:
+                    session.queued = False
+            self._queue = rest
+            self.queued_rows -= rows
+            if not wave:
+                self._wake_later(self)
+                return
+            self._answer(wave)
+
+    def _may_train(self) -> bool:
+        learning = self.learning
+        if learning is None:
+            return True
+        if any(session.trains for session in self._queue):
+            return learning.may_act()
+        if not self.trained_sessions:
+            learning.take_newest()
+        return True
+
+    def _answer(self, wave: list[Member]) -> None:
+        steps = []
+        for member in wave:
+            if member.frame.fault is not None:
+                self._refuse(member, member.frame.fault)
+            elif isinstance(member.frame.message, Teach):
+                self._learn_taught(member, member.frame.message)
+            else:
+                steps.append(member)
+        if len(steps) > 1:  # rows that are learned stand first, so that they can be cut off as one
+            steps.sort(key=lambda member: not member.session.trains)
+        while steps:
+            batch = join(self.schema, steps)
+            try:
+                self._check(batch)
+            except ProtocolError as fault:
+                steps = self._without_guilty(steps, fault)
+            else:
+                self._act(batch)
+                return
+
+    def _check(self, batch: Batch) -> None:
+        check_rows(
+            self.schema,
+            self.states,
+            stream=batch.stream,
+            local=batch.local,
+            streams=batch.streams,
+            kind=batch.kind,
+            reward=batch.reward,
+            obs=batch.obs,
+            mask=batch.mask,
+        )
+
+    def _without_guilty(self, steps: list[Member], fault: ProtocolError) -> list[Member]:
+        if len(steps) == 1:
+            self._refuse(steps[0], fault)
+            return []
+        good = []
+        for member in steps:
+            try:
+                self._check(join(self.schema, [member]))
+                good.append(member)
+            except ProtocolError as own:
+                self._refuse(member, own)
+        return good
+
+    # -- acting --------------------------------------------------------------------------------
+
+    def _act(self, batch: Batch) -> None:
+        learned = self._learned_rows(batch)
+        learning = self.learning
+        choice = self.actor.act(
+            batch.obs,
+            batch.mask,
+            batch.kind,
+            batch.local.astype(np.int64) if self.actor.needs_streams else None,
+            batch.streams,
+            learned,
+            learning.head if learning is not None else 0,
+            learning.env_steps if learning is not None else 0,
+        )
+        if learned and learning is not None:
+            learning.append(batch, learned, choice)
+        self.states.apply(batch.stream, batch.kind)
+        roles = [(m.session.role, end) for m, end in zip(batch.members, batch.ends, strict=True)]
+        self.returns.add(batch.stream, batch.kind, batch.reward, roles)
+        self._reply(batch, choice)
+
+    def _learned_rows(self, batch: Batch) -> int:
+        """How many leading rows belong to sessions that train."""
+        if self.learning is None or not self.learning.learns_steps:
+            return 0
+        end = 0
+        for member, upto in zip(batch.members, batch.ends, strict=True):
+            if not member.session.trains:
+                break
+            end = upto
+        return end
+
+    def _reply(self, batch: Batch, choice: Choice) -> None:
+        now = self._clock()
+        width = 4 * len(self.schema.branches)
+        action = memoryview(choice.action.tobytes())
+        start = 0
+        for member, end in zip(batch.members, batch.ends, strict=True):
+            session, frame = member.session, member.frame
+            q = explored = None
+            if session.explain:
+                q = memoryview(choice.q[start:end].tobytes())
+                explored = memoryview(choice.explored[start:end].tobytes())
+            act = Act(
+                seq=frame.message.seq,
+                action=action[start * width : end * width],
+                version=choice.version,
+                q=q,
+                explored=explored,
+            )
+            session.answer(frame.message.seq, encode(act))
+            self.counters.latency.add(now - frame.arrived)
+            start = end
+        self.counters.frames += len(batch.members)
+        self.counters.rows += len(batch)
+        self.counters.waves += 1
+
+    # -- teaching and refusing -------------------------------------------------------------------
+
+    @property
+    def _values(self) -> bool:
+        """True when taught targets are values, not classes."""
+        return self.config.supervised.target == "value"
+
+    def _check_teach(self, message: Teach) -> int:
+        supervised = self.config.learner == "supervised"
+        return check_teach(self.schema, message, self._max_rows, supervised, self._values)
+
+    def _learn_taught(self, member: Member, message: Teach) -> None:
+        learning = self.learning
+        assert learning is not None
+        try:
+            rows = read_teach(self.schema, message, member.frame.rows, self._values)
+            queued = learning.teach(member.session, message.seq, rows)
+        except ProtocolError as fault:
+            self._refuse(member, fault)
+            return
+        reply = Taught(seq=message.seq, queued=queued, version=self.actor.version)
+        member.session.answer(message.seq, encode(reply))
+
+    def _refuse(self, member: Member, fault: ProtocolError) -> None:
+        fault.seq = member.frame.message.seq
+        self.counters.refused_frames += 1
+        log.info(
+            "frame refused agent=%s seq=%d code=%s %s", self.name, fault.seq, fault.code, fault
+        )
+        member.session.answer(fault.seq, encode(fault.to_message()))
+
+    def recall(self, session: Session, seq: int) -> bytes:
+        """The answer to a frame of before a restart, from the ring."""
+        known = self.learning.recall(session, seq) if self.learning is not None else None
+        if known is not None:
+            return encode(known)
+        fault = ProtocolError(
+            Code.ALREADY_REFUSED, "this frame was refused before the restart", seq=seq, field="seq"
+        )
+        return encode(fault.to_message())
+
+    # -- looking after it ------------------------------------------------------------------------
+
+    def stats(self) -> dict[str, Any]:
+        """The agent's counters and the learner's."""
+        learning, counters = self.learning, self.counters
+        out: dict[str, Any] = {
+            "learner": self.config.learner,
+            "sessions": len(self.sessions),
+            "connections": sum(s.connection is not None for s in self.sessions.values()),
+            "version": self.actor.version,
+            "frames": counters.frames,
+            "rows": counters.rows,
+            "refused_frames": counters.refused_frames,
+            "queued_rows": self.queued_rows,
+            "rows_per_wave": counters.rows / counters.waves if counters.waves else 0.0,
+            "act_p50_ms": 1e3 * counters.latency.quantile(0.5),
+            "act_p99_ms": 1e3 * counters.latency.quantile(0.99),
+            "return_mean": self.returns.mean("train"),
+            "eval_return_mean": self.returns.mean("eval"),
+            "eval_episodes": self.returns.episodes["eval"],
+        }
+        if learning is not None:
+            out["epsilon"] = self.actor.epsilon(learning.env_steps)
+            out |= learning.stats()
+        return out
+
+    async def close(self, save: bool = True) -> None:
+        """Stop learning (saving first) and let go of the files."""
+        if self.learning is not None:
+            await self.learning.close(save)

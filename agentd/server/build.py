@@ -1,0 +1,117 @@
+"""From an agent's folder to an ``Agent`` in memory: network, weights, ring, board, learner."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentd.store import read_checkpoint
+
+from agentd.config.records import AgentConfig
+from agentd.errors import UsageError
+from agentd.learner.board import WeightBoard
+from agentd.learner.link import LearnerHandle
+from agentd.learner.model import initial_weights, network_for
+from agentd.learner.pace import Pace
+from agentd.learner.ring import ReplayRing, RingLayout, default_slack
+from agentd.learner.teach import TeachLayout, TeachRing
+from agentd.protocol.schema import Schema
+from agentd.server.acting import Actor
+from agentd.server.agent import Agent
+from agentd.server.learning import Learning
+from engine.backend import Backend
+from engine.exploration import Exploration
+from engine.network import Network
+from engine.numpy_backend import NumPyBackend
+
+if TYPE_CHECKING:
+    from agentd.server.server import Server
+
+__all__ = ["build_agent"]
+
+log = logging.getLogger("agentd.build")
+
+WAVE_ROWS, WAVE_BYTES = 8_192, 64 << 20
+"""Rows that one pass takes from several frames, and their bytes."""
+
+
+def build_agent(server: Server, folder: Path, config: AgentConfig, schema: Schema) -> Agent:
+    """Open an agent's files and make it ready to act.
+
+    Raises ModelError (the network does not fit the schema), StorageError, NoValidCheckpoint
+    (there are checkpoints and none is whole: acting with random weights is never an option).
+    """
+    limits = server.config.limits
+    network = network_for(config, schema)
+    wave = max(1, min(WAVE_ROWS, WAVE_BYTES // schema.row_bytes))
+    explore = config.exploration
+    actor = Actor(
+        schema,
+        network,
+        backend_for(server.config.device),
+        Exploration(
+            start=explore.start, end=explore.end, steps=explore.steps, spread=explore.spread
+        ),
+        config.seed,
+        capacity=max(wave, limits.max_rows),
+    )
+    _load_weights(folder, config, network, actor)
+    agent = Agent(
+        folder.name,
+        config,
+        schema,
+        actor,
+        max_rows=limits.max_rows,
+        max_wave=wave,
+        clock=server.now,
+        wake=server.wake,
+        wake_later=server.wake_later,
+    )
+    if config.learner != "none":
+        agent.learning = _open_learning(server, folder, agent, wave)
+    return agent
+
+
+def backend_for(device: str) -> Backend:
+    """The backend that computes on ``device``. Raises UsageError for one that is not built in."""
+    if device == "cpu":
+        return NumPyBackend()
+    raise UsageError(f"device {device} is not available", hint="use --device cpu")
+
+
+def _load_weights(folder: Path, config: AgentConfig, network: Network, actor: Actor) -> None:
+    checkpoint = read_checkpoint(folder / "checkpoints")
+    if checkpoint is None:
+        actor.weights[:] = initial_weights(config, network)
+        actor.publish(0)
+    else:
+        actor.weights[:] = checkpoint.weights
+        actor.publish(checkpoint.step)
+
+
+def _open_learning(server: Server, folder: Path, agent: Agent, wave: int) -> Learning:
+    config, schema = agent.config, agent.schema
+    slack = max(default_slack(config.replay.capacity), 2 * max(wave, server.config.limits.max_rows))
+    replay = folder / "replay"
+    ring: ReplayRing | TeachRing
+    if config.learner == "supervised":
+        target = config.supervised.target
+        width = schema.n_actions if target == "value" else 1
+        ring = TeachRing.open(
+            replay / "teach.ring",
+            TeachLayout(schema.row_bytes, target, width, schema.digest()),
+            config.replay.capacity,
+            slack=slack,
+        )
+    else:
+        ring = ReplayRing.open(
+            replay / "rows.ring",
+            RingLayout(schema.row_bytes, schema.n_actions, len(schema.branches), schema.digest()),
+            config.replay.capacity,
+            slack=slack,
+        )
+    board = WeightBoard.open(replay / "weights.board", agent.actor.network.n_params)
+    pace = Pace(config.pace.learn_start, config.pace.train_every)
+    handle = LearnerHandle(folder, ring, board, pace, on_publication=lambda: server.wake(agent))
+    return Learning(config, ring, board, handle, server.registry.table, agent.actor, server.spawn)

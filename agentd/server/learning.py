@@ -1,0 +1,248 @@
+"""The serving side of learning: rows into the ring, weights from the board, the learner's pace.
+
+Everything here is memory that the learner process shares; nothing waits for it. A paced agent's
+frames wait in the agent's queue until ``may_act`` finds the publication that their rows need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.config.records import AgentConfig
+from agentd.learner.board import Publication, WeightBoard
+from agentd.learner.link import LearnerHandle
+from agentd.learner.pace import NO_DUE
+from agentd.learner.ring import ReplayRing
+from agentd.learner.sessions import SessionRecord, SessionTable
+from agentd.learner.teach import TeachRing
+from agentd.protocol.messages import Act, Taught
+from agentd.server.acting import Actor, Choice
+from agentd.server.batch import Batch
+from agentd.server.session import Session
+from agentd.server.teaching import TaughtRows
+
+__all__ = ["Learning"]
+
+_UNKNOWN = -2  # no due point: whatever was published must be read
+
+
+class Learning:
+    """One agent's memory and its learner process, as the event loop uses them.
+
+    The process is started when the first game trains, or when an operation needs it.
+    """
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        ring: ReplayRing | TeachRing,
+        board: WeightBoard,
+        handle: LearnerHandle,
+        table: SessionTable,
+        actor: Actor,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        self.handle = handle
+        self.ring = ring
+        self._steps = ring if isinstance(ring, ReplayRing) else None
+        self._taught = ring if isinstance(ring, TeachRing) else None
+        self._board = board
+        self._table = table
+        self._pace = handle.pace
+        self._paced = config.pace.mode == "paced" and self._steps is not None
+        self._actor = actor
+        self._spawn = spawn
+        self._started = False
+        untrained = actor.version == 0 and board.newest is None
+        self._acting = Publication(NO_DUE if untrained else _UNKNOWN, actor.version)
+
+    def start(self) -> None:
+        """Start the learner process, once."""
+        if not self._started:
+            self._started = True
+            self._spawn(self.handle.run())
+
+    # -- counters ------------------------------------------------------------------------------
+
+    @property
+    def learns_steps(self) -> bool:
+        """True when rows of ``step`` frames are kept for learning."""
+        return self._steps is not None
+
+    @property
+    def head(self) -> int:
+        """Absolute index that the next row will have."""
+        return self.ring.head
+
+    @property
+    def env_steps(self) -> int:
+        """Rows that got an action so far, over all runs."""
+        return self.ring.counters.env_steps
+
+    # -- weights -------------------------------------------------------------------------------
+
+    def may_act(self) -> bool:
+        """Load the weights that the next learned row needs; False while they are not published.
+
+        After False, ask again when the handle's ``on_publication`` calls, or after ``POLL_S``.
+        """
+        if not self._paced or not self._started or not self.handle.paces():
+            self.take_newest()
+            return True
+        due = self._pace.required(self.head)
+        if due == self._acting.due or self._take(due):
+            return True
+        return self.handle.expect(due) and (self._take(due) or not self.handle.paces())
+
+    def take_newest(self) -> None:
+        """Act with the newest weights that were published."""
+        newest = self._board.newest
+        if newest is not None and newest != self._acting:
+            self._adopt(self._board.read_into(self._actor.weights))
+
+    def _take(self, due: int) -> bool:
+        return self._adopt(self._board.read_into(self._actor.weights, due))
+
+    def _adopt(self, publication: Publication | None) -> bool:
+        if publication is None:
+            return False
+        self._acting = publication
+        self._actor.publish(publication.version)
+        return True
+
+    # -- rows ----------------------------------------------------------------------------------
+
+    def append(self, batch: Batch, rows: int, choice: Choice) -> None:
+        """Write the first ``rows`` rows of a batch with their answers; then they are acknowledged.
+
+        Raises StorageError with nothing changed when the disk is full.
+        """
+        assert self._steps is not None
+        members = [m for m, end in zip(batch.members, batch.ends, strict=True) if end <= rows]
+        serials = np.array([m.session.serial for m in members], np.uint32)
+        seqs = np.array([m.frame.message.seq for m in members], np.uint64)
+        counts = [m.frame.rows for m in members]
+        self._steps.append(
+            batch.obs[:rows],
+            None if batch.mask is None else batch.mask[:rows],
+            choice.action[:rows],
+            batch.reward[:rows],
+            batch.kind[:rows],
+            choice.explored[:rows],
+            batch.stream[:rows],
+            int(serials[0]) if len(members) == 1 else np.repeat(serials, counts),
+            int(seqs[0]) if len(members) == 1 else np.repeat(seqs, counts),
+            choice.version,
+        )
+        self._table.last_seq[[m.session.slot for m in members]] = seqs
+        self.handle.wake()
+
+    def teach(self, session: Session, seq: int, rows: TaughtRows) -> int:
+        """Queue taught rows; returns how many rows are kept in all. Raises StorageError."""
+        assert self._taught is not None
+        target = rows.target if rows.target.ndim == 2 else rows.target[:, None]
+        self._taught.append(rows.obs, target, rows.weight, session.serial, seq)
+        self._table.last_seq[session.slot] = seq
+        self.handle.wake()
+        return self._taught.head - self._taught.oldest
+
+    # -- sessions --------------------------------------------------------------------------------
+
+    def enter(self, session: Session) -> None:
+        """Make a session durable: it can be resumed after the daemon was killed."""
+        self.start()
+        record = self._table.claim(
+            session.id, session.run, session.agent.name, session.role, session.streams, session.base
+        )
+        session.slot, session.serial = record.slot, record.serial
+        if self._steps is not None:
+            self._steps.reserve_streams(session.base + session.streams)
+
+    def leave(self, session: Session) -> None:
+        """Remove a durable session."""
+        if session.slot >= 0:
+            self._table.release(session.slot)
+            session.slot = -1
+
+    def cut(self, session: Session) -> None:
+        """Close the session's streams without a final row: open episodes end as truncated."""
+        if self._steps is not None and session.slot >= 0:
+            self._steps.close_streams(slice(session.base, session.base + session.streams))
+            self._table.cut(session.slot, self.head)
+
+    def reopen(self, record: SessionRecord) -> tuple[int, NDArray[np.bool_]]:
+        """Take up a session after a restart: its newest seq, and which streams are under way."""
+        self.start()
+        seqs = self.ring.last_seqs()
+        last = max(record.last_seq, seqs.get(record.serial, 0))
+        if self._steps is None:
+            return last, np.zeros(record.streams, np.bool_)
+        self._steps.reopen(record.base, record.streams, record.serial, record.since)
+        return last, self._steps.under_way(record.base, record.streams)
+
+    def recall(self, session: Session, seq: int) -> Act | Taught | None:
+        """The answer to a frame of before a restart, as the ring holds it."""
+        if self._steps is None or session.slot < 0:
+            return None
+        known = self._steps.answer(session.serial, seq)
+        if known is None:
+            return None
+        return Act(
+            seq=seq,
+            action=memoryview(known.action.tobytes()),
+            version=known.version,
+            explored=memoryview(known.explored.tobytes()) if session.explain else None,
+        )
+
+    # -- operations ------------------------------------------------------------------------------
+
+    async def save(self) -> tuple[str, int]:
+        """Write a checkpoint; its name and step once it is on disk."""
+        self.start()
+        await self.handle.ready()
+        return await self.handle.save()
+
+    async def load(self, checkpoint: str) -> int:
+        """Go back to a checkpoint; its step."""
+        self.start()
+        await self.handle.ready()
+        loaded = await self.handle.load(checkpoint)
+        self._acting = Publication(_UNKNOWN, loaded.step)
+        return loaded.step
+
+    async def freeze(self, on: bool) -> None:
+        """Switch learning off or on."""
+        self.start()
+        await self.handle.ready()
+        await self.handle.freeze(on)
+
+    def stats(self) -> dict[str, Any]:
+        """Counters of the memory and the learner."""
+        counters = self.ring.counters
+        return {
+            **{key: _number(value) for key, value in self.handle.stats().items()},
+            "rows_kept": self.head - self.ring.oldest,
+            "env_steps": counters.env_steps,
+            "episodes": counters.episodes,
+            "learner_state": self.handle.state if self._started else "idle",
+            "learner_pid": self.handle.pid,
+            "learner_restarts": self.handle.restarts,
+            "learner_failure": self.handle.failure,
+            "frozen": self.handle.frozen,
+            "diverged": self.handle.diverged,
+            "degraded": self.handle.degraded,
+        }
+
+    async def close(self, save: bool = True) -> None:
+        """End the learner, after a last checkpoint if ``save``, and close the files."""
+        if self._started:
+            await self.handle.stop(save=save)
+        self.ring.close()
+
+
+def _number(value: float) -> float | None:
+    return None if value != value else value

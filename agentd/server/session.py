@@ -1,0 +1,99 @@
+"""One game's conversation with one agent: it outlives the connections that carry it (R7)."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agentd.protocol.errors import ProtocolError
+from agentd.protocol.messages import Step, Teach
+
+if TYPE_CHECKING:
+    from agentd.server.agent import Agent
+    from agentd.server.connection import Connection
+
+__all__ = ["Frame", "Session"]
+
+
+@dataclass(slots=True, eq=False)
+class Frame:
+    """A frame that was taken and is not yet answered."""
+
+    message: Step | Teach
+    rows: int
+    arrived: float  # loop time, seconds
+    fault: ProtocolError | None = None  # found on arrival; told when the frame's turn comes
+
+
+class Session:
+    """Streams, order and answers of one game process.
+
+    ``last_seq`` is the newest frame taken. The last ``window`` answers are kept, so a frame that
+    is sent again after a broken connection gets the answer it had.
+    """
+
+    __slots__ = (
+        "agent",
+        "answers",
+        "base",
+        "connection",
+        "detached_at",
+        "explain",
+        "id",
+        "last_seq",
+        "pending",
+        "queued",
+        "role",
+        "run",
+        "serial",
+        "slot",
+        "streams",
+        "trains",
+        "wanted",
+    )
+
+    def __init__(
+        self, agent: Agent, id: bytes, run: bytes, role: str, streams: int, base: int, window: int
+    ) -> None:
+        self.agent = agent
+        self.id = id
+        self.run = run
+        self.role = role
+        self.trains = role == "train"
+        self.streams = streams
+        self.base = base  # first global stream slot
+        self.slot = -1  # slot in the durable session table; -1: the session is not kept
+        self.serial = 0  # the number that its rows carry in the ring
+        self.explain = False
+        self.last_seq = 0
+        self.wanted = 0  # newest seq that the present connection has sent (again)
+        self.connection: Connection | None = None
+        self.detached_at: float | None = None
+        self.pending: deque[Frame] = deque()
+        self.queued = False  # stands in the agent's queue
+        self.answers: deque[tuple[int, bytes]] = deque(maxlen=window)
+
+    def answer(self, seq: int, data: bytes) -> None:
+        """Keep the answer to ``seq`` and send it if the present connection asked for it."""
+        self.answers.append((seq, data))
+        if self.connection is not None and seq <= self.wanted:
+            self.connection.deliver(data)
+
+    def repeat(self, seq: int) -> None:
+        """Answer a frame that was sent again: now, or when its turn comes if it still waits."""
+        self.wanted = max(self.wanted, seq)
+        for known, data in self.answers:
+            if known == seq:
+                if self.connection is not None:
+                    self.connection.deliver(data)
+                return
+        if not any(frame.message.seq == seq for frame in self.pending):
+            data = self.agent.recall(self, seq)
+            if self.connection is not None:
+                self.connection.deliver(data)
+
+    def detach(self, now: float) -> None:
+        """The connection is gone; the session waits for a resume."""
+        self.connection = None
+        self.detached_at = now
