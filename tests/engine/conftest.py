@@ -1,10 +1,13 @@
-"""Fixtures of the engine's tests: a small replay ring filled by hand."""
+"""Fixtures of the engine's tests: a replay ring filled by hand, backends, central differences."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
+from engine.network import Network, Pass
+from engine.numpy_backend import NumPyBackend
 from engine.replay import FIRST, TERMINATED, RowFormat, Rows, TensorFormat
 
 
@@ -62,3 +65,67 @@ def make_ring() -> Callable[..., Ring]:
         return Ring(rows)
 
     return make
+
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20)
+
+
+@pytest.fixture(scope="session")
+def exact() -> NumPyBackend:
+    """The NumPy backend in float64, precise enough for central differences."""
+    return NumPyBackend(np.float64)
+
+
+@pytest.fixture(scope="session")
+def backend() -> NumPyBackend:
+    return NumPyBackend()
+
+
+def slope(f: Callable[[Floats], float], at: Floats, h: float = 1e-5) -> Floats:
+    """Return the gradient of f by central differences, element by element."""
+    gradient = np.empty_like(at)
+    for i in np.ndindex(at.shape):
+        kept = at[i]
+        at[i] = kept + h
+        above = f(at)
+        at[i] = kept - h
+        below = f(at)
+        at[i] = kept
+        gradient[i] = (above - below) / (2 * h)
+    return gradient
+
+
+@pytest.fixture(scope="session", name="slope")
+def slope_fixture() -> Callable[..., Floats]:
+    return slope
+
+
+@pytest.fixture(scope="session")
+def check_gradient(exact: NumPyBackend) -> Callable[..., None]:
+    """Check a network's gradient of Σ y·dy by central differences over all trainable parameters."""
+
+    def check(net: Network, x: Any, seed: int = 0, rtol: float = 1e-6, atol: float = 1e-7) -> None:
+        rng = np.random.default_rng(seed)
+        params = exact.asarray(net.init(rng).astype(np.float64))
+        params[: net.n_trainable] += 0.1 * rng.standard_normal(net.n_trainable)
+        gradient = exact.zeros((net.n_params,))
+        run = Pass(net, exact, len(x), training=True)
+        dy = rng.standard_normal((len(x), *net.output_shape))
+        state = run.get_state()
+        run.forward(params, x)
+        run.backward(gradient, dy.copy())
+
+        def loss(p: Floats) -> float:
+            run.set_state(state)
+            return float((run.forward(p, x) * dy).sum())
+
+        expected = slope(lambda _: loss(params), params[: net.n_trainable])
+        np.testing.assert_allclose(gradient[: net.n_trainable], expected, rtol=rtol, atol=atol)
+        assert not gradient[net.n_trainable :].any()
+
+    return check

@@ -1,0 +1,69 @@
+"""Sequential: layers one after the other."""
+
+from dataclasses import dataclass, replace
+
+from engine.backend import Array, Shape
+from engine.layers.activation import PlacedActivation
+from engine.layers.dense import FUSED, PlacedDense
+from engine.layers.layer import Layer, LayerSpec
+from engine.recording import Layout, Recording
+
+
+class Sequential(LayerSpec):
+    """``Sequential(Dense(128), Relu(), Dense(2))``: each layer's output is the next one's input."""
+
+    __slots__ = ("layers",)
+
+    def __init__(self, *layers: LayerSpec) -> None:
+        self.layers = layers
+
+    def place(self, at: Layout, name: str, shape: Shape) -> Layer:
+        placed: list[Layer] = []
+        first_trained = None
+        for i, spec in enumerate(self.layers):
+            before = at.n_trainable
+            kind = type(spec).__name__.lower()
+            layer = spec.place(at, f"{name}.{i}.{kind}" if name else f"{i}.{kind}", shape)
+            shape = layer.out_shape
+            if placed and (fused := _fuse(placed[-1], layer)):
+                placed[-1] = fused
+            else:
+                placed.append(layer)
+            if first_trained is None and at.n_trainable > before:
+                first_trained = len(placed) - 1
+        stop = len(placed) if first_trained is None else first_trained
+        return PlacedSequential(tuple(placed), shape, stop)
+
+
+def _fuse(before: Layer, layer: Layer) -> Layer | None:
+    """Return one layer that does what the two do, or None where they stay two."""
+    if not isinstance(before, PlacedDense) or not isinstance(layer, PlacedActivation):
+        return None
+    fits = before.act == "identity" and layer.act in FUSED
+    return replace(before, act=layer.act) if fits else None
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedSequential:
+    """y = layers[-1](... layers[0](x)); layers before ``first_trained`` hold no parameters."""
+
+    layers: tuple[Layer, ...]
+    out_shape: Shape
+    first_trained: int
+
+    def forward(self, r: Recording, x: Array) -> Array:
+        outputs = [x]
+        for layer in self.layers:
+            outputs.append(layer.forward(r, outputs[-1]))
+        r.kept[id(self)] = outputs
+        return outputs[-1]
+
+    def backward(self, r: Recording, x: Array, y: Array, dy: Array, need_dx: bool) -> Array | None:
+        outputs = r.kept[id(self)]
+        first = 0 if need_dx else self.first_trained
+        gradient: Array | None = dy
+        for i in reversed(range(first, len(self.layers))):
+            assert gradient is not None, "a layer above gave no gradient"
+            below = need_dx or i > first
+            gradient = self.layers[i].backward(r, outputs[i], outputs[i + 1], gradient, below)
+        return gradient if need_dx else None

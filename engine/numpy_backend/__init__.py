@@ -1,0 +1,13 @@
+"""The engine's ops in NumPy: the reference for every other backend, and the fast one on a CPU."""
+
+from engine.numpy_backend.activations import ActivationOps
+from engine.numpy_backend.dense import DenseOps
+from engine.numpy_backend.losses import LossOps
+from engine.numpy_backend.memory import MemoryOps
+from engine.numpy_backend.optimizers import OptimizerOps
+
+__all__ = ["NumPyBackend"]
+
+
+class NumPyBackend(DenseOps, ActivationOps, LossOps, OptimizerOps, MemoryOps):
+    """``engine.backend.Backend`` on NumPy. Its arrays are ndarrays; see ``Backend`` for each op."""

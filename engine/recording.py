@@ -1,0 +1,119 @@
+"""Recording: how layers lay out their parameters and bind their ops.
+
+A network is placed once (``Layout`` hands out slots of the flat vector) and recorded once per
+batch size (``Recording`` collects the bound ops). Running it is then a walk over a list.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.backend import Array, Backend, Kind, Shape, Slot, Step
+from engine.init import Draw
+
+
+@dataclass(frozen=True, slots=True)
+class Penalty:
+    """What a slot's size costs: l1 Σ|w| + ½ l2 Σ w², added to the loss's gradient."""
+
+    slot: Slot
+    l1: float
+    l2: float
+
+
+@dataclass
+class Layout:
+    """Hands out slots: trainable parameters from 0, running statistics from ``statistics_at``."""
+
+    statistics_at: int = 0
+    slots: list[Slot] = field(default_factory=list)
+    draws: list[Draw] = field(default_factory=list)
+    penalties: list[Penalty] = field(default_factory=list)
+    n_trainable: int = 0
+    n_statistics: int = 0
+
+    def slot(self, name: str, shape: Shape, draw: Draw, l1: float = 0, l2: float = 0) -> Slot:
+        """Return a new slot of trainable parameters."""
+        slot = Slot(name, self.n_trainable, shape)
+        self.n_trainable = slot.end
+        self.slots.append(slot)
+        self.draws.append(draw)
+        if l1 or l2:
+            self.penalties.append(Penalty(slot, l1, l2))
+        return slot
+
+    def statistic(self, name: str, shape: Shape, draw: Draw) -> Slot:
+        """Return a new slot that training updates without a gradient, after all trainable ones."""
+        slot = Slot(name, self.statistics_at + self.n_statistics, shape)
+        self.n_statistics += slot.size
+        self.slots.append(slot)
+        self.draws.append(draw)
+        return slot
+
+
+class Arena:
+    """Activation memory of one pass, for up to ``capacity`` rows, shared by all batch sizes.
+
+    Recording asks for its buffers in the same order for every batch size, so the i-th request is
+    always the same buffer, cut to the batch.
+    """
+
+    def __init__(self, backend: Backend, capacity: int) -> None:
+        self._backend = backend
+        self._capacity = capacity
+        self._buffers: list[Array] = []
+
+    def take(self, index: int, batch: int, per_row: Shape, kind: Kind) -> Array:
+        """Return buffer ``index`` cut to ``batch`` rows; the first request makes it."""
+        if index == len(self._buffers):
+            self._buffers.append(self._backend.empty((self._capacity, *per_row), kind))
+        return self._backend.rows(self._buffers[index], 0, batch)
+
+
+class Recording:
+    """Bound ops of one network on one parameter vector for one batch size.
+
+    ``kept`` is where a layer's forward leaves what its backward reads beyond input and output.
+    """
+
+    def __init__(
+        self, backend: Backend, arena: Arena, batch: int, params: Array, training: bool
+    ) -> None:
+        self.be = backend
+        self.batch = batch
+        self.training = training
+        self.steps: list[Step] = []
+        self.kept: dict[int, Any] = {}
+        self._arena = arena
+        self._taken = 0
+        self._params = params
+        self._gradient: Array | None = None
+
+    def p(self, slot: Slot) -> Array:
+        """Return the parameters of ``slot``."""
+        return self.be.view(self._params, slot)
+
+    def g(self, slot: Slot) -> Array:
+        """Return where the gradient of ``slot`` goes; backward overwrites it."""
+        assert self._gradient is not None, "no gradient while forward is recorded"
+        return self.be.view(self._gradient, slot)
+
+    def new(self, per_row: Shape, kind: Kind = "float") -> Array:
+        """Return memory of shape (B, *per_row)."""
+        array = self._arena.take(self._taken, self.batch, per_row, kind)
+        self._taken += 1
+        return array
+
+    def do(self, step: Step) -> None:
+        """Append a bound op."""
+        self.steps.append(step)
+
+    def begin_backward(self, gradient: Array, taken: int) -> None:
+        """Start collecting backward's ops, whose buffers follow forward's ``taken`` ones."""
+        self.steps = []
+        self._gradient = gradient
+        self._taken = taken
+
+    @property
+    def taken(self) -> int:
+        """How many buffers were asked for so far."""
+        return self._taken

@@ -1,0 +1,129 @@
+"""Models and optimizers as records, the way YAML writes them; and networks built from them.
+
+    layers: [{dense: 128}, relu, {dense: {units: 64, init: he}}, tanh]
+    optimizer: {name: adam, lr: 1e-3, schedule: {name: cosine, steps: 10000}}
+
+A layer is its name, or its name with options; one bare option is the layer's first.
+"""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from engine import layers
+from engine.backend import Shape
+from engine.layers import Dense, LayerSpec
+from engine.network import Network
+from engine.strictyaml import describe
+
+LAYERS: dict[str, type[LayerSpec]] = {
+    str(kind.__struct_config__.tag): kind
+    for kind in vars(layers).values()
+    if isinstance(kind, type) and issubclass(kind, LayerSpec) and issubclass(kind, msgspec.Struct)
+}
+"""Every layer that YAML may name."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the records: frozen, keyword-only, unknown keys refused."""
+
+
+class ModelSpec(Record, frozen=True, kw_only=True):
+    """The hidden layers, input to output; the output layer follows from what is to be learned."""
+
+    layers: tuple[LayerSpec, ...] = ()
+
+
+Rate = Annotated[float, Meta(gt=0, le=1e6)]
+Unit = Annotated[float, Meta(ge=0, lt=1)]
+NotNegative = Annotated[float, Meta(ge=0, le=1e6)]
+Count = Annotated[int, Meta(ge=1, le=2**53)]
+
+
+class ScheduleSpec(Record, frozen=True, kw_only=True):
+    """How the learning rate changes with the number of updates."""
+
+    name: Literal["constant", "step", "linear", "cosine"] = "constant"
+    steps: Count = 10_000  # updates from the full rate to the final one, or between two drops
+    final: Annotated[float, Meta(ge=0, le=1)] = 0.0  # linear, cosine: share of the rate at the end
+    decay: Annotated[float, Meta(gt=0, le=1)] = 0.1  # step: factor of each drop
+    warmup: Annotated[int, Meta(ge=0, le=2**53)] = 0  # updates of linear rise before
+
+
+class OptimizerSpec(Record, frozen=True, kw_only=True):
+    """The optimizer and its constants; those that others have are ignored."""
+
+    name: Literal["sgd", "adam"] = "adam"
+    lr: Rate = 1e-3
+    b1: Unit = 0.9
+    b2: Unit = 0.999
+    eps: Rate = 1e-8
+    weight_decay: NotNegative = 0.0
+    schedule: ScheduleSpec | None = None
+
+
+def read_layer(node: Any) -> LayerSpec:
+    """Return the layer that one entry of a YAML list describes.
+
+    Raises ValueError naming the layer, what was expected and what came.
+    """
+    if isinstance(node, LayerSpec):
+        return node
+    name, options = _name_and_options(node)
+    kind = LAYERS.get(name)
+    if kind is None:
+        near = get_close_matches(name, LAYERS, 1)
+        hint = f"; did you mean `{near[0]}`?" if near else f"; one of {', '.join(sorted(LAYERS))}"
+        raise ValueError(f"no such layer `{name}`{hint}")
+    if not isinstance(options, dict):
+        fields: tuple[str, ...] = kind.__struct_fields__  # type: ignore[attr-defined]
+        if not fields:
+            raise ValueError(f"layer `{name}` takes no options, got {describe(options)}")
+        options = {fields[0]: options}
+    try:
+        return msgspec.convert(options, kind, dec_hook=decode_hook)
+    except msgspec.ValidationError as fault:
+        raise ValueError(f"layer `{name}`: {fault}") from None
+
+
+def _name_and_options(node: Any) -> tuple[str, Any]:
+    """Split ``relu``, ``{dense: 128}``, ``{dense: {units: 128}}`` or ``{type: dense, ...}``."""
+    if isinstance(node, str):
+        return node, {}
+    if isinstance(node, dict) and isinstance(node.get("type"), str):
+        return node["type"], {key: value for key, value in node.items() if key != "type"}
+    if isinstance(node, dict) and len(node) == 1 and isinstance(next(iter(node)), str):
+        name, options = next(iter(node.items()))
+        return name, {} if options is None else options
+    raise ValueError(f"expected a layer's name or {{name: options}}, got {describe(node)}")
+
+
+class _LayerHook:
+    """Teaches ``strictyaml.convert`` and msgspec to read layers."""
+
+    def __call__(self, kind: type, value: Any, /) -> Any:
+        if kind is LayerSpec:
+            return read_layer(value)
+        raise TypeError(f"no conversion to {kind.__name__}")
+
+    def parts(self, kind: type, value: Any) -> Iterator[tuple[str | int, Any, Any]]:
+        """Yield the options of a layer, so that an error can name the very option."""
+        if kind is LayerSpec and isinstance(value, dict) and len(value) == 1:
+            name, options = next(iter(value.items()))
+            if name in LAYERS and isinstance(options, dict):
+                yield name, options, LAYERS[name]
+
+
+decode_hook = _LayerHook()
+"""The ``dec_hook`` of everything that holds a ModelSpec."""
+
+
+def build_network(spec: ModelSpec, input_shape: Shape, n_outputs: int) -> Network:
+    """Return the network of ``spec`` with a Dense of ``n_outputs`` as its last layer.
+
+    Raises ModelError when the layers do not fit each other or the input.
+    """
+    return Network(*spec.layers, Dense(n_outputs), input_shape=input_shape)
