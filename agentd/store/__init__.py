@@ -1,0 +1,25 @@
+"""Durable files: write aside, fsync, rename, fsync the directory, checksums, fallback."""
+
+from agentd.store.checkpoint import (
+    Checkpoint,
+    NoValidCheckpoint,
+    UnknownCheckpoint,
+    checkpoint_names,
+    read_checkpoint,
+    sweep,
+    write_checkpoint,
+)
+from agentd.store.files import Files
+from agentd.store.lock import DirectoryLock
+
+__all__ = [
+    "Checkpoint",
+    "DirectoryLock",
+    "Files",
+    "NoValidCheckpoint",
+    "UnknownCheckpoint",
+    "checkpoint_names",
+    "read_checkpoint",
+    "sweep",
+    "write_checkpoint",
+]
