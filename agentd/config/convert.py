@@ -11,7 +11,7 @@ import yaml
 
 from agentd.config.layers import Layer, Origin, Path
 from engine import strictyaml
-from engine.spec import decode_hook
+from engine.spec import LAYERS, decode_hook
 from engine.strictyaml import ConfigError, dotted
 
 T = TypeVar("T")
@@ -62,25 +62,41 @@ def dump_yaml(record: msgspec.Struct) -> str:
     return str(yaml.safe_dump(plain(record), sort_keys=False, allow_unicode=True, width=100))
 
 
-def plain(record: Any) -> Any:
-    """``record`` as dicts, lists and scalars; a layer of a model as its name or {name: options}."""
-    tree = msgspec.to_builtins(record)
-    return _shorten(tree)
+def plain(record: Any, *, brief: bool = False) -> Any:
+    """``record`` as dicts, lists and scalars; a layer of a model as its name or {name: options}.
+
+    ``brief`` leaves out the options of layers that have their default.
+    """
+    return _plain(msgspec.to_builtins(record), brief)
 
 
-def _shorten(node: Any) -> Any:
+def _plain(node: Any, brief: bool) -> Any:
     if isinstance(node, dict) and isinstance(node.get("type"), str):
-        options = {key: _shorten(value) for key, value in node.items() if key != "type"}
-        return {node["type"]: options} if options else node["type"]
+        return _layer(node, brief)
     if isinstance(node, dict):
-        return {key: _shorten(value) for key, value in node.items()}
-    return [_shorten(value) for value in node] if isinstance(node, list | tuple) else node
+        return {key: _plain(value, brief) for key, value in node.items()}
+    return [_plain(value, brief) for value in node] if isinstance(node, list | tuple) else node
+
+
+def _layer(node: dict[str, Any], brief: bool) -> Any:
+    name = node["type"]
+    options = {key: _plain(value, brief) for key, value in node.items() if key != "type"}
+    if not brief:
+        return {name: options} if options else name
+    kind: Any = LAYERS[name]
+    fields = msgspec.structs.fields(kind)
+    defaults = {each.encode_name: each.default for each in fields}
+    options = {key: value for key, value in options.items() if value != defaults[key]}
+    first = fields[0].encode_name if fields else ""
+    if list(options) == [first] and not isinstance(options[first], dict | list):
+        return {name: options[first]}
+    return {name: options} if options else name
 
 
 def type_at(kind: Any, path: Path) -> Any:
     """The type of the value at ``path`` below ``kind``; Any where that cannot be told."""
     for key in path:
-        record = _record(kind)
+        record = record_of(kind)
         if record is not None:
             known = {each.encode_name: each.type for each in msgspec.structs.fields(record)}
             kind = known.get(str(key), Any)
@@ -93,7 +109,7 @@ def type_at(kind: Any, path: Path) -> Any:
 
 def keys_of(kind: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Every key of the record ``kind`` and of the records in it, mappings by name left out."""
-    record = _record(kind)
+    record = record_of(kind)
     for each in msgspec.structs.fields(record) if record else ():
         yield (*path, each.encode_name)
         yield from keys_of(each.type, (*path, each.encode_name))
@@ -104,11 +120,11 @@ def is_text(kind: Any) -> bool:
     return kind is str or any(is_text(inner) for inner in _inside(kind))
 
 
-def _record(kind: Any) -> type[msgspec.Struct] | None:
+def record_of(kind: Any) -> type[msgspec.Struct] | None:
     """The Struct inside ``kind``, through Annotated and ``| None``."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return kind
-    found = (_record(inner) for inner in _inside(kind))
+    found = (record_of(inner) for inner in _inside(kind))
     return next((record for record in found if record is not None), None)
 
 

@@ -32,7 +32,7 @@ class Resolved:
 
     def values(self) -> Iterator[tuple[str, Any, Origin]]:
         """(dotted key, plain value, origin) of every leaf, in the order of the records."""
-        yield from _leaves(plain(self.config), (), self.layer)
+        yield from _leaves(plain(self.config, brief=True), (), self.layer)
 
 
 def load_server_config(
@@ -60,9 +60,12 @@ def resolve(
     environ = environ or {}
     layer = overlay(file_layer(path), environment_layer(environ))
     layer = _expand_agents(overlay(layer, flag_layer(overrides or {})))
-    layer = overlay(Layer({"data_dir": str(default_data_dir(environ))}), layer)
     config = convert(layer, ServerConfig)
-    config = msgspec.structs.replace(config, autocreate=_autocreate(config))
+    config = msgspec.structs.replace(
+        config,
+        autocreate=_autocreate(config),
+        data_dir=config.data_dir or str(default_data_dir(environ)),
+    )
     _check_exposure(config, layer)
     return Resolved(config, layer)
 
