@@ -188,6 +188,58 @@ class Backend(Protocol):
         """
         ...
 
+    # Heads --------------------------------------------------------------------------------
+
+    def dueling(self, z: Array, mask: Array | None, branches: Shape, q: Array) -> Step:
+        """q = z[:, :1] + a - mean of a over the branch's legal actions, a = z[:, 1:].
+
+        z (B, 1 + A), mask (B, A) uint8 with 1 = legal, q (B, A); ``branches`` sum to A.
+        """
+        ...
+
+    def dueling_backward(self, dq: Array, mask: Array | None, branches: Shape, dz: Array) -> Step:
+        """dz[:, 0] = Σ_a dq; dz[:, 1:] = dq - (legal ? Σ_branch dq / legal actions : 0)."""
+        ...
+
+    # Q-learning: ``engine.td`` defines both ops -------------------------------------------------
+
+    def td_target(
+        self,
+        value: Array,
+        select: Array,
+        mask: Array | None,
+        branches: tuple[int, ...],
+        reward: Array,
+        discount: Array,
+        target: Array,
+    ) -> Step:
+        """target = reward + discount * mean over branches of value[argmax of legal select].
+
+        value, select (B, A), the same array for a plain maximum; mask (B, A) uint8 with 1 = legal;
+        ``branches`` are the actions of each branch, side by side; the rest (B,).
+        """
+        ...
+
+    def td_loss(
+        self,
+        q: Array,
+        action: Array,
+        target: Array,
+        weight: Array | None,
+        branches: tuple[int, ...],
+        huber: float | None,
+        dq: Array,
+        td: Array,
+        loss: Array,
+    ) -> Step:
+        """td = target - q[action]; loss[0] = mean of weight * (½ td², or Huber's of that width).
+
+        q, dq (B, A); action (B, N) int32 and td (B, N) for N branches; target, weight (B,); loss
+        (1,). dq is the gradient of the loss, 0 at actions not taken. An infinite td makes the loss
+        infinite or NaN even where its slope is bounded.
+        """
+        ...
+
     # Optimizers over flat vectors -----------------------------------------------------------
 
     def norm(self, g: Array, out: Array) -> Step:
@@ -200,6 +252,10 @@ class Backend(Protocol):
 
     def clip_value(self, g: Array, limit: float) -> Step:
         """g = clip(g, -limit, limit), in place."""
+        ...
+
+    def penalty(self, p: Array, g: Array, l1: float, l2: float) -> Step:
+        """g += l1 * sign(p) + l2 * p, in place; p and g of one shape."""
         ...
 
     def sgd(self, p: Array, g: Array) -> Callable[[float, float], object]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from engine.backend import Array, Backend, Host, Shape, Slot, Step
 from engine.errors import ModelError, ShapeError
 from engine.layers import LayerSpec, Sequential
-from engine.recording import Arena, Layout, Penalty, Recording
+from engine.recording import Arena, Calls, Layout, Penalty, Recording
 
 _MAX_PLANS = 1024
 _MAX_VECTORS = 4
@@ -62,6 +62,7 @@ class _Plan:
     x: Array
     y: Array
     shape: Shape
+    mask: Array | None
     forward: list[Step]
     forward_taken: int
     dy: Array | None = None
@@ -73,17 +74,21 @@ class Pass:
 
     All activations live here and are reused by every call: what a call returns is valid until the
     next one. A pass belongs to one thread. It recognises the last few parameter vectors and
-    gradients it was given; calling it with ever new ones costs a recording each time.
+    gradients it was given; calling it with ever new ones costs a recording each time. ``training``
+    turns dropout on, lets BatchNorm use the batch and update its statistics in the parameter
+    vector, and allows backward. ``seed`` is dropout's.
     """
 
     def __init__(
-        self, net: Network, backend: Backend, capacity: int, training: bool = False
+        self, net: Network, backend: Backend, capacity: int, training: bool = False, seed: int = 0
     ) -> None:
         self.net = net
         self.backend = backend
         self.capacity = capacity
         self.training = training
         self._arena = Arena(backend, capacity)
+        self._masks: Array | None = None
+        self._calls = Calls(seed)
         self._vectors: dict[int, tuple[Array, dict[int, _Plan]]] = {}
         self._params: Array | None = None
         self._plans: dict[int, _Plan] = {}
@@ -104,21 +109,25 @@ class Pass:
         """Return where forward leaves the output of a batch of ``batch`` rows, (B, *out)."""
         return self._plan(params, batch).y
 
-    def forward(self, params: Array, x: Array | Host) -> Array:
+    def forward(self, params: Array, x: Array | Host, mask: Array | Host | None = None) -> Array:
         """Return the network's output for x (B, *input_shape), from host or device memory.
 
-        params (n_params,). The result (B, *output_shape) is valid until the next call. Raises
+        params (n_params,). mask (B, A), 1 = legal, counts in a dueling head's mean; None means all
+        actions are legal. The result (B, *output_shape) is valid until the next call. Raises
         ShapeError when x has another shape or more than ``capacity`` rows.
         """
         batch = x.shape[0] if x.shape else 0
-        plan = self._plans.get(batch) if params is self._params else None
+        plan = self._plans.get(batch) if params is self._params and mask is None else None
         if plan is None:
-            plan = self._plan(params, batch)
+            plan = self._plan(params, batch, mask is not None)
         if x is not plan.x:
             if x.shape != plan.shape:
                 raise ShapeError("network input", plan.shape, x.shape)
             self.backend.write(plan.x, x)
+        if mask is not None and plan.mask is not None:
+            self.backend.write(plan.mask, mask)
         self._last = plan
+        self._calls.count += 1
         for step in plan.forward:
             step()
         return plan.y
@@ -145,22 +154,24 @@ class Pass:
             step()
 
     def get_state(self) -> dict[str, Any]:
-        """Return what the next call depends on besides its arguments."""
-        return {}
+        """Return what the next call depends on besides its arguments: the place in the masks."""
+        return {"seed": self._calls.seed, "calls": self._calls.count}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue where ``get_state`` was called."""
+        self._calls.seed, self._calls.count = int(state["seed"]), int(state["calls"])
 
-    def _plan(self, params: Array, batch: int) -> _Plan:
+    def _plan(self, params: Array, batch: int, masked: bool = False) -> _Plan:
         if params is not self._params:
             self._use(params)
-        plan = self._plans.get(batch)
+        key = -batch if masked else batch
+        plan = self._plans.get(key)
         if plan is None:
             if not 0 < batch <= self.capacity:
                 raise ShapeError("network input", f"1..{self.capacity} rows", f"{batch} rows")
             if len(self._plans) >= _MAX_PLANS:
                 del self._plans[next(iter(self._plans))]
-            plan = self._plans[batch] = self._record_forward(params, batch)
+            plan = self._plans[key] = self._record_forward(params, batch, masked)
         return plan
 
     def _use(self, params: Array) -> None:
@@ -174,11 +185,18 @@ class Pass:
             known = self._vectors[id(params)] = (params, {})
         self._params, self._plans = known
 
-    def _record_forward(self, params: Array, batch: int) -> _Plan:
-        recording = Recording(self.backend, self._arena, batch, params, self.training)
+    def _record_forward(self, params: Array, batch: int, masked: bool) -> _Plan:
+        calls = self._calls if self.training else None
+        mask = self._mask(batch) if masked else None
+        recording = Recording(self.backend, self._arena, batch, params, mask=mask, calls=calls)
         x = recording.new(self.net.input_shape)
         y = self.net.root.forward(recording, x)
-        return _Plan(recording, x, y, x.shape, recording.steps, recording.taken)
+        return _Plan(recording, x, y, x.shape, mask, recording.steps, recording.taken)
+
+    def _mask(self, batch: int) -> Array:
+        if self._masks is None:
+            self._masks = self.backend.zeros((self.capacity, *self.net.output_shape), "uint8")
+        return self.backend.rows(self._masks, 0, batch)
 
     def _record_backward(self, plan: _Plan, gradient: Array) -> tuple[Array, list[Step]]:
         if gradient.shape != (self.net.n_params,):
@@ -190,5 +208,8 @@ class Pass:
         recording.begin_backward(gradient, plan.forward_taken)
         self.backend.fill(gradient, 0.0)()  # once: what no layer writes stays 0
         self.net.root.backward(recording, plan.x, plan.y, plan.dy, need_dx=False)
+        for penalty in self.net.penalties:
+            p, g = recording.p(penalty.slot), recording.g(penalty.slot)
+            recording.do(self.backend.penalty(p, g, penalty.l1, penalty.l2))
         known = plan.backward[id(gradient)] = (gradient, recording.steps)
         return known

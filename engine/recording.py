@@ -69,24 +69,46 @@ class Arena:
         return self._backend.rows(self._buffers[index], 0, batch)
 
 
+@dataclass(slots=True)
+class Calls:
+    """How often a training pass has run: with its seed the key of all random masks."""
+
+    seed: int = 0
+    count: int = 0
+
+
 class Recording:
     """Bound ops of one network on one parameter vector for one batch size.
 
+    ``mask`` (B, A) marks legal actions with 1; None means all. ``calls`` is None in evaluation.
     ``kept`` is where a layer's forward leaves what its backward reads beyond input and output.
     """
 
     def __init__(
-        self, backend: Backend, arena: Arena, batch: int, params: Array, training: bool
+        self,
+        backend: Backend,
+        arena: Arena,
+        batch: int,
+        params: Array,
+        *,
+        mask: Array | None = None,
+        calls: Calls | None = None,
     ) -> None:
         self.be = backend
         self.batch = batch
-        self.training = training
+        self.mask = mask
+        self.calls = calls
         self.steps: list[Step] = []
         self.kept: dict[int, Any] = {}
         self._arena = arena
         self._taken = 0
         self._params = params
         self._gradient: Array | None = None
+
+    @property
+    def training(self) -> bool:
+        """Whether backward may follow: dropout is on, BatchNorm uses the batch."""
+        return self.calls is not None
 
     def p(self, slot: Slot) -> Array:
         """Return the parameters of ``slot``."""

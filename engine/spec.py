@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from engine import layers
 from engine.backend import Shape
-from engine.layers import Dense, LayerSpec
+from engine.layers import Dense, Dueling, LayerSpec
 from engine.network import Network
 from engine.strictyaml import describe
 
@@ -35,6 +35,7 @@ class ModelSpec(Record, frozen=True, kw_only=True):
     """The hidden layers, input to output; the output layer follows from what is to be learned."""
 
     layers: tuple[LayerSpec, ...] = ()
+    dueling: bool = False  # values and advantages instead of one Dense
 
 
 Rate = Annotated[float, Meta(gt=0, le=1e6)]
@@ -121,9 +122,12 @@ decode_hook = _LayerHook()
 """The ``dec_hook`` of everything that holds a ModelSpec."""
 
 
-def build_network(spec: ModelSpec, input_shape: Shape, n_outputs: int) -> Network:
-    """Return the network of ``spec`` with a Dense of ``n_outputs`` as its last layer.
+def build_network(spec: ModelSpec, input_shape: Shape, outputs: int | tuple[int, ...]) -> Network:
+    """Return the network of ``spec`` with its output layer: a Dense, or a dueling head.
 
-    Raises ModelError when the layers do not fit each other or the input.
+    ``outputs`` counts the outputs, or the actions of each branch. Raises ModelError when the
+    layers do not fit each other or the input.
     """
-    return Network(*spec.layers, Dense(n_outputs), input_shape=input_shape)
+    total = outputs if isinstance(outputs, int) else sum(outputs)
+    head = Dueling(outputs) if spec.dueling else Dense(total)
+    return Network(*spec.layers, head, input_shape=input_shape)

@@ -7,12 +7,14 @@ and no numbers. ``forward`` and ``backward`` record bound ops; they compute noth
 
 from engine.layers.activation import Exp, Gelu, Identity, LeakyRelu, Relu, Sigmoid, Softplus, Tanh
 from engine.layers.dense import Dense
+from engine.layers.dueling import Dueling
 from engine.layers.layer import Layer, LayerSpec
 from engine.layers.sequential import Sequential
 from engine.layers.shape import Flatten, Reshape
 
 __all__ = [
     "Dense",
+    "Dueling",
     "Exp",
     "Flatten",
     "Gelu",

@@ -2,12 +2,14 @@
 
 from engine.numpy_backend.activations import ActivationOps
 from engine.numpy_backend.dense import DenseOps
+from engine.numpy_backend.heads import HeadOps
 from engine.numpy_backend.losses import LossOps
 from engine.numpy_backend.memory import MemoryOps
 from engine.numpy_backend.optimizers import OptimizerOps
+from engine.numpy_backend.td import TdOps
 
 __all__ = ["NumPyBackend"]
 
 
-class NumPyBackend(DenseOps, ActivationOps, LossOps, OptimizerOps, MemoryOps):
+class NumPyBackend(DenseOps, ActivationOps, HeadOps, LossOps, TdOps, OptimizerOps, MemoryOps):
     """``engine.backend.Backend`` on NumPy. Its arrays are ndarrays; see ``Backend`` for each op."""

@@ -37,6 +37,21 @@ class OptimizerOps(MemoryOps):
         clip, low, high = np.clip, self.scalar(-limit), self.scalar(limit)
         return lambda: clip(g, low, high, g)
 
+    def penalty(self, p: Nd, g: Nd, l1: float, l2: float) -> Step:
+        multiply, add, sign = np.multiply, np.add, np.sign
+        scratch, a, b = self.empty(p.shape), self.scalar(l1), self.scalar(l2)
+
+        def step() -> None:
+            if l1:
+                sign(p, scratch)
+                multiply(scratch, a, scratch)
+                add(g, scratch, g)
+            if l2:
+                multiply(p, b, scratch)
+                add(g, scratch, g)
+
+        return step
+
     def blocks(self, *vectors: Nd) -> list[tuple[Nd, ...]]:
         """Cut equally long vectors into tuples of blocks, each with a shared scratch at its end."""
         size = len(vectors[0])

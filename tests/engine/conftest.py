@@ -109,7 +109,7 @@ def slope_fixture() -> Callable[..., Floats]:
 def check_gradient(exact: NumPyBackend) -> Callable[..., None]:
     """Check a network's gradient of Σ y·dy by central differences over all trainable parameters."""
 
-    def check(net: Network, x: Any, seed: int = 0, rtol: float = 1e-6, atol: float = 1e-7) -> None:
+    def check(net: Network, x: Any, seed: int = 0, mask: Any = None) -> None:
         rng = np.random.default_rng(seed)
         params = exact.asarray(net.init(rng).astype(np.float64))
         params[: net.n_trainable] += 0.1 * rng.standard_normal(net.n_trainable)
@@ -117,15 +117,15 @@ def check_gradient(exact: NumPyBackend) -> Callable[..., None]:
         run = Pass(net, exact, len(x), training=True)
         dy = rng.standard_normal((len(x), *net.output_shape))
         state = run.get_state()
-        run.forward(params, x)
+        run.forward(params, x, mask)
         run.backward(gradient, dy.copy())
 
         def loss(p: Floats) -> float:
             run.set_state(state)
-            return float((run.forward(p, x) * dy).sum())
+            return float((run.forward(p, x, mask) * dy).sum())
 
         expected = slope(lambda _: loss(params), params[: net.n_trainable])
-        np.testing.assert_allclose(gradient[: net.n_trainable], expected, rtol=rtol, atol=atol)
+        np.testing.assert_allclose(gradient[: net.n_trainable], expected, rtol=1e-6, atol=1e-7)
         assert not gradient[net.n_trainable :].any()
 
     return check

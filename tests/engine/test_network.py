@@ -6,7 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import ModelError, ShapeError
-from engine.layers import Dense, Flatten, Identity, Relu, Reshape, Sequential, Sigmoid, Tanh
+from engine.layers import (
+    Dense,
+    Dueling,
+    Flatten,
+    Identity,
+    Relu,
+    Reshape,
+    Sequential,
+    Sigmoid,
+    Tanh,
+)
 from engine.network import Network, Pass
 
 SIZES = st.integers(1, 7)
@@ -122,3 +132,36 @@ def test_nan_reaches_the_output(backend, rng):
 
     assert np.isnan(y[0])
     assert np.isfinite(y[1])
+
+
+@pytest.mark.parametrize("branches", [(4,), (2, 3)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_dueling_gradient_matches_central_differences(check_gradient, rng, branches, masked):
+    net = Network(Dense(4), Tanh(), Dueling(branches), input_shape=(3,))
+    mask = np.ones((5, sum(branches)), np.uint8)
+    mask[1:, 0] = mask[2:, -1] = 0
+
+    check_gradient(net, rng.standard_normal((5, 3)), mask=mask if masked else None)
+
+
+def test_dueling_mean_is_taken_over_legal_actions(backend):
+    net = Network(Dueling(3), input_shape=(1,))
+    p = np.zeros(net.n_params, np.float32)
+    p[-4:] = [10, 1, 3, 100]  # the bias: value, advantages
+
+    q = Pass(net, backend, 1).forward(backend.asarray(p), np.zeros((1, 1)), np.array([[1, 1, 0]]))
+
+    np.testing.assert_allclose(q, [[10 + 1 - 2, 10 + 3 - 2, 10 + 100 - 2]])
+
+
+def test_penalties_add_to_the_weights_gradient_alone(exact, rng):
+    net = Network(Dense(2, l1=0.5, l2=0.25), input_shape=(3,))
+    p = exact.asarray(rng.standard_normal(net.n_params))
+    g = exact.zeros(p.shape)
+    run = Pass(net, exact, 1, training=True)
+
+    run.forward(p, np.zeros((1, 3)))
+    run.backward(g, np.zeros((1, 2)))
+
+    np.testing.assert_allclose(g[:6], 0.5 * np.sign(p[:6]) + 0.25 * p[:6])
+    assert not g[6:].any()

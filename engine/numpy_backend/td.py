@@ -1,0 +1,133 @@
+"""Temporal-difference targets and losses; ``engine.td`` says what each of them must equal."""
+
+import numpy as np
+
+from engine.backend import Step
+from engine.errors import ShapeError
+from engine.numpy_backend.memory import MemoryOps, Nd
+from engine.td import ILLEGAL
+
+
+class TdOps(MemoryOps):
+    """Q-values of several branches lie side by side; each branch is a range of columns."""
+
+    def td_target(
+        self,
+        value: Nd,
+        select: Nd,
+        mask: Nd | None,
+        branches: tuple[int, ...],
+        reward: Nd,
+        discount: Nd,
+        target: Nd,
+    ) -> Step:
+        _check_values("td_target", branches, value, select)
+        batch, width = value.shape
+        add, multiply = np.add, np.multiply
+        legal, hide = self._legal(select, mask)
+        flat, row = self.reshape(value, (-1,)), np.arange(batch) * width
+        best, part = np.empty(batch, np.intp), self.empty((batch,))
+        columns = [(legal[:, at : at + n], row + at) for at, n in _ranges(branches)]
+        share = self.scalar(1 / len(branches))
+
+        def step() -> None:
+            hide()
+            target.fill(0)
+            for values, first in columns:
+                values.argmax(1, best)
+                add(best, first, best)
+                flat.take(best, out=part, mode="clip")
+                add(target, part, target)
+            multiply(target, share, target)
+            multiply(target, discount, target)
+            add(target, reward, target)
+
+        return step
+
+    def td_loss(
+        self,
+        q: Nd,
+        action: Nd,
+        target: Nd,
+        weight: Nd | None,
+        branches: tuple[int, ...],
+        huber: float | None,
+        dq: Nd,
+        td: Nd,
+        loss: Nd,
+    ) -> Step:
+        _check_values("td_loss", branches, q, dq)
+        batch, width = q.shape
+        add, subtract, multiply = np.add, np.subtract, np.multiply
+        starts = np.array([at for at, _ in _ranges(branches)])
+        first, at = np.arange(batch)[:, None] * width + starts, np.empty(td.shape, np.intp)
+        flat_q, flat_dq = self.reshape(q, (-1,)), self.reshape(dq, (-1,))
+        column, slope = target.reshape(-1, 1), self.empty(td.shape)
+        part, half, share = self.empty(td.shape), self.scalar(0.5), self.scalar(-1 / td.size)
+        weights = None if weight is None else weight.reshape(-1, 1)
+        bend = self._bend(td, slope, huber)
+
+        def step() -> None:
+            add(first, action, at)
+            flat_q.take(at, out=td, mode="clip")
+            subtract(column, td, td)
+            bend()
+            multiply(slope, half, part)  # loss = slope (td - ½ slope), on both sides of the bend
+            subtract(td, part, part)
+            if weights is not None:
+                multiply(part, weights, part)
+            loss[0] = -share * part.reshape(-1).dot(slope.reshape(-1))
+            multiply(slope, share, slope)
+            if weights is not None:
+                multiply(slope, weights, slope)
+            dq.fill(0)
+            flat_dq[at] = slope
+
+        return step
+
+    def _legal(self, q: Nd, mask: Nd | None) -> tuple[Nd, Step]:
+        """Return q with illegal actions out of the way, and the step that brings it up to date."""
+        if mask is None:
+            return q, _nothing
+        copyto, equal = np.copyto, np.equal
+        legal, illegal, lowest = (
+            self.empty(q.shape),
+            np.empty(q.shape, np.bool_),
+            self.scalar(ILLEGAL),
+        )
+
+        def hide() -> None:
+            copyto(legal, q)
+            equal(mask, 0, illegal)
+            copyto(legal, lowest, where=illegal)
+
+        return legal, hide
+
+    def _bend(self, td: Nd, slope: Nd, huber: float | None) -> Step:
+        """Bind slope = clip(td, -huber, huber); without ``huber`` it is td itself."""
+        if huber is None:
+            return self.copy(td, slope)
+        minimum, maximum = np.minimum, np.maximum
+        low, high = self.scalar(-huber), self.scalar(huber)
+
+        def step() -> None:
+            minimum(td, high, out=slope)
+            maximum(slope, low, out=slope)
+
+        return step
+
+
+def _ranges(branches: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Return each branch's first column and width."""
+    starts = np.cumsum((0, *branches[:-1])).tolist()
+    return list(zip(starts, branches, strict=True))
+
+
+def _check_values(what: str, branches: tuple[int, ...], a: Nd, b: Nd) -> None:
+    expected = (a.shape[0], sum(branches))
+    if a.shape != expected or b.shape != expected:
+        raise ShapeError(what, expected, a.shape if a.shape != expected else b.shape)
+
+
+def _nothing() -> None:
+    return None
