@@ -74,18 +74,12 @@ def td_error(q_tm1: Floats, a_tm1: Ints, target_t: Floats, branches: tuple[int, 
 def td_loss(td: Floats, weight: Floats | None, huber: float | None) -> tuple[float, Floats]:
     """Return the mean loss over rows and branches, and its slope with respect to ``td``, (B, N).
 
-    huber   the width in which the loss is quadratic, ``td²/2``; beyond it grows by ``huber`` a
-            unit (Huber 1964; Mnih et al. 2015 clip the error at 1). None: mean squared error,
-            ``td²``.
+    huber   the width in which the loss is ``td²/2``; beyond it grows by ``huber`` a unit (Huber
+            1964; Mnih et al. 2015 clip the error at 1). None: ``td²/2`` everywhere.
     weight  (B,) importance of each row, or None for 1; it scales loss and slope alike.
     """
-    loss: Floats
-    slope: Floats
-    if huber is None:
-        loss, slope = td * td, 2 * td
-    else:
-        slope = np.clip(td, -huber, huber)
-        loss = slope * (td - 0.5 * slope)
+    slope: Floats = td if huber is None else np.clip(td, -huber, huber)
+    loss = slope * (td - 0.5 * slope)
     if weight is not None:
         loss, slope = loss * weight[:, None], slope * weight[:, None]
     return float(loss.mean()), slope / td.size

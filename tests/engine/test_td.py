@@ -76,7 +76,7 @@ def test_greedy_action_takes_the_first_of_equals():
 @pytest.mark.parametrize(
     ("huber", "loss", "slope"),
     [
-        (None, [0.25, 9.0, 4.0], [1.0, -6.0, 4.0]),
+        (None, [0.125, 4.5, 2.0], [0.5, -3.0, 2.0]),
         (1.0, [0.125, 2.5, 1.5], [0.5, -1.0, 1.0]),
         (2.0, [0.125, 4.0, 2.0], [0.5, -2.0, 2.0]),
     ],
