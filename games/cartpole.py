@@ -64,7 +64,7 @@ class CartPole:
     spec = Spec(
         name="cartpole",
         observation={"state": Tensor("float32", (4,))},
-        n_actions=2,
+        actions=2,
         max_steps=MAX_STEPS,
         masked=False,
     )

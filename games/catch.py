@@ -51,7 +51,7 @@ class Catch:
     spec = Spec(
         name="catch",
         observation={"board": Tensor("float32", (ROWS, COLUMNS))},
-        n_actions=3,
+        actions=3,
         max_steps=ROWS - 1,
         masked=False,
     )

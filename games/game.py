@@ -42,7 +42,7 @@ class Spec(NamedTuple):
 
     name: str
     observation: Mapping[str, Tensor]
-    n_actions: int
+    actions: int  # how many there are
     max_steps: int  # no episode is longer than this many actions
     masked: bool  # every frame carries a mask of the legal actions
 

@@ -70,7 +70,7 @@ class Snake:
         self.spec = Spec(
             name="snake",
             observation={"planes": Tensor("uint8", (4, size, size))},
-            n_actions=4,
+            actions=4,
             max_steps=self.patience * (size * size - FIRST_LENGTH + 1),
             masked=True,
         )

@@ -25,7 +25,7 @@ def game(request, name):
 def random_actions(rng, game, frame):
     """A legal action for each stream, drawn from its last row in ``frame``."""
     last = {int(s): row for row, s in enumerate(frame.stream)}
-    legal = np.ones((len(frame.stream), game.spec.n_actions)) if frame.mask is None else frame.mask
+    legal = np.ones((len(frame.stream), game.spec.actions)) if frame.mask is None else frame.mask
     return np.array([rng.choice(np.flatnonzero(legal[last[s]])) for s in range(game.streams)])
 
 
@@ -51,7 +51,7 @@ def test_every_array_has_its_dtype_and_shape(game):
             assert frame.obs[part].shape == (n, *tensor.shape)
         assert (frame.mask is not None) == game.spec.masked
         if frame.mask is not None:
-            assert (frame.mask.dtype, frame.mask.shape) == (np.uint8, (n, game.spec.n_actions))
+            assert (frame.mask.dtype, frame.mask.shape) == (np.uint8, (n, game.spec.actions))
 
 
 def test_every_number_is_finite_and_every_row_has_a_legal_action(game):
