@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from agentd.config.records import AgentConfig
 from agentd.protocol.schema import Schema
+from engine.errors import ShapeError
 from engine.network import Network
 from engine.replay import RowFormat, TensorFormat
 from engine.spec import build_network
 
-__all__ = ["initial_weights", "network_for", "row_format"]
+__all__ = ["flat_weights", "initial_weights", "named_weights", "network_for", "row_format"]
 
 
 def network_for(config: AgentConfig, schema: Schema) -> Network:
@@ -22,6 +26,22 @@ def network_for(config: AgentConfig, schema: Schema) -> Network:
 def initial_weights(config: AgentConfig, network: Network) -> NDArray[np.float32]:
     """The weights (P,) that an agent has before it has learned anything: its seed decides."""
     return network.init(np.random.default_rng(config.seed))
+
+
+def named_weights(network: Network, flat: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """The flat vector (P,) as views by slot name, for a checkpoint."""
+    return {slot.name: flat[slot.offset : slot.end].reshape(slot.shape) for slot in network.slots}
+
+
+def flat_weights(network: Network, named: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    """A checkpoint's arrays as the flat vector (P,). Raises ShapeError when they do not fit."""
+    flat = np.zeros(network.n_params, np.float32)
+    for slot in network.slots:
+        array = named.get(slot.name)
+        if array is None or array.shape != slot.shape:
+            raise ShapeError(slot.name, slot.shape, None if array is None else array.shape)
+        flat[slot.offset : slot.end] = array.reshape(-1)
+    return flat
 
 
 def row_format(schema: Schema) -> RowFormat:

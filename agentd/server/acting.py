@@ -59,7 +59,7 @@ class Actor:
     def publish(self, version: int) -> None:
         """Act with what ``weights`` now holds."""
         self.version = version
-        self._params = self._backend.asarray(self.weights)
+        self._backend.write(self._params, self.weights)
 
     def epsilon(self, env_steps: int) -> float:
         """ε after ``env_steps`` environment steps."""
@@ -68,8 +68,7 @@ class Actor:
     def values(self, obs: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The network's outputs (N, A) for raw rows (N, row_bytes), as a copy."""
         x = raw_to_features(self._schema, obs).reshape(len(obs), *self._schema.input_shape)
-        out = self._pass.forward(self._params, self._backend.asarray(x))
-        return np.array(self._backend.to_host(out), np.float32)
+        return self._backend.to_host(self._pass.forward(self._params, x))
 
     def act(
         self,

@@ -10,16 +10,20 @@ Shape letters: N rows of a batch, A mask width.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from agentd.config.records import AgentConfig
 from agentd.latency import Histogram
+from agentd.learner.model import flat_weights, named_weights
 from agentd.learner.sessions import SessionRecord
 from agentd.protocol.codec import encode
 from agentd.protocol.errors import Code, ProtocolError
@@ -32,6 +36,7 @@ from agentd.server.learning import Learning
 from agentd.server.returns import Returns
 from agentd.server.session import Frame, Session
 from agentd.server.teaching import check_teach, read_teach
+from agentd.store import read_checkpoint, write_checkpoint
 
 __all__ = ["Agent"]
 
@@ -54,7 +59,7 @@ class Agent:
 
     def __init__(
         self,
-        name: str,
+        folder: Path,
         config: AgentConfig,
         schema: Schema,
         actor: Actor,
@@ -65,7 +70,8 @@ class Agent:
         wake: Callable[[Agent], None],
         wake_later: Callable[[Agent], None],
     ) -> None:
-        self.name = name
+        self.name = folder.name
+        self.checkpoints = folder / "checkpoints"
         self.config = config
         self.schema = schema
         self.actor = actor
@@ -374,6 +380,32 @@ class Agent:
             out["epsilon"] = self.actor.epsilon(learning.env_steps)
             out |= learning.stats()
         return out
+
+    async def save(self) -> tuple[str, int]:
+        """Write a checkpoint; its name and step once it is on disk. Raises StorageError."""
+        if self.learning is not None:
+            return await self.learning.save()
+        weights = named_weights(self.actor.network, self.actor.weights.copy())
+        facts = {"learner": "none"}
+        keep, step = self.config.checkpoint.keep, self.actor.version
+        write = partial(write_checkpoint, keep=keep, kept=True)
+        name = await asyncio.to_thread(write, self.checkpoints, step, facts, weights, {})
+        return name, step
+
+    async def load(self, checkpoint: str) -> int:
+        """Go back to a checkpoint; its step. Raises UnknownCheckpoint, StorageError."""
+        if self.learning is not None:
+            return await self.learning.load(checkpoint)
+        found = await asyncio.to_thread(read_checkpoint, self.checkpoints, checkpoint)
+        assert found is not None
+        self.actor.weights[:] = flat_weights(self.actor.network, found.weights)
+        self.actor.publish(found.step)
+        return found.step
+
+    async def freeze(self, on: bool) -> None:
+        """Switch learning off or on; an agent that never learns is frozen already."""
+        if self.learning is not None:
+            await self.learning.freeze(on)
 
     async def close(self, save: bool = True) -> None:
         """Stop learning (saving first) and let go of the files."""

@@ -6,13 +6,11 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentd.store import read_checkpoint
-
 from agentd.config.records import AgentConfig
 from agentd.errors import UsageError
 from agentd.learner.board import WeightBoard
 from agentd.learner.link import LearnerHandle
-from agentd.learner.model import initial_weights, network_for
+from agentd.learner.model import flat_weights, initial_weights, network_for
 from agentd.learner.pace import Pace
 from agentd.learner.ring import ReplayRing, RingLayout, default_slack
 from agentd.learner.teach import TeachLayout, TeachRing
@@ -20,6 +18,7 @@ from agentd.protocol.schema import Schema
 from agentd.server.acting import Actor
 from agentd.server.agent import Agent
 from agentd.server.learning import Learning
+from agentd.store import read_checkpoint
 from engine.backend import Backend
 from engine.exploration import Exploration
 from engine.network import Network
@@ -58,7 +57,7 @@ def build_agent(server: Server, folder: Path, config: AgentConfig, schema: Schem
     )
     _load_weights(folder, config, network, actor)
     agent = Agent(
-        folder.name,
+        folder,
         config,
         schema,
         actor,
@@ -86,7 +85,7 @@ def _load_weights(folder: Path, config: AgentConfig, network: Network, actor: Ac
         actor.weights[:] = initial_weights(config, network)
         actor.publish(0)
     else:
-        actor.weights[:] = checkpoint.weights
+        actor.weights[:] = flat_weights(network, checkpoint.weights)
         actor.publish(checkpoint.step)
 
 

@@ -15,8 +15,6 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentd.store import list_checkpoints, write_file
-
 from agentd.config import (
     AgentConfig,
     agent_config_from_wire,
@@ -31,6 +29,7 @@ from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.schema import Schema
 from agentd.server.agent import Agent
 from agentd.server.build import build_agent
+from agentd.store import UnknownCheckpoint, list_checkpoints, write_file
 from engine.strictyaml import ConfigError
 
 if TYPE_CHECKING:
@@ -168,14 +167,6 @@ class Registry:
     async def load(self, name: str, checkpoint: str) -> int:
         """Go back to a checkpoint; its step. Raises UNKNOWN_CHECKPOINT."""
         agent = await self.ensure(name)
-        if checkpoint not in list_checkpoints(self._root / name / "checkpoints"):
-            raise ProtocolError(
-                Code.UNKNOWN_CHECKPOINT,
-                f"agent {name} has no checkpoint {checkpoint!r:.80}",
-                field="checkpoint",
-                expected="one that info lists",
-                got=checkpoint[:80],
-            )
         with _storage():
             return await agent.load(checkpoint)
 
@@ -316,6 +307,13 @@ class _storage:  # noqa: N801 - reads as a statement
             return
         if isinstance(fault, LearnerRefused):
             raise ProtocolError(Code(fault.code), str(fault)) from fault
+        if isinstance(fault, UnknownCheckpoint):
+            raise ProtocolError(
+                Code.UNKNOWN_CHECKPOINT,
+                str(fault),
+                field="checkpoint",
+                expected="one that info lists",
+            ) from fault
         if isinstance(fault, StorageError | OSError):
             raise ProtocolError(Code.STORAGE_FAILED, str(fault)) from fault
         if isinstance(fault, ConfigError | ValueError):

@@ -148,7 +148,7 @@ class Server:
     async def _until(self, done: Callable[[], bool]) -> None:
         """Wait for ``done``, at most a quarter of the time there is for draining."""
         end = self.now() + self.config.limits.drain_s / 4
-        while not done() and self.now() < end:
+        while not done() and self.now() < end:  # noqa: ASYNC110 - many conditions, once in a life
             await asyncio.sleep(0.01)
 
     # -- connections -----------------------------------------------------------------------------
