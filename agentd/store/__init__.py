@@ -4,12 +4,12 @@ from agentd.store.checkpoint import (
     Checkpoint,
     NoValidCheckpoint,
     UnknownCheckpoint,
-    checkpoint_names,
+    list_checkpoints,
     read_checkpoint,
     sweep,
     write_checkpoint,
 )
-from agentd.store.files import Files
+from agentd.store.files import Files, write_file
 from agentd.store.lock import DirectoryLock
 
 __all__ = [
@@ -18,8 +18,9 @@ __all__ = [
     "Files",
     "NoValidCheckpoint",
     "UnknownCheckpoint",
-    "checkpoint_names",
+    "list_checkpoints",
     "read_checkpoint",
     "sweep",
     "write_checkpoint",
+    "write_file",
 ]

@@ -33,7 +33,7 @@ __all__ = [
     "Checkpoint",
     "NoValidCheckpoint",
     "UnknownCheckpoint",
-    "checkpoint_names",
+    "list_checkpoints",
     "read_checkpoint",
     "write_checkpoint",
 ]
@@ -76,7 +76,7 @@ class Checkpoint:
     skipped: tuple[tuple[str, str], ...] = ()
 
 
-def checkpoint_names(folder: Path, files: Files | None = None) -> list[str]:
+def list_checkpoints(folder: Path, files: Files | None = None) -> list[str]:
     """Return the names of all checkpoints, newest first; they may be damaged."""
     files = files or Files()
     try:
@@ -110,7 +110,7 @@ def write_checkpoint(
     contents = _contents(weights, state)
     try:
         files.ensure_dir(folder)
-        names = checkpoint_names(folder, files)
+        names = list_checkpoints(folder, files)
         serial = 1 + max((int(name.partition("-")[0]) for name in names), default=0)
         name = f"{serial:06d}-{step:012d}" + ("-kept" if kept else "")
         entries = {file: manifest.file_entry(data) for file, data in contents.items()}
@@ -136,7 +136,7 @@ def read_checkpoint(
     folder cannot be read.
     """
     files = files or Files()
-    names = checkpoint_names(folder, files)
+    names = list_checkpoints(folder, files)
     if name is not None:
         if name not in names:
             raise UnknownCheckpoint(f"no checkpoint {name!r}", hint=_hint(names))

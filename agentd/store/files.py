@@ -9,7 +9,9 @@ import shutil
 import signal
 from pathlib import Path
 
-__all__ = ["Files", "reach"]
+from agentd.errors import StorageError
+
+__all__ = ["Files", "reach", "write_file"]
 
 
 class Files:
@@ -54,6 +56,10 @@ class Files:
         """Delete a directory and everything in it."""
         shutil.rmtree(path)
 
+    def remove(self, path: Path) -> None:
+        """Delete one file."""
+        path.unlink()
+
     def names(self, path: Path) -> list[str]:
         """Return the names in a directory."""
         return os.listdir(path)
@@ -96,6 +102,24 @@ class Files:
         with contextlib.suppress(FileExistsError):
             self.make_dir(path)
         self.sync_dir(path.parent)
+
+
+def write_file(path: Path, data: bytes, files: Files | None = None) -> None:
+    """Make ``data`` the content of ``path``: after a crash the old content or the new. Durable.
+
+    Raises StorageError; the old file is then as it was.
+    """
+    files = files or Files()
+    aside = path.with_name(f".new-{path.name}")
+    try:
+        files.ensure_dir(path.parent)
+        with contextlib.suppress(FileNotFoundError):
+            files.remove(aside)
+        files.write_whole(aside, data)
+        files.rename(aside, path)
+        files.sync_dir(path.parent)
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror or error}") from error
 
 
 def reach(name: str) -> None:
