@@ -112,19 +112,21 @@ class WeightBoard:
         self._newest[0] = turn
 
     def read_into(self, out: NDArray[np.float32], due: int | None = None) -> Publication | None:
-        """Copy the newest publication, or the one of ``due``, into ``out`` (P,), in place.
+        """Copy a publication into ``out`` (P,), in place, and say which one it is.
 
-        Returns None, with ``out`` undefined, when there is no publication yet or none of ``due``.
+        Without ``due`` that is the newest; with it, the one of that due point, or the next later
+        one where the board has only later ones (the learner went back to a checkpoint). Returns
+        None, with ``out`` undefined, when there is none.
         """
         give_up = time.monotonic() + _PATIENCE_S
         while (turn := self._newest[0]) != 0:
-            for side in (turn & 1, 1 - (turn & 1)):
-                found = self._copy(side, out, due)
-                if found is not None:
-                    return found
-                if due is None:
-                    break  # the newest was overtaken while it was read: look again
-            if self._newest[0] == turn and (due is not None or time.monotonic() > give_up):
+            side = self._choose(turn & 1, due)
+            if side is None:
+                return None
+            found = self._copy(side, out)
+            if found is not None and (due is None or found.due >= due):
+                return found
+            if time.monotonic() > give_up:
                 return None
         return None
 
@@ -142,10 +144,21 @@ class WeightBoard:
         head = self._heads[side]
         return Publication(head[1], head[2])
 
-    def _copy(self, side: int, out: NDArray[np.float32], due: int | None) -> Publication | None:
+    def _choose(self, newest: int, due: int | None) -> int | None:
+        """Return the side to read, None when the newest is older than ``due``."""
+        if due is None or self._publication(newest).due == due:
+            return newest
+        older = 1 - newest
+        whole = self._heads[older][0] != 0 and not self._heads[older][0] & 1
+        if whole and due <= self._publication(older).due:
+            return older
+        return newest if self._publication(newest).due > due else None
+
+    def _copy(self, side: int, out: NDArray[np.float32]) -> Publication | None:
+        """Copy one side; None when it was written meanwhile."""
         head = self._heads[side]
         before = head[0]
-        if before & 1 or before == 0 or (due is not None and head[1] != due):
+        if before & 1 or before == 0:
             return None
         found = self._publication(side)
         np.copyto(out, self._params[side])

@@ -225,8 +225,8 @@ class ReplayRing:
         self._last[streams] = -1
         self._return[streams] = 0.0
 
-    def reopen(self, base: int, streams: int, session: int, since: int = 0) -> int:
-        """Continue the episodes of a session that outlived this process; return how many.
+    def reopen(self, base: int, streams: int, session: int, since: int = 0) -> None:
+        """Continue the episodes of a session that outlived this process, see `under_way`.
 
         The session owns slots [base, base + streams). A stream's episode goes on when its newest
         row belongs to the session, is not an ended one and is not older than row ``since`` (the
@@ -248,7 +248,6 @@ class ReplayRing:
         going = newest & (kind < TERMINATED)
         self._last[stream[going]] = at[going]
         self._return[stream[going]] = _returns(stream, kind, column["reward"][slot])[going]
-        return int(np.count_nonzero(going))
 
     def under_way(self, base: int, streams: int) -> NDArray[np.bool_]:
         """Return which of the slots [base, base + streams) have an open episode, (streams,)."""
