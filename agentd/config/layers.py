@@ -16,7 +16,7 @@ Path = tuple[str | int, ...]
 Tree = dict[str, Any]
 
 # Mappings that say one thing together: half of one and half of another would say nothing.
-WHOLE = {"target", "model", "tls"}
+WHOLE = {"target", "model"}
 
 
 class Origin(NamedTuple):

@@ -1,0 +1,334 @@
+"""Configuration: layers and their order, origins, errors with their place, and what comes back."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agentd.config import (
+    AgentConfig,
+    ConfigError,
+    ServerConfig,
+    agent_config_from_wire,
+    default_data_dir,
+    dump_yaml,
+    is_loopback,
+    load_agent_config,
+    load_preset,
+    load_server_config,
+    plain,
+    preset_names,
+    resolve,
+)
+from agentd.config.template import comments_of, json_schema, render_template
+from agentd.errors import MissingInput
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(text: str) -> Path:
+        path = tmp_path / "agentd.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def origins(path: Path | None = None, **sources: Any) -> dict[str, tuple[Any, str]]:
+    return {key: (value, str(o)) for key, value, o in resolve(path, **sources).values()}
+
+
+# -- layers --------------------------------------------------------------------------------------
+
+
+def test_without_anything_the_defaults_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_server_config()
+
+    assert (config.host, config.port, config.http_port) == ("127.0.0.1", 7331, 7332)
+    assert config.autocreate is True
+
+
+def test_flag_beats_environment_beats_file_beats_preset_beats_default(write: Write) -> None:
+    path = write(
+        "limits: {window: 2, max_rows: 3, max_agents: 4}\n"
+        "agent: {preset: cartpole, exploration: {end: 0.5}}\n"
+    )
+    environ = {"AGENTD_LIMITS__WINDOW": "5", "AGENTD_LIMITS__MAX_ROWS": "6"}
+    preset = load_preset("cartpole").agent
+
+    seen = origins(path, overrides={"limits.window": 7}, environ=environ)
+
+    assert seen["limits.window"] == (7, "flag --set")
+    assert seen["limits.max_rows"] == (6, "environment AGENTD_LIMITS__MAX_ROWS")
+    assert seen["limits.max_agents"] == (4, f"file {path}:1")
+    assert seen["agent.exploration.end"] == (0.5, f"file {path}:2")
+    assert seen["agent.exploration.steps"][0] == preset.exploration.steps
+    assert seen["agent.exploration.steps"][1].startswith("preset cartpole:")
+    assert seen["limits.drain_s"] == (8.0, "default")
+
+
+def test_named_agents_start_from_the_common_one(write: Write) -> None:
+    path = write(
+        "agent: {dqn: {gamma: 0.5}, seed: 1}\n"
+        "agents:\n  one: {seed: 2}\n  two: {preset: cartpole, seed: 3}\n"
+    )
+
+    config = load_server_config(path)
+
+    assert (config.agent.dqn.gamma, config.agent.seed) == (0.5, 1)
+    assert (config.agents["one"].dqn.gamma, config.agents["one"].seed) == (0.5, 2)
+    assert config.agents["two"] == msgspec.structs.replace(load_preset("cartpole").agent, seed=3)
+
+
+def test_another_optimizer_takes_no_constants_of_the_old_one(write: Write) -> None:
+    base = load_server_config(write("agent: {optimizer: {name: adam, lr: 0.5}}\n")).agent
+
+    changed = agent_config_from_wire({"optimizer": {"name": "sgd"}}, base)
+    tuned = agent_config_from_wire({"optimizer": {"eps": 1e-4}}, base)
+
+    assert (changed.optimizer.name, changed.optimizer.lr) == ("sgd", AgentConfig().optimizer.lr)
+    assert (tuned.optimizer.lr, tuned.optimizer.eps) == (0.5, 1e-4)
+
+
+def test_one_way_to_follow_the_target_replaces_the_other() -> None:
+    target = agent_config_from_wire({"dqn": {"target": {"tau": 0.1}}}).dqn.target
+
+    assert (target.every, target.tau) == (None, 0.1)
+
+
+def test_relative_names_in_the_file_are_relative_to_it(write: Write) -> None:
+    path = write("data_dir: data\ntokens: /etc/tokens\ntls: {cert: c.pem, key: k.pem}\n")
+
+    config = load_server_config(path)
+
+    assert config.data_dir == str(path.parent / "data")
+    assert config.tokens == "/etc/tokens"
+    assert config.tls is not None
+    assert config.tls.cert == str(path.parent / "c.pem")
+
+
+def test_data_directory_follows_xdg() -> None:
+    assert default_data_dir({"XDG_DATA_HOME": "/x"}) == Path("/x/agentd")
+    assert default_data_dir({}) == Path.home() / ".local/share/agentd"
+    assert load_server_config(environ={"XDG_DATA_HOME": "/x"}).data_dir == "/x/agentd"
+
+
+def test_text_from_the_environment_stays_text() -> None:
+    environ = {"AGENTD_DATA_DIR": "123", "AGENTD_UNIX": "null", "AGENTD_HTTP_PORT": "null"}
+
+    config = load_server_config(environ=environ)
+
+    assert (config.data_dir, config.unix, config.http_port) == ("123", None, None)
+
+
+def test_an_empty_variable_is_none_at_all() -> None:
+    assert load_server_config(environ={"AGENTD_PORT": ""}).port == 7331
+
+
+# -- who may come in -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "only_us"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("localhost", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.168.1.5", False),
+        ("localhost.example.org", False),
+    ],
+)
+def test_loopback_is_known(host: str, only_us: bool) -> None:
+    assert is_loopback(host) is only_us
+
+
+def test_open_to_others_without_tokens_is_refused(write: Write) -> None:
+    with pytest.raises(ConfigError, match=r"0\.0\.0\.0 is open .*; set `tokens: FILE`") as caught:
+        load_server_config(write("port: 1\nhost: 0.0.0.0\n"))
+
+    assert (caught.value.line, caught.value.key) == (2, "host")
+
+
+def test_open_to_others_with_tokens_or_client_certificates() -> None:
+    tls = {"tls.cert": "c", "tls.key": "k"}
+
+    with_tokens = load_server_config(None, {"host": "0.0.0.0", "tokens": "t"})
+    with_mtls = load_server_config(None, {"host": "::", **tls, "tls.client_ca": "a"})
+
+    assert with_tokens.autocreate is False
+    assert with_mtls.autocreate is False
+    with pytest.raises(ConfigError, match="no token"):
+        load_server_config(None, {"host": "::", **tls})
+
+
+# -- errors --------------------------------------------------------------------------------------
+
+BAD = {
+    "prot: 3": (1, "prot", "one of host, port", "", "did you mean `port`?"),
+    "limits:\n  windw: 3": (2, "limits.windw", "one of max_con", "", "did you mean `window`?"),
+    "port: hi": (1, "port", "a whole number", "'hi'", ""),
+    "port: 65536": (1, "port", "<= 65535", "65536", ""),
+    "port: 1.5": (1, "port", "a whole number", "1.5", ""),
+    "host: [a]": (1, "host", "a text", "a list", ""),
+    "device: gpu": (1, "device", "cpu, opencl", "'gpu'", ""),
+    "agent:\n  learner: dq": (2, "agent.learner", "dqn, supervised", "'dq'", "did you mean `dqn`?"),
+    "agent:\n  dqn:\n    gamma: 3": (3, "agent.dqn.gamma", "<= 1", "3", ""),
+    "agent:\n  dqn: {target: {}}": (2, "agent.dqn.target", "", "", ""),
+    "agent: {preset: cartpol}": (1, "agent.preset", "", "", "did you mean 'cartpole'?"),
+    "agent: {model: {layers: [{dens: 3}]}}": (1, "agent.model.layers[0]", "", "", ""),
+    "agents:\n  x: {dqn: 3}": (2, "agents.x.dqn", "a mapping", "3", ""),
+    "agents:\n  X Y: {}": (2, "agents.X Y", "a name of 1 to 64", "'X Y'", ""),
+    "tls: {cert: a}": (1, "tls", "", "", ""),
+    "- a": (1, "", "a mapping", "a list", ""),
+    "port: 1\nport: 2": (2, "", "", "", ""),
+    "port: &a 1": (1, "", "", "", ""),
+    "port: [": (2, "", "", "", ""),
+}
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_a_fault_is_told_with_its_place(text: str, write: Write) -> None:
+    line, key, expected, got, hint = BAD[text]
+    path = write(text + "\n")
+
+    with pytest.raises(ConfigError) as caught:
+        load_server_config(path)
+
+    error = caught.value
+    assert (error.file, error.line, error.key) == (str(path), line, key)
+    assert expected in error.expected
+    assert (error.got, error.hint) == (got, hint)
+    assert str(error).startswith(f"{path}:{line}:")
+    assert "\n" not in str(error)
+
+
+def test_a_fault_in_the_environment_names_the_variable() -> None:
+    with pytest.raises(ConfigError, match=r"AGENTD_PORT: port: wrong value: expected a whole"):
+        load_server_config(environ={"AGENTD_PORT": "x"})
+    with pytest.raises(ConfigError, match=r"no such variable; did you mean AGENTD_PORT\?"):
+        load_server_config(environ={"AGENTD_PRT": "3"})
+
+
+def test_a_fault_in_a_flag_names_the_flag() -> None:
+    with pytest.raises(ConfigError, match=r"flag --port: port: wrong value"):
+        load_server_config(None, {"port": 70000})
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(MissingInput, match="no configuration file") as caught:
+        load_server_config(tmp_path / "no.yaml")
+
+    assert "agentd config init" in str(caught.value.hint)
+
+
+def _mutations() -> list[str]:
+    """The shipped template with one fault in each: a key or a value that cannot stand."""
+    lines = render_template().splitlines()
+    found = []
+    for at, line in enumerate(lines):
+        key, colon, value = line.partition(":")
+        if line.startswith("#") or not colon:
+            continue
+        found.append("\n".join([*lines[:at], f"{key}x:{value}", *lines[at + 1 :]]))
+        if value.strip() and not value.strip().startswith("#"):
+            found.append("\n".join([*lines[:at], f"{key}: {{no: 1}}", *lines[at + 1 :]]))
+    return found
+
+
+def test_no_mutation_of_the_shipped_file_gets_through(tmp_path: Path) -> None:
+    path = tmp_path / "mutant.yaml"
+    mutants = _mutations()
+
+    assert len(mutants) > 60
+    for text in mutants:
+        path.write_text(text)
+        with pytest.raises(ConfigError) as caught:
+            load_server_config(path)
+        assert caught.value.line, text
+
+
+# -- agents over the wire --------------------------------------------------------------------------
+
+
+def test_create_may_start_from_a_preset() -> None:
+    config = agent_config_from_wire({"preset": "cartpole", "seed": 7})
+
+    assert config == msgspec.structs.replace(load_preset("cartpole").agent, seed=7)
+
+
+def test_create_may_start_from_the_servers_agent() -> None:
+    base = AgentConfig(seed=5)
+
+    assert agent_config_from_wire({"loss": "mse"}, base) == msgspec.structs.replace(
+        base, loss="mse"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"dqn": {"n_stp": 3}}, "dqn.n_stp"),
+        ({"preset": "../../etc/passwd"}, "preset"),
+        ({"preset": 3}, "preset"),
+        ({"model": {"layers": [{"dense": 0}]}}, "model.layers[0]"),
+        ({"replay": {"capacity": 1e9}}, "replay.capacity"),
+    ],
+)
+def test_create_refuses_with_the_path(values: dict[str, Any], key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        agent_config_from_wire(values)
+
+    assert caught.value.key == key
+
+
+# -- there and back --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_stand_and_come_back_from_yaml(name: str, tmp_path: Path) -> None:
+    preset = load_preset(name)
+    path = tmp_path / "config.yaml"
+    path.write_text(dump_yaml(preset.agent))
+
+    assert preset.description
+    assert preset.agent.preset == name
+    assert load_agent_config(path) == preset.agent
+
+
+def test_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(MissingInput, match="no preset 'cartpol'") as caught:
+        load_preset("cartpol")
+
+    assert caught.value.hint == "did you mean 'cartpole'?"
+
+
+def test_the_template_says_what_holds_without_it(write: Write) -> None:
+    path = write(render_template())
+
+    assert load_server_config(path) == load_server_config()
+
+
+def test_the_template_of_a_preset_starts_from_it(write: Write) -> None:
+    path = write(render_template("cartpole"))
+
+    assert load_server_config(path).agent == load_preset("cartpole").agent
+
+
+def test_field_comments_are_found() -> None:
+    assert comments_of(ServerConfig)["port"] == "0 picks a free one"
+
+
+def test_the_schema_knows_every_key() -> None:
+    schema = json_schema()
+
+    known = schema["$defs"]["ServerConfig"]["properties"]
+    assert set(known) == set(plain(ServerConfig()))
+    assert schema["$defs"]["DqnConfig"]["additionalProperties"] is False
