@@ -52,6 +52,10 @@ class Peer:
         self.seq = welcome.last_seq
         return welcome
 
+    @staticmethod
+    def hello_message(agent: str = "a", role: str = "train", **changes: object) -> m.Hello:
+        return hello(agent, role, **changes)
+
     def frame(self, kind, obs=None, reward=None, stream=None, **more) -> m.Step:
         self.seq += 1
         return step(self.seq, kind, obs, reward, stream, **more)
@@ -61,7 +65,7 @@ class Peer:
         return await self.hear()
 
     async def close(self) -> None:
-        self.writer.close()
+        self.writer.transport.abort()
         with contextlib.suppress(OSError):
             await self.writer.wait_closed()
 
@@ -155,5 +159,4 @@ async def serve(tmp_path):
 
     yield start
     for house in houses:
-        if not house.task.done():
-            await house.down()
+        await house.down()
