@@ -1,0 +1,23 @@
+"""YAML without surprises: what is written is what is meant, and every fault has line and column.
+
+A subset of YAML 1.2, read from the parser's events with a stack of our own. ``1e-3`` is a number,
+only ``true`` and ``false`` are booleans, there are no sexagesimal numbers and no dates. Duplicate
+keys, tags, aliases, several documents, deep nesting and huge texts are refused. ``convert`` then
+checks types through msgspec and names file, line, key, what was expected and what came.
+"""
+
+from engine.strictyaml.convert import Hook, convert, load
+from engine.strictyaml.document import ConfigError, Document, Mark, describe, dotted
+from engine.strictyaml.reading import parse
+
+__all__ = [
+    "ConfigError",
+    "Document",
+    "Hook",
+    "Mark",
+    "convert",
+    "describe",
+    "dotted",
+    "load",
+    "parse",
+]

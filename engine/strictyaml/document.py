@@ -1,0 +1,99 @@
+"""A document: plain values with the place of each, and the error that names such a place."""
+
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+Path: TypeAlias = tuple[str | int, ...]
+
+
+class ConfigError(ValueError):
+    """Raised when a configuration says something wrong: one line, and where to mend it.
+
+    Lines and columns count from 1. ``key`` is the dotted path; ``expected``, ``got`` and ``hint``
+    are for people.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str = "",
+        line: int | None = None,
+        column: int | None = None,
+        key: str = "",
+        expected: str = "",
+        got: str = "",
+        hint: str = "",
+    ) -> None:
+        self.message = message
+        self.file = file
+        self.line = line
+        self.column = column
+        self.key = key
+        self.expected = expected
+        self.got = got
+        self.hint = hint
+        place = ":".join(str(part) for part in (file, line, column) if part not in ("", None))
+        what = f"{key}: {message}" if key else message
+        wish = f": expected {expected}" if expected else ""
+        came = f", got {got}" if got else ""
+        tail = f"; {hint}" if hint else ""
+        super().__init__((f"{place}: " if place else "") + what + wish + came + tail)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a node or key stands; both count from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass
+class Document:
+    """Plain values and where each of them was written."""
+
+    value: Any
+    file: str
+    marks: dict[Path, Mark] = field(default_factory=dict)
+    keys: dict[Path, Mark] = field(default_factory=dict)
+
+    def mark(self, path: Path) -> Mark:
+        """Return the place of the value at ``path``, or of the nearest that contains it."""
+        for depth in range(len(path), -1, -1):
+            if path[:depth] in self.marks:
+                return self.marks[path[:depth]]
+        return Mark(1, 1)
+
+    def error(self, path: Path, message: str, **parts: str) -> ConfigError:
+        """Return a ConfigError for the value at ``path``."""
+        return self._error(self.mark(path), path, message, parts)
+
+    def key_error(self, path: Path, message: str, **parts: str) -> ConfigError:
+        """Return a ConfigError for the key that ends ``path``, not for its value."""
+        return self._error(self.keys.get(path, self.mark(path)), path, message, parts)
+
+    def _error(self, mark: Mark, path: Path, message: str, parts: dict[str, str]) -> ConfigError:
+        return ConfigError(
+            message, file=self.file, line=mark.line, column=mark.column, key=dotted(path), **parts
+        )
+
+
+def dotted(path: Path) -> str:
+    """Return a path as people write it: ``layers[0].units``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def describe(value: Any) -> str:
+    """Return a value as an error message shows it, short."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
