@@ -36,8 +36,8 @@ from agentd.protocol.strict import (
     check_plain,
     count_keys,
     not_a_map,
+    starts_with,
     step_size,
-    type_is_first,
 )
 
 __all__ = [
@@ -61,8 +61,10 @@ CONTROL_FRAME = 16 * 1024
 PROTOCOL = 1
 """The version of the protocol that this package speaks."""
 
+SURE_FRAME = 1024  # bytes; what is longer and free in form is counted before it is decoded
 SMALL_CHUNK = 4096  # bytes; smaller pieces of a frame are copied together as they come
 
+_TYPE, _TYPE_STEP = b"\xa4type", b"\xa4type\xa4step"
 _TWO_KEYS = frozenset({Ping, Pong, Goodbye})  # with nothing inside: nothing more to check
 
 
@@ -85,6 +87,7 @@ _client: msgspec.msgpack.Decoder[ClientMessage] = msgspec.msgpack.Decoder(Client
 _rows: msgspec.msgpack.Decoder[Step | Teach] = msgspec.msgpack.Decoder(Step | Teach)
 _any_rows: msgspec.msgpack.Decoder[_AnyRows] = msgspec.msgpack.Decoder(_AnyRows)
 _server: msgspec.msgpack.Decoder[ServerMessage] = msgspec.msgpack.Decoder(ServerMessage)
+_WORDS = {"None": "nil", "null": "nil"}
 _PATH = re.compile(r" - at `(?:(key)` in `)?\$?\.?(.*)`$")
 _EXPECTED = re.compile(r"^Expected `(.*?)`(?: (of .*?))?(?:, got `?(.*?)`?)?$")
 
@@ -193,10 +196,12 @@ def decode_client(body: memoryview | bytes) -> ClientMessage:
     """A client's message from a frame's body. Raises ProtocolError BAD_FRAME or BAD_MESSAGE."""
     keys = count_keys(body)
     if len(body) > CONTROL_FRAME:
-        if not type_is_first(body):
+        if not starts_with(body, _TYPE):  # to find it costs passing over what stands before it
             _decode(_any_rows, body)
         message: ClientMessage = _decode(_rows, body)
     else:
+        if len(body) > SURE_FRAME and not starts_with(body, _TYPE_STEP):
+            check_plain(body)
         message = _decode(_client, body)
     kind = type(message)
     if kind is Step:
@@ -296,7 +301,7 @@ def _join(field: str | None, key: str) -> str:
 
 
 def _wire_words(text: str | None) -> str | None:
-    """Speak of maps and bins, as msgpack does."""
+    """Speak of maps, bins and nil, as msgpack does."""
     if text is None:
         return None
-    return text.replace("object", "map").replace("bytes", "bin")
+    return _WORDS.get(text) or text.replace("object", "map").replace("bytes", "bin")

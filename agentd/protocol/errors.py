@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from agentd.protocol.messages import Error
+from agentd.protocol.messages import Error, Reason
 
 __all__ = ["CODES", "Code", "CodeInfo", "FrameTooLarge", "ProtocolError"]
 
@@ -55,7 +55,7 @@ class CodeInfo(NamedTuple):
     """What follows from a code. ``goodbye`` is the reason said before a fatal close."""
 
     fatal: bool
-    goodbye: str
+    goodbye: Reason
     meaning: str
 
 
@@ -131,7 +131,7 @@ class ProtocolError(Exception):
         self.fatal = CODES[code].fatal if fatal is None else fatal
 
     @property
-    def goodbye_reason(self) -> str:
+    def goodbye_reason(self) -> Reason:
         """The closed-list reason to say before closing."""
         return CODES[self.code].goodbye
 

@@ -33,6 +33,7 @@ __all__ = [
     "Operation",
     "Ping",
     "Pong",
+    "Reason",
     "Save",
     "Saved",
     "ServerMessage",

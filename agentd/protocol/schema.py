@@ -70,8 +70,9 @@ class Schema:
 
     @cached_property
     def input_shape(self) -> tuple[int, ...]:
-        """What a network sees: a single tensor keeps its shape, several are flattened."""
-        return self.tensors[0].shape if len(self.tensors) == 1 else (self.features,)
+        """What a network sees: a single tensor of planes (C, H, W) as it is, all else flat (D,)."""
+        shape = self.tensors[0].shape
+        return shape if len(self.tensors) == 1 and len(shape) == 3 else (self.features,)
 
     @cached_property
     def float_names(self) -> tuple[str, ...]:

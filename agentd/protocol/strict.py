@@ -13,7 +13,7 @@ import msgpack
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Step
 
-__all__ = ["bad_message", "check_plain", "count_keys", "not_a_map", "step_size", "type_is_first"]
+__all__ = ["bad_message", "check_plain", "count_keys", "not_a_map", "starts_with", "step_size"]
 
 MAX_KEYS = 15  # hello has 14; a longer map is no message
 MAX_VALUES = 1024  # inside one control message …
@@ -41,13 +41,10 @@ def count_keys(body: memoryview | bytes) -> int:
     return keys
 
 
-def type_is_first(body: memoryview | bytes) -> bool:
-    """True when ``type`` is the first key of a body's map.
-
-    A decoder that looks for the type must pass over what stands before it, whatever that costs.
-    """
+def starts_with(body: memoryview | bytes, key: bytes) -> bool:
+    """True when a body's map begins with these bytes."""
     start = 1 if body[0] < 0x90 else 3 if body[0] == 0xDE else 5
-    return body[start : start + 5] == b"\xa4type"
+    return body[start : start + len(key)] == key
 
 
 def step_size(step: Step) -> int:
@@ -71,12 +68,20 @@ def check_plain(body: memoryview | bytes) -> None:
     """Refuse what a typed decode lets through: a key twice, extension types, too many values."""
     budget = MAX_VALUES
 
-    def pairs_hook(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def list_hook(items: list[Any]) -> list[Any]:  # so that few are made before the walk below
+        nonlocal budget
+        budget -= 1
+        if budget < 0:
+            raise _Refused(None, f"at most {MAX_VALUES} values", "more")
+        return items
+
+    def pairs_hook(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+        list_hook(pairs)
         found = dict(pairs)
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise _Refused(str(twice), "each key once", "a key twice")
+            raise _Refused(str(twice)[:100], "each key once", "a key twice")
         return found
 
     def check(value: object, key: str, depth: int) -> None:
@@ -93,7 +98,11 @@ def check_plain(body: memoryview | bytes) -> None:
                 check(item, f"{key}.{name}" if key else str(name), depth + 1)
 
     try:
-        check(msgpack.unpackb(body, object_pairs_hook=pairs_hook), "", 0)
+        value = msgpack.unpackb(
+            body, object_pairs_hook=pairs_hook, list_hook=list_hook, strict_map_key=False
+        )
+        budget = MAX_VALUES
+        check(value, "", 0)
     except _Refused as fault:
         field, expected, got = fault.args
         raise bad_message(f"want {expected}, got {got}", field, expected, got) from None
