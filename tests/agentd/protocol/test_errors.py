@@ -1,0 +1,64 @@
+"""One closed table of codes; a fault and its message say the same."""
+
+import pytest
+
+from agentd.protocol import messages as m
+from agentd.protocol.codec import HEADER, decode_server, encode
+from agentd.protocol.errors import CODES, Code, FrameTooLarge, ProtocolError
+
+FATAL = {
+    *("FRAME_TOO_LARGE", "BAD_FRAME", "BAD_MESSAGE", "UNEXPECTED_MESSAGE", "BAD_SEQ"),
+    *("HELLO_TIMEOUT", "IDLE_TIMEOUT", "SLOW_READER", "SHUTTING_DOWN", "LIMIT"),
+    *("UNSUPPORTED_VERSION", "BAD_HELLO", "SCHEMA_MISMATCH", "UNAUTHORIZED"),
+}
+
+
+def test_every_code_has_its_row() -> None:
+    assert set(CODES) == set(Code)
+    for code, info in CODES.items():
+        assert code.value == code.name
+        assert info.goodbye in m.GOODBYE_REASONS
+        assert info.meaning.endswith(".")
+        assert info.fatal == (code.value in FATAL)
+
+
+@pytest.mark.parametrize("code", Code)
+def test_a_fault_becomes_its_message(code: Code) -> None:
+    fault = ProtocolError(
+        code, "why", seq=3, field="obs.x", expected="this", got="that", retry_ms=5
+    )
+
+    message = decode_server(encode(fault.to_message())[HEADER.size :])
+
+    assert message == m.Error(
+        code=code.value,
+        message="why",
+        fatal=CODES[code].fatal,
+        seq=3,
+        field="obs.x",
+        expected="this",
+        got="that",
+        retry_ms=5,
+    )
+    assert fault.goodbye_reason == CODES[code].goodbye
+
+
+def test_fatal_may_depend_on_the_state() -> None:
+    assert not ProtocolError(Code.FORBIDDEN, "no").fatal
+    assert ProtocolError(Code.FORBIDDEN, "no", fatal=True).to_message().fatal
+
+
+def test_a_fault_reads_as_a_line() -> None:
+    assert str(ProtocolError(Code.BAD_MASK, "row 2: nothing legal")) == (
+        "BAD_MASK: row 2: nothing legal"
+    )
+
+
+def test_a_long_frame_names_both_numbers() -> None:
+    fault = FrameTooLarge(2**31, 100)
+
+    assert (fault.code, fault.got, fault.expected) == (
+        Code.FRAME_TOO_LARGE,
+        str(2**31),
+        "1..100",
+    )
