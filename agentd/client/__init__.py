@@ -1,0 +1,50 @@
+"""Python clients for games: blocking and asyncio shells over the same sans-IO protocol.
+
+    from agentd.client import FIRST, MID, TERMINATED, Client
+
+Importing this loads the protocol package and NumPy, nothing of the server or the engine.
+``agentd.client.gym`` (needs Gymnasium) turns environments into games for ``Rollout``.
+"""
+
+from agentd.client.address import Address
+from agentd.client.aio import AsyncClient
+from agentd.client.blocking import Client
+from agentd.client.errors import (
+    ClientClosed,
+    ClientError,
+    DataRefused,
+    OperationRefused,
+    OutcomeUnknown,
+    Refused,
+    SessionLost,
+    Unreachable,
+    WindowFull,
+)
+from agentd.client.frames import Act, Taught
+from agentd.client.settings import Options
+from agentd.protocol.errors import Code, ProtocolError
+from agentd.protocol.rows import FIRST, MID, TERMINATED, TRUNCATED
+
+__all__ = [
+    "FIRST",
+    "MID",
+    "TERMINATED",
+    "TRUNCATED",
+    "Act",
+    "Address",
+    "AsyncClient",
+    "Client",
+    "ClientClosed",
+    "ClientError",
+    "Code",
+    "DataRefused",
+    "OperationRefused",
+    "Options",
+    "OutcomeUnknown",
+    "ProtocolError",
+    "Refused",
+    "SessionLost",
+    "Taught",
+    "Unreachable",
+    "WindowFull",
+]

@@ -1,0 +1,257 @@
+"""A client's whole conversation, sans-IO: arrays in, bytes out; bytes in, answers out.
+
+The blocking and the asyncio client are shells around this object: they move bytes, wait, and
+connect again. One object lives through all connections of a session (R7).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TypeAlias
+
+from numpy.typing import ArrayLike
+
+from agentd.client.errors import (
+    PASSING_GOODBYES,
+    ClientClosed,
+    ClientError,
+    DataRefused,
+    OperationRefused,
+    OutcomeUnknown,
+    Refused,
+    SessionLost,
+    WindowFull,
+)
+from agentd.client.frames import Act, Observations, Packer, Taught
+from agentd.client.settings import Settings
+from agentd.protocol import messages as m
+from agentd.protocol.connection import PROTOCOL, ClientConnection
+from agentd.protocol.errors import Code, ProtocolError
+from agentd.protocol.schema import Schema
+
+__all__ = ["Answer", "ClientSession", "Reply"]
+
+Answer: TypeAlias = Act | Taught | DataRefused
+Reply: TypeAlias = m.ServerMessage | OperationRefused | OutcomeUnknown
+
+_ANSWERS_TO_OPERATIONS = (
+    m.AgentsReply, m.InfoReply, m.Created, m.Saved, m.Loaded, m.Unloaded, m.Deleted, m.Frozen,
+    m.StatsReply,
+)  # fmt: skip
+# Doing these twice does what doing them once does, so a broken connection does not matter.
+_REPEATABLE = (m.Agents, m.Info, m.Stats, m.Save, m.Freeze)
+
+
+class ClientSession:
+    """Frames numbered and remembered until answered; answers in order.
+
+    Attributes:
+        inbox: answers to steps and teaches that nobody has taken, in the order of their frames.
+        replies: operations and their replies that nobody has taken.
+        lost: set when a resume was refused; whoever tells the game clears it.
+        fault: the fatal error that the server said on this connection.
+        goodbye: the reason that the server gave for closing this connection.
+        welcomed: True from ``welcome`` to the end of this connection.
+        ponged: ``t`` of the last pong.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._wire = ClientConnection(settings.hello)
+        self._packer = (
+            None if settings.schema is None else Packer(settings.schema, settings.hello.streams)
+        )
+        self._operations: deque[m.Operation] = deque()
+        self._out = bytearray()
+        self._row_bytes, self._other_bytes = _frame_bytes(settings.schema)
+        self._begun = False  # a frame was sent in this session
+        self.version = 0  # newest weights seen
+        self.inbox: deque[Answer] = deque()
+        self.replies: deque[tuple[m.Operation, Reply]] = deque()
+        self.lost: SessionLost | None = None
+        self.fault: Refused | None = None
+        self.goodbye: str | None = None
+        self.welcomed = False
+        self.ponged: int | float | None = None
+
+    # -- what the shell asks ------------------------------------------------------------------
+
+    @property
+    def welcome(self) -> m.Welcome:
+        """The server's last welcome; there is one once a connect has succeeded."""
+        assert self._wire.welcome is not None
+        return self._wire.welcome
+
+    @property
+    def pending(self) -> int:
+        """Frames whose answer has not been taken: on their way, or in the inbox."""
+        return self._wire.unanswered + len(self.inbox)
+
+    @property
+    def verdict(self) -> ClientError | None:
+        """What the end of this connection means for good; None when coming back may help."""
+        if self.fault is not None:
+            return None if self.fault.passing else self.fault
+        if self.goodbye is None or self.goodbye in PASSING_GOODBYES:
+            return None
+        return ClientClosed(f"the server closed the session: {self.goodbye}")
+
+    @property
+    def stay_away_s(self) -> float:
+        """Seconds that the server asked us to stay away."""
+        if self.fault is None or self.fault.retry_ms is None:
+            return 0.0
+        return self.fault.retry_ms / 1000
+
+    # -- bytes out ----------------------------------------------------------------------------
+
+    def open(self) -> bytes:
+        """Begin on a new socket; return the bytes of hello.
+
+        An operation that was on its way is sent again after ``welcome`` where doing it twice does
+        no harm; the others are told as OutcomeUnknown.
+        """
+        self.welcomed = False
+        self.fault = self.goodbye = None
+        self._out.clear()
+        for operation in list(self._operations):
+            if not isinstance(operation, _REPEATABLE):
+                self._operations.remove(operation)
+                unknown = OutcomeUnknown("the connection broke before the server replied")
+                self.replies.append((operation, unknown))
+        return self._wire.reconnect()
+
+    def step(
+        self,
+        obs: Observations,
+        reward: ArrayLike,
+        kind: ArrayLike,
+        stream: ArrayLike | None,
+        mask: ArrayLike | None,
+    ) -> bytes:
+        """Number a step and return its bytes.
+
+        Raises WindowFull, and ValueError or TypeError for arrays that do not fit; nothing is
+        numbered then.
+        """
+        fields = self._ready().step(obs, reward, kind, stream, mask)
+        self._check_size(len(fields["kind"]))
+        self._begun = True
+        return self._wire.step(**fields)
+
+    def teach(self, obs: Observations, target: ArrayLike, weight: ArrayLike | None) -> bytes:
+        """Number a teach and return its bytes; raises as ``step`` does."""
+        fields = self._ready().teach(obs, target, weight)
+        self._begun = True
+        return self._wire.teach(**fields)
+
+    def operate(self, operation: m.Operation) -> bytes:
+        """Remember an operation and return its bytes."""
+        self._operations.append(operation)
+        return self._wire.send(operation)
+
+    def ping(self, t: float) -> bytes:
+        """Return the bytes of a ping."""
+        return self._wire.send(m.Ping(t=t))
+
+    def leave(self) -> bytes:
+        """Return the bytes of goodbye."""
+        return self._wire.send(m.Goodbye(reason="client_done"))
+
+    def outgoing(self) -> bytes:
+        """Take what the received messages asked to be sent, such as pongs."""
+        if not self._out:
+            return b""
+        data = bytes(self._out)
+        self._out.clear()
+        return data
+
+    # -- bytes in -----------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the server. Raises ProtocolError when it breaks the protocol."""
+        self._wire.receive(data)
+        while self.fault is None and (message := self._wire.next_event()) is not None:
+            if isinstance(message, m.Act) and self._packer is not None:
+                self.version = message.version
+                self.inbox.append(self._packer.act(message))
+            else:
+                self._take(message)
+
+    def _take(self, message: m.ServerMessage) -> None:
+        match message:
+            case m.Taught(seq=seq, queued=queued, version=version):
+                self.version = version
+                self.inbox.append(Taught(queued, version, seq))
+            case m.Error():
+                self._refused(message)
+            case m.Welcome():
+                self._welcomed(message)
+            case m.Ping(t=t):
+                self._out += self._wire.send(m.Pong(t=t))
+            case m.Pong(t=t):
+                self.ponged = t
+            case m.Goodbye(reason=reason):
+                self.goodbye = reason
+            case _ if isinstance(message, _ANSWERS_TO_OPERATIONS) and self._operations:
+                self.replies.append((self._operations.popleft(), message))
+            case _:
+                raise ProtocolError(Code.UNEXPECTED_MESSAGE, "an answer to nothing we asked")
+
+    def _refused(self, error: m.Error) -> None:
+        if error.code not in Code.__members__:
+            raise ProtocolError(
+                Code.BAD_MESSAGE, f"an error code of no protocol: {error.code[:80]}", field="code"
+            )
+        if not error.fatal and error.seq is not None:
+            self.inbox.append(DataRefused(error))
+        elif not error.fatal and self._operations:
+            self.replies.append((self._operations.popleft(), OperationRefused(error)))
+        else:
+            self.fault = Refused(error)
+
+    def _welcomed(self, message: m.Welcome) -> None:
+        if message.protocol != PROTOCOL:
+            raise ProtocolError(
+                Code.UNSUPPORTED_VERSION,
+                "the server chose a version that was not offered",
+                field="protocol",
+                expected=str(PROTOCOL),
+                got=str(message.protocol),
+            )
+        self.welcomed = True
+        self.version = message.version
+        if self._wire.lost and self._begun:
+            self._begun = False
+            self.inbox.clear()
+            self.lost = SessionLost(
+                "the server began a new session: open episodes and unanswered frames are gone"
+            )
+        self._out += self._wire.resend()
+        for operation in self._operations:
+            self._out += self._wire.send(operation)
+
+    # -- checks -------------------------------------------------------------------------------
+
+    def _ready(self) -> Packer:
+        if self._packer is None:
+            raise RuntimeError("a client of role admin sends no frames")
+        if self.pending >= self.welcome.window:
+            raise WindowFull(f"{self.pending} frames are unanswered; receive one first")
+        return self._packer
+
+    def _check_size(self, n: int) -> None:
+        """Refuse a frame that the server would close the connection for."""
+        if n > self.welcome.max_rows:
+            raise ValueError(f"want at most {self.welcome.max_rows} rows a frame, got {n}")
+        if n * self._row_bytes + self._other_bytes > self.welcome.max_frame:
+            most = (self.welcome.max_frame - self._other_bytes) // self._row_bytes
+            raise ValueError(f"want at most {most} rows of this size a frame, got {n}")
+
+
+def _frame_bytes(schema: Schema | None) -> tuple[int, int]:
+    """Bytes that one row of a step takes, and the rest of its frame: both at most."""
+    if schema is None:
+        return 1, 0
+    row = 4 + 1 + 4 + schema.row_bytes + schema.n_actions  # stream, kind, reward, tensors, mask
+    names = sum(len(t.name) + 8 for t in schema.tensors)  # 8: msgpack's heads of key and value
+    return row, names + 128

@@ -1,0 +1,143 @@
+"""What a client is told once, at ``connect``: who it is, what it plays, how patient it is."""
+
+from __future__ import annotations
+
+import math
+import os
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, TypedDict
+
+import numpy as np
+
+from agentd.client.address import Address
+from agentd.protocol.connection import PROTOCOL
+from agentd.protocol.errors import ProtocolError
+from agentd.protocol.messages import Hello
+from agentd.protocol.schema import Schema
+
+__all__ = ["Actions", "Observation", "Options", "Role", "Settings"]
+
+Role: TypeAlias = Literal["train", "eval", "play", "admin"]
+TensorShape: TypeAlias = tuple[Any, Sequence[int]]
+"""A dtype in any of NumPy's words and the shape of one row."""
+Observation: TypeAlias = TensorShape | Mapping[str, TensorShape]
+"""One tensor (it is then named ``obs``), or several by name."""
+Actions: TypeAlias = int | Sequence[int]
+"""How many actions there are, or how many in each branch."""
+
+SOFTWARE = "agentd-python"
+CONNECT_S = 10.0  # patience with one try: TCP, TLS and welcome
+FAREWELL_S = 1.0  # patience with the server's goodbye
+MAX_STREAMS = 2**32 - 1
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments that every way to connect takes."""
+
+    streams: int
+    """Episodes that run side by side on this connection (1)."""
+    role: Role
+    """``train`` acts and learns (the default), ``eval`` and ``play`` are greedy and learn nothing,
+    ``admin`` only operates."""
+    token: str | None
+    """Secret of R12; one in the address counts when this is not given."""
+    run: bytes
+    """16 bytes that name this start of the game; drawn at random when not given."""
+    explain: bool
+    """Answers carry ``q`` and ``explored``."""
+    deadline_ms: int | None
+    priority: Literal["realtime", "bulk"]
+    tls: ssl.SSLContext | None
+    """How to encrypt and whom to trust, for a server with a certificate."""
+    wait: float
+    """Seconds to keep trying for the first connection (0: one try)."""
+    retry_for: float
+    """Seconds to keep trying after a connection broke (60), 0 to give up at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Options checked and put in order."""
+
+    address: Address
+    hello: Hello
+    schema: Schema | None  # None for an admin
+    tls: ssl.SSLContext | None
+    wait: float
+    retry_for: float
+
+    @classmethod
+    def read(
+        cls,
+        address: str | tuple[str, int] | Address,
+        agent: str,
+        observation: Observation | None,
+        actions: Actions | None,
+        options: Options,
+    ) -> Settings:
+        """Check everything that can be checked without the server. Raises ValueError."""
+        place = Address.parse(address)
+        role = options.get("role", "train")
+        run = options.get("run", os.urandom(16))
+        if len(run) != 16:
+            raise ValueError(f"run: want 16 bytes, got {len(run)}")
+        token = options.get("token")
+        common: dict[str, Any] = {
+            "protocol": (PROTOCOL, PROTOCOL),
+            "client": SOFTWARE,
+            "role": role,
+            "run": run,
+            "token": place.token if token is None else token,
+            "agent": agent,
+        }
+        schema = None
+        if role != "admin":
+            schema = _schema(observation, actions)
+            common |= schema.to_wire() | _playing(options)
+        return cls(
+            address=place,
+            hello=Hello(**common),
+            schema=schema,
+            tls=options.get("tls"),
+            wait=_seconds("wait", options.get("wait", 0.0)),
+            retry_for=_seconds("retry_for", options.get("retry_for", 60.0)),
+        )
+
+
+def _playing(options: Options) -> dict[str, Any]:
+    """The fields of hello that an admin leaves out."""
+    streams = options.get("streams", 1)
+    if not 1 <= streams <= MAX_STREAMS:
+        raise ValueError(f"streams: want 1..{MAX_STREAMS}, got {streams}")
+    return {
+        "streams": streams,
+        "explain": options.get("explain", False),
+        "deadline_ms": options.get("deadline_ms"),
+        "priority": options.get("priority", "realtime"),
+    }
+
+
+def _schema(observation: Observation | None, actions: Actions | None) -> Schema:
+    if observation is None or actions is None:
+        raise ValueError("want an observation and actions (only role='admin' does without)")
+    tensors = observation if isinstance(observation, Mapping) else {"obs": observation}
+    wire = {
+        name: {"dtype": np.dtype(dtype).name, "shape": [int(n) for n in shape]}
+        for name, (dtype, shape) in tensors.items()
+    }
+    if isinstance(actions, Sequence):
+        action: dict[str, Any] = {"kind": "multi_discrete", "n": [int(n) for n in actions]}
+    else:
+        action = {"kind": "discrete", "n": int(actions)}
+    try:
+        return Schema.from_wire(wire, action)
+    except ProtocolError as fault:
+        raise ValueError(fault.message) from None
+
+
+def _seconds(name: str, value: float) -> float:
+    if not value >= 0 or math.isinf(value):
+        raise ValueError(f"{name}: want seconds of at least 0, got {value}")
+    return value
