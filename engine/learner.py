@@ -17,6 +17,9 @@ Scalars: TypeAlias = dict[str, Any]
 
 RowsT_contra = TypeVar("RowsT_contra", contravariant=True)
 
+quiet = np.errstate(over="ignore", invalid="ignore")
+"""Decorates what may meet numbers that are not finite: `Descent` handles them, no warning need."""
+
 
 class Learner(Protocol[RowsT_contra]):
     """Improves ``params`` by one gradient step a call, from rows of a ring.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from engine.backend import Array, Backend, Host, Step
 from engine.errors import ShapeError
-from engine.learner import Arrays, Descent, Scalars, sampler_rng
+from engine.learner import Arrays, Descent, Scalars, quiet, sampler_rng
 from engine.network import Network, Pass
 from engine.optim import Optimizer
 from engine.replay import Batch, RowFormat, Rows, TransitionReader, UniformSampler
@@ -110,6 +110,7 @@ class DqnLearner:
         return self._descent.skipped_in_row
 
     @property
+    @quiet
     def stats(self) -> dict[str, float]:
         """The last update's figures; ``td_abs`` and ``q_mean`` are means over its batch."""
         td = self._backend.to_host(self._on.td)
@@ -120,6 +121,7 @@ class DqnLearner:
             "q_mean": float((target[:, None] - td).mean()),
         }
 
+    @quiet
     def update(self, rows: Rows, lo: int, hi: int) -> None:
         """Take one gradient step on transitions that start and end in rows [lo, hi).
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.backend import Array, Backend, Host, Step
 from engine.errors import ShapeError
-from engine.learner import Arrays, Descent, Scalars, sampler_rng
+from engine.learner import Arrays, Descent, Scalars, quiet, sampler_rng
 from engine.network import Network, Pass
 from engine.optim import Optimizer
 from engine.replay import NoValidStart, RowFormat, get_rng_state, set_rng_state
@@ -122,6 +122,7 @@ class SupervisedLearner:
             stats["accuracy"] = float((best == self._backend.to_host(self._label)).mean())
         return stats
 
+    @quiet
     def update(self, rows: TeachRows, lo: int, hi: int) -> None:
         """Take one gradient step on rows drawn from [lo, hi). Raises NoValidStart when empty."""
         reader, write = self._reader, self._backend.write
