@@ -93,10 +93,12 @@ class LearnerHandle:
         board: WeightBoard,
         pace: Pace,
         *,
+        device: str = "cpu",
         on_publication: Callable[[], None] | None = None,
     ) -> None:
         self.agent_dir, self.board, self.pace = agent_dir, board, pace
         self.on_publication = on_publication
+        self.device = device
         self.state = "starting"
         self.restarts = 0
         self.failure: str | None = None
@@ -256,7 +258,8 @@ class LearnerHandle:
         os.set_blocking(our_in, False)
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "agentd.learner", "--agent-dir", self.agent_dir),
+                *(sys.executable, "-P", "-m", "agentd.learner"),
+                *("--agent-dir", self.agent_dir, "--device", self.device),
                 stdin=their_in,
                 stdout=their_out,
                 env=_environment(),

@@ -9,18 +9,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.config.records import AgentConfig
+from agentd.errors import UsageError
 from agentd.protocol.schema import Schema
+from engine.backend import Backend
 from engine.errors import ShapeError
 from engine.network import Network
+from engine.numpy_backend import NumPyBackend
 from engine.replay import RowFormat, TensorFormat
 from engine.spec import build_network
 
-__all__ = ["flat_weights", "initial_weights", "named_weights", "network_for", "row_format"]
+__all__ = [
+    "backend_for",
+    "flat_weights",
+    "initial_weights",
+    "named_weights",
+    "network_for",
+    "row_format",
+]
 
 
 def network_for(config: AgentConfig, schema: Schema) -> Network:
     """The network from a row's features to a number an action. Raises ModelError."""
     return build_network(config.model, schema.input_shape, schema.n_actions)
+
+
+def backend_for(device: str) -> Backend:
+    """The backend that computes on ``device``. Raises UsageError for one that is not built in."""
+    if device == "cpu":
+        return NumPyBackend()
+    raise UsageError(f"device {device} is not available", hint="use --device cpu")
 
 
 def initial_weights(config: AgentConfig, network: Network) -> NDArray[np.float32]:

@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 
 from agentd.learner.mapped import Column, Counters, RingFile
 
-__all__ = ["Answer", "Counters", "ReplayRing", "RingLayout", "default_slack", "replay_columns"]
+__all__ = [
+    "Answer",
+    "Counters",
+    "ReplayRing",
+    "RingLayout",
+    "default_slack",
+    "replay_columns",
+    "slack_for",
+]
 
 FIRST, MID, TERMINATED = 0, 1, 2
 _NO_REWARDS: NDArray[np.float64] = np.empty(0)
@@ -69,6 +77,15 @@ class Answer(NamedTuple):
 def default_slack(capacity: int) -> int:
     """Rows beyond the capacity: a quarter of it, at least 4,096."""
     return max(capacity // 4, 4096)
+
+
+def slack_for(capacity: int, largest_batch: int, train_every: int = 0) -> int:
+    """Rows beyond the capacity for appends of up to ``largest_batch`` rows.
+
+    With ``train_every`` of a paced agent there is room for what a learner that was killed must
+    see again: a quarter of the slack since its checkpoint, a period, a batch.
+    """
+    return max(default_slack(capacity), 2 * largest_batch, 4 * (largest_batch + train_every))
 
 
 def replay_columns(row_bytes: int, n_actions: int, branches: int) -> tuple[Column, ...]:

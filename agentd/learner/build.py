@@ -1,0 +1,54 @@
+"""From an agent's configuration to the learner that the engine has for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentd.config import AgentConfig
+from agentd.learner.model import initial_weights
+from engine.backend import Backend
+from engine.learner import Learner
+from engine.network import Network
+from engine.optim import make_optimizer
+from engine.qlearning import DqnConfig, DqnLearner
+from engine.replay import RowFormat, check_n_step
+from engine.supervised import SupervisedConfig, SupervisedLearner
+
+__all__ = ["learner_for"]
+
+
+def learner_for(
+    config: AgentConfig, network: Network, backend: Backend, format: RowFormat
+) -> Learner[Any]:
+    """Return a learner at its first weights.
+
+    Raises NStepTooLong when n steps do not fit into the ring, ValueError when nothing learns.
+    """
+    optimizer = make_optimizer(config.optimizer, backend, network.n_trainable)
+    weights = initial_weights(config, network)
+    match config.learner:
+        case "dqn":
+            check_n_step(config.dqn.n_step, config.replay.capacity)
+            dqn = DqnConfig(
+                gamma=config.dqn.gamma,
+                n_step=config.dqn.n_step,
+                double=config.dqn.double,
+                batch=config.dqn.batch,
+                target_every=config.dqn.target.every,
+                target_tau=config.dqn.target.tau,
+                clip_norm=config.dqn.clip_norm,
+                loss=config.loss,
+            )
+            return DqnLearner(network, backend, optimizer, format, dqn, config.seed, weights)
+        case "supervised":
+            supervised = SupervisedConfig(
+                target=config.supervised.target,
+                loss=config.loss,
+                batch=config.supervised.batch,
+                clip_norm=config.supervised.clip_norm,
+            )
+            return SupervisedLearner(
+                network, backend, optimizer, format, supervised, config.seed, weights
+            )
+        case _:
+            raise ValueError(f"an agent with learner {config.learner!r} learns nothing")

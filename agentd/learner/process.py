@@ -1,0 +1,286 @@
+"""The learner process: rows in, weights out, checkpoints, and commands in between.
+
+It ends at once when stdin ends, and otherwise only when told to: SIGINT and SIGTERM are for the
+daemon to answer. It never spins: with nothing to do it sleeps on stdin, having written into shared
+memory at which row count it wants to be woken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agentd.config import AgentConfig, ConfigError, load_agent_config
+from agentd.errors import AgentdError, ExitCode, StorageError
+from agentd.learner.board import Publication, WeightBoard
+from agentd.learner.build import learner_for
+from agentd.learner.control import Control, HungUp
+from agentd.learner.model import backend_for, network_for, row_format
+from agentd.learner.reader import open_reader
+from agentd.learner.saver import Saved, Saver
+from agentd.learner.trainer import Trainer
+from agentd.protocol.schema import Schema
+from agentd.store import DirectoryLock, UnknownCheckpoint
+from engine.errors import EngineError
+
+__all__ = ["LearnerProcess", "run"]
+
+log = logging.getLogger(__name__)
+
+_SLICE_S = 0.02
+"""Longest that a command or the checkpoint's clock waits for updates."""
+_NAP_S = 0.25
+"""Longest sleep: how soon a lost bell is made up for."""
+_STATS_EVERY_S = 0.1
+_PUBLISH_EVERY_S = 0.005
+"""A learner that is behind (free) publishes no more often than this."""
+_PREDECESSOR_S = 10.0
+_NICE = 5
+
+
+def run(agent_dir: Path, device: str = "cpu") -> int:
+    """Learn for the agent in ``agent_dir`` until told to stop; return the exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        os.nice(_NICE)
+    control = Control.on_standard_streams()
+    try:
+        lock = DirectoryLock(agent_dir / "learner.lock", f"agent {agent_dir.name}")
+        lock.acquire(_PREDECESSOR_S)
+        with lock:
+            return _learn(agent_dir, device, control)
+    except HungUp:
+        return ExitCode.OK
+    except (AgentdError, ConfigError, EngineError) as error:
+        code = error.exit_code if isinstance(error, AgentdError) else ExitCode.CONFIG
+        log.error("learner failed agent=%s error=%r", agent_dir.name, str(error))
+        with contextlib.suppress(HungUp):
+            control.send("failed", message=str(error), code=int(code))
+        return code
+
+
+def _learn(agent_dir: Path, device: str, control: Control) -> int:
+    config = load_agent_config(agent_dir / "config.yaml")
+    schema = read_schema(agent_dir / "schema.json")
+    process = LearnerProcess(agent_dir, config, schema, device, control)
+    process.begin()
+    return process.loop()
+
+
+def read_schema(path: Path) -> Schema:
+    """Read an agent's stored schema. Raises StorageError when it is not there or no schema."""
+    try:
+        wire = json.loads(path.read_bytes())
+        return Schema.from_wire(wire["observation"], wire["action"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{path}: {error}") from error
+
+
+class LearnerProcess:
+    """One agent's learner with its board, its checkpoints and its pipes."""
+
+    def __init__(
+        self, agent_dir: Path, config: AgentConfig, schema: Schema, device: str, control: Control
+    ) -> None:
+        """Open everything. Raises StorageError and its kin, ModelError, ShapeError."""
+        network = network_for(config, schema)
+        format, replay = row_format(schema), agent_dir / "replay"
+        backend = backend_for(device)
+        self._learner = learner_for(config, network, backend, format)
+        reader = open_reader(replay, format, taught=config.learner == "supervised")
+        self._reader, self._backend, self._control = reader, backend, control
+        self._trainer = Trainer(self._learner, reader, config.pace)
+        self._free = config.pace.mode == "free"
+        self._board = WeightBoard.open(replay / "weights.board", network.n_params, writable=True)
+        self._saver = Saver(agent_dir / "checkpoints", config, schema, network, self._trainer)
+        self._published = self._told = self._rated = time.monotonic()
+        self._rated_updates = 0
+        self._degraded = False
+
+    def begin(self) -> None:
+        """Continue from the newest checkpoint and publish, unless the board is further."""
+        found = self._saver.restore()
+        trainer, newest = self._trainer, self._board.newest
+        young = trainer.progress.due > trainer.pace.reached(self._reader.head)
+        if young:  # the rows of before are lost: there is nothing to wait for
+            trainer.jump()
+        if young or newest is None or newest.due < trainer.progress.due:
+            self._publish()
+        self._rated_updates = self._learner.updates
+        self._tell(force=True)
+        notes = [f"checkpoint {n} is damaged: {why}" for n, why in found.skipped] if found else []
+        if young:
+            notes.append("the ring is younger than the checkpoint; learning goes on from now")
+        self._control.send(
+            "ready",
+            checkpoint=None if found is None else found.name,
+            step=self._learner.updates,
+            due=trainer.progress.due,
+            **self._flags(),
+            **({"note": "; ".join(notes)} if notes else {}),
+        )
+
+    def loop(self) -> int:
+        """Learn and obey until told to stop; return the exit code. Raises HungUp."""
+        while True:
+            command = self._control.receive(0.0 if self._trainer.ready() else self._nap())
+            self._board.wake_at = 0
+            if command is not None:
+                if not self._obey(command):
+                    return ExitCode.OK
+            elif self._trainer.ready():
+                self._train()
+            if self._saver.wanted():
+                self._save_quietly()
+            self._tell()
+
+    def _train(self) -> None:
+        trainer = self._trainer
+        done = trainer.advance(time.monotonic() + _SLICE_S, self._saver.stop_at())
+        if trainer.diverged:
+            note = f"learning paused after {self._learner.skipped_in_row} non-finite updates"
+            log.error("learner diverged agent=%s %s", self._saver.folder.parent.name, note)
+            self._control.send("state", note=note, **self._flags())
+        elif done and self._worth_publishing():
+            self._publish()
+
+    def _worth_publishing(self) -> bool:
+        """Whether anyone can ask for the weights as they are now.
+
+        The server needs the last due point reached or the one before. Weights that it has seen
+        already (before this process was started) are not published again.
+        """
+        newest, due = self._board.newest, self._trainer.progress.due
+        if newest is not None and newest.due >= due:
+            return False
+        backlog = self._trainer.backlog()
+        if self._free:
+            return backlog == 0 or time.monotonic() - self._published > _PUBLISH_EVERY_S
+        return backlog <= 1
+
+    def _publish(self) -> None:
+        due = self._trainer.progress.due
+        params = self._backend.to_host(self._learner.params)
+        self._board.publish(params, Publication(due, self._learner.updates))
+        self._published = time.monotonic()
+        awaited = self._reader.awaited
+        if awaited is not None and awaited <= due:
+            self._control.ring()
+
+    def _nap(self) -> float:
+        """Ask to be woken by rows; return for how long to sleep, 0 when they are there already."""
+        if self._trainer.paused:
+            return _NAP_S
+        self._board.wake_at = self._trainer.next_rows
+        return 0.0 if self._trainer.ready() else _NAP_S
+
+    def _obey(self, command: Mapping[str, Any]) -> bool:
+        """Do what the server asks and answer; return whether to go on."""
+        do, number = command["do"], command["id"]
+        try:
+            match do:
+                case "save":
+                    self._answer_saved(number, self._save(kept=True))
+                case "load":
+                    self._load(number, str(command["checkpoint"]))
+                case "freeze":
+                    self._freeze(number, on=bool(command["on"]))
+                case "stop":
+                    current = self._saver.last if self._saver.is_current() else None
+                    if command["save"]:
+                        self._answer_saved(number, current or self._save())
+                    else:
+                        self._control.send("stopped", id=number)
+                    return False
+        except StorageError as error:
+            self._refuse(number, "STORAGE_FAILED", error)
+            return bool(do != "stop")
+        except (UnknownCheckpoint, EngineError, KeyError) as error:
+            self._refuse(number, "UNKNOWN_CHECKPOINT", error)
+        return True
+
+    def _load(self, number: int, name: str) -> None:
+        """Go on from a checkpoint, which becomes the newest by being saved again."""
+        frozen = self._trainer.frozen
+        self._saver.restore(name)
+        self._trainer.frozen = frozen
+        self._trainer.resume()
+        self._publish()
+        self._save_quietly()
+        self._control.send(
+            "loaded", id=number, checkpoint=name, step=self._learner.updates, **self._flags()
+        )
+
+    def _freeze(self, number: int, *, on: bool) -> None:
+        """Switch learning off or on; kept across restarts, or refused with nothing changed."""
+        trainer = self._trainer
+        before = (trainer.frozen, trainer.diverged, trainer.progress)
+        trainer.frozen = on
+        if not on:
+            trainer.resume()
+        try:
+            self._save()
+        except StorageError:
+            trainer.frozen, trainer.diverged, trainer.progress = before
+            raise
+        if not on:
+            self._publish()
+        self._control.send("frozen" if on else "thawed", id=number, **self._flags())
+
+    def _save(self, *, kept: bool = False) -> Saved:
+        saved = self._saver.save(kept=kept)
+        self._tell(force=True)
+        return saved
+
+    def _save_quietly(self) -> None:
+        """Write an automatic checkpoint; a disk that refuses stops nothing."""
+        try:
+            self._answer_saved(0, self._save())
+        except StorageError as error:
+            log.error("checkpoint failed agent=%s %s", self._saver.folder.parent.name, error)
+            self._control.send("state", note=f"no checkpoint: {error}", **self._flags())
+
+    def _answer_saved(self, number: int, saved: Saved) -> None:
+        self._control.send(
+            "saved",
+            id=number,
+            checkpoint=saved.name,
+            step=saved.step,
+            counters=list(saved.counters),
+            **self._flags(),
+        )
+
+    def _refuse(self, number: int, code: str, error: Exception) -> None:
+        self._control.send("refused", id=number, code=code, message=str(error), **self._flags())
+
+    def _flags(self) -> dict[str, bool]:
+        trainer = self._trainer
+        return {
+            "frozen": trainer.frozen,
+            "diverged": trainer.diverged,
+            "degraded": self._saver.degraded,
+        }
+
+    def _tell(self, *, force: bool = False) -> None:
+        """Put the statistics on the board, every now and then."""
+        now = time.monotonic()
+        if now - self._told < _STATS_EVERY_S and not force:
+            return
+        self._told = now
+        figures = self._trainer.stats()
+        if now - self._rated >= 1.0:
+            updates = self._learner.updates
+            figures["updates_per_second"] = (updates - self._rated_updates) / (now - self._rated)
+            self._rated, self._rated_updates = now, updates
+        last = self._saver.last
+        figures["checkpoint_step"] = last.step if last is not None else float("nan")
+        figures["storage_degraded"] = float(self._saver.degraded)
+        self._board.set_stats(figures)
