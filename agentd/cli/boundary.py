@@ -7,15 +7,16 @@ from typing import Any
 from agentd.cli.terminal import Terminal
 from agentd.errors import AgentdError, ExitCode
 
-# Errors of rooms that know nothing of exit codes, by full name, so that nothing loads to look.
-EXITS: dict[str, ExitCode] = {
-    "engine.strictyaml.ConfigError": ExitCode.CONFIG,
-    "agentd.auth.TokenFileError": ExitCode.CONFIG,
-    "agentd.protocol.errors.ProtocolError": ExitCode.PROTOCOL,
-    "builtins.FileNotFoundError": ExitCode.MISSING,
-    "builtins.ConnectionError": ExitCode.UNAVAILABLE,
-    "builtins.TimeoutError": ExitCode.UNAVAILABLE,
-    "builtins.OSError": ExitCode.STORAGE,
+# Errors of rooms that know nothing of exit codes, by room and name, so that nothing loads to look.
+EXITS: dict[tuple[str, str], ExitCode] = {
+    ("engine", "ConfigError"): ExitCode.CONFIG,
+    ("agentd", "TokenFileError"): ExitCode.CONFIG,
+    ("agentd", "Unreachable"): ExitCode.UNAVAILABLE,
+    ("agentd", "ProtocolError"): ExitCode.PROTOCOL,
+    ("builtins", "FileNotFoundError"): ExitCode.MISSING,
+    ("builtins", "ConnectionError"): ExitCode.UNAVAILABLE,
+    ("builtins", "TimeoutError"): ExitCode.UNAVAILABLE,
+    ("builtins", "OSError"): ExitCode.STORAGE,
 }
 AUTH_CODES = {"UNAUTHORIZED", "FORBIDDEN"}
 
@@ -27,7 +28,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
     if getattr(error, "code", None) in AUTH_CODES:
         return ExitCode.AUTH
     for kind in type(error).__mro__:
-        code = EXITS.get(f"{kind.__module__}.{kind.__qualname__}")
+        code = EXITS.get((kind.__module__.split(".")[0], kind.__qualname__))
         if code is not None:
             return code
     return ExitCode.INTERNAL

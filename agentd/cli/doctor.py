@@ -61,7 +61,9 @@ def devices(
 ) -> None:
     """List the devices that --device may name."""
     out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
-    found = [{"device": "cpu", "name": platform.processor() or platform.machine(), "units": cores()}]
+    found = [
+        {"device": "cpu", "name": platform.processor() or platform.machine(), "units": cores()}
+    ]
     found += list_opencl()
     lines = [f"{d['device']:<12} {d['name']} ({d['units']} compute units)" for d in found]
     if len(found) == 1:
@@ -186,5 +188,3 @@ def _files() -> Finding:
         return Finding("open files", "ok", str(soft))
     hint = f"a connection takes one file: ulimit -n {min(hard, 65536)}"
     return Finding("open files", "note", f"{soft} (hard limit {hard})", hint)
-
-

@@ -60,6 +60,10 @@ class History:
         if len(self.readings) > HISTORY:
             self.readings[: HISTORY // 2] = self.readings[: HISTORY // 2 : 2]
 
+    def note_greedy(self, steps: int, mean: float) -> None:
+        """Remember the mean return of an evaluation."""
+        self.greedy.append((float(steps), mean))
+
     @property
     def curve(self) -> list[tuple[float, float]]:
         """(env steps, mean return) of the readings that had a return."""

@@ -1,0 +1,31 @@
+"""The tree of verbs. Each verb is a function of its own module; this file only hangs them up."""
+
+from __future__ import annotations
+
+import typer
+
+from agentd.cli import configure, demo, doctor, evaluate, serve, train, version
+
+app = typer.Typer(
+    help="A TCP daemon that gives any game a mind: it acts at once and learns while the game runs.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+rl = typer.Typer(help="Q-learning on a game or a Gymnasium environment.", no_args_is_help=True)
+config = typer.Typer(help="Write, show and describe configurations.", no_args_is_help=True)
+
+app.command("serve")(serve.serve)
+app.command("demo")(demo.demo)
+rl.command("train")(train.train)
+rl.command("eval")(evaluate.evaluate)
+app.add_typer(rl, name="rl")
+config.command("init")(configure.init)
+config.command("show")(configure.show)
+config.command("schema")(configure.schema)
+app.add_typer(config, name="config")
+app.command("doctor")(doctor.doctor)
+app.command("devices")(doctor.devices)
+app.command("version")(version.version)

@@ -1,0 +1,115 @@
+"""``agentd rl train``: an agent learns a game, over TCP, and shows how."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from agentd.cli.options import Json, Quiet, Verbose, terminal
+from agentd.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from agentd.cli.training import Outcome
+    from agentd.config import Preset
+
+Name = Annotated[str, typer.Option("--preset", help="A bundled preset.")]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Environment steps.", show_default="the preset's")
+]
+Streams = Annotated[
+    int | None,
+    typer.Option(min=1, help="Environments per client.", show_default="the preset's"),
+]
+Clients = Annotated[
+    int | None, typer.Option(min=1, help="Processes that play.", show_default="the preset's")
+]
+Game = Annotated[
+    str | None,
+    typer.Option("--env", help="Another game, or gym:<id>.", show_default="the preset's"),
+]
+KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Play all steps, solved or not.")]
+KeepDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Keep the agent there.", show_default="a temporary one"),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of the agent and the games.")]
+
+
+def train(
+    context: typer.Context,
+    preset: Name,
+    seed: Seed = 0,
+    steps: Steps = None,
+    streams: Streams = None,
+    clients: Clients = None,
+    game: Game = None,
+    keep_going: KeepGoing = False,
+    data_dir: KeepDir = None,
+    agent: Annotated[
+        str | None, typer.Option(help="The agent's name.", show_default="the preset's")
+    ] = None,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Train an agent with Q-learning, then play it greedily.
+
+    Runs the daemon and its clients over TCP, as a user would. Ctrl-C saves and evaluates.
+    """
+    out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
+    from agentd.cli.training import Plan, run_plan
+    from agentd.config import load_preset
+
+    changes = {"steps": steps, "streams": streams, "clients": clients, "game": game}
+    plan_preset = change_play(load_preset(preset), changes)
+    with kept_or_temporary(data_dir) as folder:
+        plan = Plan(plan_preset, agent or preset, folder, seed, stop_when_solved=not keep_going)
+        outcome = run_plan(plan, out, f"agentd · {preset} · seed {seed}")
+    tell_outcome(outcome, out, data_dir)
+
+
+def change_play(preset: Preset, changes: dict[str, int | str | None]) -> Preset:
+    """``preset`` with those of its play's values that are not None in ``changes``."""
+    given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
+    if given.get("game", preset.play.game) != preset.play.game:
+        given["solved"] = None  # that was the other game's mark
+    return msgspec.structs.replace(preset, play=msgspec.structs.replace(preset.play, **given))
+
+
+@contextmanager
+def kept_or_temporary(folder: Path | None) -> Iterator[Path]:
+    """``folder``, or one that goes away after the block."""
+    if folder is not None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="agentd-", ignore_cleanup_errors=True) as temporary:
+        yield Path(temporary)
+
+
+def tell_outcome(outcome: Outcome, out: Terminal, data_dir: Path | None) -> None:
+    """Print the learning curve, where a person reads it, and the result."""
+    from agentd.cli.curve import draw_curve
+
+    record = outcome.record
+    speed = f"{record['env_steps_per_second']:,.0f} steps/s"
+    lines = [
+        *draw_curve(outcome.history.curve, x_label="environment steps"),
+        "",
+        f"greedy return {outcome.greedy}",
+        f"{outcome.env_steps:,} environment steps in {outcome.elapsed_s:.1f} s, {speed}",
+    ]
+    if outcome.solved is not None:
+        lines.append(("solved: " if outcome.solved else "not solved: ") + _mark(outcome))
+    if data_dir is not None:
+        lines.append(f"kept in {data_dir}: checkpoint {outcome.checkpoint}")
+    out.report(record, "\n".join(lines))
+
+
+def _mark(outcome: Outcome) -> str:
+    return f"the mark is {outcome.history.solved:g}"
