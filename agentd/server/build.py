@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentd.config.records import AgentConfig
-from agentd.errors import UsageError
 from agentd.learner.board import WeightBoard
 from agentd.learner.link import LearnerHandle
-from agentd.learner.model import flat_weights, initial_weights, network_for
+from agentd.learner.model import backend_for, flat_weights, initial_weights, network_for
 from agentd.learner.pace import Pace
 from agentd.learner.ring import ReplayRing, RingLayout, default_slack
 from agentd.learner.teach import TeachLayout, TeachRing
@@ -19,10 +18,8 @@ from agentd.server.acting import Actor
 from agentd.server.agent import Agent
 from agentd.server.learning import Learning
 from agentd.store import read_checkpoint
-from engine.backend import Backend
 from engine.exploration import Exploration
 from engine.network import Network
-from engine.numpy_backend import NumPyBackend
 
 if TYPE_CHECKING:
     from agentd.server.server import Server
@@ -70,13 +67,6 @@ def build_agent(server: Server, folder: Path, config: AgentConfig, schema: Schem
     if config.learner != "none":
         agent.learning = _open_learning(server, folder, agent, wave)
     return agent
-
-
-def backend_for(device: str) -> Backend:
-    """The backend that computes on ``device``. Raises UsageError for one that is not built in."""
-    if device == "cpu":
-        return NumPyBackend()
-    raise UsageError(f"device {device} is not available", hint="use --device cpu")
 
 
 def _load_weights(folder: Path, config: AgentConfig, network: Network, actor: Actor) -> None:
