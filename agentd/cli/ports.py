@@ -1,6 +1,8 @@
 """Who listens on a TCP port, as far as this machine tells (Linux: /proc)."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,13 +25,20 @@ def find_holder(port: int, proc: Path = Path("/proc")) -> Holder | None:
     if not inodes:
         return None
     for entry in proc.glob("[0-9]*"):
-        try:
-            links = {os.readlink(fd) for fd in (entry / "fd").iterdir()}
-        except OSError:
-            continue  # gone meanwhile, or another user's
-        if inodes & links:
+        if not inodes.isdisjoint(_links(entry / "fd")):
             return Holder(int(entry.name), _command(entry))
     return None
+
+
+def _links(folder: Path) -> Iterator[str]:
+    """What the open files of a process are; none for another user's or one that has gone."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        with contextlib.suppress(OSError):  # closed meanwhile
+            yield os.readlink(folder / name)
 
 
 def _listening_inodes(port: int, proc: Path) -> set[str]:
