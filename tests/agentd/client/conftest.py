@@ -249,7 +249,7 @@ class Proxy:
                     data = source.recv(65536)
                     if not data:
                         return
-                    kept = data[: max(0, int(budget))]
+                    kept = data[: int(min(budget, len(data)))]
                     budget -= len(data)
                     self._send(far if source is near else near, kept)
                     if budget <= 0:
