@@ -7,12 +7,11 @@ import contextlib
 import os
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 
 from agentd.auth import Tokens
-from agentd.config import AgentConfig, LimitsConfig, ServerConfig
+from agentd.config import LimitsConfig, ServerConfig, agent_config_from_wire
 from agentd.protocol import messages as m
 from agentd.protocol.codec import FrameDecoder, decode_server, encode
 from agentd.server import Server
@@ -135,7 +134,7 @@ class House:
 
 
 def server_config(agent: dict | None = None, **limits: object) -> ServerConfig:
-    config = msgspec.convert({"learner": "none"} | (agent or {}), AgentConfig)
+    config = agent_config_from_wire({"learner": "none"} | (agent or {}))
     return ServerConfig(
         port=0,
         http_port=None,
