@@ -240,7 +240,7 @@ class Backend(Protocol):
         """
         ...
 
-    # Optimizers over flat vectors -----------------------------------------------------------
+    # Optimizers over flat vectors, all in place ------------------------------------------
 
     def norm(self, g: Array, out: Array) -> Step:
         """out[0] = Euclidean norm of g. out (1,)."""
@@ -259,14 +259,45 @@ class Backend(Protocol):
         ...
 
     def sgd(self, p: Array, g: Array) -> Callable[[float, float], object]:
-        """Bind (lr, decay) -> p -= lr * (g + decay * p), in place."""
+        """Bind (lr, decay): p -= lr (g + decay p)."""
+        ...
+
+    def momentum(
+        self, p: Array, g: Array, m: Array, nesterov: bool
+    ) -> Callable[[float, float, float], object]:
+        """Bind (lr, mu, decay): d = g + decay p; m = mu m + d; p -= lr m.
+
+        With ``nesterov`` p -= lr (d + mu m) instead.
+        """
+        ...
+
+    def rmsprop(
+        self, p: Array, g: Array, v: Array, mean: Array | None
+    ) -> Callable[[float, float, float, float], object]:
+        """Bind (lr, rho, eps, decay): d = g + decay p; v = rho v + (1 - rho) d²;
+        p -= lr d / (sqrt(v) + eps).
+
+        Centered where ``mean`` is given: mean = rho mean + (1 - rho) d; sqrt(v - mean²) instead.
+        """
+        ...
+
+    def adagrad(self, p: Array, g: Array, v: Array) -> Callable[[float, float, float], object]:
+        """Bind (lr, eps, decay): d = g + decay p; v += d²; p -= lr d / (sqrt(v) + eps)."""
+        ...
+
+    def adadelta(
+        self, p: Array, g: Array, v: Array, u: Array
+    ) -> Callable[[float, float, float, float], object]:
+        """Bind (lr, rho, eps, decay): d = g + decay p; v = rho v + (1 - rho) d²;
+        e = sqrt(u + eps) / sqrt(v + eps) d; u = rho u + (1 - rho) e²; p -= lr e.
+        """
         ...
 
     def adam(
         self, p: Array, g: Array, m: Array, v: Array
-    ) -> Callable[[float, float, float, float, float], object]:
-        """Bind (b1, b2, rate, eps, shrink): m = b1 m + g; v = b2 v + g²;
-        p = shrink * p - rate * m / (sqrt(v) + eps), all in place.
+    ) -> Callable[[float, float, float, float, float, float, bool], object]:
+        """Bind (b1, b2, rate, eps, decay, shrink, adaptive): d = g + decay p; m = b1 m + d;
+        v = b2 v + d²; p = shrink p - rate m / (sqrt(v) + eps), or - rate m if not ``adaptive``.
 
         m and v are discounted *sums*: the paper's means times 1/(1-b1) and 1/(1-b2). The caller
         folds these factors and the bias corrections into ``rate`` and ``eps``, which saves two

@@ -6,9 +6,9 @@ gradient still decays the moments.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from engine.backend import Array, Backend, Host
+from engine.backend import Array, Backend, Host, Step
 from engine.errors import ShapeError
 from engine.schedule import Schedule, make_schedule
 from engine.spec import OptimizerSpec
@@ -29,15 +29,31 @@ class Optimizer(Protocol):
         """Descend once along g, in place on p."""
         ...
 
+    def observe(self, value: float) -> None:
+        """Tell the schedule a value that should fall, such as a validation loss."""
+        ...
+
     def get_state(self) -> State: ...
 
     def set_state(self, arrays: dict[str, Host], scalars: dict[str, Any]) -> None: ...
+
+
+class _Bound(NamedTuple):
+    """The ops for one pair of vectors."""
+
+    p: Array
+    g: Array
+    op: Callable[..., object]
+    clips: list[Step]
 
 
 class _Rule:
     """What all optimizers share: the step count, the rate's schedule, moments, bound ops."""
 
     moments: tuple[str, ...] = ()
+    default_lr = 1e-3
+    default_rho = 0.9
+    default_eps = 1e-8
 
     def __init__(self, spec: OptimizerSpec, backend: Backend, n_params: int) -> None:
         self.spec = spec
@@ -45,21 +61,43 @@ class _Rule:
         self._backend = backend
         self._n = n_params
         self._schedule: Schedule = make_schedule(spec.schedule)
+        self._rate = self.default_lr if spec.lr is None else spec.lr
+        self._rho = self.default_rho if spec.rho is None else spec.rho
+        self._eps = self.default_eps if spec.eps is None else spec.eps
+        self._norm = backend.zeros((1,))
         self._state = {name: backend.zeros((n_params,)) for name in self.moments}
-        self._bound: tuple[Array, Array, Callable[..., object]] | None = None
+        self._bound: _Bound | None = None
 
     @property
     def lr(self) -> float:
-        return self.spec.lr * self._schedule.factor(self.t)
+        return self._rate * self._schedule.factor(self.t)
 
     def step(self, p: Array, g: Array, lr_scale: float = 1.0) -> None:
-        """Descend once along g, in place on p; both hold at least the optimizer's n_params."""
+        """Descend once along g, in place on p; both hold at least the optimizer's n_params.
+
+        g is clipped in place where the spec says so.
+        """
         bound = self._bound
-        if bound is None or bound[0] is not p or bound[1] is not g:
-            bound = self._bound = (p, g, self._bind(self._cut("p", p), self._cut("g", g)))
+        if bound is None or bound.p is not p or bound.g is not g:
+            bound = self._bound = self._bind_all(p, g)
+        for clip in bound.clips:
+            clip()
         lr = self.lr * lr_scale
         self.t += 1
-        self._run(bound[2], lr)
+        self._run(bound.op, lr)
+
+    def observe(self, value: float) -> None:
+        """Tell the schedule a value that should fall, such as a validation loss."""
+        self._schedule.observe(value)
+
+    def _bind_all(self, p: Array, g: Array) -> _Bound:
+        p_cut, g_cut = self._cut("p", p), self._cut("g", g)
+        clips: list[Step] = []
+        if self.spec.clip_value is not None:
+            clips.append(self._backend.clip_value(g_cut, self.spec.clip_value))
+        if self.spec.clip_norm is not None:
+            clips.append(self._backend.clip_norm(g_cut, self.spec.clip_norm, self._norm))
+        return _Bound(p, g, self._bind(p_cut, g_cut), clips)
 
     def get_state(self) -> State:
         """Return the moments and the step count; with the parameters they resume bit for bit."""
@@ -97,6 +135,74 @@ class Sgd(_Rule):
         op(lr, self.spec.weight_decay)
 
 
+class Momentum(_Rule):
+    """m = mu m + g; p -= lr m (Polyak 1964)."""
+
+    moments = ("m",)
+    nesterov = False
+
+    def _bind(self, p: Array, g: Array) -> Callable[..., object]:
+        return self._backend.momentum(p, g, self._state["m"], self.nesterov)
+
+    def _run(self, op: Callable[..., object], lr: float) -> None:
+        op(lr, self.spec.momentum, self.spec.weight_decay)
+
+
+class Nesterov(Momentum):
+    """m = mu m + g; p -= lr (g + mu m) (Sutskever et al. 2013, section 3.1, as PyTorch has it)."""
+
+    nesterov = True
+
+
+class RmsProp(_Rule):
+    """v = rho v + (1 - rho) g²; p -= lr g / (sqrt(v) + eps) (Tieleman & Hinton 2012).
+
+    ``centered`` subtracts the squared mean of g from v (Graves 2013, arXiv:1308.0850).
+    """
+
+    moments: tuple[str, ...] = ("v",)
+    default_rho = 0.99
+
+    def __init__(self, spec: OptimizerSpec, backend: Backend, n_params: int) -> None:
+        if spec.centered:
+            self.moments = ("v", "mean")
+        super().__init__(spec, backend, n_params)
+
+    def _bind(self, p: Array, g: Array) -> Callable[..., object]:
+        return self._backend.rmsprop(p, g, self._state["v"], self._state.get("mean"))
+
+    def _run(self, op: Callable[..., object], lr: float) -> None:
+        op(lr, self._rho, self._eps, self.spec.weight_decay)
+
+
+class AdaGrad(_Rule):
+    """v += g²; p -= lr g / (sqrt(v) + eps) (Duchi, Hazan & Singer 2011)."""
+
+    moments = ("v",)
+    default_eps = 1e-10
+
+    def _bind(self, p: Array, g: Array) -> Callable[..., object]:
+        return self._backend.adagrad(p, g, self._state["v"])
+
+    def _run(self, op: Callable[..., object], lr: float) -> None:
+        op(lr, self._eps, self.spec.weight_decay)
+
+
+class AdaDelta(_Rule):
+    """Zeiler 2012, algorithm 1 (arXiv:1212.5701); here the paper has eps inside the roots."""
+
+    moments = ("v", "u")
+    default_lr = 1.0
+    default_rho = 0.9
+    default_eps = 1e-6
+
+    def _bind(self, p: Array, g: Array) -> Callable[..., object]:
+        return self._backend.adadelta(p, g, self._state["v"], self._state["u"])
+
+    def _run(self, op: Callable[..., object], lr: float) -> None:
+        op(lr, self._rho, self._eps, self.spec.weight_decay)
+
+
 class Adam(_Rule):
     """Kingma & Ba 2014, algorithm 1 (arXiv:1412.6980).
 
@@ -109,13 +215,51 @@ class Adam(_Rule):
         return self._backend.adam(p, g, self._state["g_sum"], self._state["g2_sum"])
 
     def _run(self, op: Callable[..., object], lr: float) -> None:
+        self._adam(op, lr, self.spec.weight_decay, 1.0)
+
+    def _adam(self, op: Callable[..., object], lr: float, decay: float, shrink: float) -> None:
         b1, b2, t = self.spec.b1, self.spec.b2, self.t
         mean = (1 - b1) / (1 - b1**t)  # m_hat = mean * g_sum
         root = ((1 - b2) / (1 - b2**t)) ** 0.5  # sqrt(v_hat) = root * sqrt(g2_sum)
-        op(b1, b2, lr * mean / root, self.spec.eps / root, 1.0)
+        op(b1, b2, lr * mean / root, self._eps / root, decay, shrink, True)
 
 
-_RULES: dict[str, type[_Rule]] = {"sgd": Sgd, "adam": Adam}
+class AdamW(Adam):
+    """Adam whose weight decay shrinks the weights (Loshchilov & Hutter 2017, arXiv:1711.05101)."""
+
+    def _run(self, op: Callable[..., object], lr: float) -> None:
+        self._adam(op, lr, 0.0, 1 - lr * self.spec.weight_decay)
+
+
+class RAdam(Adam):
+    """Liu et al. 2019, algorithm 2 (arXiv:1908.03265); eps is added to sqrt(v), as PyTorch does."""
+
+    def _run(self, op: Callable[..., object], lr: float) -> None:
+        b1, b2, t = self.spec.b1, self.spec.b2, self.t
+        rate = lr * (1 - b1) / (1 - b1**t)
+        last = 2 / (1 - b2) - 1  # length of the moving average, at infinity and now
+        now = last - 2 * t * b2**t / (1 - b2**t)
+        decay = self.spec.weight_decay
+        if now <= 5:  # the variance of the adaptive rate is not tractable yet
+            op(b1, b2, rate, self._eps, decay, 1.0, False)
+            return
+        rectify = (now - 4) * (now - 2) * last / ((last - 4) * (last - 2) * now)
+        root = (1 - b2) ** 0.5  # sqrt(v) = root * sqrt(g2_sum)
+        rate *= (rectify * (1 - b2**t)) ** 0.5 / root
+        op(b1, b2, rate, self._eps / root, decay, 1.0, True)
+
+
+RULES: dict[str, type[_Rule]] = {
+    "sgd": Sgd,
+    "momentum": Momentum,
+    "nesterov": Nesterov,
+    "rmsprop": RmsProp,
+    "adagrad": AdaGrad,
+    "adadelta": AdaDelta,
+    "adam": Adam,
+    "adamw": AdamW,
+    "radam": RAdam,
+}
 
 
 def make_optimizer(spec: OptimizerSpec, backend: Backend, n_params: int) -> Optimizer:
@@ -123,4 +267,4 @@ def make_optimizer(spec: OptimizerSpec, backend: Backend, n_params: int) -> Opti
 
     Give it a network's ``n_trainable``: running statistics behind them are not to be descended.
     """
-    return _RULES[spec.name](spec, backend, n_params)
+    return RULES[spec.name](spec, backend, n_params)

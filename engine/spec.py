@@ -44,26 +44,59 @@ NotNegative = Annotated[float, Meta(ge=0, le=1e6)]
 Count = Annotated[int, Meta(ge=1, le=2**53)]
 
 
+OptimizerName = Literal[
+    "sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adadelta", "adam", "adamw", "radam"
+]
+
+
 class ScheduleSpec(Record, frozen=True, kw_only=True):
     """How the learning rate changes with the number of updates."""
 
-    name: Literal["constant", "step", "linear", "cosine"] = "constant"
-    steps: Count = 10_000  # updates from the full rate to the final one, or between two drops
-    final: Annotated[float, Meta(ge=0, le=1)] = 0.0  # linear, cosine: share of the rate at the end
-    decay: Annotated[float, Meta(gt=0, le=1)] = 0.1  # step: factor of each drop
+    name: Literal["constant", "step", "linear", "cosine", "plateau"] = "constant"
+    steps: Count = 10_000  # updates to the final rate, or between two drops
+    final: Annotated[float, Meta(ge=0, le=1)] = 0.0  # smallest share of the rate
+    decay: Annotated[float, Meta(gt=0, le=1)] = 0.1  # step, plateau: factor of each drop
+    patience: Count = 10  # plateau: observations without improvement before a drop
     warmup: Annotated[int, Meta(ge=0, le=2**53)] = 0  # updates of linear rise before
 
 
 class OptimizerSpec(Record, frozen=True, kw_only=True):
-    """The optimizer and its constants; those that others have are ignored."""
+    """The optimizer and its constants; one that the optimizer does not have is refused.
 
-    name: Literal["sgd", "adam"] = "adam"
-    lr: Rate = 1e-3
-    b1: Unit = 0.9
+    ``null`` takes the optimizer's own default: a rate of 1e-3 (adadelta: 1), an ε of 1e-8
+    (adagrad: 1e-10, adadelta: 1e-6), a ρ of 0.99 (adadelta: 0.9).
+    """
+
+    name: OptimizerName = "adam"
+    lr: Rate | None = None
+    momentum: Unit = 0.9  # momentum, nesterov
+    rho: Unit | None = None  # rmsprop, adadelta: how much of the squares' mean stays
+    centered: bool = False  # rmsprop: divide by the variance, not the mean square
+    b1: Unit = 0.9  # adam, adamw, radam
     b2: Unit = 0.999
-    eps: Rate = 1e-8
-    weight_decay: NotNegative = 0.0
+    eps: Rate | None = None
+    weight_decay: NotNegative = 0.0  # added to the gradient; adamw shrinks the weights instead
+    clip_norm: Rate | None = None  # bound on the gradient's norm
+    clip_value: Rate | None = None  # bound on each of its numbers
     schedule: ScheduleSpec | None = None
+
+    def __post_init__(self) -> None:
+        for option, owners in _OPTIONS.items():
+            default = type(self).__struct_defaults__[self.__struct_fields__.index(option)]
+            if self.name not in owners and getattr(self, option) != default:
+                raise ValueError(f"{self.name} has no `{option}`; {', '.join(owners)} have")
+
+
+_ADAMS = ("adam", "adamw", "radam")
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "momentum": ("momentum", "nesterov"),
+    "rho": ("rmsprop", "adadelta"),
+    "centered": ("rmsprop",),
+    "b1": _ADAMS,
+    "b2": _ADAMS,
+    "eps": ("rmsprop", "adagrad", "adadelta", *_ADAMS),
+}
+"""Constants that not every optimizer has, and which have them."""
 
 
 def read_layer(node: Any) -> LayerSpec:

@@ -1,6 +1,7 @@
 """Optimizer steps over flat vectors, in blocks that stay in the cache between passes."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -52,12 +53,12 @@ class OptimizerOps(MemoryOps):
 
         return step
 
-    def blocks(self, *vectors: Nd) -> list[tuple[Nd, ...]]:
-        """Cut equally long vectors into tuples of blocks, each with a shared scratch at its end."""
+    def blocks(self, *vectors: Nd, scratches: int = 1) -> list[tuple[Nd, ...]]:
+        """Cut equally long vectors into tuples of blocks, with shared scratches at their end."""
         size = len(vectors[0])
-        scratch = self.empty((min(BLOCK, size),))
+        shared = [self.empty((min(BLOCK, size),)) for _ in range(scratches)]
         return [
-            (*(v[i : i + BLOCK] for v in vectors), scratch[: min(BLOCK, size - i)])
+            (*(v[i : i + BLOCK] for v in vectors), *(s[: min(BLOCK, size - i)] for s in shared))
             for i in range(0, size, BLOCK)
         ]
 
@@ -75,27 +76,143 @@ class OptimizerOps(MemoryOps):
 
         return step
 
-    def adam(
-        self, p: Nd, g: Nd, m: Nd, v: Nd
-    ) -> Callable[[float, float, float, float, float], object]:
-        blocks = self.blocks(p, g, m, v)
-        multiply, add, subtract = np.multiply, np.add, np.subtract
-        sqrt, divide, number = np.sqrt, np.divide, self.dtype.type
+    def momentum(
+        self, p: Nd, g: Nd, m: Nd, nesterov: bool
+    ) -> Callable[[float, float, float], object]:
+        blocks, multiply, add, subtract = self.blocks(p, g, m), np.multiply, np.add, np.subtract
+        number = self.dtype.type
 
-        def step(b1: float, b2: float, rate: float, eps: float, shrink: float) -> None:
-            k1, k2, lr, floor = number(b1), number(b2), number(rate), number(eps)
-            for pb, gb, mb, vb, t in blocks:
-                multiply(mb, k1, mb)
-                add(mb, gb, mb)
-                multiply(gb, gb, t)
-                multiply(vb, k2, vb)
+        def step(lr: float, mu: float, decay: float) -> None:
+            rate, keep, rate_mu = number(lr), number(mu), number(lr * mu)
+            for pb, gb, mb, t in blocks:
+                d = _decayed(pb, gb, t, number(decay)) if decay else gb
+                multiply(mb, keep, mb)
+                add(mb, d, mb)
+                if nesterov:
+                    multiply(d, rate, t)
+                    subtract(pb, t, pb)
+                multiply(mb, rate_mu if nesterov else rate, t)
+                subtract(pb, t, pb)
+
+        return step
+
+    def rmsprop(
+        self, p: Nd, g: Nd, v: Nd, mean: Nd | None
+    ) -> Callable[[float, float, float, float], object]:
+        blocks = self.blocks(p, g, v, v if mean is None else mean, scratches=2)
+        multiply, add, subtract, sqrt, divide = _UFUNCS
+        number, centered = self.dtype.type, mean is not None
+
+        def step(lr: float, rho: float, eps: float, decay: float) -> None:
+            rate, keep, take, floor = number(lr), number(rho), number(1 - rho), number(eps)
+            for pb, gb, vb, ab, t, t2 in blocks:
+                d = _decayed(pb, gb, t2, number(decay)) if decay else gb
+                _average(vb, d, d, keep, take, t)
+                root = vb
+                if centered:
+                    multiply(ab, keep, ab)
+                    multiply(d, take, t)
+                    add(ab, t, ab)
+                    multiply(ab, ab, t)
+                    root = subtract(vb, t, t)
+                sqrt(root, t)
+                add(t, floor, t)
+                divide(d, t, t)
+                multiply(t, rate, t)
+                subtract(pb, t, pb)
+
+        return step
+
+    def adagrad(self, p: Nd, g: Nd, v: Nd) -> Callable[[float, float, float], object]:
+        blocks = self.blocks(p, g, v, scratches=2)
+        multiply, add, subtract, sqrt, divide = _UFUNCS
+        number = self.dtype.type
+
+        def step(lr: float, eps: float, decay: float) -> None:
+            rate, floor = number(lr), number(eps)
+            for pb, gb, vb, t, t2 in blocks:
+                d = _decayed(pb, gb, t2, number(decay)) if decay else gb
+                multiply(d, d, t)
                 add(vb, t, vb)
                 sqrt(vb, t)
                 add(t, floor, t)
-                divide(mb, t, t)
-                multiply(t, lr, t)
+                divide(d, t, t)
+                multiply(t, rate, t)
+                subtract(pb, t, pb)
+
+        return step
+
+    def adadelta(
+        self, p: Nd, g: Nd, v: Nd, u: Nd
+    ) -> Callable[[float, float, float, float], object]:
+        blocks = self.blocks(p, g, v, u, scratches=2)
+        multiply, add, subtract, sqrt, divide = _UFUNCS
+        number = self.dtype.type
+
+        def step(lr: float, rho: float, eps: float, decay: float) -> None:
+            rate, keep, take, floor = number(lr), number(rho), number(1 - rho), number(eps)
+            for pb, gb, vb, ub, t, t2 in blocks:
+                d = _decayed(pb, gb, t2, number(decay)) if decay else gb
+                _average(vb, d, d, keep, take, t)
+                add(vb, floor, t)
+                divide(d, sqrt(t, t), t2)
+                add(ub, floor, t)
+                multiply(t2, sqrt(t, t), t2)
+                _average(ub, t2, t2, keep, take, t)
+                multiply(t2, rate, t2)
+                subtract(pb, t2, pb)
+
+        return step
+
+    def adam(
+        self, p: Nd, g: Nd, m: Nd, v: Nd
+    ) -> Callable[[float, float, float, float, float, float, bool], object]:
+        blocks, number = self.blocks(p, g, m, v), self.dtype.type
+        multiply, add, subtract, sqrt, divide = _UFUNCS
+
+        def step(
+            b1: float,
+            b2: float,
+            rate: float,
+            eps: float,
+            decay: float,
+            shrink: float,
+            adaptive: bool,
+        ) -> None:
+            k1, k2, lr, floor = number(b1), number(b2), number(rate), number(eps)
+            for pb, gb, mb, vb, t in blocks:
+                d = _decayed(pb, gb, t, number(decay)) if decay else gb
+                multiply(mb, k1, mb)
+                add(mb, d, mb)
+                multiply(d, d, t)
+                multiply(vb, k2, vb)
+                add(vb, t, vb)
+                if adaptive:
+                    sqrt(vb, t)
+                    add(t, floor, t)
+                    divide(mb, t, t)
+                    multiply(t, lr, t)
+                else:
+                    multiply(mb, lr, t)
                 if shrink != 1:
                     multiply(pb, number(shrink), pb)
                 subtract(pb, t, pb)
 
         return step
+
+
+_UFUNCS = (np.multiply, np.add, np.subtract, np.sqrt, np.divide)
+
+
+def _decayed(p: Nd, g: Nd, out: Nd, decay: Any) -> Nd:
+    """Return out = g + decay * p."""
+    np.multiply(p, decay, out)
+    return np.add(g, out, out)
+
+
+def _average(mean: Nd, a: Nd, b: Nd, keep: Any, take: Any, t: Nd) -> None:
+    """mean = keep * mean + take * a * b, in place."""
+    np.multiply(a, b, t)
+    np.multiply(t, take, t)
+    np.multiply(mean, keep, mean)
+    np.add(mean, t, mean)

@@ -90,12 +90,12 @@ def test_a_whole_configuration_is_read():
     ("text", "message"),
     [
         ("optimizer:\n  lrr: 1", r":2:3: optimizer.lrr: no such key: .*did you mean `lr`\?"),
-        ("optimizer:\n  lr: fast", ":2:7: optimizer.lr: .*expected a number, got 'fast'"),
+        ("optimizer:\n  lr: fast", ":2:7: optimizer.lr: .*a number or null, got 'fast'"),
         ("optimizer: {lr: -1}", r":1:17: optimizer.lr: .*expected a number > 0.0, got -1"),
-        ("optimizer: {lr: nan}", r":1:17: optimizer.lr: .*expected a number, got 'nan'"),
+        ("optimizer: {lr: nan}", r":1:17: optimizer.lr: .*expected a number or null, got 'nan'"),
         ("optimizer: {lr: .inf}", ":1:17: not finite: expected a finite number, got .inf"),
         ("optimizer: {lr: 1e999}", ":1:17: number out of range"),
-        ("optimizer: {lr: [1]}", ":1:17: optimizer.lr: .*expected a number, got a list"),
+        ("optimizer: {lr: [1]}", ":1:17: optimizer.lr: .*expected a number or null, got a list"),
         ("optimizer: {name: adma}", r":1:19: optimizer.name: .*did you mean `adam`\?"),
         ("optimizer: 3", ":1:12: optimizer: wrong value: expected a mapping, got 3"),
         ("model: {layers: [relo]}", r":1:18: model.layers\[0\]: no such layer `relo`; did you"),
@@ -244,5 +244,5 @@ def test_errors_carry_their_parts():
 
     fault = caught.value
     assert (fault.file, fault.line, fault.column) == ("<text>", 1, 17)
-    assert (fault.key, fault.expected, fault.got) == ("optimizer.lr", "a number", "'fast'")
+    assert (fault.key, fault.expected, fault.got) == ("optimizer.lr", "a number or null", "'fast'")
     assert re.match(r"<text>:1:17: ", str(fault))
