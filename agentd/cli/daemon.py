@@ -36,7 +36,8 @@ class Daemon:
     """``agentd serve`` on a free port of loopback; a context manager that ends it orderly.
 
     The daemon has a process group of its own, so that Ctrl-C in the terminal reaches only the
-    command, which then stops clients and daemon in that order.
+    command, which then stops clients and daemon in that order. Should the command be killed, the
+    daemon sees the end of its stdin and ends as well.
     """
 
     def __init__(
@@ -55,14 +56,23 @@ class Daemon:
 
     def __enter__(self) -> Self:
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "agentd", "serve", "--port", "0", "--no-http"]
+        command = [
+            sys.executable,
+            "-m",
+            "agentd",
+            "serve",
+            "--port",
+            "0",
+            "--no-http",
+            "--until-eof",
+        ]
         command += ["--data-dir", str(self.data_dir), *self._flags]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 text=True,
                 env=self._environ,
                 start_new_session=True,
@@ -101,8 +111,9 @@ class Daemon:
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
         return code
 
     def last_words(self) -> str:

@@ -8,7 +8,7 @@ import platform
 import resource
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -78,8 +78,8 @@ def examine(data_dir: Path | None) -> Iterator[Finding]:
     yield _uvloop()
     yield _opencl()
     yield _data_dir(data_dir)
-    yield _port("game port", 7331)
-    yield _port("http port", 7332)
+    yield look_at_port("game port", 7331)
+    yield look_at_port("http port", 7332)
     yield _files()
     yield Finding("cores", "ok" if cores() > 1 else "note", str(cores()))
 
@@ -164,8 +164,9 @@ def _data_dir(asked: Path | None) -> Finding:
     return Finding("data dir", verdict, f"{folder} ({gib:.1f} GiB free)", hint)
 
 
-def _port(name: str, port: int, bind: Callable[[int], bool] | None = None) -> Finding:
-    if (bind or _can_bind)(port):
+def look_at_port(name: str, port: int) -> Finding:
+    """Whether ``port`` of loopback is free, and who has it otherwise."""
+    if _can_bind(port):
         return Finding(name, "ok", f"{port} is free")
     holder = find_holder(port)
     value = f"{port} is in use" + (f" by {holder}" if holder else "")
@@ -184,7 +185,8 @@ def _can_bind(port: int) -> bool:
 
 def _files() -> Finding:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft >= ENOUGH_FILES or soft == resource.RLIM_INFINITY:
-        return Finding("open files", "ok", str(soft))
-    hint = f"a connection takes one file: ulimit -n {min(hard, 65536)}"
-    return Finding("open files", "note", f"{soft} (hard limit {hard})", hint)
+    text = f"{soft} (the daemon may raise it to {'any' if hard < 0 else hard})"
+    if hard < 0 or hard >= ENOUGH_FILES:
+        return Finding("open files", "ok", text)
+    hint = "a connection takes one: raise the hard limit (limits.conf, LimitNOFILE= of systemd)"
+    return Finding("open files", "note", text, hint)

@@ -7,6 +7,7 @@ line to stdout; the end of its stdin asks it to stop.
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import subprocess
 import sys
@@ -175,7 +176,7 @@ def main(argument: str) -> int:
 
 
 def _await_end(stop: threading.Event) -> None:
-    while sys.stdin.buffer.read(4096):
+    while os.read(sys.stdin.fileno(), 4096):  # sys.stdin's own lock would outlive the thread
         pass
     stop.set()
 

@@ -155,7 +155,7 @@ def _end_with_stdin() -> None:
     """Treat the end of stdin as SIGTERM, so that a daemon never outlives the command it is for."""
 
     def wait() -> None:
-        while sys.stdin.buffer.read(4096):
+        while os.read(sys.stdin.fileno(), 4096):  # sys.stdin's own lock would outlive the thread
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -31,6 +31,7 @@ from agentd.config import Preset, plain
 from agentd.protocol.errors import Code
 
 POLL_S = 0.1
+RETRY_S = 5.0  # a daemon of our own that stays away for longer has failed
 SPEED_OVER_S = 2.0
 RECENT = 20  # training episodes in the mean return that is shown
 EVALUATE_EVERY = 25  # evaluations, at most, in the steps of a run
@@ -111,7 +112,7 @@ def run_plan(plan: Plan, terminal: Terminal, title: str) -> Outcome:
     with (
         interrupts.trapped(),
         Daemon(plan.data_dir) as daemon,
-        Client.connect((daemon.host, daemon.port), role="admin") as admin,
+        Client.connect((daemon.host, daemon.port), role="admin", retry_for=RETRY_S) as admin,
         View(terminal, history) as view,
     ):
         return _Run(plan, daemon, admin, view, history, interrupts).play()
@@ -256,7 +257,8 @@ class _Run:
         first = self._evaluate(play.episodes)
         if first.mean < play.solved:
             return False
-        with Client.connect((self.daemon.host, self.daemon.port), role="admin") as admin:
+        address = (self.daemon.host, self.daemon.port)
+        with Client.connect(address, role="admin", retry_for=RETRY_S) as admin:
             admin.freeze(self.plan.agent, True)
             second = self._evaluate(play.episodes)
             if second.mean >= play.solved:

@@ -1,0 +1,88 @@
+"""Commands run as a user runs them: in a process, with their output and exit code."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run() -> Run:
+    """``run("version", "--json")``: the finished process, with text output."""
+
+    def run(
+        *arguments: str, timeout: float = 60, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "agentd", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=os.environ | environ,
+            check=False,
+        )
+
+    return run
+
+
+class Serving:
+    """A running ``agentd serve``."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        assert process.stdout is not None
+        line = process.stdout.readline().strip()
+        assert line.startswith("listening on "), process.communicate()[1]
+        self.port = int(line.rpartition(":")[2])
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Send a signal; the exit code and what stderr said."""
+        self.process.send_signal(number)
+        _, err = self.process.communicate(timeout=30)
+        return self.process.returncode, err
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
+    """``serve("--set", "limits.window=2")``: a daemon on a free port with a fresh directory."""
+    started: list[subprocess.Popen[str]] = []
+
+    def serve(*arguments: str) -> Serving:
+        command = [sys.executable, "-m", "agentd", "serve", "--port", "0", "--no-http"]
+        if "--data-dir" not in arguments:
+            command += ["--data-dir", str(tmp_path / f"data{len(started)}")]
+        process = subprocess.Popen(
+            [*command, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+        started.append(process)
+        return Serving(process)
+
+    yield serve
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def wait_until() -> Callable[[Callable[[], bool]], None]:
+    """Wait for a condition, at most 20 s."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.02)
+
+    return wait

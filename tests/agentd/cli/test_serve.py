@@ -1,0 +1,163 @@
+"""``agentd serve`` as a process: readiness, refusals with their exit codes, an orderly end."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentd.cli.serve import collect_flags, explain_bind
+from agentd.client import Client
+from agentd.config import ServerConfig
+from agentd.errors import Unavailable, UsageError
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Serve = Callable[..., Any]
+
+
+def test_ready_means_ready_and_sigterm_ends_with_0(serve: Serve) -> None:
+    daemon = serve()
+
+    with Client.connect(("127.0.0.1", daemon.port), role="admin") as admin:
+        assert admin.agents() == []
+    code, err = daemon.end()
+
+    assert code == 0
+    assert "level=INFO logger=agentd.server draining connections=" in err
+
+
+def test_ctrl_c_ends_with_0_as_well(serve: Serve) -> None:
+    code, err = serve().end(signal.SIGINT)
+
+    assert code == 0
+    assert "Traceback" not in err
+
+
+def test_a_port_in_use_names_its_holder(run: Run, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("serve", "--port", str(port), "--no-http", "--data-dir", str(tmp_path))
+
+    assert done.returncode == 69
+    if sys.platform == "linux":
+        assert f"port {port} is in use by pid {os.getpid()} (" in done.stderr
+    assert "choose another with --port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_http_port_in_use_is_told_too(run: Run, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run("serve", "--port", "0", "--http-port", port, "--data-dir", str(tmp_path))
+
+    assert done.returncode == 69
+    assert port in done.stderr
+
+
+def test_a_second_daemon_on_one_directory_is_refused(
+    serve: Serve, run: Run, tmp_path: Path
+) -> None:
+    first = serve("--data-dir", str(tmp_path))
+
+    done = run("serve", "--port", "0", "--no-http", "--data-dir", str(tmp_path))
+
+    assert done.returncode == 73
+    assert f"process {first.process.pid} " in done.stderr
+    assert done.stdout == ""
+
+
+def test_open_to_all_without_tokens_is_refused_in_one_line(run: Run) -> None:
+    done = run("serve", "--host", "0.0.0.0")
+
+    assert done.returncode == 78
+    assert done.stderr.count("\n") == 1
+    assert "set `tokens: FILE`" in done.stderr
+
+
+def test_a_loose_token_file_is_refused(run: Run, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("admin 0123456789abcdef\n")
+    tokens.chmod(0o644)
+
+    done = run("serve", "--host", "0.0.0.0", "--set", f"tokens={tokens}")
+
+    assert done.returncode == 78
+    assert "chmod 600" in done.stderr
+
+
+def test_a_data_directory_that_cannot_be_is_told(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    done = run("serve", "--port", "0", "--no-http", "--data-dir", str(tmp_path / "file/data"))
+
+    assert done.returncode == 74
+    assert "Not a directory" in done.stderr
+
+
+def test_the_daemon_ends_with_its_parent(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "agentd", "serve", "--port", "0", "--no-http"]
+    command += ["--data-dir", str(tmp_path), "--until-eof"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline().startswith(b"listening on ")
+
+        process.stdin.close()
+
+        assert process.wait(20) == 0
+
+
+def test_blas_has_one_thread_in_the_serving_process() -> None:
+    code = (
+        "from agentd.cli.threads import bound_blas; bound_blas(); import numpy, threadpoolctl as t;"
+        "print([i['num_threads'] for i in t.threadpool_info() if i['user_api'] == 'blas'])"
+    )
+    environ = {key: value for key, value in os.environ.items() if "_NUM_THREADS" not in key}
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() in ("[1]", "[]")
+
+
+def test_flags_become_settings() -> None:
+    flags = collect_flags(
+        {"host": None, "port": 0, "data_dir": Path("d")},
+        device="cpu",
+        no_http=True,
+        settings=["limits.window=16", "unix=/tmp/7", "agent.dqn.target={tau: 1e-3}"],
+    )
+
+    assert flags == {
+        "port": 0,
+        "data_dir": "d",
+        "device": "cpu",
+        "http_port": None,
+        "limits.window": 16,
+        "unix": "/tmp/7",
+        "agent.dqn.target": {"tau": 0.001},
+    }
+
+
+@pytest.mark.parametrize("setting", ["limits.window", "=3"])
+def test_a_setting_without_key_or_value_is_a_usage_error(setting: str) -> None:
+    with pytest.raises(UsageError, match="want KEY=VALUE"):
+        collect_flags({}, settings=[setting])
+
+
+def test_an_address_that_is_not_ours_is_unavailable() -> None:
+    error = explain_bind(
+        ExceptionGroup("g", [OSError(99, "Cannot assign requested address")]),
+        ServerConfig(host="192.0.2.1"),
+    )
+
+    assert isinstance(error, Unavailable)
+    assert "192.0.2.1:7331" in str(error)
