@@ -1,0 +1,49 @@
+"""The one door between the engine and the machine that computes.
+
+Every op is *bound once, run often*: calling ``backend.affine(x, w, b, y)`` computes nothing; it
+returns a ``Step``, a function without arguments that computes into those very arrays each time it
+is called. Layers, losses and optimizers bind their ops when a batch size is first seen and then
+replay them. So the hot path allocates nothing and pays one call per op: NumPy's ufuncs with
+``out=`` on one backend, kernels whose arguments are already set on another.
+
+Arrays belong to their backend. Outside of it an array has a shape and nothing else: no operators,
+no indexing, no NumPy function. Numbers enter with ``asarray`` or ``write`` and leave with
+``to_host``. Floats are float32 (float64 on the NumPy backend when tests ask for it).
+
+Shapes: B batch, P parameters, D input and E output features, C classes, K a free count.
+"""
+
+from typing import Protocol
+
+from engine.backend.array import (
+    Activation,
+    Array,
+    Host,
+    Kind,
+    Shape,
+    Slot,
+    Step,
+    float_type,
+)
+from engine.backend.layers import LayerOps
+from engine.backend.losses import LossOps
+from engine.backend.memory import MemoryOps
+from engine.backend.optimizers import OptimizerOps
+
+__all__ = [
+    "Activation",
+    "Array",
+    "Backend",
+    "Host",
+    "Kind",
+    "Shape",
+    "Slot",
+    "Step",
+    "float_type",
+]
+
+
+class Backend(MemoryOps, LayerOps, LossOps, OptimizerOps, Protocol):
+    """What a machine must be able to do. ``NumPyBackend`` is the reference and the fast CPU."""
+
+    name: str

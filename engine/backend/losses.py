@@ -1,0 +1,82 @@
+"""Losses: one number a row, fused with the gradient of their weighted mean."""
+
+from typing import Protocol
+
+from engine.backend.array import Array, Step
+
+
+class LossOps(Protocol):
+    """``loss`` is per row and unweighted; ``dy`` is the gradient of mean(weight * loss)."""
+
+    def squared_error(
+        self, y: Array, target: Array, weight: Array | None, dy: Array, loss: Array
+    ) -> Step:
+        """loss[b] = ½ Σ (y - target)²; dy = weight[b] / B * (y - target).
+
+        y, target, dy (B, E); weight, loss (B,).
+        """
+        ...
+
+    def huber(
+        self, y: Array, target: Array, weight: Array | None, delta: float, dy: Array, loss: Array
+    ) -> Step:
+        """loss[b] = Σ (½ d² where |d| <= delta, else delta (|d| - ½ delta)), d = y - target.
+
+        Huber 1964; the gradient is weight[b] / B * clip(d, -delta, delta).
+        """
+        ...
+
+    def softmax_cross_entropy(
+        self,
+        y: Array,
+        label: Array,
+        mask: Array | None,
+        weight: Array | None,
+        smoothing: float,
+        dy: Array,
+        loss: Array,
+    ) -> Step:
+        """loss[b] = -Σ_c t_c ln softmax(y)_c with t = smoothed one-hot of ``label``.
+
+        y, dy (B, C); label (B,) int32; mask (B, C) uint8 with 1 = legal; weight, loss (B,).
+        ``smoothing`` is shared out evenly over the legal classes, the label's included; an illegal
+        class has probability and gradient 0.
+        """
+        ...
+
+    def td_target(
+        self,
+        value: Array,
+        select: Array,
+        mask: Array | None,
+        branches: tuple[int, ...],
+        reward: Array,
+        discount: Array,
+        target: Array,
+    ) -> Step:
+        """target = reward + discount * mean over branches of value[argmax of legal select].
+
+        value, select (B, A), the same array for a plain maximum; mask (B, A) uint8 with 1 = legal;
+        ``branches`` are the actions of each branch, side by side; the rest (B,).
+        """
+        ...
+
+    def td_loss(
+        self,
+        q: Array,
+        action: Array,
+        target: Array,
+        weight: Array | None,
+        branches: tuple[int, ...],
+        huber: float | None,
+        dq: Array,
+        td: Array,
+        loss: Array,
+    ) -> Step:
+        """td = target - q[action]; loss[0] = mean of weight * (½ td², or Huber's of that width).
+
+        q, dq (B, A); action (B, N) int32 and td (B, N) for N branches; target, weight (B,); loss
+        (1,). dq is the gradient of the loss, 0 at actions not taken. An infinite td makes the loss
+        infinite or NaN even where its slope is bounded.
+        """
+        ...

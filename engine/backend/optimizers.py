@@ -1,0 +1,73 @@
+"""Optimizers over flat vectors, all in place."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from engine.backend.array import Array, Step
+
+
+class OptimizerOps(Protocol):
+    """One op is one descent of the whole vector; the constants of the step are its arguments."""
+
+    def norm(self, g: Array, out: Array) -> Step:
+        """out[0] = Euclidean norm of g. out (1,)."""
+        ...
+
+    def clip_norm(self, g: Array, limit: float, out: Array) -> Step:
+        """out[0] = norm of g; then g *= min(1, limit / norm), in place."""
+        ...
+
+    def clip_value(self, g: Array, limit: float) -> Step:
+        """g = clip(g, -limit, limit), in place."""
+        ...
+
+    def penalty(self, p: Array, g: Array, l1: float, l2: float) -> Step:
+        """g += l1 * sign(p) + l2 * p, in place; p and g of one shape."""
+        ...
+
+    def sgd(self, p: Array, g: Array) -> Callable[[float, float], object]:
+        """Bind (lr, decay): p -= lr (g + decay p)."""
+        ...
+
+    def momentum(
+        self, p: Array, g: Array, m: Array, nesterov: bool
+    ) -> Callable[[float, float, float], object]:
+        """Bind (lr, mu, decay): d = g + decay p; m = mu m + d; p -= lr m.
+
+        With ``nesterov`` p -= lr (d + mu m) instead.
+        """
+        ...
+
+    def rmsprop(
+        self, p: Array, g: Array, v: Array, mean: Array | None
+    ) -> Callable[[float, float, float, float], object]:
+        """Bind (lr, rho, eps, decay): d = g + decay p; v = rho v + (1 - rho) d²;
+        p -= lr d / (sqrt(v) + eps).
+
+        Centered where ``mean`` is given: mean = rho mean + (1 - rho) d; sqrt(v - mean²) instead.
+        """
+        ...
+
+    def adagrad(self, p: Array, g: Array, v: Array) -> Callable[[float, float, float], object]:
+        """Bind (lr, eps, decay): d = g + decay p; v += d²; p -= lr d / (sqrt(v) + eps)."""
+        ...
+
+    def adadelta(
+        self, p: Array, g: Array, v: Array, u: Array
+    ) -> Callable[[float, float, float, float], object]:
+        """Bind (lr, rho, eps, decay): d = g + decay p; v = rho v + (1 - rho) d²;
+        e = sqrt(u + eps) / sqrt(v + eps) d; u = rho u + (1 - rho) e²; p -= lr e.
+        """
+        ...
+
+    def adam(
+        self, p: Array, g: Array, m: Array, v: Array
+    ) -> Callable[[float, float, float, float, float, float, bool], object]:
+        """Bind (b1, b2, rate, eps, decay, shrink, adaptive): d = g + decay p; m = b1 m + d;
+        v = b2 v + d²; p = shrink p - rate m / (sqrt(v) + eps), or - rate m if not ``adaptive``.
+
+        m and v are discounted *sums*: the paper's means times 1/(1-b1) and 1/(1-b2). The caller
+        folds these factors and the bias corrections into ``rate`` and ``eps``, which saves two
+        passes over memory.
+        """
+        ...
