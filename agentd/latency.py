@@ -47,6 +47,12 @@ class Histogram:
             out.append(seen)
         return out
 
+    def merge(self, other: Histogram) -> None:
+        """Add another histogram's samples, in place."""
+        self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
+        self.n += other.n
+        self.total += other.total
+
     def reset(self) -> None:
         """Forget every sample."""
         self.counts = [0] * _BUCKETS

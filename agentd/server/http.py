@@ -38,7 +38,9 @@ class Watched(Protocol):
     """What the HTTP side may see of the daemon."""
 
     tokens: Tokens
-    act_latency: Histogram
+
+    @property
+    def act_latency(self) -> Histogram: ...
 
     @property
     def ready(self) -> bool: ...

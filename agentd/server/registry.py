@@ -175,7 +175,7 @@ class Registry:
         agent = self.get(name)
         self._require_unused(agent)
         async with self._lock(name):
-            self.loaded.pop(name, None)
+            self._retire(name)
             with _storage():
                 await agent.close()
 
@@ -187,7 +187,7 @@ class Registry:
         if agent is not None:
             self._require_unused(agent)
         async with self._lock(name):
-            if self.loaded.pop(name, None) is not None and agent is not None:
+            if agent is not None and self._retire(name):
                 await agent.close(save=False)
             with _storage():
                 await asyncio.to_thread(self._remove, name)
@@ -288,6 +288,14 @@ class Registry:
             agent = await asyncio.to_thread(build_agent, self._server, folder, config, schema)
         self.loaded[name] = agent
         return agent
+
+    def _retire(self, name: str) -> bool:
+        """Take an agent out of memory, its latencies kept; False when it was not there."""
+        agent = self.loaded.pop(name, None)
+        if agent is None:
+            return False
+        self._server.retired_latency.merge(agent.counters.latency)
+        return True
 
     def _remove(self, name: str) -> None:
         grave = self._root / f".deleted-{name}"

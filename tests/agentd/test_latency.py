@@ -31,3 +31,12 @@ def test_cumulative_counts_reach_all_and_reset_forgets():
     assert histogram.cumulative([2e-5, 2e-3, 2e-1, 60.0]) == [2, 4, 6, 6]
     histogram.reset()
     assert (histogram.n, histogram.quantile(0.5)) == (0, 0.0)
+
+
+def test_merged_histograms_count_as_one():
+    one, two = Histogram(), Histogram()
+    one.add(1e-3)
+    two.add(1e-1, weight=3)
+    one.merge(two)
+    assert (one.n, one.total) == (4, pytest.approx(0.301))
+    assert one.quantile(0.9) == pytest.approx(0.1, rel=0.05)
