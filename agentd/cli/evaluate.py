@@ -13,6 +13,7 @@ from agentd.cli.options import Json, Quiet, Verbose, terminal
 from agentd.errors import MissingInput, UsageError
 
 MAX_STREAMS = 32
+RETRY_S = 5.0  # a daemon of our own that stays away for longer has failed
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,10 @@ def evaluate(
     """Play an agent of a data directory greedily and print its mean return."""
     out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     from agentd.cli.daemon import Daemon
+    from agentd.cli.playing import check_game
 
     name = _game(preset, game)
+    check_game(name)
     if not (data_dir / "agents" / agent).is_dir():
         known = sorted(p.name for p in (data_dir / "agents").glob("[!.]*") if p.is_dir())
         hint = f"there are {', '.join(known)}" if known else "no agent is kept there"
@@ -79,16 +82,14 @@ def evaluate(
 def play_greedily(
     address: tuple[str, int], agent: str, game: str, episodes: int, seed: int
 ) -> Greedy:
-    """Play ``episodes`` episodes with role eval; nothing of them is learned.
+    """Play ``episodes`` episodes with role eval; nothing of them is learned."""
+    from agentd.cli.playing import open_game
+    from agentd.client import rollout
 
-    Each stream plays the same number of episodes, so that short ones do not crowd out long ones.
-    """
-    from agentd.cli.playing import connect, open_game, play_episodes
-
-    streams = max(n for n in range(1, MAX_STREAMS + 1) if episodes % n == 0)
-    table = open_game(game, streams, seed)
-    with connect(address, agent, table, "eval") as client:
-        return Greedy(tuple(play_episodes(client, table, episodes // streams)))
+    table = open_game(game, min(episodes, MAX_STREAMS), seed)
+    with rollout.join(address, agent, table, role="eval", retry_for=RETRY_S) as client:
+        found = rollout.evaluate(client, table, episodes)
+    return Greedy(tuple(float(total) for total in found.totals))
 
 
 def _game(preset: str | None, game: str | None) -> str:

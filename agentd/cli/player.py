@@ -137,16 +137,17 @@ def _forward(stream: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
 
 def run_task(task: Task, stop: threading.Event, send: Callable[[Report], None]) -> None:
     """Play ``task`` until its steps are done or ``stop`` is set, reporting now and then."""
-    from agentd.cli.playing import connect, open_game, play
+    from agentd.cli.playing import open_game
+    from agentd.client.rollout import join, play
 
     game = open_game(task.game, task.streams, task.seed)
     returns: list[float] = []
     steps, elapsed_s = 0, 0.0
-    with connect((task.host, task.port), task.agent, game, "train") as client:
+    with join((task.host, task.port), task.agent, game) as client:
         began = told = time.monotonic()
-        for progress in play(client, game):
-            steps = progress.steps
-            returns += [value for _, value in progress.ended]
+        for turn in play(client, game):
+            steps = turn.steps
+            returns += [episode.total for episode in turn.ended]
             now = time.monotonic()
             elapsed_s = now - began
             if steps >= task.steps or stop.is_set():

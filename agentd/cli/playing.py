@@ -1,82 +1,52 @@
-"""Playing a game against a server over TCP: ours by name, Gymnasium's as ``gym:<id>``."""
+"""Games by name: ours, and Gymnasium's as ``gym:<id>``."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
-from typing import NamedTuple
+import importlib.util
 
-import numpy as np
-
-from agentd.client import TERMINATED, Client, SessionLost
-from agentd.client.settings import Role
-from agentd.errors import MissingInput
-from games import GAMES, Game, make
+from agentd.client.rollout import VectorGame
+from agentd.errors import MissingInput, UsageError
+from games import GAMES, make
 
 GYM = "gym:"
 
 
-class Progress(NamedTuple):
-    """After one frame: environment steps so far, and the (stream, return) of ended episodes."""
-
-    steps: int
-    ended: list[tuple[int, float]]
-
-
-def open_game(name: str, streams: int, seed: int) -> Game:
+def open_game(name: str, streams: int, seed: int) -> VectorGame:
     """``streams`` episodes of the game ``name``, side by side.
 
     Raises MissingInput for a game that does not exist here.
     """
     if name in GAMES:
         return make(name, streams, seed)
+    if name.startswith(GYM):
+        return _open_gymnasium(name.removeprefix(GYM), streams, seed)
     near = difflib.get_close_matches(name, GAMES, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(GAMES))}"
-    raise MissingInput(f"no game {name!r}", hint=f"{hint} Or gym:<id> for a Gymnasium environment")
+    raise MissingInput(f"no game {name!r}", hint=f"{hint}; Gymnasium's are gym:<id>")
 
 
-def connect(address: tuple[str, int], agent: str, game: Game, role: Role) -> Client:
-    """A client of ``agent`` that says what ``game`` looks like."""
-    spec = game.spec
-    return Client.connect(
-        address, agent, spec.observation, spec.actions, role=role, streams=game.streams
-    )
+def check_game(name: str) -> None:
+    """Raise what ``open_game`` would raise for ``name``: before a daemon is started for it."""
+    game = open_game(name, 1, 0)
+    close = getattr(game, "close", None)
+    if close is not None:
+        close()
 
 
-def play(client: Client, game: Game) -> Iterator[Progress]:
-    """Play for ever, one frame at a time; whoever iterates says when it is enough."""
-    frame = game.reset()
-    returns = np.zeros(game.streams)
-    actions = np.zeros(game.streams, np.int32)
-    steps = 0
-    while True:
-        try:
-            act = client.step(frame.obs, frame.reward, frame.kind, frame.stream, frame.mask)
-        except SessionLost:  # the server knows these episodes no more
-            returns[:] = 0.0
-            frame = game.reset()
-            continue
-        acting = frame.kind < TERMINATED
-        actions[frame.stream[acting]] = act.actions[acting]
-        frame = game.step(actions)
-        steps += game.streams
-        own = frame.stream[: game.streams]
-        returns[own] += frame.reward[: game.streams]
-        ended = own[frame.kind[: game.streams] >= TERMINATED]
-        yield Progress(steps, [(int(stream), float(returns[stream])) for stream in ended])
-        returns[ended] = 0.0
+def _open_gymnasium(name: str, streams: int, seed: int) -> VectorGame:
+    if importlib.util.find_spec("gymnasium") is None:
+        hint = "pip install 'agentd[gym]'"
+        raise MissingInput(f"gym:{name} needs Gymnasium, which is not installed", hint=hint)
+    import gymnasium
 
+    from agentd.client.gym import GymGame
 
-def play_episodes(client: Client, game: Game, each: int) -> list[float]:
-    """The returns of the first ``each`` episodes of every stream.
-
-    The same number from each, so that short episodes do not crowd out long ones.
-    """
-    found: list[list[float]] = [[] for _ in range(game.streams)]
-    for progress in play(client, game):
-        for stream, value in progress.ended:
-            if len(found[stream]) < each:
-                found[stream].append(value)
-        if progress.ended and all(len(own) == each for own in found):
-            break
-    return [value for own in found for value in own]
+    try:
+        if streams == 1:
+            return GymGame(gymnasium.make(name), seed)
+        return GymGame(gymnasium.make_vec(name, streams, vectorization_mode="sync"), seed)
+    except (gymnasium.error.Error, ModuleNotFoundError) as error:
+        raise MissingInput(f"gym:{name}: {' '.join(str(error).split())}") from None
+    except TypeError as error:  # spaces that cannot be sent
+        raise UsageError(f"gym:{name}: {error}") from None

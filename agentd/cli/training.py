@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 
 from agentd.cli.daemon import Daemon
-from agentd.cli.evaluate import Greedy, play_greedily
+from agentd.cli.evaluate import RETRY_S, Greedy, play_greedily
 from agentd.cli.live import History, Reading, View
 from agentd.cli.player import Player, Task
+from agentd.cli.playing import check_game
 from agentd.cli.terminal import Terminal
 from agentd.client import Client
 from agentd.client.errors import OperationRefused
@@ -31,7 +32,6 @@ from agentd.config import Preset, plain
 from agentd.protocol.errors import Code
 
 POLL_S = 0.1
-RETRY_S = 5.0  # a daemon of our own that stays away for longer has failed
 SPEED_OVER_S = 2.0
 RECENT = 20  # training episodes in the mean return that is shown
 EVALUATE_EVERY = 25  # evaluations, at most, in the steps of a run
@@ -104,9 +104,10 @@ class Interrupts:
 def run_plan(plan: Plan, terminal: Terminal, title: str) -> Outcome:
     """Train as ``plan`` says, showing it on ``terminal``.
 
-    Raises JobFailed when a player or the daemon comes to a bad end, OperationRefused when the
+    Raises MissingInput for a game that is not there, JobFailed when a player or the daemon comes to a bad end, OperationRefused when the
     server does not take the configuration.
     """
+    check_game(plan.preset.play.game)
     history = History(title, plan.preset.play.steps, plan.preset.play.solved)
     interrupts = Interrupts()
     with (
