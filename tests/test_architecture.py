@@ -30,10 +30,11 @@ ROOMS: dict[str, set[str]] = {
     "kernels": {"kernels"} | STDLIB - WORLD,
     "engine": {"engine", "kernels", "numpy", "msgspec", "yaml", "safetensors", "pyopencl"}
     | STDLIB - WORLD,
+    "engine/data/prefetch": {"threading"} | STDLIB - WORLD,
     "games": {"games", "numpy", "chess", "zstandard"} | STDLIB - WORLD,
     "agentd/protocol": {"agentd.protocol", "numpy", "msgpack", "msgspec"} | STDLIB - WORLD,
-    "agentd/client": {"agentd.client", "agentd.protocol", "numpy", "msgpack", "msgspec"}
-    | {"gymnasium"}
+    "agentd/client": {"agentd.client", "agentd.protocol", "agentd.latency", "numpy", "msgpack"}
+    | {"msgspec", "gymnasium"}
     | STDLIB,
     "agentd/cli": {"agentd", "engine", "games", "numpy", "msgspec", "typer", "click", "rich"}
     | {"uvloop", "threadpoolctl", "pyopencl", "gymnasium"}
@@ -197,6 +198,8 @@ def top_level_is_fixed(root: Path) -> list[str]:
 CHECKS: dict[Callable[[Path], list[str]], list[tuple[str, str]]] = {
     imports_stay_in_their_room: [
         ("engine/a.py", "import asyncio"),
+        ("engine/data/batches.py", "import threading"),
+        ("engine/data/prefetch.py", "import time"),
         ("engine/a.py", "def f():\n    from time import sleep\n"),
         ("engine/a.py", "from agentd import config"),
         ("engine/a.py", "import games.catch"),

@@ -1,0 +1,30 @@
+"""Data: from files to shuffled, normalised batches that are ready before they are asked for."""
+
+from engine.data.batches import Batch, Batches, split
+from engine.data.dataset import Block, Dataset, Reader, Target, collect
+from engine.data.errors import DataError
+from engine.data.files import DataOptions, load_data, open_data, parts_of, write_data
+from engine.data.normalize import Normalize, Normalizer, find_normalizer, no_normalizer
+from engine.data.prefetch import Prefetch
+
+__all__ = [
+    "Batch",
+    "Batches",
+    "Block",
+    "DataError",
+    "DataOptions",
+    "Dataset",
+    "Normalize",
+    "Normalizer",
+    "Prefetch",
+    "Reader",
+    "Target",
+    "collect",
+    "find_normalizer",
+    "load_data",
+    "no_normalizer",
+    "open_data",
+    "parts_of",
+    "split",
+    "write_data",
+]
