@@ -29,6 +29,7 @@ from agentd.learner.trainer import Trainer
 from agentd.protocol.schema import Schema
 from agentd.store import DirectoryLock, UnknownCheckpoint
 from engine.errors import EngineError
+from engine.replay import ReplayError
 
 __all__ = ["LearnerProcess", "run"]
 
@@ -59,7 +60,7 @@ def run(agent_dir: Path, device: str = "cpu") -> int:
             return _learn(agent_dir, device, control)
     except HungUp:
         return ExitCode.OK
-    except (AgentdError, ConfigError, EngineError) as error:
+    except (AgentdError, ConfigError, EngineError, ReplayError) as error:
         code = error.exit_code if isinstance(error, AgentdError) else ExitCode.CONFIG
         log.error("learner failed agent=%s error=%r", agent_dir.name, str(error))
         with contextlib.suppress(HungUp):

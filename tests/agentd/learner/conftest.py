@@ -1,8 +1,10 @@
 """A learning agent on disk, rows for its ring, and its real learner process."""
 
+import contextlib
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 import time
@@ -111,17 +113,20 @@ class Process:
         self.kill()
         for stream in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
             assert stream is not None
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 stream.close()
-            except BrokenPipeError:
-                pass
 
 
 class AgentFolder:
     """An agent's folder with its ring, fed by the test in the server's place."""
 
     def __init__(self, folder: Path, config: dict[str, Any], slack: int | None = None) -> None:
-        self.folder = folder
+        self.folder, self.slack = folder, slack
+        self.processes: list[Process] = []
+        self.open(config)
+
+    def open(self, config: dict[str, Any]) -> None:
+        folder, slack = self.folder, self.slack
         self.config = agent_config_from_wire(merge(FAST, config))
         self.schema = Schema.from_wire(OBSERVATION, ACTION)
         self.network = network_for(self.config, self.schema)
@@ -141,7 +146,12 @@ class AgentFolder:
         else:
             rows = RingLayout(16, 3, 1, self.schema.digest())
             self.ring = ReplayRing.open(folder / "replay/rows.ring", rows, capacity, slack=slack)
-        self.processes: list[Process] = []
+
+    def lose_rows(self, **config: Any) -> None:
+        """Start over with an empty ring and board and maybe another configuration."""
+        self.ring.close()
+        shutil.rmtree(self.folder / "replay")
+        self.open(config)
 
     def start(self, **environ: str) -> Process:
         process = Process(self.folder, environ)

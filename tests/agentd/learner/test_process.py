@@ -1,0 +1,395 @@
+"""The real learner process: exact, resumable after kill -9, obedient, quiet when idle."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agentd.learner.model import flat_weights
+from agentd.learner.pace import NO_DUE
+from agentd.store import list_checkpoints, read_checkpoint
+
+
+def state_of(folder: Path) -> tuple[dict[str, bytes], Any, Any]:
+    """Everything that the newest checkpoint holds, comparable bit for bit."""
+    found = read_checkpoint(folder / "checkpoints")
+    assert found is not None
+    arrays = {**found.weights, **{f"state/{k}": v for k, v in found.state.items()}}
+    return (
+        {name: array.tobytes() for name, array in arrays.items()},
+        found.facts["learner"],
+        found.facts["progress"],
+    )
+
+
+def run_through(agent: Any, rows: int) -> tuple[dict[str, bytes], Any, Any]:
+    process = agent.start()
+    process.expect("ready")
+    agent.pace_through(process, rows)
+    agent.wait_for(process, agent.pace.reached(rows))
+    process.stop()
+    return state_of(agent.folder)
+
+
+def test_same_seed_same_rows_give_bit_equal_state(make_agent):
+    one = run_through(make_agent("one"), 1500)
+    two = run_through(make_agent("two"), 1500)
+    other = run_through(make_agent("other", seed=1), 1500)
+
+    assert one == two
+    assert one[0] != other[0]
+
+
+def test_the_pace_of_the_rows_changes_nothing(make_agent):
+    waited = run_through(make_agent("waited"), 1500)
+    at_once = make_agent("at_once")
+    at_once.feed(1500)
+
+    assert run_through(at_once, 1500) == waited
+
+
+@pytest.mark.parametrize("learner", ["dqn", "supervised"])
+def test_2000_updates_equal_1000_and_kill_and_resume_and_1000(make_agent, learner):
+    rows = 64 + 4 * 1999
+    whole = run_through(make_agent("whole", learner=learner), rows)
+    assert whole[1]["updates"] == 2000
+
+    cut = make_agent("cut", learner=learner, checkpoint={"every_updates": 300})
+    process = cut.start()
+    cut.pace_through(process, 64 + 4 * 1000)
+    process.kill()
+    resumed = cut.start()
+    assert resumed.expect("ready")["step"] == 900
+    cut.pace_through(resumed, rows)
+    cut.wait_for(resumed, 1999)
+    resumed.stop()
+
+    assert state_of(cut.folder) == whole
+
+
+def test_kills_at_random_moments_change_nothing(make_agent):
+    config = {"pace": {"train_every": 16, "updates": 7}, "checkpoint": {"every_updates": 25}}
+    whole = run_through(make_agent("whole", **config), 1500)
+    rng = np.random.default_rng(0)
+
+    cut = make_agent("cut", **config)
+    for rows in (300, 700, 1200):
+        process = cut.start()
+        process.expect("ready")
+        cut.pace_through(process, rows)
+        time.sleep(rng.uniform(0, 0.01))
+        process.kill()
+
+    assert run_through(cut, 1500) == whole
+
+
+def test_each_row_finds_the_publication_of_its_due_point_after_a_kill_too(make_agent):
+    agent = make_agent(checkpoint={"every_updates": 20})
+    first = agent.start()
+    first.expect("ready")
+    seen = {}
+    for row in range(64, 500):
+        due = agent.pace.required(row)
+        agent.wait_for(first, due)
+        weights, got, version = agent.weights(due)
+        assert got == due
+        assert version == due + 1
+        seen[due] = weights
+        agent.feed(row + 1)
+        if row == 300:
+            first.kill()
+            first = agent.start()
+
+    assert len(set(seen.values())) == len(seen) == agent.pace.required(499) + 2
+    assert first.expect("ready")["step"] > 0
+
+
+def test_end_of_stdin_ends_the_process_at_once_and_signals_do_not(make_agent):
+    agent = make_agent()
+    process = agent.start()
+    process.expect("ready")
+    process.popen.send_signal(signal.SIGINT)
+    process.popen.send_signal(signal.SIGTERM)
+    process.expect("saved", id=process.ask("save"))
+
+    began = time.monotonic()
+    process.popen.stdin.close()
+    assert process.popen.wait(5) == 0
+    assert time.monotonic() - began < 0.5
+    process.popen.stdin = open(os.devnull, "rb")  # noqa: SIM115 - closed with the others
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+def test_an_idle_learner_sleeps_and_wakes_with_or_without_the_bell(make_agent):
+    agent = make_agent()
+    process = agent.start()
+    process.expect("ready")
+    while agent.board.wake_at != 64:
+        process.read(0.01)
+    before = cpu_seconds(process.popen.pid)
+    time.sleep(0.6)
+    assert cpu_seconds(process.popen.pid) - before <= 0.05
+
+    agent.feed(64)
+    process.ring_bell()
+    agent.wait_for(process, 0, timeout=5)
+    while agent.board.wake_at != 68:
+        process.read(0.01)
+    agent.feed(68)  # and no bell
+    agent.wait_for(process, 1, timeout=5)
+
+
+def test_bells_are_rung_only_for_publications_that_are_waited_for(make_agent):
+    agent = make_agent()
+    process = agent.start()
+    process.expect("ready")
+    agent.feed(200)
+    while agent.board.newest.due < agent.pace.reached(200):
+        process.read(0.01)
+    assert process.bells == 0
+
+    agent.ring.waiting[0] = 2 + 40
+    agent.feed(64 + 4 * 40)
+    process.ring_bell()
+    while process.bells == 0:
+        process.read(0.05)
+    assert agent.board.newest.due == 40
+
+
+def test_a_free_learner_forgets_debt_and_makes_nobody_wait(make_agent):
+    agent = make_agent(pace={"mode": "free", "max_backlog": 10})
+    agent.feed(1200)
+    process = agent.start()
+    process.expect("ready")
+    agent.wait_for(process, agent.pace.reached(1200))
+    process.stop()
+
+    learner, progress = state_of(agent.folder)[1:]
+    assert learner["updates"] == 10
+    assert progress == [agent.pace.reached(1200), 0]
+    assert agent.board.stats()["dropped"] == agent.pace.reached(1200) - 9
+
+
+def test_save_names_a_checkpoint_that_is_there_and_load_goes_back_to_it(make_agent):
+    agent = make_agent()
+    process = agent.start()
+    process.expect("ready")
+    agent.pace_through(process, 300)
+    agent.wait_for(process, agent.pace.reached(300))
+    saved = process.expect("saved", id=process.ask("save"))
+    old = read_checkpoint(agent.folder / "checkpoints", saved["checkpoint"])
+    assert saved["counters"][0] == 300
+    assert old.step == saved["step"] == agent.pace.reached(300) + 1
+    agent.pace_through(process, 600)
+    agent.wait_for(process, agent.pace.reached(600))
+
+    loaded = process.expect("loaded", id=process.ask("load", checkpoint=saved["checkpoint"]))
+    assert loaded["step"] == saved["step"]
+    weights, due, version = agent.weights()
+    assert (due, version) == (agent.pace.reached(600), saved["step"])
+    assert flat_weights(agent.network, old.weights).tobytes() == weights
+    assert state_of(agent.folder)[0] == {
+        **{name: array.tobytes() for name, array in old.weights.items()},
+        **{f"state/{name}": array.tobytes() for name, array in old.state.items()},
+    }
+
+    agent.pace_through(process, 700)
+    agent.wait_for(process, agent.pace.reached(700))
+    process.kill()
+    again = agent.start()
+    assert again.expect("ready")["step"] == saved["step"]  # the loaded one is the newest
+
+
+def test_unknown_and_damaged_checkpoints_are_refused_and_nothing_changes(make_agent):
+    agent = make_agent()
+    process = agent.start()
+    process.expect("ready")
+    agent.pace_through(process, 200)
+    saved = process.expect("saved", id=process.ask("save"))["checkpoint"]
+    with (agent.folder / "checkpoints" / saved / "weights.safetensors").open("r+b") as file:
+        file.seek(200)
+        file.write(b"\xff")
+
+    for name in ("nothing", "../../etc", saved):
+        refused = process.expect("refused", id=process.ask("load", checkpoint=name))
+        assert refused["code"] == "UNKNOWN_CHECKPOINT"
+    agent.pace_through(process, 300)
+
+
+def test_frozen_is_kept_across_a_kill_and_missed_rows_are_not_made_up_for(make_agent):
+    agent = make_agent()
+    process = agent.start()
+    process.expect("ready")
+    agent.pace_through(process, 200)
+    agent.wait_for(process, agent.pace.reached(200))
+    assert process.expect("frozen", id=process.ask("freeze", on=True))["frozen"]
+    agent.feed(400)
+    process.kill()
+
+    again = agent.start()
+    ready = again.expect("ready")
+    assert ready["frozen"]
+    time.sleep(0.3)
+    assert agent.weights()[2] == ready["step"] == agent.pace.reached(200) + 1
+    assert not again.expect("thawed", id=again.ask("freeze", on=False))["frozen"]
+    assert agent.weights()[1:] == (agent.pace.reached(400), ready["step"])
+    agent.pace_through(again, 450)
+    agent.wait_for(again, agent.pace.reached(450))
+    missed = agent.pace.reached(400) - agent.pace.reached(200)
+    assert agent.weights()[2] == agent.pace.reached(450) + 1 - missed
+
+
+def test_diverging_training_pauses_with_finite_weights_until_told_to_go_on(make_agent):
+    agent = make_agent(
+        optimizer={"name": "sgd", "lr": 1e6}, loss="mse", dqn={"clip_norm": None, "gamma": 1.0}
+    )
+    agent.feed(2000)
+    process = agent.start()
+    event = process.expect("state", diverged=True)
+    assert "10 non-finite" in event["note"]
+    assert np.isfinite(np.frombuffer(agent.weights()[0], np.float32)).all()
+    saved = process.expect("saved", id=process.ask("save"))
+    found = read_checkpoint(agent.folder / "checkpoints", saved["checkpoint"])
+    assert all(np.isfinite(array).all() for array in found.weights.values())
+    process.kill()
+
+    again = agent.start()
+    assert again.expect("ready")["diverged"]
+    assert not again.expect("thawed", id=again.ask("freeze", on=False))["diverged"]
+
+
+def test_a_disk_that_refuses_degrades_training_and_stops_nothing(make_agent):
+    agent = make_agent(checkpoint={"every_updates": 10})
+    (agent.folder / "checkpoints").mkdir()
+    process = agent.start()
+    process.expect("ready")
+    (agent.folder / "checkpoints").rmdir()
+    (agent.folder / "checkpoints").write_bytes(b"in the way")
+    agent.pace_through(process, 300)
+    agent.wait_for(process, agent.pace.reached(300))
+    assert process.expect("state", degraded=True)["note"].startswith("no checkpoint")
+    refused = process.expect("refused", id=process.ask("save"))
+    assert refused["code"] == "STORAGE_FAILED"
+    refused = process.expect("refused", id=process.ask("freeze", on=True))
+    assert not refused["frozen"]
+
+    (agent.folder / "checkpoints").unlink()
+    assert not process.expect("saved", id=process.ask("save"))["degraded"]
+    agent.pace_through(process, 400)
+    process.stop()
+
+
+def test_a_damaged_checkpoint_is_passed_over_loudly_and_none_left_means_66(make_agent):
+    agent = make_agent()
+    process = agent.start()
+    process.expect("ready")
+    agent.pace_through(process, 200)
+    process.expect("saved", id=process.ask("save"))
+    agent.pace_through(process, 300)
+    process.stop()
+    folder = agent.folder / "checkpoints"
+    newest, older = list_checkpoints(folder)
+    (folder / newest / "state.safetensors").unlink()
+
+    process = agent.start()
+    ready = process.expect("ready")
+    assert ready["checkpoint"] == older
+    assert newest in ready["note"]
+    process.kill()
+
+    shutil.rmtree(folder / older)
+    process = agent.start()
+    assert "none of 1" in process.expect("failed")["message"]
+    assert process.popen.wait(5) == 66
+
+
+@pytest.mark.parametrize(
+    "point",
+    ["wrote.manifest.json", "wrote.weights.safetensors", "synced", "renamed", "durable", "pruning"],
+)
+def test_kills_inside_a_checkpoint_lose_nothing_that_was_acknowledged(make_agent, point):
+    agent = make_agent(checkpoint={"every_updates": 10, "keep": 1})
+    whole = run_through(make_agent("whole"), 64 + 4 * 99)
+    acknowledged = 0
+    for nth in (1, 2, 4):
+        process = agent.start(AGENTD_FAILPOINT=f"checkpoint.{point}:{nth}")
+        assert process.expect("ready")["step"] >= acknowledged
+        agent.feed(64 + 4 * 99)
+        process.ring_bell()
+        assert process.popen.wait(20) == -signal.SIGKILL
+        process.read()
+        steps = [event["step"] for event in process.events if event["event"] == "saved"]
+        acknowledged = max([acknowledged, *steps])
+
+    assert run_through(agent, 64 + 4 * 99) == whole
+
+
+def test_a_second_learner_waits_for_the_first_one_to_go(make_agent):
+    agent = make_agent()
+    first = agent.start()
+    first.expect("ready")
+    second = agent.start()
+    time.sleep(0.7)
+    second.read()
+    assert second.events == []
+
+    first.kill()
+    second.expect("ready")
+
+
+def test_a_ring_that_lost_its_rows_does_not_stop_learning_for_long(make_agent):
+    agent = make_agent()
+    process = agent.start()
+    process.expect("ready")
+    agent.pace_through(process, 500)
+    process.stop()
+    agent.lose_rows()
+
+    process = agent.start()
+    ready = process.expect("ready")
+    assert "younger" in ready["note"]
+    assert ready["due"] == NO_DUE
+    agent.pace_through(process, 200)
+    assert agent.weights()[2] > ready["step"]
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"model": {"layers": [{"dense": 9}]}}, "expected shape"),
+        ({"dqn": {"n_step": 64}, "replay": {"capacity": 64}}, "n_step"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_ends_with_78(make_agent, change, word):
+    agent = make_agent()
+    process = agent.start()
+    process.expect("ready")
+    process.expect("saved", id=process.ask("save"))
+    process.kill()
+    agent.lose_rows(**change)
+
+    process = agent.start()
+    assert word in process.expect("failed")["message"]
+    assert process.popen.wait(5) == 78
+
+
+def test_nothing_but_events_comes_out_of_stdout(make_agent):
+    agent = make_agent()
+    process = agent.start()
+    process.expect("ready")
+    assert process.expect("stopped", id=process.ask("stop", save=False))
+    assert process.popen.wait(5) == 0
+    assert process.popen.stdout.read() in (b"", None)
+    assert list_checkpoints(agent.folder / "checkpoints") == []
+    assert json.loads((agent.folder / "learner.lock").read_text())["pid"] == process.popen.pid
