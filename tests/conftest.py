@@ -13,6 +13,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in [name for name in os.environ if name.startswith("AGENTD_")]:
+    ours = {name for name in os.environ if name.startswith("AGENTD_")}
+    for name in ours - {"AGENTD_DATA"}:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
