@@ -159,7 +159,7 @@ class Agent:
             if isinstance(message, Step):
                 frame.rows = check_lengths(self.schema, message, self._max_rows)
             else:
-                frame.rows = self._check_teach(message)
+                frame.rows = self._check_teach(session, message)
         except ProtocolError as fault:
             fault.seq = message.seq
             frame.fault = fault
@@ -272,7 +272,7 @@ class Agent:
             learning.env_steps if learning is not None else 0,
         )
         if learned and learning is not None:
-            learning.append(batch, learned, choice)
+            learning.keep(batch, learned, choice)
         self.states.apply(batch.stream, batch.kind)
         roles = [(m.session.role, end) for m, end in zip(batch.members, batch.ends, strict=True)]
         self.returns.add(batch.stream, batch.kind, batch.reward, roles)
@@ -321,7 +321,15 @@ class Agent:
         """True when taught targets are values, not classes."""
         return self.config.supervised.target == "value"
 
-    def _check_teach(self, message: Teach) -> int:
+    def _check_teach(self, session: Session, message: Teach) -> int:
+        if not session.trains:
+            raise ProtocolError(
+                Code.FORBIDDEN,
+                f"a session of role {session.role} does not teach",
+                field="type",
+                expected="role train",
+                got=f"role {session.role}",
+            )
         supervised = self.config.learner == "supervised"
         return check_teach(self.schema, message, self._max_rows, supervised, self._values)
 

@@ -6,6 +6,7 @@ frames wait in the agent's queue until ``may_act`` finds the publication that th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.config.records import AgentConfig
+from agentd.errors import StorageError
 from agentd.learner.board import Publication, WeightBoard
 from agentd.learner.link import LearnerHandle
 from agentd.learner.pace import NO_DUE
@@ -26,6 +28,8 @@ from agentd.server.session import Session
 from agentd.server.teaching import TaughtRows
 
 __all__ = ["Learning"]
+
+log = logging.getLogger("agentd.learning")
 
 _UNKNOWN = -2  # no due point: whatever was published must be read
 
@@ -57,6 +61,8 @@ class Learning:
         self._actor = actor
         self._spawn = spawn
         self._started = False
+        self.storage_failing = False
+        self.lost_rows = 0
         untrained = actor.version == 0 and board.newest is None
         self._acting = Publication(NO_DUE if untrained else _UNKNOWN, actor.version)
 
@@ -116,11 +122,27 @@ class Learning:
 
     # -- rows ----------------------------------------------------------------------------------
 
-    def append(self, batch: Batch, rows: int, choice: Choice) -> None:
-        """Write the first ``rows`` rows of a batch with their answers; then they are acknowledged.
+    def keep(self, batch: Batch, rows: int, choice: Choice) -> None:
+        """Write the first ``rows`` rows of a batch with their answers, which acknowledges them.
 
-        Raises StorageError with nothing changed when the disk is full.
+        A full disk stops no action: the rows are answered and forgotten, their episodes are cut
+        so that nothing is joined across the gap, and ``degraded`` says so until space returns.
         """
+        try:
+            self._append(batch, rows, choice)
+        except StorageError as fault:
+            assert self._steps is not None
+            self._steps.close_streams(batch.stream[:rows])
+            self.lost_rows += rows
+            if not self.storage_failing:
+                log.error("rows are not kept agent=%s %s", self.handle.agent_dir.name, fault)
+            self.storage_failing = True
+        else:
+            if self.storage_failing:
+                log.warning("rows are kept again agent=%s", self.handle.agent_dir.name)
+            self.storage_failing = False
+
+    def _append(self, batch: Batch, rows: int, choice: Choice) -> None:
         assert self._steps is not None
         members = [m for m, end in zip(batch.members, batch.ends, strict=True) if end <= rows]
         serials = np.array([m.session.serial for m in members], np.uint32)
@@ -234,7 +256,8 @@ class Learning:
             "learner_failure": self.handle.failure,
             "frozen": self.handle.frozen,
             "diverged": self.handle.diverged,
-            "degraded": self.handle.degraded,
+            "degraded": self.handle.degraded or self.storage_failing,
+            "lost_rows": self.lost_rows,
         }
 
     async def close(self, save: bool = True) -> None:

@@ -139,7 +139,10 @@ class Server:
             listener.close()
         await self._until(lambda: not any(a.queued_rows for a in self.registry.loaded.values()))
         for connection in list(self.connections):
-            connection.close("shutdown")
+            if connection.welcomed:
+                connection.close("shutdown")
+            else:
+                connection.refuse(_shutting_down())
         await self._until(lambda: not self.connections)
         for connection in list(self.connections):
             connection.abort()
@@ -161,7 +164,7 @@ class Server:
         """Take a new connection, or refuse it with a word."""
         self.accepted += 1
         if self._draining:
-            connection.refuse(ProtocolError(Code.SHUTTING_DOWN, "the server is shutting down"))
+            connection.refuse(_shutting_down())
         elif len(self.connections) >= self._max_connections:
             connection.refuse(
                 ProtocolError(
@@ -193,7 +196,7 @@ class Server:
     async def welcome(self, connection: Connection, hello: Hello) -> Welcome:
         """Answer a hello. Raises a fatal ProtocolError."""
         if self._draining:
-            raise ProtocolError(Code.SHUTTING_DOWN, "the server is shutting down")
+            raise _shutting_down()
         return await shake(self, connection, hello)
 
     async def operate(self, connection: Connection, operation: Operation) -> ServerMessage:
@@ -294,6 +297,12 @@ class Server:
     def agent_stats(self, name: str | None) -> dict[str, dict[str, Any]]:
         """Counters of one agent or of all that are in memory."""
         return self.registry.stats(name)
+
+
+def _shutting_down() -> ProtocolError:
+    return ProtocolError(
+        Code.SHUTTING_DOWN, "the server is shutting down", retry_ms=RETRY_MS, fatal=True
+    )
 
 
 def _room_for(wanted: int) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from agentd.client import FIRST, MID, TERMINATED, Client
+from agentd.errors import StorageError
 from agentd.protocol import messages as m
 from agentd.store import read_checkpoint
 from games import make
@@ -129,6 +130,29 @@ async def test_a_killed_learner_costs_no_game_a_frame_and_learning_goes_on(serve
         tasks.create_task(murder())
 
     assert all(task.result() > 0 for task in games)
+
+
+async def test_a_full_disk_stops_no_action_and_joins_nothing_across_the_gap(serve, monkeypatch):
+    house = await serve(FREE)
+    peer = await house.peer()
+    await peer.hello()
+    await peer.step([FIRST] * 4)
+    agent = house.server.registry.loaded["a"]
+    ring, file = agent.learning.ring, agent.learning.ring._file
+
+    def refuse(end: int) -> None:
+        raise StorageError("no space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(file, "reserve", refuse)
+        assert isinstance(await peer.step([MID] * 4), m.Act)
+        assert agent.stats()["degraded"]
+    assert isinstance(await peer.step([MID] * 4), m.Act)
+    assert isinstance(await peer.step([MID] * 4), m.Act)
+
+    assert ring.head == 12
+    assert ring.columns["next"][:12].tolist() == [-1] * 4 + [8, 9, 10, 11] + [-1] * 4
+    assert (agent.stats()["degraded"], agent.stats()["lost_rows"]) == (False, 4)
 
 
 class Daemon:
