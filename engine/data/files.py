@@ -23,9 +23,7 @@ FORMATS = ("idx", "csv", "npz", "npy", "pb")
 class DataOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a file is read: columns of tables, and what the targets are."""
 
-    labels: tuple[str | int, ...] = (
-        -1,
-    )  # columns by name, or by position (negative: from the end)
+    labels: tuple[str | int, ...] | None = None  # columns: names, or positions; null: the last
     inputs: tuple[str | int, ...] | None = None  # all other columns unless given
     header: bool | None = None  # whether the first line holds names; null: find out
     delimiter: str | None = None  # between cells; null: find out
@@ -43,7 +41,7 @@ def open_data(path: Path, part: str = "train", options: DataOptions | None = Non
     the file holds, FileNotFoundError and OSError for what the file system says.
     """
     options = options or DataOptions()
-    labels = (-1,) if options.labels is None else options.labels
+    labels: tuple[str | int, ...] = (-1,) if options.labels is None else options.labels
     if path.is_dir():
         return _open_folder(path, part)
     if not path.exists():

@@ -1,0 +1,37 @@
+"""Supervised training: a run's description, the trainer, its reports and who listens to them."""
+
+from engine.training.objective import Objective
+from engine.training.reports import Callback, EpochReport, Evaluation, Tally
+from engine.training.spec import (
+    DataSpec,
+    LossSpec,
+    SaveSpec,
+    StopSpec,
+    TrainSpec,
+    convert_spec,
+    fit_network,
+    load_spec,
+    make_network,
+    plain_spec,
+)
+from engine.training.trainer import Diverged, Trainer
+
+__all__ = [
+    "Callback",
+    "DataSpec",
+    "Diverged",
+    "EpochReport",
+    "Evaluation",
+    "LossSpec",
+    "Objective",
+    "SaveSpec",
+    "StopSpec",
+    "Tally",
+    "TrainSpec",
+    "Trainer",
+    "convert_spec",
+    "fit_network",
+    "load_spec",
+    "make_network",
+    "plain_spec",
+]

@@ -1,0 +1,326 @@
+"""Trainer: fits a network to data, epoch by epoch, resumable at any step.
+
+net = Network(Dense(8), Tanh(), Dense(1), input_shape=(2,))
+trainer = Trainer(net, loss="squared_error", optimizer="adam", batch=4)
+trainer.fit(Dataset.from_arrays(x, y), epochs=200)
+trainer.predict(x)
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import isfinite, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.backend import Backend, Host
+from engine.data import Batch, Batches, Dataset, Normalizer, no_normalizer
+from engine.errors import EngineError
+from engine.learner import Arrays, Descent, Scalars
+from engine.network import Network, Pass
+from engine.numpy_backend import NumPyBackend
+from engine.optim import make_optimizer
+from engine.spec import OptimizerSpec
+from engine.training.objective import Bound, Objective
+from engine.training.reports import Callback, EpochReport, Evaluation, Tally
+from engine.training.spec import LossSpec, StopSpec
+
+MAX_SKIPPED = 10
+EVALUATION_ROWS = 512
+
+
+class Diverged(EngineError):
+    """Raised when loss or gradient were not finite several steps in a row."""
+
+
+class Trainer:
+    """A network, its optimizer and its loss; ``fit`` trains, ``evaluate`` and ``predict`` use it.
+
+    loss, optimizer  a record, or just its name
+    batch            B, rows of a step
+    seed             of first weights, shuffling and dropout
+    is_class         whether targets are classes, for a loss that takes both
+    normalizer       of the inputs, part of the model
+    weights          first parameters (n_params,); drawn from ``seed`` without
+    clock            seconds, for the reports
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        loss: LossSpec | str = "auto",
+        optimizer: OptimizerSpec | str = "adam",
+        batch: int = 32,
+        seed: int = 0,
+        is_class: bool = True,
+        normalizer: Normalizer | None = None,
+        backend: Backend | None = None,
+        weights: NDArray[np.float32] | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.network, self.batch, self.seed = network, batch, seed
+        self.is_class = is_class
+        self.normalizer = normalizer or no_normalizer()
+        self.epoch, self.position, self.steps = 0, 0, 0
+        self.tally = Tally()
+        self.stopped = ""
+        self._backend = backend or NumPyBackend()
+        self._clock = clock
+        loss = LossSpec(name=loss) if isinstance(loss, str) else loss  # type: ignore[arg-type]
+        rule = OptimizerSpec(name=optimizer) if isinstance(optimizer, str) else optimizer  # type: ignore[arg-type]
+        self._optimizer = make_optimizer(rule, self._backend, network.n_trainable)
+        (outputs,) = network.output_shape
+        self._objective = Objective(loss, self._backend, outputs, is_class)
+        if weights is None:
+            weights = network.init(np.random.default_rng(seed))
+        self._descent = Descent(network, self._backend, self._optimizer, None, weights)
+        self._learn = Pass(network, self._backend, batch, training=True, seed=seed)
+        self._bound: dict[int, tuple[Bound, Any, Any]] = {}
+        self._judge: _Judge | None = None
+        self._best: tuple[float, float] | None = None
+        self._since_best = 0
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """A copy of the parameters (n_params,)."""
+        return self._backend.to_host(self._descent.params)
+
+    @property
+    def lr(self) -> float:
+        """The rate of the next step."""
+        return self._optimizer.lr
+
+    # -- training ----------------------------------------------------------------------------
+
+    def fit(
+        self,
+        data: Dataset,
+        *,
+        epochs: int,
+        validation: Dataset | None = None,
+        stop: StopSpec | None = None,
+        callbacks: Sequence[Callback] = (),
+        ahead: int = 2,
+    ) -> list[EpochReport]:
+        """Train until ``epochs`` epochs are done in all; return the reports of those done here.
+
+        Goes on where ``set_state`` or an earlier stop left off. Raises Diverged.
+        """
+        self.stopped = ""
+        batches = Batches(
+            data, self.batch, self.normalizer, seed=self.seed, ahead=ahead, clock=self._clock
+        )
+        stop = stop or StopSpec()
+        reports = []
+        for callback in callbacks:
+            callback.on_start(self)
+        limit = stop.max_steps or sys.maxsize
+        while self.epoch < epochs and self.steps < limit and not self.stopped:
+            waited, began = batches.waited_s, self._now()
+            if not self._run_epoch(batches, stop, callbacks):
+                break
+            seconds, waited = self._now() - began, batches.waited_s - waited
+            report = self._close_epoch(validation, seconds, waited)
+            self._consider(report, stop)
+            reports.append(report)
+            for callback in callbacks:
+                callback.on_epoch(self, report)
+        for callback in callbacks:
+            callback.on_end(self)
+        return reports
+
+    def step(self, batch: Batch) -> float:
+        """Take one optimizer step on a batch; return its mean loss (NaN when it was skipped).
+
+        Inputs must be normalised already. Raises Diverged.
+        """
+        rows = len(batch.inputs)
+        bound, add_up, x = self._bind(rows)
+        params = self._descent.params
+        self._backend.write(x, batch.inputs.reshape(x.shape))
+        self._learn.forward(params, x)
+        self._objective.write(bound, batch.targets)
+        bound.run()
+        add_up()
+        self._learn.backward(self._descent.gradient, self._learn.output_gradient(params, rows))
+        taken = self._descent.step()
+        self.steps += 1
+        if not taken:
+            if self._descent.skipped_in_row >= MAX_SKIPPED:
+                raise Diverged(
+                    f"{MAX_SKIPPED} steps in a row were not finite, at step {self.steps}"
+                )
+            return float("nan")
+        total = float(self._backend.to_host(self._descent.loss)[0])
+        self.tally.rows += rows
+        self.tally.loss_sum += total
+        if batch.targets.ndim == 1:
+            told = self._backend.to_host(bound.y).argmax(1)
+            self.tally.correct += int(np.count_nonzero(told == batch.targets))
+        return total / rows
+
+    def stop(self, why: str) -> None:
+        """End ``fit`` after the step or epoch that is under way."""
+        self.stopped = why
+
+    @property
+    def is_best(self) -> bool:
+        """Whether the last epoch was better than all before it."""
+        return self._best is not None and self._since_best == 0
+
+    # -- using -------------------------------------------------------------------------------
+
+    def evaluate(self, data: Dataset) -> Evaluation:
+        """Return the mean loss and, for classes, accuracy and confusion matrix on ``data``."""
+        if self._judge is None:
+            self._judge = _Judge(self.network, self._backend, self._objective, self.normalizer)
+        return self._judge.evaluate(self._descent.params, data)
+
+    def predict(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the network's outputs (N, K) for raw inputs (N, ...)."""
+        if self._judge is None:
+            self._judge = _Judge(self.network, self._backend, self._objective, self.normalizer)
+        flat = np.asarray(inputs).reshape(len(inputs), -1)
+        data = Dataset(flat, np.zeros((len(flat), 1), np.float32), (flat.shape[1],))
+        found = [y for _, y in self._judge.outputs(self._descent.params, data)]
+        return np.concatenate(found)
+
+    # -- state -------------------------------------------------------------------------------
+
+    def get_state(self) -> tuple[Arrays, Scalars]:
+        """Return everything that the next step depends on, but for the data itself."""
+        arrays, scalars = self._descent.get_state()
+        return arrays, {
+            **scalars,
+            "pass": self._learn.get_state(),
+            "epoch": self.epoch,
+            "position": self.position,
+            "steps": self.steps,
+            "tally": [self.tally.rows, self.tally.loss_sum, self.tally.correct],
+            "best": None if self._best is None else list(self._best),
+            "since_best": self._since_best,
+        }
+
+    def set_state(self, arrays: Mapping[str, Host], scalars: Mapping[str, Any]) -> None:
+        """Continue exactly where ``get_state`` was called. Raises ShapeError, KeyError."""
+        self._descent.set_state(arrays, scalars)
+        self._learn.set_state(scalars["pass"])
+        self.epoch, self.position = int(scalars["epoch"]), int(scalars["position"])
+        self.steps = int(scalars["steps"])
+        self.tally = Tally(*scalars["tally"])
+        best = scalars["best"]
+        self._best = None if best is None else (float(best[0]), float(best[1]))
+        self._since_best = int(scalars["since_best"])
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _run_epoch(self, batches: Batches, stop: StopSpec, callbacks: Sequence[Callback]) -> bool:
+        """Take the epoch's remaining steps; False when it was stopped before its end."""
+        rest = batches.epoch(self.epoch, self.position)
+        try:
+            for batch in rest:
+                self.step(batch)
+                self.position += 1
+                for callback in callbacks:
+                    callback.on_step(self)
+                if stop.max_steps is not None and self.steps >= stop.max_steps:
+                    self.stop(f"{self.steps} steps are done")
+                if self.stopped and self.position < batches.count:
+                    return False
+        finally:
+            if isinstance(rest, Iterator) and hasattr(rest, "close"):
+                rest.close()
+        return True
+
+    def _close_epoch(
+        self, validation: Dataset | None, seconds: float, waited: float
+    ) -> EpochReport:
+        found = None if validation is None else self.evaluate(validation)
+        tally, self.tally = self.tally, Tally()
+        self.epoch, self.position = self.epoch + 1, 0
+        accuracy = tally.accuracy if self.is_class else None
+        return EpochReport(
+            self.epoch, self.steps, tally.loss, accuracy, found, self.lr, seconds, waited
+        )
+
+    def _consider(self, report: EpochReport, stop: StopSpec) -> None:
+        """Compare the epoch with the best so far; stop when it is good enough or none gets better.
+
+        Classes are compared by accuracy, then loss; numbers by loss.
+        """
+        loss, accuracy = report.judged
+        self._optimizer.observe(loss)
+        now = (-(accuracy or 0.0), loss)
+        best = self._best
+        better = best is None or now[0] < best[0]
+        better = better or (
+            best is not None and now[0] == best[0] and now[1] < best[1] - stop.min_delta
+        )
+        better = better and isfinite(loss)
+        self._since_best = 0 if better else self._since_best + 1
+        self._best = now if better else best
+        if stop.target_loss is not None and loss <= stop.target_loss:
+            self.stop(f"the loss reached {loss:.4g}")
+        elif stop.target_accuracy is not None and (accuracy or 0.0) >= stop.target_accuracy:
+            self.stop(f"the accuracy reached {accuracy:.4f}")
+        elif stop.patience is not None and self._since_best >= stop.patience:
+            self.stop(f"no better result in {stop.patience} epochs")
+
+    def _bind(self, rows: int) -> tuple[Bound, Any, Any]:
+        known = self._bound.get(rows)
+        if known is None:
+            params = self._descent.params
+            y = self._learn.output(params, rows)
+            bound = self._objective.bind(y, self._learn.output_gradient(params, rows))
+            column = self._backend.reshape(bound.loss, (rows, 1))
+            add_up = self._backend.sum_rows(column, self._descent.loss)
+            known = self._bound[rows] = (bound, add_up, self._learn.input(params, rows))
+        return known
+
+    def _now(self) -> float:
+        return self._clock() if self._clock else 0.0
+
+
+class _Judge:
+    """Evaluates parameters on data, in batches of its own."""
+
+    def __init__(
+        self, network: Network, backend: Backend, objective: Objective, normalizer: Normalizer
+    ) -> None:
+        self._backend, self._objective, self._normalizer = backend, objective, normalizer
+        self._pass = Pass(network, backend, EVALUATION_ROWS)
+        self._bound: dict[int, Bound] = {}
+
+    def outputs(self, params: Any, data: Dataset) -> Iterator[tuple[Batch, NDArray[Any]]]:
+        """Yield each batch with the network's output (B, K)."""
+        batches = Batches(data, EVALUATION_ROWS, self._normalizer, ahead=0)
+        for batch in batches.epoch():
+            x = self._pass.input(params, len(batch.inputs))
+            self._backend.write(x, batch.inputs.reshape(x.shape))
+            yield batch, self._backend.to_host(self._pass.forward(params, x))
+
+    def evaluate(self, params: Any, data: Dataset) -> Evaluation:
+        total, squares, rows = 0.0, 0.0, len(data)
+        classes = data.classes
+        outputs = int(self._pass.net.output_shape[0])
+        confusion = np.zeros((outputs, outputs), np.int64) if classes else None
+        for batch, y in self.outputs(params, data):
+            bound = self._bind(params, len(y))
+            self._objective.write(bound, batch.targets)
+            bound.run()
+            total += float(self._backend.to_host(bound.loss).sum(dtype=np.float64))
+            if confusion is None:
+                squares += float(np.square(y - batch.targets, dtype=np.float64).mean(1).sum())
+            else:
+                np.add.at(confusion, (batch.targets, y.argmax(1)), 1)
+        if confusion is None:
+            return Evaluation(rows, total / rows, rmse=sqrt(squares / rows))
+        return Evaluation(rows, total / rows, float(np.trace(confusion)) / rows, None, confusion)
+
+    def _bind(self, params: Any, rows: int) -> Bound:
+        if rows not in self._bound:
+            y = self._pass.output(params, rows)
+            self._bound[rows] = self._objective.bind(y, self._backend.zeros(y.shape))
+        return self._bound[rows]
