@@ -221,10 +221,10 @@ def decode_hello(body: memoryview | bytes) -> ClientMessage:
     try:
         message = decode_client(body)
     except ProtocolError as fault:
-        if fault.code is not Code.BAD_MESSAGE or (versions := _glance(body)) is None:
-            raise
-        _check_version(versions)
-        fault.code = Code.BAD_HELLO
+        if fault.code is Code.BAD_MESSAGE and (versions := _glance(body)) is not None:
+            if versions:
+                _check_version(versions)
+            fault.code = Code.BAD_HELLO
         raise
     if isinstance(message, Hello):
         _check_version(message.protocol)
@@ -251,17 +251,23 @@ def decode_server(body: memoryview | bytes) -> ServerMessage:
 class _Glance(msgspec.Struct, tag_field="type", tag="hello"):
     """The two keys of a hello that every version has."""
 
-    protocol: tuple[int, int]
+    protocol: msgspec.Raw = msgspec.Raw()
 
 
 _glancer: msgspec.msgpack.Decoder[_Glance] = msgspec.msgpack.Decoder(_Glance)
+_pair: msgspec.msgpack.Decoder[tuple[int, int]] = msgspec.msgpack.Decoder(tuple[int, int])
 
 
-def _glance(body: memoryview | bytes) -> tuple[int, int] | None:
+def _glance(body: memoryview | bytes) -> tuple[int, int] | tuple[()] | None:
+    """The versions in what calls itself a hello: () when unreadable, None when it is no hello."""
     try:
-        return _glancer.decode(body).protocol
+        shown = _glancer.decode(body).protocol
     except Exception:
         return None
+    try:
+        return _pair.decode(shown)
+    except Exception:
+        return ()
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[T], body: memoryview | bytes) -> T:

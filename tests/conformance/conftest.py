@@ -34,6 +34,7 @@ class RawClient:
             self.socket = wrap(self.socket)
         self.seq = 0
         self.features = 2
+        self.agent = ""
 
     # -- frames
 
@@ -89,6 +90,7 @@ class RawClient:
     def greet(self, agent: str = "plain", **changes: Any) -> Map:
         """hello and its welcome."""
         self.hello(agent, **changes)
+        self.agent = agent or ""
         welcome = self.receive()
         assert welcome is not None
         assert welcome["type"] == "welcome", welcome

@@ -287,6 +287,9 @@ def test_a_hello_that_cannot_be_read_is_a_bad_hello(hello: Callable[..., m.Hello
     fields = msgpack.unpackb(encode(hello())[HEADER.size :])
     for broken, field in (
         (without(fields, "client"), "client"),
+        (without(fields, "protocol"), "protocol"),
+        (fields | {"protocol": "1"}, "protocol"),
+        (fields | {"protocol": [1]}, "protocol"),
         (fields | {"streams": "2"}, "streams"),
         (fields | {"colour": "blue"}, "colour"),
         (fields | {"priority": "urgent"}, "priority"),
