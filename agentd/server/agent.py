@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from agentd.config.records import AgentConfig
+from agentd.errors import StorageError
 from agentd.latency import Histogram
 from agentd.learner.model import flat_weights, named_weights
 from agentd.learner.sessions import SessionRecord
@@ -227,8 +228,19 @@ class Agent:
             except ProtocolError as fault:
                 steps = self._without_guilty(steps, fault)
             else:
-                self._act(batch)
+                self._act_or_tell(batch)
                 return
+
+    def _act_or_tell(self, batch: Batch) -> None:
+        """Act; should we fail, tell the peers that wait instead of leaving them to wait."""
+        try:
+            choice = self._act(batch)
+        except Exception:
+            log.exception("acting failed agent=%s rows=%d", self.name, len(batch))
+            for member in batch.members:
+                self._refuse(member, ProtocolError(Code.INTERNAL, "the server failed; see its log"))
+        else:
+            self._reply(batch, choice)
 
     def _check(self, batch: Batch) -> None:
         check_rows(
@@ -258,7 +270,7 @@ class Agent:
 
     # -- acting --------------------------------------------------------------------------------
 
-    def _act(self, batch: Batch) -> None:
+    def _act(self, batch: Batch) -> Choice:
         learned = self._learned_rows(batch)
         learning = self.learning
         choice = self.actor.act(
@@ -276,7 +288,7 @@ class Agent:
         self.states.apply(batch.stream, batch.kind)
         roles = [(m.session.role, end) for m, end in zip(batch.members, batch.ends, strict=True)]
         self.returns.add(batch.stream, batch.kind, batch.reward, roles)
-        self._reply(batch, choice)
+        return choice
 
     def _learned_rows(self, batch: Batch) -> int:
         """How many leading rows belong to sessions that train."""
@@ -339,6 +351,9 @@ class Agent:
         try:
             rows = read_teach(self.schema, message, member.frame.rows, self._values)
             queued = learning.teach(member.session, message.seq, rows)
+        except StorageError as fault:
+            self._refuse(member, ProtocolError(Code.STORAGE_FAILED, str(fault)))
+            return
         except ProtocolError as fault:
             self._refuse(member, fault)
             return
