@@ -81,14 +81,11 @@ class OptimizerSpec(Record, frozen=True, kw_only=True):
     schedule: ScheduleSpec | None = None
 
     def __post_init__(self) -> None:
-        for option, owners in _OPTIONS.items():
-            default = type(self).__struct_defaults__[self.__struct_fields__.index(option)]
-            if self.name not in owners and getattr(self, option) != default:
-                raise ValueError(f"{self.name} has no `{option}`; {', '.join(owners)} have")
+        _check_options(self, self.name, _OPTIMIZER_OPTIONS)
 
 
 _ADAMS = ("adam", "adamw", "radam")
-_OPTIONS: dict[str, tuple[str, ...]] = {
+_OPTIMIZER_OPTIONS: dict[str, tuple[str, ...]] = {
     "momentum": ("momentum", "nesterov"),
     "rho": ("rmsprop", "adadelta"),
     "centered": ("rmsprop",),
@@ -97,6 +94,45 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "eps": ("rmsprop", "adagrad", "adadelta", *_ADAMS),
 }
 """Constants that not every optimizer has, and which have them."""
+
+
+LossName = Literal[
+    "squared_error",
+    "huber",
+    "softmax_cross_entropy",
+    "soft_cross_entropy",
+    "binary_cross_entropy",
+    "quantile_huber",
+]
+
+
+class LossSpec(Record, frozen=True, kw_only=True):
+    """The loss and its constants; ``engine.losses`` binds it."""
+
+    name: LossName = "squared_error"
+    delta: Rate = 1.0  # huber, quantile_huber: where the loss stops being quadratic
+    # softmax_cross_entropy: share of the label given to all legal classes (arXiv:1512.00567)
+    smoothing: Unit = 0.0
+    # softmax_cross_entropy: a factor on the gradient of each class's rows
+    class_weights: tuple[NotNegative, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _check_options(self, self.name, _LOSS_OPTIONS)
+
+
+_LOSS_OPTIONS: dict[str, tuple[str, ...]] = {
+    "delta": ("huber", "quantile_huber"),
+    "smoothing": ("softmax_cross_entropy",),
+    "class_weights": ("softmax_cross_entropy",),
+}
+
+
+def _check_options(record: Record, name: str, owners: dict[str, tuple[str, ...]]) -> None:
+    """Raise ValueError when an option is set that ``name`` does not have."""
+    for option, names in owners.items():
+        default = record.__struct_defaults__[record.__struct_fields__.index(option)]
+        if name not in names and getattr(record, option) != default:
+            raise ValueError(f"{name} has no `{option}`; {', '.join(names)} have")
 
 
 def read_layer(node: Any) -> LayerSpec:

@@ -44,6 +44,52 @@ class LossOps(Protocol):
         """
         ...
 
+    def soft_cross_entropy(
+        self, y: Array, target: Array, weight: Array | None, dy: Array, loss: Array
+    ) -> Step:
+        """loss[b] = -Σ_c target_c ln softmax(y)_c; dy = weight[b] / B * (softmax(y) - target).
+
+        y, target, dy (B, C), each row of target a distribution; weight, loss (B,).
+        """
+        ...
+
+    def binary_cross_entropy(
+        self, y: Array, target: Array, weight: Array | None, dy: Array, loss: Array
+    ) -> Step:
+        """loss[b] = Σ ln(1 + e^y) - target y; dy = weight[b] / B * (sigmoid(y) - target).
+
+        y (B, E) are logits; target (B, E) in [0, 1], dy (B, E); weight, loss (B,).
+        """
+        ...
+
+    def quantile_huber(
+        self, y: Array, target: Array, weight: Array | None, kappa: float, dy: Array, loss: Array
+    ) -> Step:
+        """loss[b] = Σ_i mean_j |τ_i - [u < 0]| H(u) / kappa, u = target_j - y_i, τ_i = (i + ½) / N.
+
+        H is Huber's loss of width kappa (Dabney et al. 2017, arXiv:1710.10044, equation 10).
+        y, dy (B, N); target (B, M); weight, loss (B,).
+        """
+        ...
+
+    def categorical_projection(
+        self, probability: Array, atoms: Array, low: float, high: float, out: Array
+    ) -> Step:
+        """out = the distribution moved from ``atoms`` to the even grid of Z points in [low, high].
+
+        Each atom, clipped to [low, high], shares its probability between its two neighbours
+        (Bellemare et al. 2017, arXiv:1707.06887, algorithm 1). All arrays (B, Z).
+        """
+        ...
+
+    def pick(self, table: Array, label: Array, out: Array) -> Step:
+        """out[b] = table[label[b]]. table (C,), label (B,) int32, out (B,)."""
+        ...
+
+    def multiply(self, x: Array, y: Array) -> Step:
+        """y *= x, in place, of one shape."""
+        ...
+
     def td_target(
         self,
         value: Array,

@@ -1,15 +1,13 @@
 """The engine's ops in NumPy: the reference for every other backend, and the fast one on a CPU."""
 
-from engine.numpy_backend.activations import ActivationOps
 from engine.numpy_backend.dense import DenseOps
 from engine.numpy_backend.heads import HeadOps
 from engine.numpy_backend.losses import LossOps
-from engine.numpy_backend.memory import MemoryOps
 from engine.numpy_backend.optimizers import OptimizerOps
 from engine.numpy_backend.td import TdOps
 
 __all__ = ["NumPyBackend"]
 
 
-class NumPyBackend(DenseOps, ActivationOps, HeadOps, LossOps, TdOps, OptimizerOps, MemoryOps):
+class NumPyBackend(DenseOps, HeadOps, LossOps, TdOps, OptimizerOps):
     """``engine.backend.Backend`` on NumPy. Its arrays are ndarrays; see ``Backend`` for each op."""

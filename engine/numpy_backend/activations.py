@@ -126,8 +126,19 @@ class ActivationOps(MemoryOps):
         return step
 
     def _softplus(self, x: Nd, y: Nd, slope: float) -> Step:
-        logaddexp, zero = np.logaddexp, self.scalar(0)
-        return lambda: logaddexp(x, zero, y)
+        absolute, negative, exp, log1p = np.abs, np.negative, np.exp, np.log1p
+        maximum, add, zero = np.maximum, np.add, self.zeros_like(x)
+        scratch = self.empty(x.shape)
+
+        def step() -> None:  # max(x, 0) + ln(1 + e^-|x|), which cannot overflow
+            absolute(x, scratch)
+            negative(scratch, scratch)
+            exp(scratch, scratch)
+            log1p(scratch, scratch)
+            maximum(x, zero, out=y)
+            add(y, scratch, y)
+
+        return step
 
     def _softplus_backward(self, y: Nd, dy: Nd, dx: Nd, slope: float) -> Step:
         negative, expm1, multiply = np.negative, np.expm1, np.multiply

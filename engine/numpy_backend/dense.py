@@ -5,10 +5,10 @@ import numpy as np
 from engine.backend import Activation, Step
 from engine.errors import ShapeError
 from engine.numpy_backend.activations import ActivationOps
-from engine.numpy_backend.memory import MemoryOps, Nd
+from engine.numpy_backend.memory import Nd
 
 
-class DenseOps(MemoryOps):
+class DenseOps(ActivationOps):
     """Affine maps; a single row takes the vector path, which BLAS runs without packing."""
 
     def affine(self, x: Nd, w: Nd, b: Nd, y: Nd, act: Activation = "identity") -> Step:
@@ -36,7 +36,7 @@ class DenseOps(MemoryOps):
                 add(y, b, y)
 
             return affine
-        epilogue = ActivationOps.activation(self, act, y, y)  # type: ignore[arg-type]
+        epilogue = self.activation(act, y, y)
 
         def affine_act() -> None:
             dot(x, w, y)

@@ -4,13 +4,14 @@ import numpy as np
 
 from engine.backend import Step
 from engine.errors import ShapeError
-from engine.numpy_backend.memory import MemoryOps, Nd
+from engine.numpy_backend.activations import ActivationOps
+from engine.numpy_backend.memory import Nd
 
 
-class LossOps(MemoryOps):
+class LossOps(ActivationOps):
     """Each op writes ``loss`` (B,) unweighted, and ``dy`` for mean(weight * loss)."""
 
-    def squared_error(self, y: Nd, target: Nd, weight: Nd | None, dy: Nd, loss: Nd) -> Step:
+    def squared_error(self, y: Nd, target: Nd, weight: Nd, dy: Nd, loss: Nd) -> Step:
         _same_shape("squared_error target", y, target)
         subtract, einsum, multiply = np.subtract, np.einsum, np.multiply
         half, finish = self.scalar(0.5), self._finish_gradient(dy, weight)
@@ -23,10 +24,10 @@ class LossOps(MemoryOps):
 
         return step
 
-    def huber(self, y: Nd, target: Nd, weight: Nd | None, delta: float, dy: Nd, loss: Nd) -> Step:
+    def huber(self, y: Nd, target: Nd, weight: Nd, delta: float, dy: Nd, loss: Nd) -> Step:
         _same_shape("huber target", y, target)
         subtract, einsum, multiply, clip = np.subtract, np.einsum, np.multiply, np.clip
-        d, half = self.empty(y.shape), self.scalar(0.5)
+        d, square, half = self.empty(y.shape), self.empty(loss.shape), self.scalar(0.5)
         low, high = self.scalar(-delta), self.scalar(delta)
         finish = self._finish_gradient(dy, weight)
 
@@ -34,9 +35,9 @@ class LossOps(MemoryOps):
             subtract(y, target, d)
             clip(d, low, high, dy)
             einsum("be,be->b", dy, d, out=loss)
-            multiply(dy, dy, d)
-            multiply(d, half, d)
-            subtract(loss, d.sum(1), loss)
+            einsum("be,be->b", dy, dy, out=square)
+            multiply(square, half, square)
+            subtract(loss, square, loss)
             finish()
 
         return step
@@ -46,7 +47,7 @@ class LossOps(MemoryOps):
         y: Nd,
         label: Nd,
         mask: Nd,
-        weight: Nd | None,
+        weight: Nd,
         smoothing: float,
         dy: Nd,
         loss: Nd,
@@ -97,7 +98,113 @@ class LossOps(MemoryOps):
         dy -= share
         dy.reshape(-1)[at] -= self.dtype.type(1 - smoothing)
 
-    def _finish_gradient(self, dy: Nd, weight: Nd | None) -> Step:
+    def soft_cross_entropy(self, y: Nd, target: Nd, weight: Nd, dy: Nd, loss: Nd) -> Step:
+        _same_shape("soft_cross_entropy target", y, target)
+        log_p, row = self.empty(y.shape), self.empty((len(y), 1))
+        finish = self._finish_gradient(dy, weight)
+
+        def step() -> None:
+            np.maximum.reduce(y, 1, None, row, keepdims=True)
+            np.subtract(y, row, log_p)
+            np.exp(log_p, dy)
+            np.add.reduce(dy, 1, None, row, keepdims=True)
+            np.divide(dy, row, dy)
+            np.log(row, row)
+            np.subtract(log_p, row, log_p)
+            np.einsum("bc,bc->b", target, log_p, out=loss)
+            np.negative(loss, loss)
+            np.subtract(dy, target, dy)
+            finish()
+
+        return step
+
+    def binary_cross_entropy(self, y: Nd, target: Nd, weight: Nd, dy: Nd, loss: Nd) -> Step:
+        _same_shape("binary_cross_entropy target", y, target)
+        scratch, half = self.empty(y.shape), self.scalar(0.5)
+        softplus = self.activation("softplus", y, scratch)
+        finish = self._finish_gradient(dy, weight)
+
+        def step() -> None:
+            softplus()  # ln(1 + e^y)
+            np.multiply(y, target, dy)
+            np.subtract(scratch, dy, scratch)
+            np.add.reduce(scratch, 1, None, loss)
+            np.multiply(y, half, dy)
+            np.tanh(dy, dy)
+            np.multiply(dy, half, dy)
+            np.add(dy, half, dy)
+            np.subtract(dy, target, dy)
+            finish()
+
+        return step
+
+    def quantile_huber(self, y: Nd, target: Nd, weight: Nd, kappa: float, dy: Nd, loss: Nd) -> Step:
+        (batch, n), m = y.shape, target.shape[1]
+        u, c, side = (self.empty((batch, n, m)) for _ in range(3))
+        tau = self.asarray(((np.arange(n) + 0.5) / n).astype(self.dtype)).reshape(1, n, 1)
+        below = np.empty(u.shape, np.bool_)
+        zero, low, high = self.scalar(0), self.scalar(-kappa), self.scalar(kappa)
+        share, slope = self.scalar(1 / (m * kappa)), self.scalar(-1 / (m * kappa))
+        half, finish = self.scalar(0.5), self._finish_gradient(dy, weight)
+
+        def step() -> None:
+            np.subtract(target[:, None, :], y[:, :, None], u)
+            np.less(u, zero, below)
+            np.subtract(tau, below, side)
+            np.abs(side, side)
+            np.clip(u, low, high, c)
+            np.einsum("bnm,bnm->bn", side, c, out=dy)
+            np.multiply(dy, slope, dy)
+            np.multiply(c, side, side)
+            np.multiply(c, half, c)
+            np.subtract(u, c, u)  # H(u) = c (u - ½ c)
+            np.einsum("bnm,bnm->b", side, u, out=loss)
+            np.multiply(loss, share, loss)
+            finish()
+
+        return step
+
+    def categorical_projection(
+        self, probability: Nd, atoms: Nd, low: float, high: float, out: Nd
+    ) -> Step:
+        _same_shape("categorical_projection atoms", probability, atoms)
+        batch, z = out.shape
+        gap = (high - low) / (z - 1)
+        at, near = self.empty(out.shape), self.empty(out.shape)
+        left, right = np.empty(out.shape, np.intp), np.empty(out.shape, np.intp)
+        row, flat = np.arange(batch)[:, None] * z, out.reshape(-1)
+
+        def step() -> None:
+            np.clip(atoms, low, high, at)
+            np.subtract(at, self.dtype.type(low), at)
+            np.divide(at, self.dtype.type(gap), at)
+            np.clip(at, 0, z - 1, at)
+            np.floor(at, near)
+            np.subtract(at, near, at)  # the share of the right neighbour
+            np.copyto(left, near, casting="unsafe")
+            np.minimum(left + 1, z - 1, out=right)
+            out.fill(0)
+            np.multiply(probability, at, near)
+            np.add.at(flat, (right + row).reshape(-1), near.reshape(-1))
+            np.subtract(probability, near, near)
+            np.add.at(flat, (left + row).reshape(-1), near.reshape(-1))
+
+        return step
+
+    def pick(self, table: Nd, label: Nd, out: Nd) -> Step:
+        index = np.empty(label.shape, np.intp)
+
+        def step() -> None:
+            np.copyto(index, label)
+            table.take(index, out=out, mode="clip")
+
+        return step
+
+    def multiply(self, x: Nd, y: Nd) -> Step:
+        multiply = np.multiply
+        return lambda: multiply(x, y, y)
+
+    def _finish_gradient(self, dy: Nd, weight: Nd) -> Step:
         """Bind dy *= weight / B; without weights the mean's 1 / B alone."""
         multiply, share = np.multiply, self.scalar(1 / len(dy))
         if weight is None:
