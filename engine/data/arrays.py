@@ -3,9 +3,10 @@
 What a header claims is compared with the bytes that are there before anything is allocated.
 """
 
+import io
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -128,10 +129,11 @@ def load_npz(path: Path) -> dict[str, NDArray[Any]]:
     return found
 
 
-def save_npz(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    """Write arrays as a compressed .npz file."""
-    with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return arrays as a compressed .npz file."""
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    return file.getvalue()
 
 
 def _check_header(file: IO[bytes], size: int, name: str, column: str | None = None) -> None:

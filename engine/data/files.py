@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.data.arrays import NpyReader, NpzReader, save_npz
+from engine.data.arrays import NpyReader, NpzReader, npz_bytes
 from engine.data.csvfile import CsvReader, CsvWriter
 from engine.data.dataset import Dataset, Reader, Target, collect
 from engine.data.errors import DataError
@@ -97,7 +97,8 @@ def write_data(data: Dataset, path: Path) -> None:
     elif kind == "pb":
         _write_rows(StorageWriter(path, data.classes), inputs, targets)
     elif kind == "npz":
-        save_npz(path, {"x": inputs.reshape(len(inputs), *data.shape), "y": targets})
+        arrays = {"x": inputs.reshape(len(inputs), *data.shape), "y": targets}
+        path.write_bytes(npz_bytes(arrays))
     elif kind == "npy":
         table = np.column_stack([inputs, targets]).astype(np.float32)
         np.save(path, table, allow_pickle=False)

@@ -1,0 +1,190 @@
+"""A run's folder, and the trained model in it.
+
+    RUN/model.yaml      what was asked for, as it was written
+    RUN/checkpoints/    durable snapshots, newest last (see `agentd.store`)
+    RUN/best/           the same, of the best epoch so far
+    RUN/metrics.jsonl   one line an epoch
+    RUN/events.out.tfevents.*   the same for TensorBoard
+    RUN/lock            held while a process trains here
+
+A checkpoint's weights are the network's by name, and the inputs' `normalize.shift` and
+`normalize.scale`; its state is the optimizer's; its manifest holds the configuration, the counters
+and what the data was.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.errors import MissingInput, UsageError
+from agentd.learner.model import flat_weights, named_weights
+from agentd.store import (
+    Checkpoint,
+    DirectoryLock,
+    Files,
+    read_checkpoint,
+    sweep,
+    write_checkpoint,
+    write_file,
+)
+from engine.data import Dataset, Normalizer
+from engine.learner import Arrays, Scalars
+from engine.network import Network
+from engine.strictyaml import Document
+from engine.training import Trainer, TrainSpec, convert_spec, make_network, plain_spec
+
+__all__ = ["Run", "Snapshot", "fingerprint"]
+
+KIND = "supervised"
+_SHIFT, _SCALE = "normalize.shift", "normalize.scale"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A trained model as it was saved, with all that its training needs to go on.
+
+    arrays, scalars: what `Trainer.set_state` takes; facts: about the data it was trained on.
+    """
+
+    name: str
+    spec: TrainSpec
+    network: Network
+    weights: NDArray[np.float32]
+    normalizer: Normalizer
+    names: tuple[str, ...]
+    facts: dict[str, Any]
+    arrays: Arrays
+    scalars: Scalars
+
+    @property
+    def is_class(self) -> bool:
+        """Whether it was trained on classes."""
+        return bool(self.facts["classes"])
+
+
+class Run:
+    """The folder of one run; `lock` it while training."""
+
+    def __init__(self, path: Path, files: Files | None = None) -> None:
+        self.path = path
+        self.metrics = path / "metrics.jsonl"
+        self.model = path / "model.yaml"
+        self._files = files
+
+    @classmethod
+    def create(cls, path: Path, text: bytes, files: Files | None = None) -> Run:
+        """Begin a run: ``text`` is the model file. Raises UsageError where there is one already."""
+        run = cls(path, files)
+        if run.exists:
+            raise UsageError(
+                f"{path} holds a run already", hint="add --resume, or choose another --out"
+            )
+        if path.is_dir() and any(path.iterdir()):
+            raise UsageError(f"{path} is not empty and no run", hint="choose another --out")
+        write_file(run.model, text, files)
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """Return the run in ``path``. Raises MissingInput where there is none."""
+        run = cls(path)
+        if not run.exists:
+            raise MissingInput(f"no run in {path}", hint="`agentd train` makes one")
+        return run
+
+    @property
+    def exists(self) -> bool:
+        return self.model.is_file()
+
+    def lock(self) -> DirectoryLock:
+        """Return the lock that the run's one trainer holds; clears what a killed one left."""
+        return DirectoryLock(self.path / "lock", f"run {self.path}")
+
+    def sweep(self) -> None:
+        """Delete what interrupted writes left. Only while holding the lock."""
+        for folder in ("checkpoints", "best"):
+            sweep(self.path / folder, self._files)
+
+    def save(
+        self,
+        trainer: Trainer,
+        spec: TrainSpec,
+        data: Mapping[str, Any],
+        *,
+        best: bool = False,
+    ) -> str:
+        """Save durably what the trainer is; return the checkpoint's name. Raises StorageError.
+
+        ``data`` are facts about the training data, as `fingerprint` gives them. A save of the best
+        replaces the one before.
+        """
+        arrays, scalars = trainer.get_state()
+        weights = named_weights(trainer.network, arrays.pop("params"))
+        weights[_SHIFT], weights[_SCALE] = trainer.normalizer.shift, trainer.normalizer.scale
+        facts = {
+            "kind": KIND,
+            "config": plain_spec(spec),
+            "input_shape": list(trainer.network.input_shape),
+            "outputs": trainer.network.output_shape[0],
+            "data": dict(data),
+            "trainer": scalars,
+        }
+        folder = self.path / ("best" if best else "checkpoints")
+        keep = 1 if best else spec.save.keep
+        return write_checkpoint(
+            folder, trainer.steps, facts, weights, arrays, keep=keep, files=self._files
+        )
+
+    def load(self, *, best: bool = False) -> Snapshot:
+        """Return the newest whole checkpoint, or the best epoch's.
+
+        Raises MissingInput where none was written, NoValidCheckpoint where all are damaged.
+        """
+        found = read_checkpoint(self.path / ("best" if best else "checkpoints"), None, self._files)
+        if found is None:
+            what = "best epoch" if best else "checkpoint"
+            raise MissingInput(f"{self.path} holds no {what} yet")
+        return _snapshot(found)
+
+
+def fingerprint(data: Dataset, source: Path) -> dict[str, Any]:
+    """Return facts that tell whether data is the same: sizes, classes, a checksum."""
+    checksum = zlib.crc32(np.ascontiguousarray(data.inputs).data)
+    checksum = zlib.crc32(np.ascontiguousarray(data.targets).data, checksum)
+    return {
+        "source": str(source.resolve()),
+        "rows": len(data.inputs),
+        "features": data.features,
+        "classes": data.classes,
+        "names": list(data.names),
+        "crc32": checksum,
+    }
+
+
+def _snapshot(found: Checkpoint) -> Snapshot:
+    facts = found.facts
+    if facts.get("kind") != KIND:
+        raise MissingInput(f"checkpoint {found.name} is not that of a supervised run")
+    spec = convert_spec(Document(facts["config"], f"checkpoint {found.name}"))
+    network = make_network(spec, tuple(facts["input_shape"]), facts["outputs"])
+    named = dict(found.weights)
+    normalizer = Normalizer(named.pop(_SHIFT), named.pop(_SCALE))
+    weights = flat_weights(network, named)
+    return Snapshot(
+        name=found.name,
+        spec=spec,
+        network=network,
+        weights=weights,
+        normalizer=normalizer,
+        names=tuple(facts["data"]["names"]),
+        facts=facts["data"],
+        arrays={**found.state, "params": weights},
+        scalars=facts["trainer"],
+    )

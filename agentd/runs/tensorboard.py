@@ -1,0 +1,118 @@
+"""TensorBoard's event files: scalars over steps, written without TensorFlow.
+
+A file is a row of TFRecords: length u64, masked CRC-32C of the length, data, masked CRC-32C of the
+data, all little-endian. The data are messages of tensorflow/core/util/event.proto: wall_time = 1
+(double), step = 2, file_version = 3, summary = 5; a summary holds value = 1 with tag = 1 and
+simple_value = 2 (float).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from agentd.errors import StorageError
+from engine.data import wire
+
+__all__ = ["EventWriter", "crc32c", "read_events"]
+
+_WALL_TIME, _STEP, _VERSION, _SUMMARY = 1, 2, 3, 5
+_VALUE, _TAG, _SIMPLE = 1, 1, 2
+_POLYNOMIAL = 0x82F63B78  # Castagnoli, reflected (RFC 3720, appendix B.4)
+
+
+class EventWriter:
+    """Appends scalars to a new event file in a folder. ``clock`` gives seconds since 1970."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        now = clock()
+        name = f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}.agentd"
+        self.path = folder / name
+        version = wire.put_bytes(_VERSION, b"brain.Event:2")
+        self._append(wire.put_double(_WALL_TIME, now) + version)
+
+    def add(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Write scalars by tag at ``step``. Raises StorageError."""
+        summary = b"".join(
+            wire.put_bytes(
+                _VALUE, wire.put_bytes(_TAG, tag.encode()) + wire.put_float(_SIMPLE, value)
+            )
+            for tag, value in scalars.items()
+        )
+        event = wire.put_double(_WALL_TIME, self._clock()) + wire.put_int(_STEP, step)
+        self._append(event + wire.put_bytes(_SUMMARY, summary))
+
+    def _append(self, data: bytes) -> None:
+        length = struct.pack("<Q", len(data))
+        record = length + _masked(length) + data + _masked(data)
+        try:
+            with self.path.open("ab") as file:
+                file.write(record)
+        except OSError as error:
+            raise StorageError(f"{self.path}: {error.strerror or error}") from error
+
+
+def read_events(path: Path) -> Iterator[tuple[int, dict[str, float]]]:
+    """Yield (step, scalars by tag) of an event file, checksums checked. Raises ValueError."""
+    data = path.read_bytes()
+    at = 0
+    while at < len(data):
+        head = data[at : at + 8]
+        (size,) = struct.unpack("<Q", head)
+        body = data[at + 12 : at + 12 + size]
+        tail = data[at + 12 + size : at + 16 + size]
+        if data[at + 8 : at + 12] != _masked(head) or tail != _masked(body):
+            raise ValueError(f"{path}: damaged record at byte {at}")
+        step, scalars = _event(memoryview(body))
+        if scalars:
+            yield step, scalars
+        at += 16 + size
+
+
+def _event(body: memoryview) -> tuple[int, dict[str, float]]:
+    step, scalars = 0, {}
+    for number, _, value in wire.fields(body):
+        if number == _STEP and isinstance(value, int):
+            step = value
+        if number != _SUMMARY or isinstance(value, int):
+            continue
+        for _, _, entry in wire.fields(value):
+            if isinstance(entry, int):
+                continue
+            parts = {number: part for number, _, part in wire.fields(entry)}
+            tag, simple = parts.get(_TAG), parts.get(_SIMPLE)
+            if isinstance(tag, memoryview) and isinstance(simple, memoryview):
+                scalars[bytes(tag).decode()] = float(struct.unpack("<f", simple)[0])
+    return step, scalars
+
+
+def crc32c(data: bytes) -> int:
+    """Return the CRC-32C of ``data``: 0xE3069283 for b"123456789"."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = _TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+    return crc ^ 0xFFFFFFFF
+
+
+def _masked(data: bytes) -> bytes:
+    """Return the checksum as TFRecord stores it: rotated by 15 bits, plus a constant."""
+    crc = crc32c(data)
+    rotated = (crc >> 15 | crc << 17) & 0xFFFFFFFF
+    return struct.pack("<I", (rotated + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def _table() -> list[int]:
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (_POLYNOMIAL if value & 1 else 0)
+        table.append(value)
+    return table
+
+
+_TABLE = _table()
