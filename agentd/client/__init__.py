@@ -21,6 +21,17 @@ from agentd.client.errors import (
     WindowFull,
 )
 from agentd.client.frames import Act, Taught
+from agentd.client.rollout import (
+    Episode,
+    Evaluation,
+    Frame,
+    Tally,
+    Turn,
+    VectorGame,
+    evaluate,
+    join,
+    play,
+)
 from agentd.client.settings import Options
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.rows import FIRST, MID, TERMINATED, TRUNCATED
@@ -38,13 +49,22 @@ __all__ = [
     "ClientError",
     "Code",
     "DataRefused",
+    "Episode",
+    "Evaluation",
+    "Frame",
     "OperationRefused",
     "Options",
     "OutcomeUnknown",
     "ProtocolError",
     "Refused",
     "SessionLost",
+    "Tally",
     "Taught",
+    "Turn",
     "Unreachable",
+    "VectorGame",
     "WindowFull",
+    "evaluate",
+    "join",
+    "play",
 ]

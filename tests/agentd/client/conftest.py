@@ -22,8 +22,6 @@ from agentd.protocol.connection import ServerConnection, State
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.schema import Schema
 
-N_ACTIONS = 7
-
 
 class Session:
     def __init__(self, hello):
@@ -170,13 +168,18 @@ class Peer:
             )
             return fault.to_message()
         ended = np.frombuffer(message.kind, np.uint8) >= 2
-        chosen = np.where(ended, -1, rows[:, 0].astype(np.int64) % N_ACTIONS).astype(np.int32)
-        actions = np.repeat(chosen[:, None], len(schema.branches), axis=1)
+        actions = np.stack([rows[:, 0].astype(np.int64) % n for n in schema.branches], axis=1)
+        if message.mask is not None and len(schema.branches) == 1:
+            actions = np.frombuffer(message.mask, np.uint8).reshape(len(ended), -1).argmax(1)
+        chosen = np.where(ended[:, None], -1, actions.reshape(len(ended), -1)).astype(np.int32)
         extra = {}
         if session.hello.explain:
             q = np.arange(len(chosen) * schema.n_actions, dtype=np.float32)
-            extra = {"q": q.tobytes(), "explored": (chosen % 2 == 1).astype(np.uint8).tobytes()}
-        return m.Act(seq=message.seq, action=actions.tobytes(), version=3 + message.seq, **extra)
+            extra = {
+                "q": q.tobytes(),
+                "explored": (chosen[:, 0] % 2 == 1).astype(np.uint8).tobytes(),
+            }
+        return m.Act(seq=message.seq, action=chosen.tobytes(), version=3 + message.seq, **extra)
 
     def cut(self):
         """Break every connection at once."""

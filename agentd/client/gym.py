@@ -1,0 +1,261 @@
+"""Any Gymnasium environment, or vector environment, as a game for ``play`` and ``evaluate``.
+
+    game = GymGame(gymnasium.make("CartPole-v1"), seed=1)
+    with join("127.0.0.1:7331", "cartpole", game) as client:
+        for turn in play(client, game): ...
+
+Whatever the autoreset mode, the server sees the final observation of every episode, knows whether
+it was terminated or truncated, and never learns from a reset as if it were a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from numpy.typing import NDArray
+
+from agentd.client.gym_spaces import ActionCoder, leaves
+from agentd.client.rollout import Frame
+from agentd.protocol.rows import FIRST, MID, TERMINATED, TRUNCATED
+
+__all__ = ["GymGame", "GymSpec"]
+
+Rows = dict[str, NDArray[Any]]
+
+
+class GymSpec(NamedTuple):
+    """What the environment looks like."""
+
+    name: str
+    observation: Mapping[str, tuple[str, tuple[int, ...]]]
+    actions: int | tuple[int, ...]
+
+
+class GymGame:
+    """A Gymnasium environment as one stream, or a vector environment as S streams.
+
+    Observations: Box, Discrete, MultiDiscrete, MultiBinary, and Dict and Tuple of them (see
+    ``gym_spaces.leaves``). Actions: Discrete, and MultiDiscrete of one axis. Masks are taken from
+    ``info["action_mask"]`` where it is there.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any] | VectorEnv[Any, Any, Any],
+        seed: int | None = None,
+        autoreset_mode: AutoresetMode | str | None = None,
+    ) -> None:
+        """Own ``env``; ``seed`` goes to its first reset.
+
+        ``autoreset_mode`` is for vector environments that do not say it in their metadata. Raises
+        TypeError for spaces that cannot be sent, such as continuous actions, and ValueError when
+        the autoreset mode is not known.
+        """
+        self._source: _Single | _Vector
+        if isinstance(env, VectorEnv):
+            reader = _Reader(env.single_observation_space, env.single_action_space)
+            self._source = _Vector(env, reader, seed, _mode(env, autoreset_mode))
+            self.streams = env.num_envs
+        else:
+            reader = _Reader(env.observation_space, env.action_space)
+            self._source = _Single(env, reader, seed)
+            self.streams = 1
+        self.env = env
+        self._coder = reader.coder
+        self.spec = GymSpec(
+            name=type(env.unwrapped).__name__ if env.spec is None else env.spec.id,
+            observation={leaf.name: (leaf.dtype, leaf.shape) for leaf in reader.leaves},
+            actions=self._coder.actions,
+        )
+
+    def reset(self) -> Frame:
+        """Begin a new episode in every stream."""
+        return self._source.reset()
+
+    def step(self, actions: NDArray[np.integer[Any]]) -> Frame:
+        """Play (S,) or (S, branches) actions, -1 where a stream has no episode under way."""
+        return self._source.step(self._coder.decode(actions))
+
+    def close(self) -> None:
+        """Close the environment."""
+        self.env.close()
+
+
+class _Reader:
+    """Reads what environments hand out."""
+
+    def __init__(self, observation: gymnasium.Space[Any], action: gymnasium.Space[Any]) -> None:
+        self.leaves = leaves(observation)
+        self.coder = ActionCoder(action)
+
+    def single(self, observation: Any) -> Rows:
+        """Return one environment's observation as one row of each tensor."""
+        return {leaf.name: leaf.single(observation) for leaf in self.leaves}
+
+    def batch(self, observation: Any) -> Rows:
+        """Return S environments' observations as rows of each tensor."""
+        return {leaf.name: leaf.batch(observation) for leaf in self.leaves}
+
+    def masks(self, masks: Sequence[Any], kind: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+        """Return the masks (N, A) of rows of ``kind`` (N,); None where no row has one.
+
+        Where only some rows have a mask, and where an ended row's mask leaves no action, everything
+        is legal: R5 refuses rows without a legal action, and nobody acts after an end.
+        """
+        if all(mask is None for mask in masks):
+            return None
+        out = np.ones((len(masks), self.coder.width), np.uint8)
+        for row, mask in enumerate(masks):
+            if mask is not None:
+                flat = self.coder.flat_mask(mask)
+                if flat.any() or kind[row] < TERMINATED:
+                    out[row] = flat
+        return out
+
+
+class _Single:
+    """One environment: when an episode ends, the next begins in the same frame."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any], reader: _Reader, seed: int | None) -> None:
+        self._env, self._reader, self._seed = env, reader, seed
+
+    def reset(self) -> Frame:
+        rows, mask = self._begin()
+        return self._frame([FIRST], [0.0], rows, [mask])
+
+    def step(self, actions: NDArray[np.int64]) -> Frame:
+        action = int(actions[0]) if actions.ndim == 1 else actions[0]
+        obs, reward, terminated, truncated, info = self._env.step(action)
+        rows, mask = self._reader.single(obs), info.get("action_mask")
+        if not (terminated or truncated):
+            return self._frame([MID], [reward], rows, [mask])
+        first, first_mask = self._begin()
+        both = {name: np.concatenate((rows[name], first[name])) for name in rows}
+        end = TERMINATED if terminated else TRUNCATED
+        return self._frame([end, FIRST], [reward, 0.0], both, [mask, first_mask])
+
+    def _begin(self) -> tuple[Rows, Any]:
+        obs, info = self._env.reset(seed=self._seed)
+        self._seed = None
+        return self._reader.single(obs), info.get("action_mask")
+
+    def _frame(self, kind: list[int], reward: list[Any], obs: Rows, masks: list[Any]) -> Frame:
+        kinds = np.array(kind, np.uint8)
+        return Frame(
+            stream=np.zeros(len(kind), np.uint32),
+            kind=kinds,
+            reward=np.array(reward, np.float32),
+            obs=obs,
+            mask=self._reader.masks(masks, kinds),
+        )
+
+
+class _Vector:
+    """A vector environment in any of the three autoreset modes.
+
+    NEXT_STEP   the step after an end ignores the action and answers the next first observation:
+                that row is FIRST, and each frame has S rows
+    SAME_STEP   the step that ends an episode answers the next first observation, and the final one
+                in ``info["final_obs"]``: both rows go into one frame
+    DISABLED    we reset the ended environments ourselves, in the same frame
+    """
+
+    def __init__(
+        self,
+        env: VectorEnv[Any, Any, Any],
+        reader: _Reader,
+        seed: int | None,
+        mode: AutoresetMode,
+    ) -> None:
+        self._env, self._reader, self._seed, self._mode = env, reader, seed, mode
+        self._over = np.zeros(env.num_envs, np.bool_)  # NEXT_STEP: the next step will be a reset
+
+    def reset(self) -> Frame:
+        obs, info = self._env.reset(seed=self._seed)
+        self._seed = None
+        self._over[:] = False
+        kind = np.zeros(self._env.num_envs, np.uint8)
+        return self._frame(kind, np.zeros(len(kind)), self._reader.batch(obs), self._masks(info))
+
+    def step(self, actions: NDArray[np.int64]) -> Frame:
+        obs, reward, terminated, truncated, info = self._env.step(actions)
+        kind = np.full(self._env.num_envs, MID, np.uint8)
+        kind[truncated] = TRUNCATED
+        kind[terminated] = TERMINATED
+        rows, masks = self._reader.batch(obs), self._masks(info)
+        if self._mode is AutoresetMode.NEXT_STEP:
+            kind[self._over] = FIRST
+            self._over = kind >= TERMINATED
+            return self._frame(kind, reward, rows, masks)
+        ended = np.flatnonzero(kind >= TERMINATED)
+        if not ended.size:
+            return self._frame(kind, reward, rows, masks)
+        if self._mode is AutoresetMode.SAME_STEP:
+            first = {name: part[ended] for name, part in rows.items()}
+            first_masks = [masks[i] for i in ended]
+            self._put_finals(info, ended, rows, masks)
+        else:
+            rows = {name: part.copy() for name, part in rows.items()}  # before a reset reuses them
+            again, info = self._env.reset(options={"reset_mask": kind >= TERMINATED})
+            first = {name: part[ended] for name, part in self._reader.batch(again).items()}
+            renewed = self._masks(info)
+            first_masks = [renewed[i] for i in ended]
+        both = {name: np.concatenate((part, first[name])) for name, part in rows.items()}
+        return self._frame(kind, reward, both, masks + first_masks, ended)
+
+    def _put_finals(
+        self, info: dict[str, Any], ended: NDArray[np.int64], rows: Rows, masks: list[Any]
+    ) -> None:
+        """Replace the observations and masks of ``ended`` streams by their final ones, in place."""
+        if "final_obs" not in info:
+            raise ValueError("an environment that resets in the same step must give final_obs")
+        final, final_masks = info["final_obs"], self._masks(info.get("final_info", {}))
+        for name in rows:
+            rows[name] = rows[name].copy()
+        for i in ended:
+            for leaf in self._reader.leaves:
+                if isinstance(final, np.ndarray) and final.dtype == object:
+                    rows[leaf.name][i] = leaf.single(final[i])[0]
+                else:
+                    rows[leaf.name][i] = leaf.batch(final)[i]
+            masks[i] = final_masks[i]
+
+    def _masks(self, info: dict[str, Any]) -> list[Any]:
+        """Return the mask of each environment, None where it gave none."""
+        n = self._env.num_envs
+        if "action_mask" not in info:
+            return [None] * n
+        there = info.get("_action_mask", np.ones(n, np.bool_))
+        return [info["action_mask"][i] if there[i] else None for i in range(n)]
+
+    def _frame(
+        self,
+        kind: NDArray[np.uint8],
+        reward: NDArray[Any],
+        obs: Rows,
+        masks: list[Any],
+        opened: NDArray[np.int64] | None = None,
+    ) -> Frame:
+        """Return a frame of a row for each stream and then the first rows of ``opened`` streams."""
+        extra = np.zeros(0, np.int64) if opened is None else opened
+        kinds = np.concatenate((kind, np.full(len(extra), FIRST, np.uint8)))
+        return Frame(
+            stream=np.concatenate((np.arange(len(kind)), extra)).astype(np.uint32),
+            kind=kinds,
+            reward=np.concatenate((reward, np.zeros(len(extra)))).astype(np.float32),
+            obs=obs,
+            mask=self._reader.masks(masks, kinds),
+        )
+
+
+def _mode(env: VectorEnv[Any, Any, Any], given: AutoresetMode | str | None) -> AutoresetMode:
+    told = env.metadata.get("autoreset_mode") if given is None else given
+    if told is None:
+        raise ValueError(
+            f"{env} does not say its autoreset_mode in its metadata; give it to GymGame"
+        )
+    return told if isinstance(told, AutoresetMode) else AutoresetMode(told)

@@ -1,0 +1,302 @@
+"""Playing a game of several streams against a server: one loop, and what people count on it.
+
+``play`` is the loop, a generator, so that logging, limits and evaluation are its consumers:
+
+    with join("127.0.0.1:7331", "snake", game) as client:
+        for turn in play(client, game):
+            ...
+
+A game is anything that plays S streams side by side and hands out frames (``VectorGame``).
+Shape letters: S streams, N rows of a frame (S <= N <= 2S), A actions of all branches.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.client.address import Address
+from agentd.client.blocking import Client
+from agentd.client.errors import SessionLost
+from agentd.client.settings import Options
+from agentd.latency import Histogram
+from agentd.protocol.rows import FIRST, TERMINATED, TRUNCATED
+
+__all__ = [
+    "Episode",
+    "Evaluation",
+    "Frame",
+    "Tally",
+    "Turn",
+    "VectorGame",
+    "evaluate",
+    "join",
+    "play",
+]
+
+
+class Frame(NamedTuple):
+    """The rows of one step of a game, as R5 wants them; no stream twice but by ended and first."""
+
+    stream: NDArray[np.uint32]  # (N,)
+    kind: NDArray[np.uint8]  # (N,)
+    reward: NDArray[np.float32]  # (N,)
+    obs: Mapping[str, NDArray[Any]]  # name -> (N, *shape)
+    mask: NDArray[np.uint8] | None  # (N, A)
+
+
+class GameFrame(Protocol):
+    """Anything with the fields of ``Frame``."""
+
+    @property
+    def stream(self) -> NDArray[np.uint32]: ...
+    @property
+    def kind(self) -> NDArray[np.uint8]: ...
+    @property
+    def reward(self) -> NDArray[np.float32]: ...
+    @property
+    def obs(self) -> Mapping[str, NDArray[Any]]: ...
+    @property
+    def mask(self) -> NDArray[np.uint8] | None: ...
+
+
+class GameSpec(Protocol):
+    """What a game looks like: (dtype, shape) of each tensor, how many actions (in each branch)."""
+
+    @property
+    def observation(self) -> Mapping[str, tuple[Any, Sequence[int]]]: ...
+    @property
+    def actions(self) -> int | Sequence[int]: ...
+
+
+class VectorGame(Protocol):
+    """S streams of one game; every game of the package ``games`` is one, and so is ``GymGame``."""
+
+    @property
+    def spec(self) -> GameSpec: ...
+    @property
+    def streams(self) -> int: ...
+
+    def reset(self) -> GameFrame:
+        """Begin anew in every stream."""
+
+    def step(self, actions: NDArray[np.int32], /) -> GameFrame:
+        """Play (S,) or (S, branches) actions; a stream without an episode may get any, even -1."""
+
+
+class Episode(NamedTuple):
+    """An episode that ended."""
+
+    stream: int
+    total: float  # its return, the plain sum of its rewards
+    length: int  # in actions
+    truncated: bool
+
+
+class Turn(NamedTuple):
+    """One frame that was answered."""
+
+    steps: int  # actions whose outcome the server has, since the beginning
+    ended: list[Episode]  # in this frame
+    act_s: float  # seconds from the request to the answer
+    version: int  # of the weights that answered
+
+
+def join(
+    address: str | tuple[str, int] | Address,
+    agent: str,
+    game: VectorGame,
+    **options: Unpack[Options],
+) -> Client:
+    """Connect a client that says what ``game`` looks like; errors as ``Client.connect``."""
+    options["streams"] = game.streams
+    return Client.connect(address, agent, game.spec.observation, game.spec.actions, **options)
+
+
+def play(client: Client, game: VectorGame) -> Iterator[Turn]:
+    """Play without end, a frame at a time; whoever iterates says when it is enough.
+
+    When the server loses the session the game is reset and its open episodes are forgotten. Raises
+    as ``Client.step`` does otherwise.
+    """
+    score = _Score(game.streams)
+    actions = _no_actions(game)
+    steps = 0
+    frame = game.reset()
+    while True:
+        asked = time.perf_counter()
+        try:
+            act = client.step(frame.obs, frame.reward, frame.kind, frame.stream, frame.mask)
+        except SessionLost:
+            score.forget()
+            frame = game.reset()
+            continue
+        act_s = time.perf_counter() - asked
+        steps += int(np.count_nonzero(frame.kind))
+        yield Turn(steps, score.count(frame), act_s, act.version)
+        actions[frame.stream] = act.actions  # of a stream's two rows the later one counts
+        frame = game.step(actions)
+
+
+@dataclass
+class Tally:
+    """Counts turns: feed it every ``Turn`` of ``play``."""
+
+    recent: int = 100  # episodes that ``mean`` looks at
+    steps: int = 0
+    episodes: int = 0
+    latency: Histogram = field(default_factory=Histogram)  # seconds from request to answer
+    totals: deque[float] = field(default_factory=deque)  # returns of the recent episodes
+    began: float = field(default_factory=time.perf_counter)
+
+    def add(self, turn: Turn) -> None:
+        """Count one turn."""
+        self.steps = turn.steps
+        self.latency.add(turn.act_s)
+        for episode in turn.ended:
+            self.episodes += 1
+            self.totals.append(episode.total)
+            if len(self.totals) > self.recent:
+                self.totals.popleft()
+
+    @property
+    def mean(self) -> float:
+        """Mean return of the recent episodes; NaN before the first."""
+        return sum(self.totals) / len(self.totals) if self.totals else float("nan")
+
+    @property
+    def steps_per_s(self) -> float:
+        """Environment steps a second since the beginning."""
+        return self.steps / max(time.perf_counter() - self.began, 1e-9)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Episodes played greedily: of every stream its first ones, so that none was selected."""
+
+    episodes: tuple[Episode, ...]  # by stream, then in order
+
+    @property
+    def totals(self) -> NDArray[np.float64]:
+        """Returns, (n,)."""
+        return np.array([episode.total for episode in self.episodes])
+
+    @property
+    def mean(self) -> float:
+        """Mean return."""
+        return float(self.totals.mean())
+
+    @property
+    def std(self) -> float:
+        """Population standard deviation of the returns."""
+        return float(self.totals.std())
+
+
+def evaluate(client: Client, game: VectorGame, episodes: int) -> Evaluation:
+    """Play exactly ``episodes`` episodes with a client of role ``eval`` or ``play``.
+
+    How many each stream plays is settled before the first one begins. Taking the first
+    ``episodes`` to end anywhere would prefer short ones. A stream that has played its share is left
+    out of the frames. When the server loses the session, everything is played again.
+    Raises ValueError for a client that learns, and for fewer than one episode.
+    """
+    if client.role not in ("eval", "play"):
+        raise ValueError(f"want a client of role eval or play, got {client.role}")
+    if episodes < 1:
+        raise ValueError(f"want at least 1 episode, got {episodes}")
+    while True:
+        try:
+            found = _evaluate(client, game, episodes)
+        except SessionLost:
+            continue
+        return Evaluation(tuple(sorted(found, key=lambda episode: episode.stream)))
+
+
+def _evaluate(client: Client, game: VectorGame, episodes: int) -> list[Episode]:
+    share, rest = divmod(episodes, game.streams)
+    left = np.full(game.streams, share)
+    left[:rest] += 1
+    score = _Score(game.streams)
+    actions = _no_actions(game)
+    found: list[Episode] = []
+    frame = game.reset()
+    while True:
+        playing = left > 0
+        ended = [episode for episode in score.count(frame) if playing[episode.stream]]
+        found += ended
+        left[[episode.stream for episode in ended]] -= 1
+        # A last episode's last row is sent, the first row of one too many is not.
+        keep = np.where(frame.kind == FIRST, left[frame.stream] > 0, playing[frame.stream])
+        _choose_anything(actions, frame, game.spec.actions)
+        if keep.any():
+            sent = _select(frame, keep)
+            act = client.step(sent.obs, sent.reward, sent.kind, sent.stream, sent.mask)
+            acting = sent.kind < TERMINATED
+            actions[sent.stream[acting]] = act.actions[acting]
+        if len(found) == episodes:
+            return found
+        frame = game.step(actions)
+
+
+class _Score:
+    """Running returns and lengths of S streams."""
+
+    def __init__(self, streams: int) -> None:
+        self._total = np.zeros(streams)
+        self._length = np.zeros(streams, np.int64)
+
+    def forget(self) -> None:
+        """The open episodes will not be finished."""
+        self._total[:] = 0.0
+        self._length[:] = 0
+
+    def count(self, frame: GameFrame) -> list[Episode]:
+        """Take a frame; return the episodes that ended in it."""
+        kind = frame.kind
+        moved = np.flatnonzero(kind)
+        stream = frame.stream[moved]
+        self._total[stream] += frame.reward[moved]
+        self._length[stream] += 1
+        ended = []
+        for row in np.flatnonzero(kind >= TERMINATED):
+            s = int(frame.stream[row])
+            total, length = float(self._total[s]), int(self._length[s])
+            ended.append(Episode(s, total, length, bool(kind[row] == TRUNCATED)))
+            self._total[s] = self._length[s] = 0
+        return ended
+
+
+def _no_actions(game: VectorGame) -> NDArray[np.int32]:
+    many = game.spec.actions
+    shape = (game.streams, len(many)) if isinstance(many, Sequence) else (game.streams,)
+    return np.zeros(shape, np.int32)
+
+
+def _choose_anything(
+    actions: NDArray[np.int32], frame: GameFrame, many: int | Sequence[int]
+) -> None:
+    """Set the first legal action of every stream in place, for those that nobody asks about."""
+    if frame.mask is None:
+        actions[frame.stream] = 0
+    elif isinstance(many, Sequence):
+        branches = np.split(frame.mask, np.cumsum(many)[:-1], axis=1)
+        actions[frame.stream] = np.stack([branch.argmax(axis=1) for branch in branches], axis=1)
+    else:
+        actions[frame.stream] = frame.mask.argmax(axis=1)
+
+
+def _select(frame: GameFrame, keep: NDArray[np.bool_]) -> Frame:
+    """Return the rows of ``frame`` where ``keep`` (N,) is true."""
+    return Frame(
+        stream=frame.stream[keep],
+        kind=frame.kind[keep],
+        reward=frame.reward[keep],
+        obs={name: rows[keep] for name, rows in frame.obs.items()},
+        mask=None if frame.mask is None else frame.mask[keep],
+    )
