@@ -17,6 +17,7 @@ import time
 import numpy as np
 import pytest
 
+from agentd.client import Client
 from agentd.protocol import messages as m
 from agentd.protocol.connection import ServerConnection, State
 from agentd.protocol.errors import Code, ProtocolError
@@ -307,3 +308,19 @@ def make_proxy():
     yield make
     for proxy in made:
         proxy.stop()
+
+
+@pytest.fixture
+def connect():
+    """Connect to a peer with quick retries; every client is closed at the end."""
+    made = []
+
+    def make(peer, **options):
+        address = options.pop("address", peer.address)
+        options = {"streams": 8, "retry_for": 5.0} | options
+        made.append(Client.connect(address, "pong", ("float32", (2,)), 7, **options))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
