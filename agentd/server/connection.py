@@ -9,6 +9,7 @@ peer does not read its answers, and during the handshake; TCP then slows the sen
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from agentd.server.session import Session
 
 __all__ = ["Connection"]
+
+log = logging.getLogger("agentd.connection")
 
 MAX_WAITING_OPERATIONS = 16
 
@@ -155,11 +158,15 @@ class Connection(asyncio.Protocol):
     async def _shake(self, hello: Hello) -> None:
         try:
             welcome = await self.server.welcome(self, hello)
-            if not self.closing:
+            if self.closing:  # the peer has left meanwhile: its session waits for a resume
+                self.server.forget(self)
+            else:
                 self.welcomed = True
                 self.write(self.wire.welcome(welcome))
         except ProtocolError as fault:
             self.refuse(fault)
+        except Exception:
+            self._fail("hello", fatal=True)
         finally:
             self.shaking = False
             self._pump_later()
@@ -172,9 +179,17 @@ class Connection(asyncio.Protocol):
                     self.send(await self.server.operate(self, operation))
                 except ProtocolError as fault:
                     self.refuse(fault)
+                except Exception:
+                    self._fail(type(operation).__name__.lower(), fatal=False)
         finally:
             self._operating = False
             self._pump_later()
+
+    def _fail(self, what: str, *, fatal: bool) -> None:
+        """A fault of ours that nobody foresaw ends this request and nothing else."""
+        log.exception("%s failed peer=%s", what, self.peer)
+        message = "the server failed; its log says why"
+        self.refuse(ProtocolError(Code.INTERNAL, message, fatal=fatal))
 
     # -- messages out --------------------------------------------------------------------------
 

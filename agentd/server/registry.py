@@ -314,7 +314,9 @@ class _storage:  # noqa: N801 - reads as a statement
         if isinstance(fault, ProtocolError):
             return
         if isinstance(fault, LearnerRefused):
-            raise ProtocolError(Code(fault.code), str(fault)) from fault
+            code = Code(fault.code)
+            field = "checkpoint" if code is Code.UNKNOWN_CHECKPOINT else None
+            raise ProtocolError(code, str(fault), field=field) from fault
         if isinstance(fault, UnknownCheckpoint):
             raise ProtocolError(
                 Code.UNKNOWN_CHECKPOINT,

@@ -290,6 +290,27 @@ def test_r7_goodbye_ends_the_session_at_once(dial: Dial) -> None:
     assert dial().greet(resume=session)["resumed"] is False
 
 
+def test_r7_a_client_that_left_during_the_handshake_leaves_no_session(
+    serve: Any, deadline: Any
+) -> None:
+    daemon = serve("limits.resume_s=0.5")
+    watcher = daemon.client()
+    watcher.greet("watched", role="play")
+    for _ in range(5):
+        gone = daemon.client()
+        gone.hello("fleeting", role="play")
+        gone.close()
+
+    def sessions() -> int:
+        agents = {each["agent"]: each for each in watcher.ask("agents")["agents"]}
+        return agents["fleeting"]["sessions"] if "fleeting" in agents else -1
+
+    deadline(lambda: sessions() == 0, 15)
+    time.sleep(0.5)
+    assert sessions() == 0
+    daemon.stop()
+
+
 def test_r7_a_session_waits_only_so_long(serve: Any) -> None:
     daemon = serve("limits.resume_s=0.5")
     first = daemon.client()
