@@ -148,11 +148,11 @@ class WeightBoard:
         """Return the side to read, None when the newest is older than ``due``."""
         if due is None or self._publication(newest).due == due:
             return newest
-        older = 1 - newest
+        last, older = self._publication(newest).due, 1 - newest
         whole = self._heads[older][0] != 0 and not self._heads[older][0] & 1
-        if whole and due <= self._publication(older).due:
+        if whole and due <= self._publication(older).due < last:
             return older
-        return newest if self._publication(newest).due > due else None
+        return newest if last > due else None
 
     def _copy(self, side: int, out: NDArray[np.float32]) -> Publication | None:
         """Copy one side; None when it was written meanwhile."""

@@ -23,6 +23,7 @@ from agentd.learner.board import Publication, WeightBoard
 from agentd.learner.build import learner_for
 from agentd.learner.control import Control, HungUp
 from agentd.learner.model import backend_for, network_for, row_format
+from agentd.learner.pace import NO_DUE
 from agentd.learner.reader import open_reader
 from agentd.learner.saver import Saved, Saver
 from agentd.learner.trainer import Trainer
@@ -113,7 +114,9 @@ class LearnerProcess:
         young = trainer.progress.due > trainer.pace.reached(self._reader.head)
         if young:  # the rows of before are lost: there is nothing to wait for
             trainer.jump()
-        if young or newest is None or newest.due < trainer.progress.due:
+        if young:
+            self._publish_afresh()
+        elif newest is None or newest.due < trainer.progress.due:
             self._publish()
         self._rated_updates = self._learner.updates
         self._tell(force=True)
@@ -167,8 +170,15 @@ class LearnerProcess:
             return backlog == 0 or time.monotonic() - self._published > _PUBLISH_EVERY_S
         return backlog <= 1
 
-    def _publish(self) -> None:
+    def _publish_afresh(self) -> None:
+        """Publish as the last due point and the one before: no older weights are left to read."""
         due = self._trainer.progress.due
+        self._publish(max(NO_DUE, due - 1))
+        self._publish(due)
+
+    def _publish(self, due: int | None = None) -> None:
+        """Publish the weights as those of ``due``, or of the last due point."""
+        due = self._trainer.progress.due if due is None else due
         params = self._backend.to_host(self._learner.params)
         self._board.publish(params, Publication(due, self._learner.updates))
         self._published = time.monotonic()
@@ -214,7 +224,7 @@ class LearnerProcess:
         self._saver.restore(name)
         self._trainer.frozen = frozen
         self._trainer.resume()
-        self._publish()
+        self._publish_afresh()
         self._save_quietly()
         self._control.send(
             "loaded", id=number, checkpoint=name, step=self._learner.updates, **self._flags()
@@ -233,7 +243,7 @@ class LearnerProcess:
             trainer.frozen, trainer.diverged, trainer.progress = before
             raise
         if not on:
-            self._publish()
+            self._publish_afresh()
         self._control.send("frozen" if on else "thawed", id=number, **self._flags())
 
     def _save(self, *, kept: bool = False) -> Saved:
