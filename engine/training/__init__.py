@@ -4,7 +4,6 @@ from engine.training.objective import Objective
 from engine.training.reports import Callback, EpochReport, Evaluation, Tally
 from engine.training.spec import (
     DataSpec,
-    LossSpec,
     SaveSpec,
     StopSpec,
     TrainSpec,
@@ -22,7 +21,6 @@ __all__ = [
     "Diverged",
     "EpochReport",
     "Evaluation",
-    "LossSpec",
     "Objective",
     "SaveSpec",
     "StopSpec",

@@ -6,7 +6,7 @@
     epochs: 5
 
 Everything but the layers has a default. `optimizer: adam` and `loss: huber` are short for mappings
-with that name.
+with that name, and `cross_entropy` for softmax_cross_entropy.
 """
 
 from pathlib import Path
@@ -21,23 +21,14 @@ from engine.data import DataOptions, Dataset, Normalize, Target
 from engine.data.errors import DataError
 from engine.errors import ModelError
 from engine.layers import Dense, LayerSpec
+from engine.losses import target_kind
 from engine.network import Network
-from engine.spec import OptimizerSpec, Record, decode_hook
+from engine.spec import LossSpec, OptimizerSpec, Record, decode_hook
 from engine.strictyaml import Document
 
 Count = Annotated[int, Meta(ge=1, le=2**31)]
 Size = Annotated[int, Meta(ge=1, le=2**24)]
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
-LossName = Literal["auto", "cross_entropy", "squared_error", "huber"]
-
-
-class LossSpec(Record, frozen=True, kw_only=True):
-    """What training makes small: the mean over the rows of a batch."""
-
-    name: LossName = "auto"  # auto: cross_entropy for classes, squared_error for numbers
-    smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0  # cross_entropy: shared by all classes
-    class_weights: tuple[Positive, ...] | None = None  # cross_entropy: factor of each class
-    delta: Positive = 1.0  # huber: where it stops being quadratic
 
 
 class DataSpec(DataOptions, frozen=True, kw_only=True):
@@ -74,7 +65,7 @@ class TrainSpec(Record, frozen=True, kw_only=True):
         None  # shape of one input; null: as many as the data has
     )
     outputs: Size | None = None  # null: one a class, or as many as the data has
-    loss: LossSpec = LossSpec()
+    loss: LossSpec | None = None  # null: cross-entropy for classes, squared error for numbers
     optimizer: OptimizerSpec = OptimizerSpec()
     batch: Annotated[int, Meta(ge=1, le=2**20)] = 32
     epochs: Count = 5
@@ -86,7 +77,7 @@ class TrainSpec(Record, frozen=True, kw_only=True):
     @property
     def is_regression(self) -> bool:
         """Whether the loss wants numbers, whatever the data looks like."""
-        return self.loss.name in ("squared_error", "huber")
+        return self.loss is not None and target_kind(self.loss) != "class"
 
     @property
     def declared_outputs(self) -> int | None:
@@ -105,7 +96,7 @@ class TrainSpec(Record, frozen=True, kw_only=True):
         labels, target, outputs = self.data.labels, self.data.target, self.declared_outputs
         if self.is_regression and outputs and labels is None:
             labels = tuple(range(-outputs, 0))
-        if target == "auto" and (self.loss.name == "cross_entropy" or self.loss.class_weights):
+        if target == "auto" and self.loss is not None and not self.is_regression:
             target = "class"
         if target == "auto" and self.is_regression and outputs == 1:
             target = "value"
@@ -144,6 +135,9 @@ def convert_spec(document: Document) -> TrainSpec:
         if isinstance(document.value.get(key), str):
             document.marks[(key, "name")] = document.mark((key,))
             document.value[key] = {"name": document.value[key]}
+    loss = document.value.get("loss")
+    if isinstance(loss, dict) and loss.get("name") == "cross_entropy":
+        loss["name"] = "softmax_cross_entropy"
     spec = strictyaml.convert(document, TrainSpec, decode_hook)
     if spec.input is not None:
         try:

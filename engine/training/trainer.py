@@ -21,10 +21,10 @@ from engine.learner import Arrays, Descent, Scalars
 from engine.network import Network, Pass
 from engine.numpy_backend import NumPyBackend
 from engine.optim import make_optimizer
-from engine.spec import OptimizerSpec
+from engine.spec import LossSpec, OptimizerSpec
 from engine.training.objective import Bound, Objective
 from engine.training.reports import Callback, EpochReport, Evaluation, Tally
-from engine.training.spec import LossSpec, StopSpec
+from engine.training.spec import StopSpec
 
 MAX_SKIPPED = 10
 EVALUATION_ROWS = 512
@@ -37,7 +37,7 @@ class Diverged(EngineError):
 class Trainer:
     """A network, its optimizer and its loss; ``fit`` trains, ``evaluate`` and ``predict`` use it.
 
-    loss, optimizer  a record, or just its name
+    loss, optimizer  a record, or just its name; no loss: the one that fits `is_class`
     batch            B, rows of a step
     seed             of first weights, shuffling and dropout
     is_class         whether targets are classes, for a loss that takes both
@@ -50,7 +50,7 @@ class Trainer:
         self,
         network: Network,
         *,
-        loss: LossSpec | str = "auto",
+        loss: LossSpec | str | None = None,
         optimizer: OptimizerSpec | str = "adam",
         batch: int = 32,
         seed: int = 0,
