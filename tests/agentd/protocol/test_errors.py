@@ -1,11 +1,14 @@
 """One closed table of codes; a fault and its message say the same."""
 
+from pathlib import Path
+
 import pytest
 
 from agentd.protocol import messages as m
 from agentd.protocol.codec import HEADER, decode_server, encode
 from agentd.protocol.errors import CODES, Code, FrameTooLarge, ProtocolError
 
+CONFORMANCE = Path(__file__).resolve().parents[2] / "conformance"
 FATAL = {
     *("FRAME_TOO_LARGE", "BAD_FRAME", "BAD_MESSAGE", "UNEXPECTED_MESSAGE", "BAD_SEQ"),
     *("HELLO_TIMEOUT", "IDLE_TIMEOUT", "SLOW_READER", "SHUTTING_DOWN", "LIMIT"),
@@ -62,3 +65,9 @@ def test_a_long_frame_names_both_numbers() -> None:
         str(2**31),
         "1..100",
     )
+
+
+def test_every_code_is_met_over_a_socket() -> None:
+    walk = "".join(path.read_text(encoding="utf-8") for path in CONFORMANCE.glob("test_*.py"))
+
+    assert [code.value for code in Code if f'"{code.value}"' not in walk] == []
