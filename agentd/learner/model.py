@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +14,7 @@ from agentd.errors import UsageError
 from agentd.protocol.schema import Schema
 from engine.backend import Backend
 from engine.errors import ShapeError
+from engine.layers import Dense, Flatten
 from engine.network import Network
 from engine.numpy_backend import NumPyBackend
 from engine.replay import RowFormat, TensorFormat
@@ -29,8 +31,14 @@ __all__ = [
 
 
 def network_for(config: AgentConfig, schema: Schema) -> Network:
-    """The network from a row's features to a number an action. Raises ModelError."""
-    return build_network(config.model, schema.input_shape, schema.n_actions)
+    """The network from a row's features to a number an action. Raises ModelError.
+
+    A model that begins with Dense, such as the preset's, takes planes as well: they are flattened.
+    """
+    model = config.model
+    if len(schema.input_shape) > 1 and all(isinstance(x, Dense) for x in model.layers[:1]):
+        model = msgspec.structs.replace(model, layers=(Flatten(), *model.layers))
+    return build_network(model, schema.input_shape, schema.n_actions)
 
 
 def backend_for(device: str) -> Backend:

@@ -1,0 +1,35 @@
+"""The network that an agent's schema and configuration make."""
+
+from __future__ import annotations
+
+import pytest
+
+from agentd.config import agent_config_from_wire
+from agentd.learner.model import network_for
+from agentd.protocol.schema import Schema
+
+
+def schema(*shape):
+    return Schema.from_wire(
+        {"x": {"dtype": "uint8", "shape": list(shape)}}, {"kind": "discrete", "n": 4}
+    )
+
+
+def network(layers, *shape):
+    return network_for(agent_config_from_wire({"model": {"layers": layers}}), schema(*shape))
+
+
+@pytest.mark.parametrize("layers", [[{"dense": 16}, "relu"], []])
+@pytest.mark.parametrize("shape", [(6,), (3, 2), (2, 3, 5)])
+def test_a_dense_model_takes_observations_of_any_rank(layers, shape):
+    built = network(layers, *shape)
+
+    assert built.input_shape == (shape if len(shape) == 3 else (6,))
+    assert built.output_shape == (4,)
+
+
+def test_planes_reach_a_model_that_wants_them_as_they_are():
+    built = network(["flatten", {"dense": 16}], 2, 3, 5)
+
+    assert built.n_params == 30 * 16 + 16 + 16 * 4 + 4
+    assert built.n_params == network([{"dense": 16}], 2, 3, 5).n_params
