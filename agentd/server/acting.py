@@ -15,6 +15,8 @@ from engine.network import Network, Pass
 
 __all__ = ["Actor", "Choice"]
 
+_BLOCK_ROWS = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -50,6 +52,8 @@ class Actor:
         self._seed = seed
         self._params = backend.asarray(self.weights)
         self._pass = Pass(network, backend, capacity)
+        self._block: NDArray[np.float64] = np.empty((0, 1))
+        self._block_start = 0
 
     @property
     def needs_streams(self) -> bool:
@@ -76,7 +80,7 @@ class Actor:
         mask: NDArray[np.uint8] | None,
         kind: NDArray[np.uint8],
         stream: NDArray[np.int64] | None,
-        streams: NDArray[np.int64],
+        streams: NDArray[np.int64] | int,
         learned: int,
         first_row: int,
         env_steps: int,
@@ -92,7 +96,7 @@ class Actor:
         action = np.empty((n, len(branches)), np.int32)
         if learned:
             part = slice(0, learned)
-            u = uniforms(self._seed, np.arange(first_row, first_row + learned), 1 + len(branches))
+            u = self._draws(first_row, learned)
             action[part], explored[part] = act(
                 q[part],
                 None if mask is None else mask[part],
@@ -106,19 +110,28 @@ class Actor:
                 legal = None if mask is None else mask[rest, at : at + width]
                 action[rest, b] = greedy(q[rest, at : at + width], legal)
                 at += width
-        ended = kind >= TERMINATED
-        if ended.any():
+        if max(kind.tobytes()) >= TERMINATED:
+            ended = kind >= TERMINATED
             action[ended] = -1
             explored[ended] = 0
         return Choice(action, explored, q, self.version)
+
+    def _draws(self, first_row: int, rows: int) -> NDArray[np.float64]:
+        """Numbers in [0, 1) for consecutive rows, (rows, 1 + branches), drawn a block at a time."""
+        start = first_row - self._block_start
+        if not 0 <= start <= len(self._block) - rows:
+            block = np.arange(first_row, first_row + max(_BLOCK_ROWS, rows))
+            self._block = uniforms(self._seed, block, 1 + len(self._schema.branches))
+            self._block_start, start = first_row, 0
+        return self._block[start : start + rows]
 
     def _row_epsilon(
         self,
         env_steps: int,
         stream: NDArray[np.int64] | None,
-        streams: NDArray[np.int64],
+        streams: NDArray[np.int64] | int,
         learned: int,
     ) -> NDArray[np.float64]:
         if stream is None:
             return np.full(learned, self._exploration.epsilon(env_steps))
-        return self._exploration.row_epsilon(env_steps, stream[:learned], int(streams[0]))
+        return self._exploration.row_epsilon(env_steps, stream[:learned], int(np.max(streams)))

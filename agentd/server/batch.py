@@ -6,6 +6,7 @@ Shape letters: N rows of the whole batch, A mask width, F frames.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class Batch:
     ends: list[int]  # where each member's rows end, (F,)
     stream: NDArray[np.int64]  # (N,) global stream slot
     local: NDArray[np.uint32]  # (N,) stream id as the client gave it
-    streams: NDArray[np.int64]  # (N,) how many streams the row's session has
+    streams: NDArray[np.int64] | int  # (N,) how many streams the row's session has
     kind: NDArray[np.uint8]  # (N,)
     reward: NDArray[np.float32]  # (N,)
     obs: NDArray[np.uint8]  # (N, row_bytes) raw
@@ -48,17 +49,17 @@ def join(schema: Schema, members: list[Member]) -> Batch:
     """Join frames whose lengths have been checked."""
     steps: list[Any] = [member.frame.message for member in members]
     counts = [member.frame.rows for member in members]
-    ends = np.cumsum(counts).tolist()
+    ends = list(accumulate(counts))
     local = np.frombuffer(_joined([s.stream for s in steps]), np.uint32)
     if len(members) == 1:
         session = members[0].session
         stream = local.astype(np.int64)
         stream += session.base
-        streams = np.full(len(local), session.streams)
+        streams: NDArray[np.int64] | int = session.streams
     else:
-        stream = np.repeat(np.array([m.session.base for m in members]), counts)
+        stream = np.repeat([m.session.base for m in members], counts)
         stream += local
-        streams = np.repeat(np.array([m.session.streams for m in members]), counts)
+        streams = np.repeat([m.session.streams for m in members], counts)
     return Batch(
         members=members,
         ends=ends,
@@ -66,7 +67,7 @@ def join(schema: Schema, members: list[Member]) -> Batch:
         local=local,
         streams=streams,
         kind=np.frombuffer(_joined([s.kind for s in steps]), np.uint8),
-        reward=np.frombuffer(_joined([s.reward for s in steps]), np.float32).copy(),
+        reward=np.frombuffer(_joined([s.reward for s in steps]), np.float32),
         obs=observations(schema, steps, ends[-1]),
         mask=_masks(schema, steps, counts),
     )

@@ -35,6 +35,10 @@ async def shake(server: Server, connection: Connection, hello: Hello) -> Welcome
     except ProtocolError as fault:
         fault.fatal = True
         raise
+    if connection.closing:  # it left while we looked: its session waits, as if it had been welcomed
+        if session.connection is None:
+            session.detach(server.now())
+        return _welcome(server, session.id, session.agent.name, 0, resumed, session.last_seq)
     _attach(connection, session)
     version = session.agent.actor.version
     return _welcome(server, session.id, session.agent.name, version, resumed, session.last_seq)

@@ -144,10 +144,21 @@ class Learning:
 
     def _append(self, batch: Batch, rows: int, choice: Choice) -> None:
         assert self._steps is not None
-        members = [m for m, end in zip(batch.members, batch.ends, strict=True) if end <= rows]
-        serials = np.array([m.session.serial for m in members], np.uint32)
-        seqs = np.array([m.frame.message.seq for m in members], np.uint64)
-        counts = [m.frame.rows for m in members]
+        serials: NDArray[np.uint32] | int
+        seqs: NDArray[np.uint64] | int
+        if len(batch.members) == 1:
+            session = batch.members[0].session
+            serials, seqs = session.serial, batch.members[0].frame.message.seq
+            slots: list[int] | int = session.slot
+            newest: NDArray[np.uint64] | int = seqs
+        else:
+            ends = zip(batch.members, batch.ends, strict=True)
+            members = [member for member, end in ends if end <= rows]
+            slots = [m.session.slot for m in members]
+            newest = np.array([m.frame.message.seq for m in members], np.uint64)
+            counts = [m.frame.rows for m in members]
+            serials = np.repeat(np.array([m.session.serial for m in members], np.uint32), counts)
+            seqs = np.repeat(newest, counts)
         self._steps.append(
             batch.obs[:rows],
             None if batch.mask is None else batch.mask[:rows],
@@ -156,11 +167,11 @@ class Learning:
             batch.kind[:rows],
             choice.explored[:rows],
             batch.stream[:rows],
-            int(serials[0]) if len(members) == 1 else np.repeat(serials, counts),
-            int(seqs[0]) if len(members) == 1 else np.repeat(seqs, counts),
+            serials,
+            seqs,
             choice.version,
         )
-        self._table.last_seq[[m.session.slot for m in members]] = seqs
+        self._table.last_seq[slots] = newest
         self.handle.wake()
 
     def teach(self, session: Session, seq: int, rows: TaughtRows) -> int:

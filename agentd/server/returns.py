@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.protocol.rows import FIRST, TERMINATED
+from agentd.protocol.rows import FIRST, MID, TERMINATED
 
 __all__ = ["Returns"]
 
@@ -49,6 +49,11 @@ class Returns:
         roles: list[tuple[str, int]],
     ) -> None:
         """Count checked rows, (N,) each; ``roles`` lists (role, end row) of consecutive parts."""
+        kinds = kind.tobytes()
+        if kinds.count(MID) == len(kinds):  # what nearly every batch is
+            self._sum[stream] += reward
+            self._length[stream] += 1
+            return
         going = kind != FIRST
         rows = stream[going]
         self._sum[rows] += reward[going]  # a stream has one row that is not first in a frame
