@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from agentd.cli import configure, demo, doctor, evaluate, serve, train, version
+from agentd.cli import (
+    configure,
+    datasets,
+    demo,
+    doctor,
+    evaluate,
+    models,
+    serve,
+    supervised,
+    train,
+    version,
+)
 
 app = typer.Typer(
     help="A TCP daemon that gives any game a mind: it acts at once and learns while the game runs.",
@@ -15,10 +26,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 rl = typer.Typer(help="Q-learning on a game or a Gymnasium environment.", no_args_is_help=True)
+data = typer.Typer(help="Look at data sets, convert and check them.", no_args_is_help=True)
 config = typer.Typer(help="Write, show and describe configurations.", no_args_is_help=True)
 
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
+app.command("train")(supervised.train)
+app.command("test")(supervised.measure_run)
+app.command("new")(models.new)
+app.command("check")(models.check)
+app.command("export")(models.export)
+data.command("info")(datasets.info)
+data.command("convert")(datasets.convert)
+data.command("verify")(datasets.verify)
+app.add_typer(data, name="data")
 rl.command("train")(train.train)
 rl.command("eval")(evaluate.evaluate)
 app.add_typer(rl, name="rl")

@@ -10,6 +10,7 @@ from agentd.errors import AgentdError, ExitCode
 # Errors of rooms that know nothing of exit codes, by room and name, so that nothing loads to look.
 EXITS: dict[tuple[str, str], ExitCode] = {
     ("engine", "ConfigError"): ExitCode.CONFIG,
+    ("engine", "DataError"): ExitCode.BAD_DATA,
     ("agentd", "TokenFileError"): ExitCode.CONFIG,
     ("agentd", "Unreachable"): ExitCode.UNAVAILABLE,
     ("agentd", "ProtocolError"): ExitCode.PROTOCOL,
@@ -58,14 +59,20 @@ def run(app: Any, arguments: Sequence[str] | None, terminal: Terminal) -> int:
     """Call a typer ``app`` and return the exit code, whatever happens inside."""
     try:
         result = app(args=arguments, prog_name="agentd", standalone_mode=False, obj=terminal)
+        if result == ExitCode.INTERRUPTED:  # what typer makes of KeyboardInterrupt
+            return _interrupted(terminal)
         return result if isinstance(result, int) else ExitCode.OK
     except KeyboardInterrupt:
-        terminal.complain("agentd: interrupted")
-        return ExitCode.INTERRUPTED
+        return _interrupted(terminal)
     except BrokenPipeError:
         return ExitCode.FAILED  # the reader of our output went away; nobody is left to tell
     except Exception as caught:
         return _report(caught, terminal)
+
+
+def _interrupted(terminal: Terminal) -> int:
+    terminal.complain("agentd: interrupted")
+    return ExitCode.INTERRUPTED
 
 
 def _report(caught: Exception, terminal: Terminal) -> int:
@@ -77,7 +84,7 @@ def _report(caught: Exception, terminal: Terminal) -> int:
             terminal.complain(f"agentd: {text.rstrip('.')}; see {path} --help")
         return ExitCode.USAGE
     if type(caught).__name__ == "Abort":
-        return ExitCode.INTERRUPTED
+        return _interrupted(terminal)
     error = first_cause(caught)
     if terminal.verbosity > 0:
         traceback.print_exception(caught, file=terminal.err)

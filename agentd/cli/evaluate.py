@@ -13,7 +13,7 @@ from agentd.cli.options import Json, Quiet, Verbose, terminal
 from agentd.errors import MissingInput, UsageError
 
 MAX_STREAMS = 32
-RETRY_S = 5.0  # a daemon of our own that stays away for longer has failed
+RETRY_S = 2.0  # a daemon of our own that stays away for longer has failed
 
 
 @dataclass(frozen=True)

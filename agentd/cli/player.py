@@ -22,7 +22,7 @@ import msgspec
 from agentd.errors import JobFailed
 
 REPORT_S = 0.1
-STOP_S = 10.0
+STOP_S = 3.0
 
 
 class Task(msgspec.Struct, frozen=True):

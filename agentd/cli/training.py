@@ -104,8 +104,8 @@ class Interrupts:
 def run_plan(plan: Plan, terminal: Terminal, title: str) -> Outcome:
     """Train as ``plan`` says, showing it on ``terminal``.
 
-    Raises MissingInput for a game that is not there, JobFailed when a player or the daemon comes to a bad end, OperationRefused when the
-    server does not take the configuration.
+    Raises MissingInput for a game that is not there, JobFailed when a player or the daemon comes
+    to a bad end, OperationRefused when the server does not take the configuration.
     """
     check_game(plan.preset.play.game)
     history = History(title, plan.preset.play.steps, plan.preset.play.solved)

@@ -1,0 +1,176 @@
+"""``agentd rl`` and ``agentd demo`` as a user runs them: over TCP, to the end, or interrupted."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agentd.cli.evaluate import Greedy
+from agentd.cli.train import change_play
+from agentd.cli.training import derive_seed, known
+from agentd.config import load_preset
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Wait = Callable[[Callable[[], bool]], None]
+SHORT = ("rl", "train", "--preset", "catch", "--steps", "1500", "--keep-going")
+
+
+def test_a_short_run_ends_with_its_result_and_keeps_the_agent(run: Run, tmp_path: Path) -> None:
+    done = run(*SHORT, "--seed", "3", "--json", "--data-dir", str(tmp_path))
+
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["seed"] == 3
+    assert 1500 <= result["env_steps"] < 1600
+    assert result["env_steps_per_second"] > 0
+    assert -1 <= result["greedy_mean"] <= 1
+    assert result["greedy_std"] >= 0
+    assert (tmp_path / "agents/catch/checkpoints" / result["checkpoint"]).is_dir()
+
+    again = run(
+        "rl", "eval", "--data-dir", str(tmp_path), "--agent", "catch", "--preset", "catch", "--json"
+    )
+    assert again.returncode == 0, again.stderr
+    record = json.loads(again.stdout)
+    assert record["episodes"] == 20
+    assert -1 <= record["greedy_mean"] <= 1
+
+
+def test_a_second_run_goes_on_with_the_agent(run: Run, tmp_path: Path) -> None:
+    run(*SHORT, "-q", "--data-dir", str(tmp_path))
+
+    done = run(*SHORT, "--data-dir", str(tmp_path))
+
+    assert done.returncode == 0, done.stderr
+    assert "it goes on learning" in done.stderr
+    assert "greedy return" in done.stdout
+    assert "┤" in done.stdout
+
+
+def _begin(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "agentd", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+
+
+def _playing(process: subprocess.Popen[str]) -> None:
+    """Read the plain view until the players have made steps."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if re.match(r"steps=[1-9]", line):
+            return
+    raise AssertionError(f"it ended before it played: {process.wait()}")
+
+
+def test_ctrl_c_saves_and_ends_orderly(tmp_path: Path) -> None:
+    with _begin(
+        *("rl", "train", "--preset", "catch", "--steps", "10000000", "--keep-going", "--json"),
+        *("--data-dir", str(tmp_path)),
+    ) as process:
+        _playing(process)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=40)
+
+    assert process.returncode == 0, err
+    result = json.loads(out.splitlines()[-1])
+    assert result["interrupted"] is True
+    assert (tmp_path / "agents/catch/checkpoints" / result["checkpoint"]).is_dir()
+    assert "Traceback" not in err
+
+
+def test_a_second_ctrl_c_ends_at_once_with_130(tmp_path: Path) -> None:
+    with _begin(
+        *("rl", "train", "--preset", "catch", "--steps", "10000000", "--keep-going"),
+        *("--data-dir", str(tmp_path)),
+    ) as process:
+        _playing(process)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # one signal number twice may arrive as one
+        _, err = process.communicate(timeout=40)
+
+    assert process.returncode == 130
+    assert err.endswith("agentd: interrupted\n")
+
+
+def test_a_daemon_that_dies_is_told_in_one_line(tmp_path: Path) -> None:
+    with _begin(
+        *("rl", "train", "--preset", "catch", "--steps", "10000000", "--keep-going"),
+        *("--data-dir", str(tmp_path)),
+    ) as process:
+        _playing(process)
+        pid = json.loads((tmp_path / "lock").read_text())["pid"]
+        os.kill(pid, signal.SIGKILL)
+        _, err = process.communicate(timeout=60)
+
+    assert process.returncode not in (0, 130)
+    last = err.splitlines()[-1]
+    assert last.startswith("agentd: ")
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("rl", "train", "--preset", "cartpol"), 66, "did you mean 'cartpole'?"),
+        (("rl", "train", "--preset", "catch", "--env", "snak"), 66, "did you mean 'snake'?"),
+        (("rl", "train", "--preset", "catch", "--env", "gym:No-v0"), 66, "gym:No-v0"),
+        (("rl", "eval", "--agent", "a", "--env", "catch", "--data-dir", "."), 66, "no agent 'a'"),
+        (("rl", "eval", "--agent", "a", "--data-dir", "."), 2, "--preset NAME or --env GAME"),
+        (("rl", "train", "--preset", "catch", "--steps", "0"), 2, "--steps"),
+    ],
+)
+def test_what_is_not_there_is_told(
+    arguments: tuple[str, ...], code: int, told: str, run: Run
+) -> None:
+    done = run(*arguments)
+
+    assert done.returncode == code
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_greedy_is_mean_and_deviation() -> None:
+    found = Greedy((1.0, 3.0))
+
+    assert (found.mean, found.std) == (2.0, 1.0)
+    assert str(found) == "2.0 ± 1.0 over 2 episodes"
+
+
+def test_another_game_has_another_mark() -> None:
+    preset = load_preset("catch")
+
+    changed = change_play(preset, {"game": "snake", "steps": 5, "clients": None})
+
+    assert (changed.play.game, changed.play.steps, changed.play.solved) == ("snake", 5, None)
+    assert change_play(preset, {"game": "catch"}).play.solved == preset.play.solved
+    assert changed.agent == preset.agent
+
+
+def test_seeds_from_different_paths_differ() -> None:
+    seeds = {derive_seed(a, b, c) for a in range(4) for b in range(4) for c in range(4)}
+
+    assert len(seeds) == 64
+    assert derive_seed(1, 2, 3) == derive_seed(1, 2, 3)
+
+
+def test_unknown_statistics_are_nan() -> None:
+    assert known({"loss": 1}, "loss") == 1.0
+    assert known({"loss": None}, "loss") != known({"loss": None}, "loss")
+
+
+@pytest.mark.slow
+def test_the_demo_solves_cartpole_within_90_seconds(run: Run) -> None:
+    done = run("demo", "--json", timeout=110)
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["greedy_mean"] >= 450
