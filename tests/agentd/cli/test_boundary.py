@@ -20,11 +20,13 @@ from agentd.errors import (
     UsageError,
 )
 from agentd.protocol.errors import Code, ProtocolError
+from engine.data import DataError
 from engine.strictyaml import ConfigError
 
 CODES = [
     (JobFailed("x"), 1),
     (UsageError("x"), 2),
+    (DataError("x"), 65),
     (MissingInput("x"), 66),
     (FileNotFoundError(2, "no such file", "x"), 66),
     (Unavailable("x"), 69),
