@@ -1,0 +1,146 @@
+"""Memory: buffers from the pool, views, copies, and sums in place."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from engine.backend import Array, Host, Kind, Shape, Slot, Step
+from engine.errors import ShapeError
+from engine.opencl_backend.array import DeviceArray
+from engine.opencl_backend.runtime import Runtime
+from engine.opencl_backend.tuning import Tuning
+
+Dv: TypeAlias = Any
+"""A DeviceArray; the Protocol's ``Array`` at the border, where only the shape is promised."""
+
+FLOAT: np.dtype[Any] = np.dtype(np.float32)
+_KINDS: dict[Kind, np.dtype[Any]] = {
+    "float": FLOAT,
+    "int32": np.dtype(np.int32),
+    "uint32": np.dtype(np.uint32),
+    "uint8": np.dtype(np.uint8),
+}
+
+
+class MemoryOps:
+    """Arrays in the device's memory; floats are float32."""
+
+    name = "opencl"
+
+    def __init__(self, device: str = "opencl", tuning: Tuning | None = None) -> None:
+        self.runtime = Runtime(device, tuning)
+
+    def empty(self, shape: Shape, kind: Kind = "float") -> Dv:
+        return self._new(tuple(shape), _KINDS[kind])
+
+    def zeros(self, shape: Shape, kind: Kind = "float") -> Dv:
+        new = self.empty(shape, kind)
+        self._clear(new)
+        return new
+
+    def asarray(self, host: Host) -> Dv:
+        source = np.asarray(host)
+        new = self._new(source.shape, FLOAT if source.dtype.kind == "f" else source.dtype)
+        self.write(new, source)
+        return new
+
+    def to_host(self, array: Dv) -> Host:
+        return self.runtime.receive(array)
+
+    def write(self, array: Dv, source: Array | Host) -> None:
+        if source.shape != array.shape:
+            raise ShapeError("write", array.shape, source.shape)
+        if isinstance(source, DeviceArray):
+            if source.dtype == array.dtype:
+                self.copy(source, array)()
+                return
+            source = self.to_host(source)
+        if array.size:
+            host = np.ascontiguousarray(source)
+            self.runtime.send(array, host.astype(array.dtype, copy=False, casting="unsafe"))
+
+    def view(self, vector: Dv, slot: Slot) -> Dv:
+        return vector.part(slot.offset, slot.shape)
+
+    def rows(self, array: Dv, start: int, stop: int) -> Dv:
+        start, stop, _ = slice(start, stop).indices(array.shape[0])
+        inner = array.shape[1:]
+        step = DeviceArray(array.buffer, 0, inner, array.dtype).size
+        return array.part(start * step, (max(stop - start, 0), *inner))
+
+    def reshape(self, array: Dv, shape: Shape) -> Dv:
+        if -1 in shape:
+            known = -int(np.prod(shape))
+            shape = tuple(array.size // known if n == -1 else n for n in shape)
+        new = array.part(0, tuple(shape))
+        if new.size != array.size:
+            raise ShapeError("reshape", array.shape, shape)
+        return new
+
+    def copy(self, x: Dv, y: Dv) -> Step:
+        import pyopencl as cl
+
+        if x.shape != y.shape or x.dtype != y.dtype:
+            raise ShapeError("copy", (y.shape, y.dtype), (x.shape, x.dtype))
+        copy, queue, fault, size = cl.enqueue_copy, self.runtime.queue, self.runtime.fault, x.nbytes
+        if x.buffer is y.buffer and x.first == y.first:
+            return _nothing
+
+        def step() -> None:
+            try:
+                copy(
+                    queue,
+                    y.buffer,
+                    x.buffer,
+                    byte_count=size,
+                    src_offset=x.start,
+                    dst_offset=y.start,
+                )
+            except cl.Error as error:
+                raise fault(error, "copy") from error
+
+        return step if size else _nothing
+
+    def fill(self, y: Dv, value: float) -> Step:
+        import pyopencl as cl
+
+        pattern = y.dtype.type(value)
+        fill, queue, fault = cl.enqueue_fill_buffer, self.runtime.queue, self.runtime.fault
+
+        def step() -> None:
+            try:
+                fill(queue, y.buffer, pattern, y.start, y.nbytes)
+            except cl.Error as error:
+                raise fault(error, "fill") from error
+
+        return step if y.size else _nothing
+
+    def add(self, x: Dv, y: Dv) -> Step:
+        return self.spread("elementwise", "add", y.size, x, y)
+
+    def blend(self, x: Dv, y: Dv, weight: float) -> Step:
+        return self.spread("elementwise", "blend", y.size, x, y, float(weight))
+
+    def spread(self, file: str, name: str, n: int, *args: Any) -> Step:
+        """Bind an elementwise kernel over ``n`` numbers; its first argument is n."""
+        if n == 0:
+            return _nothing
+        grid, local = self.runtime.spread(n)
+        return self.runtime.bind(file, name, grid, local, n, *args)
+
+    def _new(self, shape: Shape, dtype: np.dtype[Any]) -> DeviceArray:
+        array = DeviceArray(None, 0, shape, dtype)
+        array.buffer = self.runtime.allocate(array.nbytes)
+        return array
+
+    def _clear(self, array: DeviceArray) -> None:
+        self.fill(array, 0)()
+
+
+def optional(array: Dv | None, instead: Dv) -> tuple[int, Dv]:
+    """Return (1, array), or (0, instead) where there is none: kernels look at the number first."""
+    return (0, instead) if array is None else (1, array)
+
+
+def _nothing() -> None:
+    return None

@@ -1,0 +1,88 @@
+"""Optimizer steps over flat vectors: one launch each, whatever the rule."""
+
+from collections.abc import Callable
+
+from engine.backend import Step
+from engine.opencl_backend.memory import Dv, MemoryOps, optional
+
+_GROUPS_PER_UNIT = 4
+_MAX_GROUPS = 256
+
+
+class OptimizerOps(MemoryOps):
+    """The constants of a step are set as kernel arguments just before its launch."""
+
+    def norm(self, g: Dv, out: Dv) -> Step:
+        squares, groups, part = self._squares(g)
+        root = self.runtime.bind("norm", "root", (1,), (1,), groups, part, out)
+
+        def step() -> None:
+            squares()
+            root()
+
+        return step
+
+    def clip_norm(self, g: Dv, limit: float, out: Dv) -> Step:
+        squares, groups, part = self._squares(g)
+        clip = self.spread("norm", "clip_norm", g.size, groups, part, g, float(limit), out)
+
+        def step() -> None:
+            squares()
+            clip()
+
+        return step
+
+    def clip_value(self, g: Dv, limit: float) -> Step:
+        return self.spread("elementwise", "clip_value", g.size, g, float(limit))
+
+    def penalty(self, p: Dv, g: Dv, l1: float, l2: float) -> Step:
+        return self.spread("elementwise", "penalty", p.size, p, g, float(l1), float(l2))
+
+    def sgd(self, p: Dv, g: Dv) -> Callable[[float, float], object]:
+        return self._descend("sgd", p, g, types="ff")
+
+    def momentum(
+        self, p: Dv, g: Dv, m: Dv, nesterov: bool
+    ) -> Callable[[float, float, float], object]:
+        return self._descend("momentum", p, g, m, int(nesterov), types="fff")
+
+    def rmsprop(
+        self, p: Dv, g: Dv, v: Dv, mean: Dv | None
+    ) -> Callable[[float, float, float, float], object]:
+        step = self._descend("rmsprop", p, g, v, *optional(mean, v), types="fffff")
+        return lambda lr, rho, eps, decay: step(lr, rho, eps, decay, 1 - rho)
+
+    def adagrad(self, p: Dv, g: Dv, v: Dv) -> Callable[[float, float, float], object]:
+        return self._descend("adagrad", p, g, v, types="fff")
+
+    def adadelta(
+        self, p: Dv, g: Dv, v: Dv, u: Dv
+    ) -> Callable[[float, float, float, float], object]:
+        step = self._descend("adadelta", p, g, v, u, types="fffff")
+        return lambda lr, rho, eps, decay: step(lr, rho, eps, decay, 1 - rho)
+
+    def adam(
+        self, p: Dv, g: Dv, m: Dv, v: Dv
+    ) -> Callable[[float, float, float, float, float, float, bool], object]:
+        return self._descend("adam", p, g, m, v, types="ffffffi")
+
+    def _descend(self, name: str, p: Dv, *args: Dv, types: str) -> Callable[..., None]:
+        grid, local = self.runtime.spread(p.size)
+        return self.runtime.bind_scalars(
+            "optimizer", name, grid, local, p.size, p, *args, types=types
+        )
+
+    def _squares(self, g: Dv) -> tuple[Step, int, Dv]:
+        """Bind the partial sums of g²; return the step, their number and their buffer."""
+        tuning = self.runtime.tuning
+        least = tuning.width * tuning.lanes
+        groups = max(1, min(_MAX_GROUPS, _GROUPS_PER_UNIT * self.runtime.units, g.size // 1024))
+        chunk = -(-g.size // (groups * least)) * least
+        groups = max(1, -(-g.size // max(chunk, 1)))
+        part = self.empty((groups,)).buffer
+        grid, local = (groups * tuning.lanes,), (tuning.lanes,)
+        return (
+            self.runtime.bind("norm", "squares", grid, local, g.size, chunk, g, part),
+            groups,
+            part,
+        )

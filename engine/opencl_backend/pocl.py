@@ -1,0 +1,75 @@
+"""PoCL 3.0's name for CPUs it does not know.
+
+The PoCL in pip's wheels carries LLVM 14. For a CPU made after it, LLVM's detection answers
+"generic", and clang then refuses that very name: "unknown target CPU 'generic'", so no kernel
+builds (https://github.com/pocl/pocl/issues/1049). No option and no environment variable of PoCL
+overrides the name. What can be done is to write a name that LLVM 14 knows over the wrong one, in
+the device record of this process: the string is found by following the record's own pointers, and
+nothing but those eight bytes changes. Elsewhere than on Linux, and for any other driver, this file
+does nothing.
+"""
+
+import ctypes
+import platform
+from pathlib import Path
+from typing import Any
+
+_WRONG = b"generic\0"
+_RECORD = 2048  # bytes of the device record that are searched; the name's pointer is at 640
+_NAMES = (
+    (b"skx", {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl", "fma"}),
+    (b"haswell", {"avx2", "fma", "bmi1", "bmi2", "f16c"}),
+)
+
+
+def name_cpu(device: Any) -> bool:
+    """Give a PoCL device whose CPU is "generic" a name that its compiler accepts.
+
+    Returns whether a name was written. To be called before the first build.
+    """
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        return False
+    if "PoCL" not in device.platform.version or not device.version.endswith("-generic"):
+        return False
+    name = _known_name(Path("/proc/cpuinfo").read_text("utf-8", "replace"))
+    if name is None:
+        return False
+    spans = _writable(Path("/proc/self/maps").read_text("utf-8", "replace"))
+    found = _find(device.int_ptr, spans)
+    for at in found:
+        ctypes.memmove(at, name.ljust(len(_WRONG), b"\0"), len(_WRONG))
+    return bool(found)
+
+
+def _known_name(cpuinfo: str) -> bytes | None:
+    """Return a name of LLVM 14 for the features in ``cpuinfo``; PoCL has a library for each."""
+    line = next((line for line in cpuinfo.splitlines() if line.startswith("flags")), "")
+    flags = set(line.partition(":")[2].split())
+    return next((name for name, needed in _NAMES if needed <= flags), None)
+
+
+def _writable(maps: str) -> list[tuple[int, int]]:
+    """Return the address ranges of this process that may be read and written."""
+    spans = []
+    for line in maps.splitlines():
+        span, rights = line.split()[:2]
+        if rights.startswith("rw"):
+            low, _, high = span.partition("-")
+            spans.append((int(low, 16), int(high, 16)))
+    return spans
+
+
+def _find(record: int, spans: list[tuple[int, int]]) -> list[int]:
+    """Return where the record's pointers lead to the wrong name; only mapped memory is read."""
+
+    def mapped(at: int, size: int) -> bool:
+        return any(low <= at and at + size <= high for low, high in spans)
+
+    found = []
+    for at in range(record, record + _RECORD, 8):
+        if not mapped(at, 8):
+            break
+        target = ctypes.c_uint64.from_address(at).value
+        if mapped(target, len(_WRONG)) and ctypes.string_at(target, len(_WRONG)) == _WRONG:
+            found.append(target)
+    return found

@@ -1,0 +1,100 @@
+"""Built kernel files: once per process in memory, once per device and driver on disk."""
+
+import hashlib
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import kernels
+from engine.opencl_backend.errors import KernelBuildError
+
+_MAX_BINARY = 64 << 20
+
+
+def cache_folder() -> Path:
+    """Return where binaries are kept: $AGENTD_KERNEL_CACHE, or the user's cache folder."""
+    chosen = os.environ.get("AGENTD_KERNEL_CACHE")
+    if chosen:
+        return Path(chosen)
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "agentd" / "kernels"
+
+
+class Programs:
+    """The programs of one context. A binary that the driver no longer takes is built anew."""
+
+    def __init__(self, context: Any, device: Any) -> None:
+        self._context, self._device = context, device
+        self._built: dict[tuple[str, tuple[str, ...]], Any] = {}
+
+    def get(self, file: str, options: tuple[str, ...]) -> Any:
+        """Return the program of kernels/``file``.cl. Raises KernelBuildError."""
+        key = (file, options)
+        program = self._built.get(key)
+        if program is None:
+            program = self._built[key] = self.build(file, kernels.source(file), options)
+        return program
+
+    def build(self, file: str, source: str, options: tuple[str, ...]) -> Any:
+        """Build ``source``, from its binary on disk where there is one. Raises KernelBuildError."""
+        import pyopencl as cl
+
+        path = cache_folder() / f"{file}-{self._key(source, options)}.bin"
+        program = self._load(path)
+        if program is not None:
+            return program
+        program = cl.Program(self._context, source)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", cl.CompilerWarning)
+                program.build(list(options), [self._device])
+        except cl.RuntimeError as error:
+            what = " ".join(options)
+            raise KernelBuildError(f"{file}.cl", self._device.name, what, str(error)) from error
+        _keep(path, program)
+        return program
+
+    def _load(self, path: Path) -> Any:
+        import pyopencl as cl
+
+        try:
+            binary = path.read_bytes()
+        except OSError:
+            return None
+        if not 0 < len(binary) <= _MAX_BINARY:
+            return None
+        try:
+            return cl.Program(self._context, [self._device], [binary]).build()
+        except cl.Error:
+            return None
+
+    def _key(self, source: str, options: tuple[str, ...]) -> str:
+        device = self._device
+        facts = (
+            source,
+            *options,
+            device.platform.name,
+            device.platform.version,
+            device.name,
+            device.version,
+            device.driver_version,
+        )
+        return hashlib.sha256("\0".join(facts).encode()).hexdigest()[:32]
+
+
+def _keep(path: Path, program: Any) -> None:
+    """Write the program's binary aside, then rename it. An unwritable cache is no error."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        aside = path.with_name(f"{path.name}.{os.getpid()}")
+        aside.write_bytes(program.get_info(_binaries())[0])
+        aside.replace(path)
+    except OSError:
+        return
+
+
+def _binaries() -> Any:
+    import pyopencl as cl
+
+    return cl.program_info.BINARIES

@@ -1,0 +1,69 @@
+// elementwise: sums, products, blends, clipping and penalties, a vector of numbers per work-item.
+//
+// Shapes   all arrays (n,) float32; y may be x.
+// Launch   global (round_up(ceil(n / WIDTH), local),), any local. Items past n do nothing.
+// Mirror   engine/numpy_backend/memory.py: add, blend; losses.py: multiply; optimizers.py: clip_value, penalty.
+// Bound    memory: 12 bytes a number (add, multiply, blend, penalty), 8 (clip_value).
+// Tuning   WIDTH: 16 on CPUs, 4 on GPUs.
+#include "vector.clh"
+
+__kernel void add(
+    const int n,
+    __global const float *x, const ulong x_at,
+    __global float *y, const ulong y_at)
+{
+    const int at = get_global_id(0) * WIDTH;
+    if (at >= n) return;
+    x += x_at, y += y_at;
+    store(load(n, at, y) + load(n, at, x), n, at, y);
+}
+
+__kernel void multiply(
+    const int n,
+    __global const float *x, const ulong x_at,
+    __global float *y, const ulong y_at)
+{
+    const int at = get_global_id(0) * WIDTH;
+    if (at >= n) return;
+    x += x_at, y += y_at;
+    store(load(n, at, y) * load(n, at, x), n, at, y);
+}
+
+__kernel void blend(
+    const int n,
+    __global const float *x, const ulong x_at,
+    __global float *y, const ulong y_at,
+    const float weight)
+{
+    const int at = get_global_id(0) * WIDTH;
+    if (at >= n) return;
+    x += x_at, y += y_at;
+    const vec old = load(n, at, y);
+    store(old + weight * (load(n, at, x) - old), n, at, y);
+}
+
+__kernel void clip_value(const int n, __global float *g, const ulong g_at, const float limit)
+{
+    const int at = get_global_id(0) * WIDTH;
+    if (at >= n) return;
+    g += g_at;
+    store(clip(load(n, at, g), -limit, limit), n, at, g);
+}
+
+__kernel void penalty(
+    const int n,
+    __global const float *p, const ulong p_at,
+    __global float *g, const ulong g_at,
+    const float l1,
+    const float l2)
+{
+    const int at = get_global_id(0) * WIDTH;
+    if (at >= n) return;
+    p += p_at, g += g_at;
+    const vec v = load(n, at, p);
+    const vec plus = v > 0.0f ? (vec)(1.0f) : (v < 0.0f ? (vec)(-1.0f) : v);  // NaN and 0: v itself
+    vec sum = load(n, at, g);
+    if (l1 != 0.0f) sum += l1 * plus;
+    if (l2 != 0.0f) sum += l2 * v;
+    store(sum, n, at, g);
+}
