@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backend import Array, Backend, Host, Shape, Slot, Step
+from engine.backend import Array, Backend, Host, Kind, Shape, Slot, Step
 from engine.errors import ModelError, ShapeError
 from engine.layers import LayerSpec, Sequential
 from engine.recording import Arena, Calls, Layout, Penalty, Recording
@@ -32,7 +32,7 @@ class Network:
             raise ModelError(
                 f"network: expected an input shape of positive sizes, got {input_shape}"
             )
-        specs = Sequential(*layers)
+        specs = Sequential(layers)
         counted = Layout()
         specs.place(counted, "", input_shape)
         layout = Layout(statistics_at=counted.n_trainable)
@@ -44,6 +44,7 @@ class Network:
         self.penalties: tuple[Penalty, ...] = tuple(layout.penalties)
         self.n_trainable = layout.n_trainable
         self.n_params = layout.n_trainable + layout.n_statistics
+        self.input_kind: Kind = layout.input_kind
         self._draws = tuple(layout.draws)
 
     def init(self, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -189,7 +190,7 @@ class Pass:
         calls = self._calls if self.training else None
         mask = self._mask(batch) if masked else None
         recording = Recording(self.backend, self._arena, batch, params, mask=mask, calls=calls)
-        x = recording.new(self.net.input_shape)
+        x = recording.new(self.net.input_shape, self.net.input_kind)
         y = self.net.root.forward(recording, x)
         return _Plan(recording, x, y, x.shape, mask, recording.steps, recording.taken)
 

@@ -4,10 +4,12 @@ A network is placed once (``Layout`` hands out slots of the flat vector) and rec
 batch size (``Recording`` collects the bound ops). Running it is then a walk over a list.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.backend import Array, Backend, Kind, Shape, Slot, Step
+from engine.errors import ModelError
 from engine.init import Draw
 
 
@@ -30,6 +32,8 @@ class Layout:
     penalties: list[Penalty] = field(default_factory=list)
     n_trainable: int = 0
     n_statistics: int = 0
+    placed: int = 0
+    input_kind: Kind = "float"
 
     def slot(self, name: str, shape: Shape, draw: Draw, l1: float = 0, l2: float = 0) -> Slot:
         """Return a new slot of trainable parameters."""
@@ -40,6 +44,15 @@ class Layout:
         if l1 or l2:
             self.penalties.append(Penalty(slot, l1, l2))
         return slot
+
+    def take_indices(self, name: str) -> None:
+        """Say that layer ``name`` reads the network's input, as int32.
+
+        Raises ModelError when another layer came before it.
+        """
+        if self.placed:
+            raise ModelError(f"{name}: reads indices, so it can only be the first layer")
+        self.input_kind = "int32"
 
     def statistic(self, name: str, shape: Shape, draw: Draw) -> Slot:
         """Return a new slot that training updates without a gradient, after all trainable ones."""
@@ -76,6 +89,17 @@ class Calls:
     seed: int = 0
     count: int = 0
 
+    def key(self, stream: int) -> int:
+        """Return 32 bits for the masks of layer ``stream`` in this call (splitmix64's mix)."""
+        x = (self.seed * _ODD[0] + self.count * _ODD[1] + stream * _ODD[2] + _ODD[0]) & _MASK
+        x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
+        return (x ^ (x >> 31)) >> 32
+
+
+_MASK = (1 << 64) - 1
+_ODD = (0x9E3779B97F4A7C15, 0xD1342543DE82EF95, 0xDA942042E4DD58B5)
+
 
 class Recording:
     """Bound ops of one network on one parameter vector for one batch size.
@@ -102,6 +126,7 @@ class Recording:
         self.kept: dict[int, Any] = {}
         self._arena = arena
         self._taken = 0
+        self._streams = 0
         self._params = params
         self._gradient: Array | None = None
 
@@ -124,6 +149,13 @@ class Recording:
         array = self._arena.take(self._taken, self.batch, per_row, kind)
         self._taken += 1
         return array
+
+    def mask_key(self) -> Callable[[], int]:
+        """Return what gives this layer's key for the masks of the call that is running."""
+        assert self.calls is not None, "masks are drawn in training only"
+        calls, stream = self.calls, self._streams
+        self._streams += 1
+        return lambda: calls.key(stream)
 
     def do(self, step: Step) -> None:
         """Append a bound op."""

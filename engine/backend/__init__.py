@@ -23,8 +23,10 @@ from engine.backend.array import (
     Shape,
     Slot,
     Step,
+    Window,
     float_type,
 )
+from engine.backend.images import ImageOps
 from engine.backend.layers import LayerOps
 from engine.backend.losses import LossOps
 from engine.backend.memory import MemoryOps
@@ -39,11 +41,12 @@ __all__ = [
     "Shape",
     "Slot",
     "Step",
+    "Window",
     "float_type",
 ]
 
 
-class Backend(MemoryOps, LayerOps, LossOps, OptimizerOps, Protocol):
+class Backend(MemoryOps, LayerOps, ImageOps, LossOps, OptimizerOps, Protocol):
     """What a machine must be able to do. ``NumPyBackend`` is the reference and the fast CPU."""
 
     name: str

@@ -45,6 +45,35 @@ class Slot:
         return self.offset + self.size
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How a kernel slides over images (B, height, width, channels).
+
+    Pairs are (down, across): ``kernel`` its size, ``stride`` its step, ``padding`` the border of
+    zeros (or of nothing, for pools) on both sides.
+    """
+
+    height: int
+    width: int
+    channels: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+
+    @property
+    def out_height(self) -> int:
+        return (self.height + 2 * self.padding[0] - self.kernel[0]) // self.stride[0] + 1
+
+    @property
+    def out_width(self) -> int:
+        return (self.width + 2 * self.padding[1] - self.kernel[1]) // self.stride[1] + 1
+
+    @property
+    def taps(self) -> int:
+        """Numbers under one position of the kernel: K."""
+        return self.kernel[0] * self.kernel[1] * self.channels
+
+
 def float_type(dtype: Any) -> np.dtype[Any]:
     """Return ``dtype`` if it is float32 or float64; raise ValueError otherwise."""
     kind: np.dtype[Any] = np.dtype(dtype)

@@ -86,10 +86,6 @@ class LossOps(Protocol):
         """out[b] = table[label[b]]. table (C,), label (B,) int32, out (B,)."""
         ...
 
-    def multiply(self, x: Array, y: Array) -> Step:
-        """y *= x, in place, of one shape."""
-        ...
-
     def td_target(
         self,
         value: Array,

@@ -52,6 +52,18 @@ class MemoryOps(Protocol):
         """y += x, in place."""
         ...
 
+    def add_row(self, row: Array, y: Array) -> Step:
+        """y += row in every row, in place. row (E,), y (R, E)."""
+        ...
+
+    def multiply(self, x: Array, y: Array) -> Step:
+        """y *= x, in place, of one shape."""
+        ...
+
+    def plus(self, a: Array, b: Array, y: Array) -> Step:
+        """y = a + b, of one shape."""
+        ...
+
     def blend(self, x: Array, y: Array, weight: float) -> Step:
         """y += weight * (x - y), in place: a soft target update, a running mean."""
         ...

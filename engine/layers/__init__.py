@@ -6,24 +6,39 @@ and no numbers. ``forward`` and ``backward`` record bound ops; they compute noth
 """
 
 from engine.layers.activation import Exp, Gelu, Identity, LeakyRelu, Relu, Sigmoid, Softplus, Tanh
+from engine.layers.conv import Conv2d
 from engine.layers.dense import Dense
+from engine.layers.dropout import Dropout
 from engine.layers.dueling import Dueling
+from engine.layers.embedding import EmbeddingBag
 from engine.layers.layer import Layer, LayerSpec
+from engine.layers.norm import BatchNorm, LayerNorm
+from engine.layers.pool import AvgPool2d, GlobalAvgPool, MaxPool2d
+from engine.layers.residual import Residual
 from engine.layers.sequential import Sequential
 from engine.layers.shape import Flatten, Reshape
 
 __all__ = [
+    "AvgPool2d",
+    "BatchNorm",
+    "Conv2d",
     "Dense",
+    "Dropout",
     "Dueling",
+    "EmbeddingBag",
     "Exp",
     "Flatten",
     "Gelu",
+    "GlobalAvgPool",
     "Identity",
     "Layer",
+    "LayerNorm",
     "LayerSpec",
     "LeakyRelu",
+    "MaxPool2d",
     "Relu",
     "Reshape",
+    "Residual",
     "Sequential",
     "Sigmoid",
     "Softplus",

@@ -13,11 +13,7 @@ NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
 
 
 class Layer(Protocol):
-    """A placed layer: slots and sizes, no numbers.
-
-    ``needs_output`` says that backward reads the layer's own output, so that nothing may be
-    computed over it in place.
-    """
+    """A placed layer: slots and sizes, no numbers."""
 
     @property
     def out_shape(self) -> Shape: ...
@@ -55,3 +51,9 @@ def want_rank(shape: Shape, rank: int, name: str, hint: str) -> None:
     """Raise ModelError unless an input without B has ``rank`` dimensions."""
     if len(shape) != rank:
         raise ModelError(f"{name}: expected an input of rank {rank}, got shape {shape}; {hint}")
+
+
+def tag_of(spec: LayerSpec) -> str:
+    """Return a layer's name in YAML and in the names of its slots."""
+    assert isinstance(spec, msgspec.Struct), f"{type(spec).__name__} is no layer spec"
+    return str(spec.__struct_config__.tag)

@@ -4,26 +4,25 @@ from dataclasses import dataclass, replace
 
 from engine.backend import Array, Shape
 from engine.layers.activation import PlacedActivation
+from engine.layers.conv import PlacedConv2d
 from engine.layers.dense import FUSED, PlacedDense
-from engine.layers.layer import Layer, LayerSpec
+from engine.layers.layer import Layer, LayerSpec, Options, tag_of
 from engine.recording import Layout, Recording
 
 
-class Sequential(LayerSpec):
-    """``Sequential(Dense(128), Relu(), Dense(2))``: each layer's output is the next one's input."""
+class Sequential(LayerSpec, Options, frozen=True, tag="sequential"):
+    """The layers of ``layers``, each one's output the next one's input."""
 
-    __slots__ = ("layers",)
-
-    def __init__(self, *layers: LayerSpec) -> None:
-        self.layers = layers
+    layers: tuple[LayerSpec, ...]
 
     def place(self, at: Layout, name: str, shape: Shape) -> Layer:
         placed: list[Layer] = []
         first_trained = None
         for i, spec in enumerate(self.layers):
             before = at.n_trainable
-            kind = type(spec).__name__.lower()
+            kind = tag_of(spec)
             layer = spec.place(at, f"{name}.{i}.{kind}" if name else f"{i}.{kind}", shape)
+            at.placed += 1
             shape = layer.out_shape
             if placed and (fused := _fuse(placed[-1], layer)):
                 placed[-1] = fused
@@ -37,10 +36,11 @@ class Sequential(LayerSpec):
 
 def _fuse(before: Layer, layer: Layer) -> Layer | None:
     """Return one layer that does what the two do, or None where they stay two."""
-    if not isinstance(before, PlacedDense) or not isinstance(layer, PlacedActivation):
+    if not isinstance(before, PlacedDense | PlacedConv2d):
         return None
-    fits = before.act == "identity" and layer.act in FUSED
-    return replace(before, act=layer.act) if fits else None
+    if not isinstance(layer, PlacedActivation) or layer.act not in FUSED:
+        return None
+    return replace(before, act=layer.act) if before.act == "identity" else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,10 +200,6 @@ class LossOps(ActivationOps):
 
         return step
 
-    def multiply(self, x: Nd, y: Nd) -> Step:
-        multiply = np.multiply
-        return lambda: multiply(x, y, y)
-
     def _finish_gradient(self, dy: Nd, weight: Nd) -> Step:
         """Bind dy *= weight / B; without weights the mean's 1 / B alone."""
         multiply, share = np.multiply, self.scalar(1 / len(dy))

@@ -66,8 +66,9 @@ class MemoryOps:
         return array[start:stop]
 
     def reshape(self, array: Nd, shape: Shape) -> Nd:
-        view = array.view()
-        view.shape = shape  # raises where reshape would copy
+        view = array.reshape(shape)
+        if array.size and not np.may_share_memory(view, array):
+            raise ShapeError("reshape without a copy", array.shape, shape)
         return view
 
     def copy(self, x: Nd, y: Nd) -> Step:
@@ -80,6 +81,18 @@ class MemoryOps:
     def add(self, x: Nd, y: Nd) -> Step:
         add = np.add
         return lambda: add(y, x, y)
+
+    def add_row(self, row: Nd, y: Nd) -> Step:
+        add = np.add
+        return lambda: add(y, row, y)
+
+    def multiply(self, x: Nd, y: Nd) -> Step:
+        multiply = np.multiply
+        return lambda: multiply(x, y, y)
+
+    def plus(self, a: Nd, b: Nd, y: Nd) -> Step:
+        add = np.add
+        return lambda: add(a, b, y)
 
     def blend(self, x: Nd, y: Nd, weight: float) -> Step:
         subtract, multiply, add = np.subtract, np.multiply, np.add

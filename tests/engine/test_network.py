@@ -41,7 +41,7 @@ def test_dense_gradient_matches_central_differences(
 
 
 def test_nested_blocks_and_shapes_pass_gradients_on(check_gradient, rng):
-    block = Sequential(Dense(6), Tanh(), Reshape((2, 3)), Flatten())
+    block = Sequential((Dense(6), Tanh(), Reshape((2, 3)), Flatten()))
     net = Network(Dense(4), Tanh(), block, Identity(), Dense(2), input_shape=(3,))
 
     check_gradient(net, rng.standard_normal((3, 3)))

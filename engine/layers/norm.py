@@ -1,0 +1,113 @@
+"""Normalisation: LayerNorm within a row, BatchNorm over the batch."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Annotated
+
+from msgspec import Meta
+
+from engine.backend import Array, Shape, Slot
+from engine.init import ones, zeros
+from engine.layers.layer import Layer, LayerSpec, Options
+from engine.recording import Layout, Recording
+
+Epsilon = Annotated[float, Meta(gt=0, le=1)]
+
+
+class LayerNorm(LayerSpec, Options, frozen=True, tag="layer_norm"):
+    """Each row to mean 0 and variance 1 over its last dimension, then a gain and a bias.
+
+    Ba, Kiros & Hinton 2016, arXiv:1607.06450.
+    """
+
+    eps: Epsilon = 1e-5
+
+    def place(self, at: Layout, name: str, shape: Shape) -> Layer:
+        gain = at.slot(f"{name}.gain", shape[-1:], ones)
+        bias = at.slot(f"{name}.bias", shape[-1:], zeros)
+        return PlacedLayerNorm(gain, bias, self.eps, shape)
+
+
+class BatchNorm(LayerSpec, Options, frozen=True, tag="batch_norm"):
+    """Each channel to mean 0 and variance 1 over the batch (and the image), gain and bias.
+
+    Ioffe & Szegedy 2015, arXiv:1502.03167. In evaluation the running statistics stand in for the
+    batch's; training moves them by ``momentum``. They lie behind the trainable parameters in the
+    flat vector, so that they are saved, published and copied with the weights.
+    """
+
+    momentum: Annotated[float, Meta(gt=0, le=1)] = 0.1
+    eps: Epsilon = 1e-5
+
+    def place(self, at: Layout, name: str, shape: Shape) -> Layer:
+        size = shape[-1:]
+        gain, bias = at.slot(f"{name}.gain", size, ones), at.slot(f"{name}.bias", size, zeros)
+        mean = at.statistic(f"{name}.mean", size, zeros)
+        variance = at.statistic(f"{name}.variance", size, ones)
+        return PlacedBatchNorm(gain, bias, mean, variance, self.momentum, self.eps, shape)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedLayerNorm:
+    """x and y (B, ..., D); gain, bias (D,)."""
+
+    gain: Slot
+    bias: Slot
+    eps: float
+    out_shape: Shape
+
+    def forward(self, r: Recording, x: Array) -> Array:
+        y, norm, scale = r.new(self.out_shape), r.new(self.out_shape), r.new(self.out_shape[:-1])
+        flat, rows = as_rows(r, norm), r.be.reshape(scale, (prod(scale.shape),))
+        r.kept[id(self)] = (flat, rows)
+        gain, bias = r.p(self.gain), r.p(self.bias)
+        r.do(r.be.layer_norm(as_rows(r, x), gain, bias, self.eps, as_rows(r, y), flat, rows))
+        return y
+
+    def backward(self, r: Recording, x: Array, y: Array, dy: Array, need_dx: bool) -> Array | None:
+        norm, scale = r.kept[id(self)]
+        dz, gain = as_rows(r, dy), r.p(self.gain)
+        dgain, dbias = r.g(self.gain), r.g(self.bias)
+        r.do(r.be.layer_norm_backward(dz, gain, norm, scale, dgain, dbias, dz))
+        return dy
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedBatchNorm:
+    """x and y (B, ..., C); gain, bias, mean, variance (C,)."""
+
+    gain: Slot
+    bias: Slot
+    mean: Slot
+    variance: Slot
+    momentum: float
+    eps: float
+    out_shape: Shape
+
+    def forward(self, r: Recording, x: Array) -> Array:
+        y = r.new(self.out_shape)
+        rows, out = as_rows(r, x), as_rows(r, y)
+        gain, bias, mean, variance = map(r.p, (self.gain, self.bias, self.mean, self.variance))
+        if not r.training:
+            r.do(r.be.batch_norm_apply(rows, gain, bias, mean, variance, self.eps, out))
+            return y
+        norm, scale = as_rows(r, r.new(self.out_shape)), r.be.empty(self.gain.shape)
+        r.kept[id(self)] = (norm, scale)
+        r.do(
+            r.be.batch_norm(
+                rows, gain, bias, mean, variance, self.momentum, self.eps, out, norm, scale
+            )
+        )
+        return y
+
+    def backward(self, r: Recording, x: Array, y: Array, dy: Array, need_dx: bool) -> Array | None:
+        norm, scale = r.kept[id(self)]
+        dz, gain = as_rows(r, dy), r.p(self.gain)
+        dgain, dbias = r.g(self.gain), r.g(self.bias)
+        r.do(r.be.batch_norm_backward(dz, gain, norm, scale, dgain, dbias, dz))
+        return dy
+
+
+def as_rows(r: Recording, x: Array) -> Array:
+    """Return (B, ..., D) as (R, D): every position is a row."""
+    return r.be.reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
