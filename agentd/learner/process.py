@@ -74,7 +74,11 @@ def _learn(agent_dir: Path, device: str, control: Control) -> int:
     schema = read_schema(agent_dir / "schema.json")
     process = LearnerProcess(agent_dir, config, schema, device, control)
     process.begin()
-    return process.loop()
+    try:
+        return process.loop()
+    except HungUp:
+        process.leave()
+        raise
 
 
 def read_schema(path: Path) -> Schema:
@@ -250,6 +254,11 @@ class LearnerProcess:
         saved = self._saver.save(kept=kept)
         self._tell(force=True)
         return saved
+
+    def leave(self) -> None:
+        """Keep what was learned although nobody is left to ask for it: the server was killed."""
+        with contextlib.suppress(HungUp):
+            self._save_quietly()
 
     def _save_quietly(self) -> None:
         """Write an automatic checkpoint; a disk that refuses stops nothing."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from agentd.learner.layout import replay_columns
 from agentd.learner.mapped import Column, Counters, RingFile, identity_of
-from agentd.learner.ring import replay_columns
 from agentd.learner.teach import teach_columns
 from engine.replay import RowFormat, Rows
 from engine.supervised import TeachRows

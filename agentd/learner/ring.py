@@ -10,14 +10,15 @@ Shapes: N rows of one batch, C physical slots, A mask width, streams are global 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.learner.mapped import Column, Counters, RingFile
+from agentd.learner.layout import RingLayout, default_slack, replay_columns, slack_for
+from agentd.learner.mapped import Counters, RingFile
+from agentd.learner.recall import Answer, find_answer, last_seqs, open_episodes
 
 __all__ = [
     "Answer",
@@ -31,78 +32,6 @@ __all__ = [
 
 FIRST, MID, TERMINATED = 0, 1, 2
 _NO_REWARDS: NDArray[np.float64] = np.empty(0)
-
-
-@dataclass(frozen=True, slots=True)
-class RingLayout:
-    """What a row is made of.
-
-    row_bytes: raw bytes of one observation; n_actions: mask width A; branches: action numbers per
-    row; schema: digest of the agent's schema, so that another game's rows are never taken.
-    """
-
-    row_bytes: int
-    n_actions: int
-    branches: int
-    schema: str
-
-    def identity(self, capacity: int, slack: int) -> dict[str, Any]:
-        """What is written into the file's header and compared when it is opened again."""
-        return {
-            "file": "replay",
-            "format": 1,
-            "row_bytes": self.row_bytes,
-            "n_actions": self.n_actions,
-            "branches": self.branches,
-            "schema": self.schema,
-            "capacity": capacity,
-            "slack": slack,
-        }
-
-
-class Answer(NamedTuple):
-    """What was answered to a frame, as the ring holds it; arrays are copies, n rows.
-
-    action (n, branches) int32, kind (n,) uint8, explored (n,) uint8, stream (n,) int64 global
-    slots, version: of the weights that chose.
-    """
-
-    action: NDArray[np.int32]
-    kind: NDArray[np.uint8]
-    explored: NDArray[np.uint8]
-    stream: NDArray[np.int64]
-    version: int
-
-
-def default_slack(capacity: int) -> int:
-    """Rows beyond the capacity: a quarter of it, at least 4,096."""
-    return max(capacity // 4, 4096)
-
-
-def slack_for(capacity: int, largest_batch: int, train_every: int = 0) -> int:
-    """Rows beyond the capacity for appends of up to ``largest_batch`` rows.
-
-    With ``train_every`` of a paced agent there is room for what a learner that was killed must
-    see again: a quarter of the slack since its checkpoint, a period, a batch.
-    """
-    return max(default_slack(capacity), 2 * largest_batch, 4 * (largest_batch + train_every))
-
-
-def replay_columns(row_bytes: int, n_actions: int, branches: int) -> tuple[Column, ...]:
-    """The columns of a replay ring file, in file order."""
-    return (
-        Column("obs", "u1", row_bytes),
-        Column("mask_bits", "u1", (n_actions + 7) // 8),
-        Column("action", "<i4", branches),
-        Column("reward", "<f4"),
-        Column("kind", "u1"),
-        Column("explored", "u1"),
-        Column("next", "<i8"),
-        Column("stream", "<u4"),
-        Column("session", "<u4"),
-        Column("seq", "<u8"),
-        Column("version", "<u8"),
-    )
 
 
 class ReplayRing:
@@ -251,20 +180,10 @@ class ReplayRing:
         """
         self.reserve_streams(base + streams)
         lo = max(self.oldest, since)
-        at = np.arange(lo, self.head)
-        slot = at % self.physical
-        column = self._file.columns
-        own = column["session"][slot] == session
-        own &= (column["stream"][slot] >= base) & (column["stream"][slot] < base + streams)
-        at, slot = at[own], slot[own]
-        stream = column["stream"][slot].astype(np.int64)
-        order = np.argsort(stream, kind="stable")
-        at, slot, stream = at[order], slot[order], stream[order]
-        kind = column["kind"][slot]
-        newest = np.append(stream[1:] != stream[:-1], True)[: len(stream)]
-        going = newest & (kind < TERMINATED)
-        self._last[stream[going]] = at[going]
-        self._return[stream[going]] = _returns(stream, kind, column["reward"][slot])[going]
+        streams_at = slice(base, base + streams)
+        found = open_episodes(self.columns, lo, self.head, session, streams_at)
+        self._last[found.stream] = found.row
+        self._return[found.stream] = found.total
 
     def under_way(self, base: int, streams: int) -> NDArray[np.bool_]:
         """Return which of the slots [base, base + streams) have an open episode, (streams,)."""
@@ -273,27 +192,11 @@ class ReplayRing:
 
     def last_seqs(self) -> dict[int, int]:
         """Return the newest seq of every session that has rows in the ring."""
-        slot = np.arange(self.head - 1, self.oldest - 1, -1) % self.physical
-        sessions, newest = np.unique(self._file.columns["session"][slot], return_index=True)
-        seqs = self._file.columns["seq"][slot[newest]]
-        return dict(zip(sessions.tolist(), seqs.tolist(), strict=True))
+        return last_seqs(self.columns, self.oldest, self.head)
 
     def answer(self, session: int, seq: int) -> Answer | None:
         """Return what was answered to this frame, or None when the ring has no row of it."""
-        column = self._file.columns
-        found = np.flatnonzero((column["seq"] == seq) & (column["session"] == session))
-        age = (self.head - 1 - found) % self.physical  # rows since; physical slots are not ordered
-        found = found[age < self.head - self.oldest]
-        if not len(found):
-            return None
-        found = found[np.argsort((self.head - 1 - found) % self.physical)[::-1]]
-        return Answer(
-            action=column["action"][found].astype(np.int32),
-            kind=column["kind"][found],
-            explored=column["explored"][found],
-            stream=column["stream"][found].astype(np.int64),
-            version=int(column["version"][found[0]]),
-        )
+        return find_answer(self.columns, self.oldest, self.head, session, seq)
 
     def mark_durable(self, counters: Counters) -> None:
         """Note that the rows below ``counters.head`` are on disk: power loss goes back to here."""
@@ -320,7 +223,7 @@ class ReplayRing:
             ("seq", seq),
             ("version", version),
         ):
-            column[name][to] = value if isinstance(value, int) else value[of]
+            column[name][to] = value[of] if isinstance(value, np.ndarray) else value
 
     def _link(
         self,
@@ -396,18 +299,6 @@ class ReplayRing:
         wide = self._wide[:n]
         wide[:, :a] = mask
         return np.packbits(wide.reshape(-1)).reshape(n, -1)
-
-
-def _returns(
-    stream: NDArray[np.int64], kind: NDArray[np.uint8], reward: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """Return the sum of rewards since the episode began, for rows sorted by stream, then time."""
-    at = np.arange(len(stream))
-    begins = (kind == FIRST) | np.append(True, stream[1:] != stream[:-1])[: len(stream)]
-    total = np.cumsum(reward, dtype=np.float64)
-    origin = np.maximum.accumulate(np.where(begins, at, 0))
-    sums: NDArray[np.float64] = total - total[origin] + reward[origin] * (kind[origin] != FIRST)
-    return sums
 
 
 def _repair(file: RingFile, capacity: int) -> None:

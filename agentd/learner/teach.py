@@ -12,8 +12,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.learner.layout import default_slack
 from agentd.learner.mapped import Column, Counters, RingFile
-from agentd.learner.ring import default_slack
+from agentd.learner.recall import last_seqs
 
 __all__ = ["TeachLayout", "TeachRing", "teach_columns"]
 
@@ -140,19 +141,21 @@ class TeachRing:
             column = self._file.columns
             column["obs"][to] = obs[of]
             column["target"][to] = target[of]
-            column["weight"][to] = weight if isinstance(weight, float) else weight[of]
-            column["session"][to] = session if isinstance(session, int) else session[of]
-            column["seq"][to] = seq if isinstance(seq, int) else seq[of]
+            for name, value in (("weight", weight), ("session", session), ("seq", seq)):
+                column[name][to] = value[of] if isinstance(value, np.ndarray) else value
         self._counters = self._counters._replace(head=head + n)
         self._file.commit.write(self._counters)
         return head
 
     def last_seqs(self) -> dict[int, int]:
         """Return the newest seq of every session that has rows in the ring."""
-        slot = np.arange(self.head - 1, self.oldest - 1, -1) % self.physical
-        sessions, newest = np.unique(self._file.columns["session"][slot], return_index=True)
-        seqs = self._file.columns["seq"][slot[newest]]
-        return dict(zip(sessions.tolist(), seqs.tolist(), strict=True))
+        return last_seqs(self.columns, self.oldest, self.head)
+
+    def knows(self, session: int, seq: int) -> bool:
+        """Whether rows of this frame are in the ring."""
+        slot = np.arange(self.oldest, self.head) % self.physical
+        columns = self._file.columns
+        return bool(((columns["seq"][slot] == seq) & (columns["session"][slot] == session)).any())
 
     def mark_durable(self, counters: Counters) -> None:
         """Note that the rows below ``counters.head`` are on disk: power loss goes back to here."""
