@@ -178,6 +178,7 @@ class Connection(asyncio.Protocol):
                 try:
                     self.send(await self.server.operate(self, operation))
                 except ProtocolError as fault:
+                    fault.fatal = False  # whatever the code: an operation never ends a connection
                     self.refuse(fault)
                 except Exception:
                     self._fail(type(operation).__name__.lower(), fatal=False)

@@ -248,6 +248,23 @@ def test_r11_an_admin_has_no_streams(admin: Client, type: str) -> None:
     admin.expect_end("UNEXPECTED_MESSAGE", "protocol", "type")
 
 
+def test_r11_an_operation_never_ends_the_connection(serve: Any) -> None:
+    daemon = serve("limits.max_agents=1")
+    admin, player = daemon.client(), daemon.client()
+    admin.greet(**ADMIN)
+    player.greet("one", role="play")
+    player.send("goodbye", reason="client_done")
+    player.expect_goodbye("client_done")
+    assert admin.ask("unload", agent="one")["type"] == "unloaded"
+    daemon.client().greet("two", role="play")
+    refused(admin.ask("save", agent="one"), "LIMIT")
+    late = daemon.client()
+    late.hello("one", role="play")
+    late.expect_end("LIMIT", "limit", "agent")
+    assert admin.ask("agents")["type"] == "agents"
+    daemon.stop()
+
+
 def test_r11_a_disk_that_refuses_changes_nothing(serve: Any) -> None:
     daemon = serve()
     player, admin = daemon.client(), daemon.client()

@@ -73,7 +73,7 @@ def test_r2_before_welcome_a_longer_frame_is_refused_from_its_header(
     start = time.monotonic()
     client.socket.sendall(struct.pack("<I", size))
     client.expect_end("FRAME_TOO_LARGE", "limit", "length")
-    assert time.monotonic() - start < 1.5
+    assert time.monotonic() - start < 1.9  # that is, not by the deadline for hello
 
 
 @pytest.mark.parametrize("over", [1, 2**31 - 2**23, 2**32 - 1 - 2**23])

