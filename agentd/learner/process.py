@@ -109,7 +109,7 @@ class LearnerProcess:
         self._saver = Saver(agent_dir / "checkpoints", config, schema, network, self._trainer)
         self._published = self._told = self._rated = time.monotonic()
         self._rated_updates = 0
-        self._degraded = False
+        self._rung_for: int | None = None
 
     def begin(self) -> None:
         """Continue from the newest checkpoint and publish, unless the board is further."""
@@ -187,7 +187,8 @@ class LearnerProcess:
         self._board.publish(params, Publication(due, self._learner.updates))
         self._published = time.monotonic()
         awaited = self._reader.awaited
-        if awaited is not None and awaited <= due:
+        if awaited is not None and awaited <= due and awaited != self._rung_for:
+            self._rung_for = awaited  # once for each wait: the word may stay set afterwards
             self._control.ring()
 
     def _nap(self) -> float:

@@ -65,6 +65,7 @@ class Learning:
         self.lost_rows = 0
         untrained = actor.version == 0 and board.newest is None
         self._acting = Publication(NO_DUE if untrained else _UNKNOWN, actor.version)
+        self.take_newest()
 
     def start(self) -> None:
         """Start the learner process, once."""

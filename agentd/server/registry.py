@@ -201,7 +201,7 @@ class Registry:
     # -- housekeeping ----------------------------------------------------------------------------
 
     def expire(self, before: float) -> None:
-        """End sessions that have waited for a resume since before ``before`` (loop time)."""
+        """End sessions that have waited for a resume since before ``before`` (``Server.now``)."""
         for agent in self.loaded.values():
             for session in list(agent.sessions.values()):
                 if session.detached_at is not None and session.detached_at < before:

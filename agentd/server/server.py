@@ -13,6 +13,7 @@ import logging
 import resource
 import signal
 import ssl
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ class Server:
         def on_signal() -> None:
             if self._draining:
                 log.warning("second signal: leaving at once")
-                raise SystemExit(130)
+                raise KeyboardInterrupt
             log.info("draining connections=%d", len(self.connections))
             self.stop()
 
@@ -157,8 +158,8 @@ class Server:
     # -- connections -----------------------------------------------------------------------------
 
     def now(self) -> float:
-        """The loop's monotonic clock, seconds."""
-        return self.loop.time()
+        """A monotonic clock in seconds; not the loop's, which ticks in milliseconds on uvloop."""
+        return time.monotonic()
 
     def admit(self, connection: Connection) -> None:
         """Take a new connection, or refuse it with a word."""
@@ -254,12 +255,17 @@ class Server:
                 self._expire(connection, Code.SLOW_READER, "the answers are not being read")
                 connection.abort()
         elif connection.held_by_us:
-            connection.heard = now
+            connection.heard = now  # the silence is ours: say that we are still there
+            self._ping(connection, now)
         elif now - connection.heard > 2 * limits.heartbeat_s:
             self._expire(connection, Code.IDLE_TIMEOUT, "silent for two heartbeats")
         elif (since := connection.partial_since) is not None and now - since > limits.frame_s:
             self._expire(connection, Code.IDLE_TIMEOUT, "a frame was begun and not finished")
-        elif now - max(connection.heard, connection.pinged) > limits.heartbeat_s:
+        elif now - connection.heard > limits.heartbeat_s:
+            self._ping(connection, now)
+
+    def _ping(self, connection: Connection, now: float) -> None:
+        if now - connection.pinged > self.config.limits.heartbeat_s:
             connection.pinged = now
             connection.send(Ping(t=now))
 

@@ -22,7 +22,7 @@ class Frame:
 
     message: Step | Teach
     rows: int
-    arrived: float  # loop time, seconds
+    arrived: float  # ``Server.now``, seconds
     fault: ProtocolError | None = None  # found on arrival; told when the frame's turn comes
 
 
