@@ -166,6 +166,12 @@ def test_bells_are_rung_only_for_publications_that_are_waited_for(make_agent):
         process.read(0.05)
     assert agent.board.newest.due == 40
 
+    agent.feed(64 + 4 * 60)  # nobody waits any more, though the word was left as it is
+    process.ring_bell()
+    while agent.board.newest.due < 60:
+        process.read(0.01)
+    assert process.bells == 1
+
 
 def test_a_free_learner_forgets_debt_and_makes_nobody_wait(make_agent):
     agent = make_agent(pace={"mode": "free", "max_backlog": 10})
