@@ -256,7 +256,9 @@ def _with_flags(document: Document, flags: Mapping[str, Any]) -> TrainSpec:
         return convert_spec(document)
     except ConfigError as fault:
         name = "--" + fault.key.rpartition(".")[2].replace("_", "-")
-        raise UsageError(f"{name}: {fault.message}, expected {fault.expected}") from None
+        wish = f": expected {fault.expected}" if fault.expected else ""
+        came = f", got {fault.got}" if fault.got else ""
+        raise UsageError(f"{name}: {fault.message}{wish}{came}") from None
 
 
 def model_text(document: Document, spec: TrainSpec) -> bytes:

@@ -18,6 +18,7 @@ from engine.data.errors import DataError, show
 
 BLOCK_LINES = 4096
 MAX_LINE = 16 << 20
+LARGEST = float(np.finfo(np.float32).max)
 DELIMITERS = (",", ";", "\t", "|", " ")
 
 
@@ -63,8 +64,7 @@ class CsvReader:
             if cells is None:
                 yield self._parse_slowly(rows, lines)
                 continue
-            bad = np.argwhere(~np.isfinite(cells))
-            if len(bad):
+            if not (np.abs(cells) <= LARGEST).all():
                 self._parse_slowly(rows, lines)  # names the cell
             targets = cells[:, self._labels] if self._labels else None
             yield Block(cells[:, self._inputs].astype(np.float32), targets, rows)
@@ -213,7 +213,7 @@ class CsvReader:
 
     def _read(self, cell: str, row: int, at: int) -> float:
         number = _number(cell)
-        if number is None or not np.isfinite(number) or abs(number) > 3.4e38:
+        if number is None or not np.isfinite(number) or abs(number) > LARGEST:
             raise DataError(
                 "no number" if number is None else "not a finite float32",
                 file=self.file,

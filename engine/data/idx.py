@@ -81,7 +81,9 @@ class IdxArray:
             while size > 0 and (piece := file.read(min(size, BLOCK_BYTES))):
                 pieces.append(piece)
                 size -= len(piece)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
+        except EOFError:  # a gzip that was cut: the sizes will tell
+            pass
+        except (zlib.error, gzip.BadGzipFile) as fault:
             raise DataError(f"damaged gzip: {fault}", file=str(self.path)) from None
         return b"".join(pieces)
 
