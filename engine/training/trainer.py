@@ -119,7 +119,9 @@ class Trainer:
         limit = stop.max_steps or sys.maxsize
         while self.epoch < epochs and self.steps < limit and not self.stopped:
             waited, began = batches.waited_s, self._now()
-            if not self._run_epoch(batches, stop, callbacks):
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # `Descent` looks
+                whole = self._run_epoch(batches, stop, callbacks)
+            if not whole:
                 break
             seconds, waited = self._now() - began, batches.waited_s - waited
             report = self._close_epoch(validation, seconds, waited)
