@@ -313,7 +313,8 @@ def main() -> None:
     for name in ("agentd", "echo"):
         r = result[name]
         print(
-            f"{name:8} {r['frames_per_second']:>9,.0f} frames/s {r['rows_per_second']:>11,.0f} rows/s"
+            f"{name:8} {r['frames_per_second']:>9,.0f} frames/s"
+            f" {r['rows_per_second']:>11,.0f} rows/s"
             f"  p50 {r['p50_ms']:.2f} ms  p99 {r['p99_ms']:.2f} ms  errors {r['errors']}"
         )
     print(f"ratio to the echo ceiling: {result['ratio']}")
