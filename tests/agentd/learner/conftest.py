@@ -189,8 +189,11 @@ class AgentFolder:
         while self.ring.head < rows:
             self.wait_for(process, self.pace.required(self.ring.head))
             self.feed(self.ring.head + 1)
-            if 0 < self.board.wake_at <= self.ring.head:
-                process.ring_bell()
+            self.wake(process)
+
+    def wake(self, process: Process) -> None:
+        if 0 < self.board.wake_at <= self.ring.head:
+            process.ring_bell()
 
     def wait_for(self, process: Process, due: int, timeout: float = 20.0) -> None:
         end = time.monotonic() + timeout
