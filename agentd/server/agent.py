@@ -306,8 +306,12 @@ class Agent:
         width = 4 * len(self.schema.branches)
         action = memoryview(choice.action.tobytes())
         start = 0
+        learning = self.learning
+        unwritten = learning if learning is not None and not learning.learns_steps else None
         for member, end in zip(batch.members, batch.ends, strict=True):
             session, frame = member.session, member.frame
+            if unwritten is not None:
+                unwritten.note(session, frame.message.seq)
             q = explored = None
             if session.explain:
                 q = memoryview(choice.q[start:end].tobytes())
@@ -362,6 +366,8 @@ class Agent:
 
     def _refuse(self, member: Member, fault: ProtocolError) -> None:
         fault.seq = member.frame.message.seq
+        if self.learning is not None:
+            self.learning.note(member.session, fault.seq)
         self.counters.refused_frames += 1
         log.info(
             "frame refused agent=%s seq=%d code=%s %s", self.name, fault.seq, fault.code, fault

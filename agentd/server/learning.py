@@ -218,9 +218,19 @@ class Learning:
         self._steps.reopen(record.base, record.streams, record.serial, record.since)
         return last, self._steps.under_way(record.base, record.streams)
 
+    def note(self, session: Session, seq: int) -> None:
+        """Remember a frame that was answered and left no row: it is not to be done again."""
+        if session.slot >= 0:
+            self._table.last_seq[session.slot] = seq
+
     def recall(self, session: Session, seq: int) -> Act | Taught | None:
         """The answer to a frame of before a restart, as the ring holds it."""
-        if self._steps is None or session.slot < 0:
+        if session.slot < 0:
+            return None
+        if self._taught is not None and self._taught.knows(session.serial, seq):
+            queued = self._taught.head - self._taught.oldest
+            return Taught(seq=seq, queued=queued, version=self._actor.version)
+        if self._steps is None:
             return None
         known = self._steps.answer(session.serial, seq)
         if known is None:

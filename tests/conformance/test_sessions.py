@@ -324,28 +324,64 @@ def test_r7_a_session_waits_only_so_long(serve: Any) -> None:
 def test_r7_sessions_survive_a_killed_server(serve: Any) -> None:
     """What was acknowledged is known after kill -9; a refused frame is still refused."""
     daemon = serve()
-    client = daemon.client()
-    session = client.greet("durable", streams=2)["session"]
-    frames = [client.rows(kinds) for kinds in ([FIRST, FIRST], [MID, 7], [MID, MID])]
+    client, admin = daemon.client(), daemon.client()
+    session = client.greet("durable", streams=2, explain=True)["session"]
+    frames = [client.rows(kinds) for kinds in ([FIRST, FIRST], [MID, 7], [MID, MID], [8, MID])]
     answers = []
     for frame in frames:
         client.send("step", **frame)
         answers.append(client.receive())
-    assert [answer["type"] for answer in answers] == ["act", "error", "act"]
+    assert [answer["type"] for answer in answers] == ["act", "error", "act", "error"]
+    admin.greet(agent=None, role="admin", observation=None, action=None, streams=None)
+    learned = admin.ask("stats", agent="durable")["agents"]["durable"]["env_steps"]
+    daemon.hang_up()
+    daemon.kill()
+
+    risen = serve(folder=daemon.folder, port=daemon.address[1])
+    client, admin = risen.client(), risen.client()
+    welcome = client.greet("durable", streams=2, explain=True, resume=session)
+    assert (welcome["resumed"], welcome["last_seq"]) == (True, 4)
+    for frame in frames:
+        client.send("step", **frame)
+    again = [client.receive() for _ in frames]
+
+    for before, after in ((answers[0], again[0]), (answers[2], again[2])):
+        assert after["type"] == "act"
+        for key in ("seq", "action", "version", "explored"):
+            assert after[key] == before[key]
+    for seq in (2, 4):
+        refused = again[seq - 1]
+        assert (refused["code"], refused["fatal"]) == ("ALREADY_REFUSED", False)
+        assert refused["seq"] == seq
+    admin.greet(agent=None, role="admin", observation=None, action=None, streams=None)
+    assert admin.ask("stats", agent="durable")["agents"]["durable"]["env_steps"] == learned
+    client.act([MID, TERMINATED])
+    risen.stop()
+
+
+def test_r7_taught_rows_survive_a_killed_server(serve: Any) -> None:
+    daemon = serve()
+    client, admin = daemon.client(), daemon.client()
+    admin.greet(agent=None, role="admin", observation=None, action=None, streams=None)
+    assert admin.ask("create", agent="pupil", config={"learner": "supervised"})["type"] == "created"
+    session = client.greet("pupil")["session"]
+    lessons = [
+        {"seq": seq, "obs": {"x": bytes(16)}, "target": struct.pack("<2i", 0, last)}
+        for seq, last in ((1, 1), (2, 9), (3, 2))
+    ]
+    kinds = [client.ask("teach", **lesson)["type"] for lesson in lessons]
+    assert kinds == ["taught", "error", "taught"]
     daemon.hang_up()
     daemon.kill()
 
     risen = serve(folder=daemon.folder, port=daemon.address[1])
     client = risen.client()
-    welcome = client.greet("durable", streams=2, resume=session)
+    welcome = client.greet("pupil", resume=session)
     assert (welcome["resumed"], welcome["last_seq"]) == (True, 3)
-    for frame in frames:
-        client.send("step", **frame)
-    again = [client.receive() for _ in frames]
+    again = [client.ask("teach", **lesson) for lesson in lessons]
 
-    assert [a["action"] for a in (again[0], again[2])] == [
-        a["action"] for a in (answers[0], answers[2])
-    ]
-    assert (again[1]["code"], again[1]["seq"], again[1]["fatal"]) == ("ALREADY_REFUSED", 2, False)
-    client.act([MID, TERMINATED])
+    assert [answer["type"] for answer in again] == kinds
+    assert again[1]["code"] == "ALREADY_REFUSED"
+    assert again[2]["queued"] == 4  # taken once
+    assert client.ask("teach", **(lessons[0] | {"seq": 4}))["queued"] == 6
     risen.stop()
