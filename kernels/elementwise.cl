@@ -1,9 +1,10 @@
 // elementwise: sums, products, blends, clipping and penalties, a vector of numbers per work-item.
 //
-// Shapes   all arrays (n,) float32; y may be x.
-// Launch   global (round_up(ceil(n / WIDTH), local),), any local. Items past n do nothing.
-// Mirror   engine/numpy_backend/memory.py: add, blend; losses.py: multiply; optimizers.py: clip_value, penalty.
-// Bound    memory: 12 bytes a number (add, multiply, blend, penalty), 8 (clip_value).
+// Shapes   all arrays (n,) float32, y may be x; for add_row y (rows, n).
+// Launch   global (round_up(ceil(n / WIDTH), local),), any local; for add_row times rows.
+//          Items past the end do nothing.
+// Mirror   engine/numpy_backend/memory.py: add, add_row, plus, multiply, blend; optimizers.py: clip_value, penalty.
+// Bound    memory: 12 bytes a number (add, plus, multiply, blend, penalty), 8 (clip_value).
 // Tuning   WIDTH: 16 on CPUs, 4 on GPUs.
 #include "vector.clh"
 
@@ -16,6 +17,30 @@ __kernel void add(
     if (at >= n) return;
     x += x_at, y += y_at;
     store(load(n, at, y) + load(n, at, x), n, at, y);
+}
+
+__kernel void add_row(
+    const int rows,
+    const int n,
+    __global const float *row, const ulong row_at,
+    __global float *y, const ulong y_at)
+{
+    const int chunks = (n + WIDTH - 1) / WIDTH, item = get_global_id(0);
+    if (item >= rows * chunks) return;
+    const int at = item % chunks * WIDTH;
+    y += y_at + (long)(item / chunks) * n;
+    store(load(n, at, y) + load(n, at, row + row_at), n, at, y);
+}
+
+__kernel void plus(
+    const int n,
+    __global const float *a, const ulong a_at,
+    __global const float *b, const ulong b_at,
+    __global float *y, const ulong y_at)
+{
+    const int at = get_global_id(0) * WIDTH;
+    if (at >= n) return;
+    store(load(n, at, a + a_at) + load(n, at, b + b_at), n, at, y + y_at);
 }
 
 __kernel void multiply(

@@ -1,14 +1,17 @@
 """The engine's ops in OpenCL: the same numbers on any device, with kernels of our own."""
 
 from engine.opencl_backend.dense import DenseOps
+from engine.opencl_backend.images import ImageOps
 from engine.opencl_backend.losses import LossOps
+from engine.opencl_backend.norms import NormOps
 from engine.opencl_backend.optimizers import OptimizerOps
+from engine.opencl_backend.sparse import SparseOps
 from engine.opencl_backend.td import TdOps
 
 __all__ = ["OpenCLBackend"]
 
 
-class OpenCLBackend(DenseOps, LossOps, TdOps, OptimizerOps):
+class OpenCLBackend(SparseOps, DenseOps, ImageOps, NormOps, LossOps, TdOps, OptimizerOps):
     """``engine.backend.Backend`` on an OpenCL device; see ``Backend`` for each op.
 
     ``device`` is "opencl", "opencl:1" or "opencl:name". Steps only put kernels into the device's

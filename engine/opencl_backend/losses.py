@@ -61,9 +61,6 @@ class LossOps(MemoryOps):
         args = (out.size, table.size, table, label, out)
         return self.runtime.bind("pick", "pick", grid, local, *args)
 
-    def multiply(self, x: Dv, y: Dv) -> Step:
-        return self.spread("elementwise", "multiply", y.size, x, y)
-
     def _row_wise(
         self, file: str, name: str, y: Dv, target: Dv, weight: Dv | None, dy: Dv, loss: Dv
     ) -> Step:

@@ -118,6 +118,17 @@ class MemoryOps:
     def add(self, x: Dv, y: Dv) -> Step:
         return self.spread("elementwise", "add", y.size, x, y)
 
+    def add_row(self, row: Dv, y: Dv) -> Step:
+        rows, n = y.shape
+        grid, local = self.runtime.items(rows * -(-n // self.runtime.tuning.width))
+        return self.runtime.bind("elementwise", "add_row", grid, local, rows, n, row, y)
+
+    def multiply(self, x: Dv, y: Dv) -> Step:
+        return self.spread("elementwise", "multiply", y.size, x, y)
+
+    def plus(self, a: Dv, b: Dv, y: Dv) -> Step:
+        return self.spread("elementwise", "plus", y.size, a, b, y)
+
     def blend(self, x: Dv, y: Dv, weight: float) -> Step:
         return self.spread("elementwise", "blend", y.size, x, y, float(weight))
 

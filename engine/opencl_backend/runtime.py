@@ -18,6 +18,7 @@ Grid: TypeAlias = tuple[int, ...]
 
 _STAGED = 1 << 20  # bytes of a host array that is copied aside so that its writer need not wait
 _IN_FLIGHT = 64
+_TYPES: dict[str, Any] = {"f": np.float32, "i": np.int32, "u": np.uint32}
 _LOST = ("DEVICE_NOT_AVAILABLE", "INVALID_CONTEXT", "INVALID_COMMAND_QUEUE", "OUT_OF_RESOURCES")
 _FULL = ("MEM_OBJECT_ALLOCATION_FAILURE", "OUT_OF_HOST_MEMORY", "INVALID_BUFFER_SIZE")
 
@@ -85,13 +86,13 @@ class Runtime:
     ) -> Callable[..., None]:
         """Like ``bind``, for kernels whose last arguments come with each call.
 
-        ``types`` has a letter for each of these: f float, i int.
+        ``types`` has a letter for each of these: f float, i int, u unsigned.
         """
         import pyopencl as cl
 
         kernel = self.kernel(file, name, args, ())
         first = sum(2 if isinstance(arg, DeviceArray) else 1 for arg in args)
-        casts = [(first + i, np.float32 if t == "f" else np.int32) for i, t in enumerate(types)]
+        casts = [(first + i, _TYPES[t]) for i, t in enumerate(types)]
         enqueue, queue, fault = cl.enqueue_nd_range_kernel, self.queue, self.fault
         error_type, set_arg = cl.Error, kernel.set_arg
 
