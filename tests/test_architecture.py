@@ -129,7 +129,13 @@ def nothing_is_unpickled(root: Path) -> list[str]:
         for name in imports(path):
             if name.split(".")[0] in UNPICKLERS:
                 findings.append(f"{place} imports {name}")
-        findings += [f"{place}: {name}" for name in calls(path) if name.endswith("(allow_pickle)")]
+        # Tests may write what the product must refuse to read.
+        reads = "load" if place.startswith("tests/") else ""
+        findings += [
+            f"{place}: {name}"
+            for name in calls(path)
+            if name.endswith("(allow_pickle)") and reads in name
+        ]
     return findings
 
 
@@ -229,6 +235,7 @@ CHECKS: dict[Callable[[Path], list[str]], list[tuple[str, str]]] = {
         ("tests/a.py", "from cloudpickle import loads"),
         ("engine/a.py", "import numpy as np\nnp.load('x', allow_pickle=True)"),
         ("engine/a.py", "import numpy as np\nnp.load('x', allow_pickle=flag)"),
+        ("tests/a.py", "import numpy as np\nnp.load('x', allow_pickle=True)"),
     ],
     yaml_is_read_strictly: [
         ("agentd/a.py", "import yaml\nyaml.load('a', yaml.SafeLoader)"),
