@@ -37,6 +37,7 @@ from agentd.server.learning import Learning
 from agentd.server.returns import Returns
 from agentd.server.session import Frame, Session
 from agentd.server.teaching import check_teach, read_teach
+from agentd.server.waiting import Waiting
 from agentd.store import read_checkpoint, write_checkpoint
 
 __all__ = ["Agent"]
@@ -81,14 +82,13 @@ class Agent:
         self.returns = Returns()
         self.counters = Counters()
         self.sessions: dict[bytes, Session] = {}
-        self.queued_rows = 0
+        self.waiting = Waiting()
         self._max_rows = max_rows
         self._clock = clock
         self.max_wave = max_wave  # rows of one pass, unless a single frame has more
         self.trained_sessions = 0
         self._wake = wake
         self._wake_later = wake_later
-        self._queue: list[Session] = []
         self._free: list[tuple[int, int]] = []  # (base, streams) given back
         self._slots = 0
 
@@ -125,6 +125,7 @@ class Agent:
         self.cut(session)
         if self.sessions.pop(session.id, None) is None:
             return
+        self.waiting.drop(session)
         self.trained_sessions -= session.trains
         self._free.append((session.base, session.streams))
         if self.learning is not None:
@@ -164,37 +165,16 @@ class Agent:
         except ProtocolError as fault:
             fault.seq = message.seq
             frame.fault = fault
-        session.pending.append(frame)
-        self.queued_rows += frame.rows
-        if not session.queued:
-            session.queued = True
-            self._queue.append(session)
+        self.waiting.add(session, frame)
         self._wake(self)
 
     def flush(self) -> None:
-        """Answer everything that may be answered, in waves of at most one frame a session.
+        """Answer everything that may be answered; raises nothing.
 
-        Raises nothing; frames of training sessions stay while a paced learner is behind.
+        Frames of training sessions stay while a paced learner is behind.
         """
-        while self._queue:
-            trains = self._may_train()
-            wave: list[Member] = []
-            rest: list[Session] = []
-            rows = 0
-            for session in self._queue:
-                frame = session.pending[0]
-                if (session.trains and not trains) or (wave and rows + frame.rows > self.max_wave):
-                    rest.append(session)
-                    continue
-                session.pending.popleft()
-                rows += frame.rows
-                wave.append(Member(session, frame))
-                if session.pending:
-                    rest.append(session)
-                else:
-                    session.queued = False
-            self._queue = rest
-            self.queued_rows -= rows
+        while self.waiting:
+            wave = self.waiting.next_wave(self._may_train(), self.max_wave)
             if not wave:
                 self._wake_later(self)
                 return
@@ -204,7 +184,7 @@ class Agent:
         learning = self.learning
         if learning is None:
             return True
-        if any(session.trains for session in self._queue):
+        if self.waiting.trains:
             return learning.may_act()
         if not self.trained_sessions:
             learning.take_newest()
@@ -397,7 +377,7 @@ class Agent:
             "frames": counters.frames,
             "rows": counters.rows,
             "refused_frames": counters.refused_frames,
-            "queued_rows": self.queued_rows,
+            "queued_rows": self.waiting.rows,
             "rows_per_wave": counters.rows / counters.waves if counters.waves else 0.0,
             "act_p50_ms": 1e3 * counters.latency.quantile(0.5),
             "act_p99_ms": 1e3 * counters.latency.quantile(0.99),

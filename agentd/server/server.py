@@ -138,7 +138,7 @@ class Server:
         self._draining = True
         for listener in listeners:
             listener.close()
-        await self._until(lambda: not any(a.queued_rows for a in self.registry.loaded.values()))
+        await self._until(lambda: not any(a.waiting for a in self.registry.loaded.values()))
         for connection in list(self.connections):
             if connection.welcomed:
                 connection.close("shutdown")

@@ -43,7 +43,6 @@ class Session:
         "id",
         "last_seq",
         "pending",
-        "queued",
         "role",
         "run",
         "serial",
@@ -71,7 +70,6 @@ class Session:
         self.connection: Connection | None = None
         self.detached_at: float | None = None
         self.pending: deque[Frame] = deque()
-        self.queued = False  # stands in the agent's queue
         self.answers: deque[tuple[int, bytes]] = deque(maxlen=window)
 
     def answer(self, seq: int, data: bytes) -> None:
