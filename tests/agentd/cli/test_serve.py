@@ -28,7 +28,7 @@ def test_ready_means_ready_and_sigterm_ends_with_0(serve: Serve) -> None:
     code, err = daemon.end()
 
     assert code == 0
-    assert "level=INFO logger=agentd.server draining connections=" in err
+    assert "level=info logger=agentd.server event=draining connections=" in err
 
 
 def test_ctrl_c_ends_with_0_as_well(serve: Serve) -> None:
