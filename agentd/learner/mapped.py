@@ -2,7 +2,9 @@
 
 A file has one writer. It survives ``kill -9`` at any moment with the old or the new state, never
 half of one: the counters exist twice, and one aligned 8-byte word says which copy holds. What a
-killed process wrote lies in the page cache, so the order of the writes is all that matters.
+killed process wrote lies in the page cache, so the order of the writes is all that matters. (A
+reader on another core needs that order too: x86 keeps it; elsewhere the interpreter's own locks
+between two writes are what there is.)
 Power loss is another matter: the file then goes back to the last `mark_durable`.
 
 Header, little-endian, byte offsets:
