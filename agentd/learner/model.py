@@ -13,10 +13,10 @@ from agentd.config.records import AgentConfig
 from agentd.errors import UsageError
 from agentd.protocol.schema import Schema
 from engine.backend import Backend
-from engine.errors import ShapeError
+from engine.devices import make_backend
+from engine.errors import EngineError, ShapeError
 from engine.layers import Dense, Flatten
 from engine.network import Network
-from engine.numpy_backend import NumPyBackend
 from engine.replay import RowFormat, TensorFormat
 from engine.spec import build_network
 
@@ -42,10 +42,11 @@ def network_for(config: AgentConfig, schema: Schema) -> Network:
 
 
 def backend_for(device: str) -> Backend:
-    """The backend that computes on ``device``. Raises UsageError for one that is not built in."""
-    if device == "cpu":
-        return NumPyBackend()
-    raise UsageError(f"device {device} is not available", hint="use --device cpu")
+    """The backend that computes on ``device``. Raises UsageError for one that is not there."""
+    try:
+        return make_backend(device)
+    except EngineError as error:
+        raise UsageError(str(error), hint="`agentd devices` lists what there is") from error
 
 
 def initial_weights(config: AgentConfig, network: Network) -> NDArray[np.float32]:

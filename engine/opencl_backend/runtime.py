@@ -37,7 +37,7 @@ class Runtime:
         self.queue = cl.CommandQueue(self.context, self.device)
         self.units: int = self.device.max_compute_units
         self._pool = MemoryPool(ImmediateAllocator(self.queue))
-        self._programs = Programs(self.context, self.device)
+        self.programs = Programs(self.context, self.device)
         self._in_flight: deque[tuple[Any, Host]] = deque()
         self._process = os.getpid()
 
@@ -111,7 +111,7 @@ class Runtime:
         """Return a kernel object of its own with its first arguments set."""
         import pyopencl as cl
 
-        program = self._programs.get(file, (*self.tuning.options, *options))
+        program = self.programs.get(file, (*self.tuning.options, *options))
         kernel = cl.Kernel(program, name)
         at = 0
         for arg in args:

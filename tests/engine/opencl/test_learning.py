@@ -1,0 +1,131 @@
+"""Whole learners on the device: the same parameters as on the CPU after many updates."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.devices import DeviceNameError, make_backend
+from engine.layers import (
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Dropout,
+    Dueling,
+    Flatten,
+    LayerNorm,
+    MaxPool2d,
+    Relu,
+    Tanh,
+)
+from engine.network import Network, Pass
+from engine.numpy_backend import NumPyBackend
+from engine.optim import make_optimizer
+from engine.qlearning import DqnConfig, DqnLearner
+from engine.replay import FIRST, TERMINATED
+from engine.spec import OptimizerSpec
+
+pytestmark = pytest.mark.opencl
+
+UPDATES = 50
+
+
+def fill(ring: Any, seed: int = 0) -> Any:
+    rng = np.random.default_rng(seed)
+    last = TERMINATED
+    for _ in range(200):
+        kind = FIRST if last >= TERMINATED else int(rng.choice([1, 1, 1, 2, 3]))
+        obs, mask = rng.standard_normal(ring.rows.format.features), [1, 1, rng.integers(2)]
+        ring.add(0, kind, obs=obs, reward=rng.normal(), action=int(rng.integers(2)), mask=mask)
+        last = kind
+    return ring
+
+
+@pytest.mark.parametrize("head", [Dense(3), Dueling((3,))], ids=["plain", "dueling"])
+@pytest.mark.parametrize("soft", [True, False])
+def test_a_dqn_learner_takes_the_same_steps(
+    opencl: Any, make_ring: Callable[..., Any], head: Any, soft: bool
+) -> None:
+    ring = fill(make_ring(256, 4, (3,)))
+    follow = {"target_tau": 0.05, "target_every": None} if soft else {"target_every": 10}
+    config = DqnConfig(batch=33, n_step=3, clip_norm=1.0, **follow)
+    network = Network(Dense(65), Relu(), Dense(16), Tanh(), head, input_shape=(4,))
+    learners = []
+    for backend in (NumPyBackend(), opencl):
+        rule = make_optimizer(OptimizerSpec(lr=1e-3), backend, network.n_trainable)
+        learners.append(DqnLearner(network, backend, rule, ring.rows.format, config, seed=3))
+
+    for learner in learners:
+        for _ in range(UPDATES):
+            learner.update(ring.rows, 0, ring.head)
+
+    host, device = (learner.get_state()[0] for learner in learners)
+    assert host.keys() == device.keys()
+    np.testing.assert_allclose(device["params"], host["params"], rtol=1e-3, atol=2e-4)
+    for name in ("loss", "grad_norm", "updates"):
+        assert learners[1].stats[name] == pytest.approx(learners[0].stats[name], rel=1e-2)
+
+
+def test_a_learner_resumes_bit_for_bit(opencl: Any, make_ring: Callable[..., Any]) -> None:
+    ring = fill(make_ring(256, 4, (3,)))
+    network = Network(Dense(17), Relu(), Dense(3), input_shape=(4,))
+
+    def make() -> DqnLearner:
+        rule = make_optimizer(OptimizerSpec(lr=1e-3), opencl, network.n_trainable)
+        return DqnLearner(network, opencl, rule, ring.rows.format, DqnConfig(batch=16), seed=1)
+
+    first, second = make(), make()
+    for _ in range(5):
+        first.update(ring.rows, 0, ring.head)
+    second.set_state(*first.get_state())
+    for learner in (first, second):
+        for _ in range(5):
+            learner.update(ring.rows, 0, ring.head)
+
+    arrays, again = first.get_state()[0], second.get_state()[0]
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(again[name], array, err_msg=name)
+
+
+def test_images_norms_and_dropout_have_the_same_gradient(
+    opencl: Any, close: Callable[..., None]
+) -> None:
+    layers = (Conv2d(17, padding="same"), Relu(), MaxPool2d(2), BatchNorm(), Conv2d(5), Flatten())
+    dense = (Dense(33), LayerNorm(), Relu(), Dropout(0.3), Dense(3))
+    network = Network(*layers, *dense, input_shape=(9, 8, 2))
+    rng = np.random.default_rng(5)
+    params, x = network.init(rng), rng.standard_normal((7, 9, 8, 2)).astype(np.float32)
+    dy = rng.standard_normal((7, 3)).astype(np.float32)
+    results = []
+    for backend in (NumPyBackend(), opencl):
+        run = Pass(network, backend, 7, training=True, seed=2)
+        p, g = backend.asarray(params), backend.zeros((network.n_params,))
+        y = backend.to_host(run.forward(p, x))
+        run.backward(g, dy.copy())
+        results.append((y, backend.to_host(g), backend.to_host(p)))
+
+    for got, expected, what in zip(
+        results[1], results[0], ("output", "gradient", "parameters"), strict=True
+    ):
+        close(got, expected, what)
+
+
+def test_an_unknown_device_lists_those_present(opencl: Any) -> None:
+    from engine.opencl_backend.errors import UnknownDeviceError
+
+    with pytest.raises(UnknownDeviceError, match="opencl:0"):
+        make_backend("opencl:77")
+    with pytest.raises(UnknownDeviceError, match="opencl:0"):
+        make_backend("opencl:no such device")
+    with pytest.raises(DeviceNameError, match="expected cpu, opencl"):
+        make_backend("gpu")
+
+
+def test_a_device_answers_to_its_number_and_its_name(opencl: Any) -> None:
+    from engine.opencl_backend.devices import list_devices
+
+    name = list_devices()[0].name.lower()
+
+    assert make_backend("opencl:0").name == "opencl"
+    assert make_backend(f"opencl:{name}").name == "opencl"

@@ -1,0 +1,134 @@
+"""The device's edges: memory, errors by name, the binary cache, PoCL's unknown CPU."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.backend import Slot
+from engine.errors import ShapeError
+
+pytestmark = pytest.mark.opencl
+
+
+def test_views_share_memory_at_any_offset(opencl: Any) -> None:
+    vector = opencl.asarray(np.arange(100, dtype=np.float32))
+
+    part = opencl.view(vector, Slot("w", 7, (3, 5)))
+    opencl.write(opencl.rows(part, 1, 2), np.full((1, 5), -1, np.float32))
+
+    expected = np.arange(100, dtype=np.float32)
+    expected[12:17] = -1
+    np.testing.assert_array_equal(opencl.to_host(vector), expected)
+    np.testing.assert_array_equal(opencl.to_host(part), expected[7:22].reshape(3, 5))
+    assert opencl.reshape(part, (-1,)).shape == (15,)
+
+
+def test_what_does_not_fit_is_refused(opencl: Any) -> None:
+    vector = opencl.zeros((10,))
+
+    with pytest.raises(ShapeError):
+        opencl.view(vector, Slot("w", 8, (3,)))
+    with pytest.raises(ShapeError):
+        opencl.reshape(vector, (3, 4))
+    with pytest.raises(ShapeError):
+        opencl.write(vector, np.zeros(9, np.float32))
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint8, np.uint32, np.float64])
+def test_numbers_travel_there_and_back(opencl: Any, kind: Any) -> None:
+    host = np.arange(1025).astype(kind)
+
+    back = opencl.to_host(opencl.asarray(host))
+
+    np.testing.assert_array_equal(back, host)
+    assert back.dtype == (np.float32 if kind is np.float64 else kind)
+
+
+def test_a_writer_may_reuse_its_array_at_once(opencl: Any) -> None:
+    host, arrays = np.zeros(1000, np.float32), []
+    for i in range(100):
+        host.fill(i)
+        arrays.append(opencl.zeros((1000,)))
+        opencl.write(arrays[-1], host)
+
+    for i, array in enumerate(arrays):
+        assert (opencl.to_host(array) == i).all()
+
+
+def test_a_kernel_that_does_not_build_names_everything(opencl: Any) -> None:
+    from engine.opencl_backend.errors import KernelBuildError
+
+    with pytest.raises(KernelBuildError) as caught:
+        opencl.runtime.programs.build("broken", "__kernel void f() { nonsense }", ("-DA=1",))
+
+    text = str(caught.value)
+    assert "broken.cl" in text
+    assert "-DA=1" in text
+    assert opencl.runtime.device.name.strip() in text
+    assert "nonsense" in text
+
+
+def test_too_large_an_array_is_a_named_error(opencl: Any) -> None:
+    from engine.opencl_backend.errors import DeviceMemoryError
+
+    with pytest.raises(DeviceMemoryError, match="allocating"):
+        opencl.empty((1 << 42,))
+
+
+def test_binaries_are_kept_and_damage_is_survived(
+    opencl: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTD_KERNEL_CACHE", str(tmp_path))
+    source = "__kernel void f(__global float *x) { x[0] = 1; }"
+
+    opencl.runtime.programs.build("tiny", source, ())
+    (kept,) = tmp_path.iterdir()
+    opencl.runtime.programs.build("tiny", source, ())
+    kept.write_bytes(b"damaged")
+    opencl.runtime.programs.build("tiny", source, ())
+
+    assert kept.read_bytes() != b"damaged"
+
+
+def test_a_fork_does_not_use_its_parents_context(
+    opencl: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.opencl_backend.errors import DeviceError
+
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+
+    with pytest.raises(DeviceError, match="fork"):
+        opencl.empty((1,))
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        ("sse2 avx2 fma bmi1 bmi2 f16c", b"haswell"),
+        ("fma avx512f avx512cd avx512bw avx512dq avx512vl avx2 bmi1 bmi2 f16c", b"skx"),
+        ("sse2", None),
+    ],
+)
+def test_an_unknown_cpu_gets_a_name_by_its_features(flags: str, name: bytes | None) -> None:
+    from engine.opencl_backend.pocl import _known_name
+
+    assert _known_name(f"processor : 0\nflags\t\t: {flags}\n") == name
+
+
+def test_kernels_have_their_header_and_no_return_before_a_barrier() -> None:
+    import kernels
+
+    for name in kernels.names():
+        text = kernels.source(name)
+        header = text.split("\n\n")[0]
+        for word in ("Shapes", "Launch", "Mirror", "Bound"):
+            assert f"// {word}" in header, name
+        assert "fmax(" not in text, name
+        assert "fmin(" not in text, name
+        for body in text.split("__kernel")[1:]:
+            for word in ("barrier(", "sum_lanes(", "max_lanes(", "sum_vecs("):
+                if word in body:
+                    assert "return;" not in body.split(word)[0], f"{name}: {word}"
