@@ -19,15 +19,27 @@ EXITS: dict[tuple[str, str], ExitCode] = {
     ("builtins", "TimeoutError"): ExitCode.UNAVAILABLE,
     ("builtins", "OSError"): ExitCode.STORAGE,
 }
-AUTH_CODES = {"UNAUTHORIZED", "FORBIDDEN"}
+# What a server's refusal means for a command; the codes that are not here are PROTOCOL.
+REFUSALS = {
+    "UNAUTHORIZED": ExitCode.AUTH,
+    "FORBIDDEN": ExitCode.AUTH,
+    "UNKNOWN_AGENT": ExitCode.MISSING,
+    "UNKNOWN_CHECKPOINT": ExitCode.MISSING,
+    "BAD_CONFIG": ExitCode.CONFIG,
+    "STORAGE_FAILED": ExitCode.STORAGE,
+    "LIMIT": ExitCode.UNAVAILABLE,
+    "SHUTTING_DOWN": ExitCode.UNAVAILABLE,
+    "INTERNAL": ExitCode.INTERNAL,
+}
 
 
 def exit_code_of(error: BaseException) -> ExitCode:
     """The exit code that ``error`` stands for; an unforeseen one is INTERNAL."""
     if isinstance(error, AgentdError):
         return error.exit_code
-    if getattr(error, "code", None) in AUTH_CODES:
-        return ExitCode.AUTH
+    refusal = REFUSALS.get(str(getattr(error, "code", "")))
+    if refusal is not None:
+        return refusal
     for kind in type(error).__mro__:
         code = EXITS.get((kind.__module__.split(".")[0], kind.__qualname__))
         if code is not None:
@@ -40,7 +52,8 @@ def describe(error: BaseException) -> str:
     code = exit_code_of(error)
     text = " ".join(str(error).split()) or type(error).__name__
     hint = getattr(error, "hint", None)
-    if code is ExitCode.INTERNAL and not isinstance(error, AgentdError):
+    ours = isinstance(error, AgentdError) or hasattr(error, "code")
+    if code is ExitCode.INTERNAL and not ours:
         text = f"internal error: {type(error).__name__}: {text}"
         hint = "run again with -v for the traceback"
     return f"agentd: {text}" + (f"; {hint}" if hint and hint not in text else "")

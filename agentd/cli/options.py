@@ -37,9 +37,14 @@ Set = Annotated[
 
 
 def terminal(
-    context: typer.Context, *, verbose: int = 0, quiet: bool = False, as_json: bool = False
+    context: typer.Context,
+    *,
+    verbose: int = 0,
+    quiet: bool = False,
+    as_json: bool = False,
+    logs: bool = False,
 ) -> Terminal:
-    """The terminal of this run, with the shared options applied."""
+    """The terminal of this run, with the shared options applied; ``logs`` is for daemons."""
     found = context.obj if isinstance(context.obj, Terminal) else Terminal()
-    found.configure(verbose=verbose, quiet=quiet, as_json=as_json)
+    found.configure(verbose=verbose, quiet=quiet, as_json=as_json, logs=logs)
     return found

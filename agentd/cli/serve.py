@@ -55,7 +55,7 @@ def serve(
 
     Prints `listening on H:P` once it is ready; logs go to stderr.
     """
-    out = terminal(context, verbose=verbose, quiet=quiet)
+    out = terminal(context, verbose=verbose, quiet=quiet, logs=True)
     bound_blas()
     from agentd.config import resolve
 

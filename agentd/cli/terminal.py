@@ -57,13 +57,23 @@ class Terminal:
     def quiet(self) -> bool:
         return self.verbosity < 0
 
-    def configure(self, *, verbose: int = 0, quiet: bool = False, as_json: bool = False) -> None:
-        """Set how much is said, and start logging to ``err``, one ``key=value`` line a fact."""
+    def configure(
+        self,
+        *,
+        verbose: int = 0,
+        quiet: bool = False,
+        as_json: bool = False,
+        logs: bool = False,
+    ) -> None:
+        """Set how much is said, and log to ``err``: ``logs`` says that facts belong there too.
+
+        Without it only warnings are logged unless -v asks for more.
+        """
         self.verbosity = -1 if quiet else verbose
         self.json = as_json
         handler = logging.StreamHandler(self.err)
         handler.setFormatter(KeyValueFormatter())
-        levels = {-1: logging.ERROR, 0: logging.INFO}
+        levels = {-1: logging.ERROR, 0: logging.INFO if logs else logging.WARNING}
         logging.basicConfig(
             level=levels.get(self.verbosity, logging.DEBUG), handlers=[handler], force=True
         )

@@ -41,6 +41,8 @@ CODES = [
     (ProtocolError(Code.BAD_FRAME, "x"), 76),
     (ProtocolError(Code.UNAUTHORIZED, "x"), 77),
     (ProtocolError(Code.FORBIDDEN, "x"), 77),
+    (ProtocolError(Code.UNKNOWN_CHECKPOINT, "x"), 66),
+    (ProtocolError(Code.INTERNAL, "x"), 70),
     (ConfigError("x"), 78),
     (TokenFileError("x"), 78),
 ]

@@ -37,7 +37,7 @@ def told(terminal: Terminal) -> tuple[str, str]:
     ],
 )
 def test_a_log_line_is_one_fact_in_pairs(message: str, line: str, terminal: Terminal) -> None:
-    terminal.configure()
+    terminal.configure(logs=True)
 
     logging.getLogger("agentd.test").info(message)
 
@@ -49,13 +49,18 @@ def test_a_log_line_is_one_fact_in_pairs(message: str, line: str, terminal: Term
 
 
 @pytest.mark.parametrize(
-    ("verbose", "quiet", "levels"),
-    [(0, False, "info error"), (1, False, "debug info error"), (0, True, "error")],
+    ("verbose", "quiet", "logs", "levels"),
+    [
+        (0, False, False, "error"),
+        (0, False, True, "info error"),
+        (1, False, False, "debug info error"),
+        (0, True, True, "error"),
+    ],
 )
 def test_q_and_v_choose_the_levels(
-    verbose: int, quiet: bool, levels: str, terminal: Terminal
+    verbose: int, quiet: bool, logs: bool, levels: str, terminal: Terminal
 ) -> None:
-    terminal.configure(verbose=verbose, quiet=quiet)
+    terminal.configure(verbose=verbose, quiet=quiet, logs=logs)
 
     for level in ("debug", "info", "error"):
         getattr(logging.getLogger("agentd.test"), level)("x")
