@@ -11,7 +11,7 @@ from agentd.learner.board import WeightBoard
 from agentd.learner.link import LearnerHandle
 from agentd.learner.model import backend_for, flat_weights, initial_weights, network_for
 from agentd.learner.pace import Pace
-from agentd.learner.ring import ReplayRing, RingLayout, default_slack
+from agentd.learner.ring import ReplayRing, RingLayout, slack_for
 from agentd.learner.teach import TeachLayout, TeachRing
 from agentd.protocol.schema import Schema
 from agentd.server.acting import Actor
@@ -81,7 +81,8 @@ def _load_weights(folder: Path, config: AgentConfig, network: Network, actor: Ac
 
 def _open_learning(server: Server, folder: Path, agent: Agent, wave: int) -> Learning:
     config, schema = agent.config, agent.schema
-    slack = max(default_slack(config.replay.capacity), 2 * max(wave, server.config.limits.max_rows))
+    period = config.pace.train_every if config.pace.mode == "paced" else 0
+    slack = slack_for(config.replay.capacity, max(wave, server.config.limits.max_rows), period)
     replay = folder / "replay"
     ring: ReplayRing | TeachRing
     if config.learner == "supervised":
@@ -102,5 +103,12 @@ def _open_learning(server: Server, folder: Path, agent: Agent, wave: int) -> Lea
         )
     board = WeightBoard.open(replay / "weights.board", agent.actor.network.n_params)
     pace = Pace(config.pace.learn_start, config.pace.train_every)
-    handle = LearnerHandle(folder, ring, board, pace, on_publication=lambda: server.wake(agent))
+    handle = LearnerHandle(
+        folder,
+        ring,
+        board,
+        pace,
+        device=server.config.device,
+        on_publication=lambda: server.wake(agent),
+    )
     return Learning(config, ring, board, handle, server.registry.table, agent.actor, server.spawn)
