@@ -171,6 +171,7 @@ class _Run:
             if refusal.code != Code.AGENT_EXISTS:
                 raise
             self.view.tell(f"agent {self.plan.agent} is there already: it goes on learning")
+            self.admin.freeze(self.plan.agent, False)  # the run before may have ended solved
 
     def _task(self, index: int) -> Task:
         play = self.plan.preset.play

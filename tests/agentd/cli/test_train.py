@@ -43,14 +43,18 @@ def test_a_short_run_ends_with_its_result_and_keeps_the_agent(run: Run, tmp_path
 
 
 def test_a_second_run_goes_on_with_the_agent(run: Run, tmp_path: Path) -> None:
-    run(*SHORT, "-q", "--data-dir", str(tmp_path))
+    where = ("--preset", "catch", "--data-dir", str(tmp_path))
+    first = run("rl", "train", *where, "--json")
+    assert json.loads(first.stdout.splitlines()[-1])["solved"] is True, first.stderr
 
-    done = run(*SHORT, "--data-dir", str(tmp_path))
+    done = run("rl", "train", *where, "--steps", "2000", "--keep-going")
 
     assert done.returncode == 0, done.stderr
     assert "it goes on learning" in done.stderr
     assert "greedy return" in done.stdout
     assert "┤" in done.stdout
+    steps = [int(p.name.split("-")[1]) for p in sorted(tmp_path.glob("agents/*/checkpoints/*"))]
+    assert steps[-1] > steps[0]
 
 
 def _begin(*arguments: str) -> subprocess.Popen[str]:
