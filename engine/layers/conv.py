@@ -12,9 +12,13 @@ from engine.init import INITS, Init, uniform_bias, zeros
 from engine.layers.layer import Count, Layer, LayerSpec, NotNegative, Options, want_rank
 from engine.recording import Layout, Recording
 
-Pair: TypeAlias = Count | tuple[Count, Count]
+# Two numbers are an array of bounded length: msgspec 0.22 misreads a tuple of fixed length in a
+# union with a bounded int, and may crash.
+_TWO = Meta(min_length=2, max_length=2)
 Border: TypeAlias = Annotated[int, Meta(ge=0, le=2**16)]
-Padding: TypeAlias = Border | tuple[Border, Border] | Literal["same"]
+Pair: TypeAlias = Count | Annotated[tuple[Count, ...], _TWO]
+BorderPair: TypeAlias = Border | Annotated[tuple[Border, ...], _TWO]
+Padding: TypeAlias = BorderPair | Literal["same"]
 
 
 class Conv2d(LayerSpec, Options, frozen=True, tag="conv2d"):
@@ -108,5 +112,5 @@ def make_window(shape: Shape, kernel: Pair, stride: Pair, padding: Padding, name
     return window
 
 
-def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else value
+def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])

@@ -1,17 +1,12 @@
 """Pools: the largest or the mean number under a sliding window, channel by channel."""
 
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
-
-from msgspec import Meta
 
 from engine.backend import Array, Shape, Window
 from engine.errors import ModelError
-from engine.layers.conv import Pair, make_window
+from engine.layers.conv import BorderPair, Pair, make_window
 from engine.layers.layer import Layer, LayerSpec, Options, want_rank
 from engine.recording import Layout, Recording
-
-Border: TypeAlias = Annotated[int, Meta(ge=0, le=2**16)]
 
 
 class MaxPool2d(LayerSpec, Options, frozen=True, tag="max_pool2d"):
@@ -19,7 +14,7 @@ class MaxPool2d(LayerSpec, Options, frozen=True, tag="max_pool2d"):
 
     kernel: Pair = 2
     stride: Pair | None = None
-    padding: Border | tuple[Border, Border] = 0
+    padding: BorderPair = 0
 
     def place(self, at: Layout, name: str, shape: Shape) -> Layer:
         return PlacedMaxPool2d(_pool_window(shape, self.kernel, self.stride, self.padding, name))
@@ -30,7 +25,7 @@ class AvgPool2d(LayerSpec, Options, frozen=True, tag="avg_pool2d"):
 
     kernel: Pair = 2
     stride: Pair | None = None
-    padding: Border | tuple[Border, Border] = 0
+    padding: BorderPair = 0
 
     def place(self, at: Layout, name: str, shape: Shape) -> Layer:
         return PlacedAvgPool2d(_pool_window(shape, self.kernel, self.stride, self.padding, name))
@@ -49,7 +44,7 @@ def _pool_window(
     shape: Shape,
     kernel: Pair,
     stride: Pair | None,
-    padding: Border | tuple[Border, Border],
+    padding: BorderPair,
     name: str,
 ) -> Window:
     window = make_window(shape, kernel, kernel if stride is None else stride, padding, name)

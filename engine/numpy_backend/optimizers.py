@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from engine.backend import Step
-from engine.numpy_backend.memory import MemoryOps, Nd
+from engine.numpy_backend.fused import AdamStep, fused_adam
+from engine.numpy_backend.memory import MemoryOps, Nd, aligned
 
 BLOCK = 16_384
 """Numbers per block: four float32 vectors of it and a scratch fit a 512 KiB second-level cache."""
@@ -53,17 +54,8 @@ class OptimizerOps(MemoryOps):
 
         return step
 
-    def blocks(self, *vectors: Nd, scratches: int = 1) -> list[tuple[Nd, ...]]:
-        """Cut equally long vectors into tuples of blocks, with shared scratches at their end."""
-        size = len(vectors[0])
-        shared = [self.empty((min(BLOCK, size),)) for _ in range(scratches)]
-        return [
-            (*(v[i : i + BLOCK] for v in vectors), *(s[: min(BLOCK, size - i)] for s in shared))
-            for i in range(0, size, BLOCK)
-        ]
-
     def sgd(self, p: Nd, g: Nd) -> Callable[[float, float], object]:
-        blocks, multiply, subtract = self.blocks(p, g), np.multiply, np.subtract
+        blocks, multiply, subtract = _blocks(p, g), np.multiply, np.subtract
         number = self.dtype.type
 
         def step(lr: float, decay: float) -> None:
@@ -79,7 +71,7 @@ class OptimizerOps(MemoryOps):
     def momentum(
         self, p: Nd, g: Nd, m: Nd, nesterov: bool
     ) -> Callable[[float, float, float], object]:
-        blocks, multiply, add, subtract = self.blocks(p, g, m), np.multiply, np.add, np.subtract
+        blocks, multiply, add, subtract = _blocks(p, g, m), np.multiply, np.add, np.subtract
         number = self.dtype.type
 
         def step(lr: float, mu: float, decay: float) -> None:
@@ -99,7 +91,7 @@ class OptimizerOps(MemoryOps):
     def rmsprop(
         self, p: Nd, g: Nd, v: Nd, mean: Nd | None
     ) -> Callable[[float, float, float, float], object]:
-        blocks = self.blocks(p, g, v, v if mean is None else mean, scratches=2)
+        blocks = _blocks(p, g, v, v if mean is None else mean, scratches=2)
         multiply, add, subtract, sqrt, divide = _UFUNCS
         number, centered = self.dtype.type, mean is not None
 
@@ -124,7 +116,7 @@ class OptimizerOps(MemoryOps):
         return step
 
     def adagrad(self, p: Nd, g: Nd, v: Nd) -> Callable[[float, float, float], object]:
-        blocks = self.blocks(p, g, v, scratches=2)
+        blocks = _blocks(p, g, v, scratches=2)
         multiply, add, subtract, sqrt, divide = _UFUNCS
         number = self.dtype.type
 
@@ -145,7 +137,7 @@ class OptimizerOps(MemoryOps):
     def adadelta(
         self, p: Nd, g: Nd, v: Nd, u: Nd
     ) -> Callable[[float, float, float, float], object]:
-        blocks = self.blocks(p, g, v, u, scratches=2)
+        blocks = _blocks(p, g, v, u, scratches=2)
         multiply, add, subtract, sqrt, divide = _UFUNCS
         number = self.dtype.type
 
@@ -164,41 +156,8 @@ class OptimizerOps(MemoryOps):
 
         return step
 
-    def adam(
-        self, p: Nd, g: Nd, m: Nd, v: Nd
-    ) -> Callable[[float, float, float, float, float, float, bool], object]:
-        blocks, number = self.blocks(p, g, m, v), self.dtype.type
-        multiply, add, subtract, sqrt, divide = _UFUNCS
-
-        def step(
-            b1: float,
-            b2: float,
-            rate: float,
-            eps: float,
-            decay: float,
-            shrink: float,
-            adaptive: bool,
-        ) -> None:
-            k1, k2, lr, floor = number(b1), number(b2), number(rate), number(eps)
-            for pb, gb, mb, vb, t in blocks:
-                d = _decayed(pb, gb, t, number(decay)) if decay else gb
-                multiply(mb, k1, mb)
-                add(mb, d, mb)
-                multiply(d, d, t)
-                multiply(vb, k2, vb)
-                add(vb, t, vb)
-                if adaptive:
-                    sqrt(vb, t)
-                    add(t, floor, t)
-                    divide(mb, t, t)
-                    multiply(t, lr, t)
-                else:
-                    multiply(mb, lr, t)
-                if shrink != 1:
-                    multiply(pb, number(shrink), pb)
-                subtract(pb, t, pb)
-
-        return step
+    def adam(self, p: Nd, g: Nd, m: Nd, v: Nd) -> AdamStep:
+        return fused_adam(p, g, m, v) or adam_in_blocks(p, g, m, v)
 
 
 _UFUNCS = (np.multiply, np.add, np.subtract, np.sqrt, np.divide)
@@ -216,3 +175,43 @@ def _average(mean: Nd, a: Nd, b: Nd, keep: Any, take: Any, t: Nd) -> None:
     np.multiply(t, take, t)
     np.multiply(mean, keep, mean)
     np.add(mean, t, mean)
+
+
+def _blocks(*vectors: Nd, scratches: int = 1) -> list[tuple[Nd, ...]]:
+    """Cut equally long vectors into tuples of blocks, with shared scratches at their end."""
+    size = len(vectors[0])
+    shared = [aligned((min(BLOCK, size),), vectors[0].dtype) for _ in range(scratches)]
+    return [
+        (*(v[i : i + BLOCK] for v in vectors), *(s[: min(BLOCK, size - i)] for s in shared))
+        for i in range(0, size, BLOCK)
+    ]
+
+
+def adam_in_blocks(p: Nd, g: Nd, m: Nd, v: Nd) -> AdamStep:
+    """Bind Adam in NumPy; see ``Backend.adam``. ``kernels/host_adam.cl`` gives the same bits."""
+    blocks, number = _blocks(p, g, m, v), p.dtype.type
+    multiply, add, subtract, sqrt, divide = _UFUNCS
+
+    def step(
+        b1: float, b2: float, rate: float, eps: float, decay: float, shrink: float, adaptive: bool
+    ) -> None:
+        k1, k2, lr, floor = number(b1), number(b2), number(rate), number(eps)
+        for pb, gb, mb, vb, t in blocks:
+            d = _decayed(pb, gb, t, number(decay)) if decay else gb
+            multiply(mb, k1, mb)
+            add(mb, d, mb)
+            multiply(d, d, t)
+            multiply(vb, k2, vb)
+            add(vb, t, vb)
+            if adaptive:
+                sqrt(vb, t)
+                add(t, floor, t)
+                divide(mb, t, t)
+                multiply(t, lr, t)
+            else:
+                multiply(mb, lr, t)
+            if shrink != 1:
+                multiply(pb, number(shrink), pb)
+            subtract(pb, t, pb)
+
+    return step
