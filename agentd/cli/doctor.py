@@ -93,20 +93,15 @@ def list_opencl() -> list[dict[str, Any]]:
     """OpenCL devices in the order of their index; empty without pyopencl or a platform."""
     if importlib.util.find_spec("pyopencl") is None:
         return []
-    import pyopencl
+    from engine.opencl_backend.devices import list_devices
 
-    try:
-        platforms = pyopencl.get_platforms()
-    except pyopencl.Error:
-        return []
-    found = [device for platform in platforms for device in platform.get_devices()]
     return [
         {
-            "device": f"opencl:{index}",
-            "name": f"{device.name.strip()} [{device.platform.name.strip()}]",
-            "units": device.max_compute_units,
+            "device": f"opencl:{device.index}",
+            "name": f"{device.name} [{device.platform}]",
+            "units": device.units,
         }
-        for index, device in enumerate(found)
+        for device in list_devices()
     ]
 
 

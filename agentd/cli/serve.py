@@ -98,9 +98,12 @@ def collect_flags(
 def run_server(config: Any, out: Terminal) -> None:
     """Serve with ``config`` (a ServerConfig) until a signal; addresses go to ``out``."""
     from agentd.auth import Tokens
+    from agentd.learner.model import backend_for
     from agentd.server.server import Server
     from agentd.store import DirectoryLock
 
+    if config.device != "cpu":
+        backend_for(config.device)  # an unknown device is told now, not to the first game
     tokens = Tokens.from_file(Path(config.tokens)) if config.tokens else Tokens()
     data_dir = Path(config.data_dir)
     try:

@@ -13,10 +13,7 @@ _MAX_BINARY = 64 << 20
 
 
 def cache_folder() -> Path:
-    """Return where binaries are kept: $AGENTD_KERNEL_CACHE, or the user's cache folder."""
-    chosen = os.environ.get("AGENTD_KERNEL_CACHE")
-    if chosen:
-        return Path(chosen)
+    """Return where binaries are kept: agentd/kernels in the user's cache folder."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "agentd" / "kernels"
 

@@ -81,11 +81,11 @@ def test_too_large_an_array_is_a_named_error(opencl: Any) -> None:
 def test_binaries_are_kept_and_damage_is_survived(
     opencl: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AGENTD_KERNEL_CACHE", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     source = "__kernel void f(__global float *x) { x[0] = 1; }"
 
     opencl.runtime.programs.build("tiny", source, ())
-    (kept,) = tmp_path.iterdir()
+    (kept,) = (tmp_path / "agentd" / "kernels").iterdir()
     opencl.runtime.programs.build("tiny", source, ())
     kept.write_bytes(b"damaged")
     opencl.runtime.programs.build("tiny", source, ())
