@@ -275,7 +275,8 @@ def new_trainer(document: Document, spec: TrainSpec, data: Dataset, weights: Any
         normalizer = find_normalizer(data, spec.data.normalize)
         return make_trainer(spec, network, data.classes > 0, normalizer, weights)
     except (ModelError, ShapeError) as fault:
-        raise document.error(("layers",), str(fault)) from None
+        key = "loss" if str(fault).startswith("class_weights") else "layers"
+        raise document.error((key,), str(fault)) from None
 
 
 def make_trainer(

@@ -142,11 +142,7 @@ def render_model(answers: dict[str, Any]) -> str:
     if len(sizes) > 1:
         layers, shape = f"  - flatten\n{layers}", f"[{shape}]"
     return TEMPLATE.format(
-        input=""
-        if not shape
-        else f"input: {shape}\n"
-        if len(sizes) == 1
-        else f"input: [{shape}]\n",
+        input=f"input: {shape}\n" if shape else "",
         outputs=f"outputs: {answers['outputs']}\n" if answers["outputs"] else "",
         layers=layers or "  []",
         loss=answers["loss"],

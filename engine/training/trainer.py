@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from engine.backend import Backend, Host
 from engine.data import Batch, Batches, Dataset, Normalizer, no_normalizer
-from engine.errors import EngineError
+from engine.errors import EngineError, ModelError
 from engine.learner import Arrays, Descent, Scalars
 from engine.network import Network, Pass
 from engine.numpy_backend import NumPyBackend
@@ -44,6 +44,8 @@ class Trainer:
     normalizer       of the inputs, part of the model
     weights          first parameters (n_params,); drawn from ``seed`` without
     clock            seconds, for the reports
+
+    Raises ModelError or ShapeError where the loss does not fit the network.
     """
 
     def __init__(
@@ -71,6 +73,8 @@ class Trainer:
         loss = LossSpec(name=loss) if isinstance(loss, str) else loss  # type: ignore[arg-type]
         rule = OptimizerSpec(name=optimizer) if isinstance(optimizer, str) else optimizer  # type: ignore[arg-type]
         self._optimizer = make_optimizer(rule, self._backend, network.n_trainable)
+        if len(network.output_shape) != 1:
+            raise ModelError(f"the network gives {network.output_shape}: expected a row of outputs")
         (outputs,) = network.output_shape
         self._objective = Objective(loss, self._backend, outputs, is_class)
         if weights is None:
@@ -78,6 +82,7 @@ class Trainer:
         self._descent = Descent(network, self._backend, self._optimizer, None, weights)
         self._learn = Pass(network, self._backend, batch, training=True, seed=seed)
         self._bound: dict[int, tuple[Bound, Any, Any]] = {}
+        self._bind(batch)  # a loss that does not fit is refused here, not at the first step
         self._judge: _Judge | None = None
         self._best: tuple[float, float] | None = None
         self._since_best = 0

@@ -1,0 +1,134 @@
+"""``new``, ``check`` and ``data`` as a user runs them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agentd.cli import main
+from engine.data import load_data
+from engine.data.idx import write_idx
+
+
+@pytest.fixture
+def call(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main(list(arguments))
+        told = capsys.readouterr()
+        return int(code), told.out, told.err
+
+    return call
+
+
+def test_new_writes_what_check_accepts(call):
+    flags = ("--input", "784", "--outputs", "10", "--hidden", "300,150,64", "-y")
+    assert call("new", "mnist.yaml", *flags)[0] == 0
+
+    code, out, _ = call("check", "mnist.yaml", "--json")
+
+    assert code == 0
+    assert json.loads(out)["parameters"] == 290_964
+    assert call("new", "mnist.yaml", "-y")[0] == 2  # it exists
+    assert (
+        call("new", "mnist.yaml", "-y", "--force", "--input", "28x28x1", "--outputs", "3")[0] == 0
+    )
+    assert "flatten" in Path("mnist.yaml").read_text()
+
+
+def test_new_goes_to_stdout_and_can_have_no_hidden_layer(call):
+    code, out, _ = call("new", "-y", "--hidden", "")
+
+    assert code == 0
+    assert "layers:\n  []" in out
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--hidden", "a,b"),
+        ("--input", "12y"),
+        ("--loss", "none"),
+        ("--activation", "relo"),
+        ("--optimizer", "adamm"),
+        ("--lr", "0"),
+    ],
+)
+def test_new_refuses_what_would_not_check(call, flags):
+    code, out, err = call("new", "m.yaml", "-y", *flags)
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert not Path("m.yaml").exists()
+
+
+def test_check_names_the_place(call):
+    Path("m.yaml").write_text("layers: [relu]\nbatchsize: 3\n")
+
+    code, _, err = call("check", "m.yaml")
+
+    assert code == 78
+    assert err.startswith("agentd: m.yaml:2:1: batchsize: no such key")
+
+
+@pytest.fixture
+def idx(tmp_path):
+    folder = tmp_path / "idx"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (20, 4, 3)).astype(np.uint8)
+    write_idx(folder / "train-images-idx3-ubyte.gz", images)
+    write_idx(folder / "train-labels-idx1-ubyte.gz", (np.arange(20) % 4).astype(np.uint8))
+    return folder
+
+
+def test_info_tells_what_is_there(call, idx):
+    code, out, _ = call("data", "info", str(idx), "--json")
+
+    record = json.loads(out)
+    assert code == 0
+    assert (record["rows"], record["input"]) == (20, "4 x 3")
+    assert record["classes"] == {"0": 5, "1": 5, "2": 5, "3": 5}
+    assert "20" in call("data", "info", str(idx))[1]
+
+
+@pytest.mark.parametrize("name", ["d.csv", "d.npz", "d.pb", "d.npy", "folder"])
+def test_convert_keeps_every_number(call, idx, name):
+    assert call("data", "convert", str(idx), name)[0] == 0
+    before, after = load_data(idx), load_data(Path(name))
+
+    np.testing.assert_array_equal(after.inputs.astype(np.float32), before.inputs.astype(np.float32))
+    np.testing.assert_array_equal(after.targets, before.targets)
+    assert call("data", "convert", str(idx), name)[0] == 2  # it exists
+    assert not list(Path().glob(".new-*"))
+
+
+def test_a_failed_conversion_leaves_nothing(call):
+    Path("bad.csv").write_text("1,2,0\n1,x,0\n")
+    Path("values.csv").write_text("1,2,0.5\n1,3,0.25\n")
+
+    assert call("data", "convert", "bad.csv", "d.npz")[0] == 65
+    assert call("data", "convert", "values.csv", "folder")[0] == 65  # no classes for IDX
+    assert sorted(p.name for p in Path().iterdir()) == ["bad.csv", "values.csv"]
+
+
+def test_verify_reads_all_and_compares_checksums(call, idx):
+    import gzip
+    import hashlib
+
+    image = idx / "train-images-idx3-ubyte.gz"
+    unpacked = hashlib.sha256(gzip.decompress(image.read_bytes())).hexdigest()
+    packed = hashlib.sha256((idx / "train-labels-idx1-ubyte.gz").read_bytes()).hexdigest()
+    sums = f"{unpacked}  train-images-idx3-ubyte\n{packed}  train-labels-idx1-ubyte.gz\n"
+    (idx / "SHA256SUMS").write_text(sums)
+
+    code, out, _ = call("data", "verify", str(idx), "--classes", "4")
+    assert code == 0
+    assert "2 checksums agree" in out
+    code, _, err = call("data", "verify", str(idx), "--classes", "3")
+    assert (code, "row 4: label out of range" in err) == (65, True)
+    (idx / "SHA256SUMS").write_text(sums.replace(packed[:4], "0000"))
+    code, _, err = call("data", "verify", str(idx))
+    assert (code, "another checksum" in err) == (65, True)
