@@ -145,17 +145,26 @@ class _LayerDocument(strictyaml.Document):
 
     def error(self, path: Path, message: str, **parts: str) -> ConfigError:
         """As of Document; a pattern is told in the words of its type's description."""
-        expected = parts.get("expected", "")
         kind = type_at(self._kind, path)
-        if "at `key`" in expected:  # the key itself is wrong, in a mapping by name
-            kind = get_args(type_at(self._kind, path[:-1]))[0]
-            parts["got"] = repr(path[-1])
-        if "regex" in expected:
-            parts["expected"] = _description(kind) or expected
+        around = type_at(self._kind, path[:-1])
+        named = get_args(around)[0] if path and get_origin(around) is dict else Any
+        wrong_key = not _fits(path[-1], named) if path else False
+        if wrong_key:  # in a mapping by name the name itself is at fault
+            kind, parts = named, parts | {"got": repr(path[-1])}
+        if wrong_key or "regex" in parts.get("expected", ""):
+            parts["expected"] = _description(kind) or parts["expected"]
         return config_error(self._layer, path, message, parts)
 
     def key_error(self, path: Path, message: str, **parts: str) -> ConfigError:
         return config_error(self._layer, path, message, parts, at_key=True)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _description(kind: Any) -> str | None:
