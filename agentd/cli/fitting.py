@@ -314,6 +314,8 @@ class _Fit(Callback):
         job, trainer = self.job, self.job.trainer
         self.log.cut(trainer.steps)
         self.events = EventWriter(self.run.path)
+        if not job.resumed:
+            self._save()  # from the first moment on there is something to resume
         try:
             with self.interrupts.trapped(), self.keys, self.view:
                 trainer.fit(

@@ -66,8 +66,9 @@ class Batches:
 
     def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from batch ``start`` on; the last may be smaller."""
-        slabs = self._slabs(self.order(epoch)[start * self.size :])
-        if not self.ahead:
+        rows = self.order(epoch)[start * self.size :]
+        slabs = self._slabs(rows)
+        if not self.ahead or len(rows) <= self._slab:  # one slab: nothing to be ahead of
             yield from self._cut(slabs)
             return
         with Prefetch(slabs, self.ahead, self._clock) as ready:

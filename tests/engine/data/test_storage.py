@@ -97,3 +97,26 @@ def test_varints_at_their_bounds():
     assert wire.put_varint(300) == b"\xac\x02"  # the specification's own example
     with pytest.raises(wire.WireError, match="64 bits"):
         list(wire.fields(memoryview(b"\x08" + b"\xff" * 10 + b"\x01")))
+
+
+def test_googles_implementation_reads_what_we_write_and_writes_what_we_read(tmp_path):
+    descriptor_pb2 = pytest.importorskip("google.protobuf.descriptor_pb2")
+    from google.protobuf import descriptor_pool, message_factory
+
+    file = descriptor_pb2.FileDescriptorProto(name="d.proto", package="t", syntax="proto3")
+    row = file.message_type.add(name="PbDataBatch")
+    for number, name in ((1, "input"), (2, "expected")):
+        row.field.add(name=name, number=number, type=2, label=3)
+    whole = file.message_type.add(name="PbDataStorage")
+    whole.field.add(name="data", number=1, type=11, label=3, type_name=".t.PbDataBatch")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    storage_type = message_factory.GetMessageClass(pool.FindMessageTypeByName("t.PbDataStorage"))
+
+    write_data(Dataset.from_arrays(X, np.array([1, 0, 1, 1])), tmp_path / "ours.pb")
+    theirs = storage_type.FromString((tmp_path / "ours.pb").read_bytes())
+    assert [list(each.expected) for each in theirs.data] == [[0, 1], [1, 0], [0, 1], [0, 1]]
+    np.testing.assert_array_equal([list(each.input) for each in theirs.data], X)
+
+    (tmp_path / "theirs.pb").write_bytes(theirs.SerializeToString())
+    np.testing.assert_array_equal(load_data(tmp_path / "theirs.pb").inputs, X)
