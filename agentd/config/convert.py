@@ -152,7 +152,7 @@ class _LayerDocument(strictyaml.Document):
         if wrong_key:  # in a mapping by name the name itself is at fault
             kind, parts = named, parts | {"got": repr(path[-1])}
         if wrong_key or "regex" in parts.get("expected", ""):
-            parts["expected"] = _description(kind) or parts["expected"]
+            parts["expected"] = _description(kind) or parts.get("expected", "")
         return config_error(self._layer, path, message, parts)
 
     def key_error(self, path: Path, message: str, **parts: str) -> ConfigError:
