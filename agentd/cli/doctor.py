@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from agentd.cli.options import DataDir, Json, Quiet, Verbose, terminal
 from agentd.cli.ports import find_holder
+from agentd.cli.terminal import Terminal
 from agentd.errors import JobFailed
 
 Verdict = Literal["ok", "note", "bad"]
@@ -56,11 +57,25 @@ def doctor(
         raise JobFailed(f"agentd will not run well here: {', '.join(bad)}")
 
 
+Tune = Annotated[
+    bool,
+    typer.Option("--tune", help="Search the fastest kernel sizes of each, a minute; keep them."),
+]
+
+
 def devices(
-    context: typer.Context, as_json: Json = False, verbose: Verbose = 0, quiet: Quiet = False
+    context: typer.Context,
+    tune: Tune = False,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
 ) -> None:
-    """List the devices that --device may name."""
+    """List the devices that --device may name, or tune the kernels for them."""
     out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
+    if tune:
+        tuned = [_tune(entry["device"], out) for entry in list_opencl()]
+        out.report({"tuned": tuned}, "\n".join(line["told"] for line in tuned) or _opencl_hint())
+        return
     found = [
         {"device": "cpu", "name": platform.processor() or platform.machine(), "units": cores()}
     ]
@@ -69,6 +84,21 @@ def devices(
     if len(found) == 1:
         lines.append(_opencl_hint())
     out.report({"devices": found}, "\n".join(lines))
+
+
+def _tune(device: str, out: Terminal) -> dict[str, Any]:
+    """Search and keep the tuning of one device; say each trial on the way."""
+    from engine.opencl_backend.devices import choose
+    from engine.opencl_backend.tune import search
+    from engine.opencl_backend.tuning import save_tuning
+
+    best = search(
+        device, lambda trial: out.note(f"{device} {trial.seconds * 1e3:.2f} ms {trial.tuning}")
+    )
+    path = save_tuning(choose(device), best.tuning)
+    sizes = asdict(best.tuning)
+    told = f"{device} {best.seconds * 1e3:.2f} ms with {sizes}, kept in {path}"
+    return {"device": device, "seconds": best.seconds, "tuning": sizes, "told": told}
 
 
 def examine(data_dir: Path | None) -> Iterator[Finding]:

@@ -5,15 +5,19 @@ from engine.opencl_backend.images import ImageOps
 from engine.opencl_backend.losses import LossOps
 from engine.opencl_backend.norms import NormOps
 from engine.opencl_backend.optimizers import OptimizerOps
+from engine.opencl_backend.recurrent import RecurrentOps
 from engine.opencl_backend.sparse import SparseOps
 from engine.opencl_backend.td import TdOps
 
 __all__ = ["OpenCLBackend"]
 
 
-class OpenCLBackend(SparseOps, DenseOps, ImageOps, NormOps, LossOps, TdOps, OptimizerOps):
+class OpenCLBackend(
+    RecurrentOps, SparseOps, DenseOps, ImageOps, NormOps, LossOps, TdOps, OptimizerOps
+):
     """``engine.backend.Backend`` on an OpenCL device; see ``Backend`` for each op.
 
     ``device`` is "opencl", "opencl:1" or "opencl:name". Steps only put kernels into the device's
-    queue; ``to_host`` is the one place that waits. Raises NoPlatformError, UnknownDeviceError.
+    queue; ``to_host`` is the one place that waits. ``tuning`` instead of the device's own; with
+    ``profile`` the events of steps carry times. Raises NoPlatformError, UnknownDeviceError.
     """

@@ -27,8 +27,10 @@ class MemoryOps:
 
     name = "opencl"
 
-    def __init__(self, device: str = "opencl", tuning: Tuning | None = None) -> None:
-        self.runtime = Runtime(device, tuning)
+    def __init__(
+        self, device: str = "opencl", tuning: Tuning | None = None, profile: bool = False
+    ) -> None:
+        self.runtime = Runtime(device, tuning, profile)
 
     def empty(self, shape: Shape, kind: Kind = "float") -> Dv:
         return self._new(tuple(shape), _KINDS[kind])

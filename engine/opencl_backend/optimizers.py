@@ -66,7 +66,7 @@ class OptimizerOps(MemoryOps):
     ) -> Callable[[float, float, float, float, float, float, bool], object]:
         return self._descend("adam", p, g, m, v, types="ffffffi")
 
-    def _descend(self, name: str, p: Dv, *args: Dv, types: str) -> Callable[..., None]:
+    def _descend(self, name: str, p: Dv, *args: Dv, types: str) -> Callable[..., object]:
         grid, local = self.runtime.spread(p.size)
         return self.runtime.bind_scalars(
             "optimizer", name, grid, local, p.size, p, *args, types=types

@@ -8,14 +8,9 @@ from typing import Any
 
 import kernels
 from engine.opencl_backend.errors import KernelBuildError
+from engine.opencl_backend.tuning import cache_folder
 
 _MAX_BINARY = 64 << 20
-
-
-def cache_folder() -> Path:
-    """Return where binaries are kept: agentd/kernels in the user's cache folder."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "agentd" / "kernels"
 
 
 class Programs:
@@ -37,7 +32,7 @@ class Programs:
         """Build ``source``, from its binary on disk where there is one. Raises KernelBuildError."""
         import pyopencl as cl
 
-        path = cache_folder() / f"{file}-{self._key(source, options)}.bin"
+        path = cache_folder() / "kernels" / f"{file}-{self._key(source, options)}.bin"
         program = self._load(path)
         if program is not None:
             return program

@@ -12,7 +12,7 @@ from engine.opencl_backend.array import DeviceArray
 from engine.opencl_backend.devices import choose, is_gpu
 from engine.opencl_backend.errors import DeviceError, DeviceLostError, DeviceMemoryError
 from engine.opencl_backend.programs import Programs
-from engine.opencl_backend.tuning import CPU, GPU, Tuning
+from engine.opencl_backend.tuning import Tuning, default_tuning, load_tuning
 
 Grid: TypeAlias = tuple[int, ...]
 
@@ -26,15 +26,16 @@ _FULL = ("MEM_OBJECT_ALLOCATION_FAILURE", "OUT_OF_HOST_MEMORY", "INVALID_BUFFER_
 class Runtime:
     """One in-order queue on one device. Belongs to one process and one thread."""
 
-    def __init__(self, asked: str, tuning: Tuning | None = None) -> None:
+    def __init__(self, asked: str, tuning: Tuning | None = None, profile: bool = False) -> None:
         import pyopencl as cl
         from pyopencl.tools import ImmediateAllocator, MemoryPool
 
         self.device = choose(asked)
         self.is_gpu = is_gpu(self.device)
-        self.tuning = tuning or (GPU if self.is_gpu else CPU)
+        self.tuning = tuning or load_tuning(self.device) or default_tuning(self.device)
         self.context = cl.Context([self.device])
-        self.queue = cl.CommandQueue(self.context, self.device)
+        how: Any = cl.command_queue_properties.PROFILING_ENABLE if profile else 0
+        self.queue = cl.CommandQueue(self.context, self.device, properties=how)
         self.units: int = self.device.max_compute_units
         self._pool = MemoryPool(ImmediateAllocator(self.queue))
         self.programs = Programs(self.context, self.device)
@@ -61,7 +62,7 @@ class Runtime:
         *args: Any,
         options: tuple[str, ...] = (),
     ) -> Step:
-        """Return a step that launches kernel ``name`` of kernels/``file``.cl with ``args``.
+        """Return a step that launches kernel ``name`` of kernels/``file``.cl and gives its event.
 
         int and float become int and float arguments, an array its buffer and its first index, any
         other value a buffer by itself.
@@ -72,9 +73,9 @@ class Runtime:
         enqueue, queue, fault = cl.enqueue_nd_range_kernel, self.queue, self.fault
         error_type = cl.Error
 
-        def step() -> None:
+        def step() -> Any:
             try:
-                enqueue(queue, kernel, grid, local)
+                return enqueue(queue, kernel, grid, local)
             except error_type as error:
                 raise fault(error, name) from error
 
@@ -83,7 +84,7 @@ class Runtime:
 
     def bind_scalars(
         self, file: str, name: str, grid: Grid, local: Grid, *args: Any, types: str
-    ) -> Callable[..., None]:
+    ) -> Callable[..., Any]:
         """Like ``bind``, for kernels whose last arguments come with each call.
 
         ``types`` has a letter for each of these: f float, i int, u unsigned.
@@ -96,11 +97,11 @@ class Runtime:
         enqueue, queue, fault = cl.enqueue_nd_range_kernel, self.queue, self.fault
         error_type, set_arg = cl.Error, kernel.set_arg
 
-        def step(*values: float) -> None:
+        def step(*values: float) -> Any:
             try:
                 for (at, cast), value in zip(casts, values, strict=True):
                     set_arg(at, cast(value))
-                enqueue(queue, kernel, grid, local)
+                return enqueue(queue, kernel, grid, local)
             except error_type as error:
                 raise fault(error, name) from error
 

@@ -15,8 +15,10 @@ _SMALL = 1 << 18  # numbers of a gradient table up to which all of it is cleared
 class SparseOps(MemoryOps):
     """Masks come from a hash of position and key: the same on every backend, and replayable."""
 
-    def __init__(self, device: str = "opencl", tuning: Tuning | None = None) -> None:
-        super().__init__(device, tuning)
+    def __init__(
+        self, device: str = "opencl", tuning: Tuning | None = None, profile: bool = False
+    ) -> None:
+        super().__init__(device, tuning, profile)
         self._touched: dict[tuple[int, int], Step] = {}  # gradient tables: how to clear them
 
     def dropout(self, x: Dv, rate: float, key: Callable[[], int], y: Dv, factor: Dv) -> Step:

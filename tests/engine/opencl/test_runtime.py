@@ -1,6 +1,7 @@
 """The device's edges: memory, errors by name, the binary cache, PoCL's unknown CPU."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,33 @@ def test_kernels_have_their_header_and_no_return_before_a_barrier() -> None:
             for word in ("barrier(", "sum_lanes(", "max_lanes(", "sum_vecs("):
                 if word in body:
                     assert "return;" not in body.split(word)[0], f"{name}: {word}"
+
+
+def test_a_tuning_is_kept_per_device_and_damage_is_ignored(
+    opencl: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.opencl_backend.tuning import CPU, load_tuning, save_tuning
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    device, tuning = opencl.runtime.device, replace(CPU, rows=6, depth=128)
+
+    assert load_tuning(device) is None
+    path = save_tuning(device, tuning)
+    assert load_tuning(device) == tuning
+    path.write_text('{"width": 5}')
+    assert load_tuning(device) is None
+
+
+@pytest.mark.parametrize("wrong", [{"width": 5}, {"lanes": 3}, {"local": 7}, {"rows": 0}])
+def test_a_tuning_no_kernel_was_written_for_is_refused(wrong: dict[str, int]) -> None:
+    from engine.opencl_backend.tuning import CPU
+
+    with pytest.raises(ValueError, match=f"tuning {next(iter(wrong))}"):
+        replace(CPU, **wrong)
+
+
+def test_a_trial_is_timed_by_the_device(opencl: Any) -> None:
+    from engine.opencl_backend.tune import measure
+    from engine.opencl_backend.tuning import CPU
+
+    assert 0 < measure("opencl", CPU) < 10
