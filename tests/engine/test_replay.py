@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine import td
 from engine.replay import (
     FIRST,
     MID,
@@ -75,6 +76,21 @@ def test_n_step_stops_at_the_end_of_the_episode(make_ring, end, expected):
     assert batch.reward_t.tolist() == [e[0] for e in expected]
     assert batch.discount_t.tolist() == [e[1] for e in expected]
     assert batch.x[4:, 0].tolist() == [e[2] for e in expected]
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+@pytest.mark.parametrize("end", [TERMINATED, TRUNCATED])
+def test_n_step_is_the_rule(make_ring, n, end):
+    ring = make_ring(16)
+    reward = [1.0, -2.0, 4.0, 3.0, 5.0]
+    ring.episode(0, reward, end)
+    discount = [0.5] * 4 + [0.0 if end == TERMINATED else 0.5]
+
+    batch = read(ring, [0], n_step=n)
+
+    total, ahead = td.n_step(np.array(reward[:n])[:, None], np.array(discount[:n])[:, None])
+    assert batch.reward_t.tolist() == total.tolist()
+    assert batch.discount_t.tolist() == ahead.tolist()
 
 
 def test_n_step_bootstraps_from_the_newest_row_before_hi(make_ring):
