@@ -31,6 +31,7 @@ from engine.backend.layers import LayerOps
 from engine.backend.losses import LossOps
 from engine.backend.memory import MemoryOps
 from engine.backend.optimizers import OptimizerOps
+from engine.backend.recurrent import RecurrentOps
 
 __all__ = [
     "Activation",
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 
-class Backend(MemoryOps, LayerOps, ImageOps, LossOps, OptimizerOps, Protocol):
+class Backend(MemoryOps, LayerOps, ImageOps, RecurrentOps, LossOps, OptimizerOps, Protocol):
     """What a machine must be able to do. ``NumPyBackend`` is the reference and the fast CPU."""
 
     name: str

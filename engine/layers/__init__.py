@@ -14,6 +14,7 @@ from engine.layers.embedding import EmbeddingBag
 from engine.layers.layer import Layer, LayerSpec
 from engine.layers.norm import BatchNorm, LayerNorm
 from engine.layers.pool import AvgPool2d, GlobalAvgPool, MaxPool2d
+from engine.layers.recurrent import Lstm, Rnn
 from engine.layers.residual import Residual
 from engine.layers.sequential import Sequential
 from engine.layers.shape import Flatten, Reshape
@@ -35,10 +36,12 @@ __all__ = [
     "LayerNorm",
     "LayerSpec",
     "LeakyRelu",
+    "Lstm",
     "MaxPool2d",
     "Relu",
     "Reshape",
     "Residual",
+    "Rnn",
     "Sequential",
     "Sigmoid",
     "Softplus",

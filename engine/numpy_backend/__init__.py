@@ -6,11 +6,14 @@ from engine.numpy_backend.images import ImageOps
 from engine.numpy_backend.losses import LossOps
 from engine.numpy_backend.norms import NormOps
 from engine.numpy_backend.optimizers import OptimizerOps
+from engine.numpy_backend.recurrent import RecurrentOps
 from engine.numpy_backend.sparse import SparseOps
 from engine.numpy_backend.td import TdOps
 
 __all__ = ["NumPyBackend"]
 
 
-class NumPyBackend(DenseOps, HeadOps, ImageOps, NormOps, SparseOps, LossOps, TdOps, OptimizerOps):
+class NumPyBackend(
+    DenseOps, HeadOps, ImageOps, NormOps, SparseOps, RecurrentOps, LossOps, TdOps, OptimizerOps
+):
     """``engine.backend.Backend`` on NumPy. Its arrays are ndarrays; see ``Backend`` for each op."""

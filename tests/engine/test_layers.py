@@ -19,10 +19,12 @@ from engine.layers import (
     GlobalAvgPool,
     LayerNorm,
     LeakyRelu,
+    Lstm,
     MaxPool2d,
     Relu,
     Reshape,
     Residual,
+    Rnn,
     Sequential,
     Sigmoid,
     Softplus,
@@ -305,6 +307,48 @@ def test_residual_blocks_of_images(check_gradient):
     check_gradient(behind_dense((4, 3, 2), block, block, GlobalAvgPool()), numbers(3, 2))
 
 
+@settings(max_examples=12, deadline=None)
+@given(batch=BATCH, steps=st.integers(1, 4), features=st.integers(1, 3), units=st.integers(1, 4))
+@pytest.mark.parametrize("sequence", [False, True])
+@pytest.mark.parametrize("kind", [Rnn, Lstm])
+def test_recurrent_gradients(check_gradient, kind, sequence, batch, steps, features, units):
+    net = behind_dense(
+        (steps, features), kind(units, sequence=sequence), kind(2) if sequence else Tanh()
+    )
+
+    check_gradient(net, numbers(batch, 2))
+
+
+@pytest.mark.parametrize("sequence", [False, True])
+@pytest.mark.parametrize("kind", ["rnn", "relu", "lstm"])
+def test_recurrent_layers_equal_torch(exact, rng, kind, sequence):
+    torch = pytest.importorskip("torch")
+    layer = (
+        Lstm(4, sequence) if kind == "lstm" else Rnn(4, sequence, "tanh" if kind == "rnn" else kind)
+    )
+    net = Network(layer, input_shape=(5, 3))
+    params, x = rng.standard_normal(net.n_params), rng.standard_normal((6, 5, 3))
+    w, u, b = (params[s.offset : s.end].reshape(s.shape) for s in net.slots)
+    if kind == "lstm":
+        module = torch.nn.LSTM(3, 4, batch_first=True).double()
+        order = np.concatenate(
+            [np.arange(4), 4 + np.arange(4), 12 + np.arange(4), 8 + np.arange(4)]
+        )
+        w, u, b = w[:, order], u[:, order], b[order]  # PyTorch has input, forget, cell, output
+    else:
+        options = {} if kind == "rnn" else {"nonlinearity": "relu"}
+        module = torch.nn.RNN(3, 4, batch_first=True, **options).double()
+    module.weight_ih_l0.data[:], module.weight_hh_l0.data[:] = map(
+        torch.tensor, (w.T.copy(), u.T.copy())
+    )
+    module.bias_ih_l0.data[:], module.bias_hh_l0.data[:] = torch.tensor(b), 0
+
+    theirs = module(torch.tensor(x))[0].detach().numpy()
+    y = outputs(exact, net, x, params)
+
+    np.testing.assert_allclose(y, theirs if sequence else theirs[:, -1], rtol=1e-10)
+
+
 @pytest.mark.parametrize(
     ("layers", "shape", "message"),
     [
@@ -313,6 +357,7 @@ def test_residual_blocks_of_images(check_gradient):
         ([Conv2d(2, 2, padding="same")], (4, 4, 1), "odd kernel"),
         ([MaxPool2d(2, padding=2)], (4, 4, 1), "smaller than the kernel"),
         ([GlobalAvgPool()], (4,), "rank 3"),
+        ([Lstm(3)], (4,), "a sequence is"),
         ([Dense(2), EmbeddingBag(3, 2)], (4,), "1.embedding_bag: reads indices"),
         ([Dropout(), EmbeddingBag(3, 2)], (4,), "can only be the first"),
         ([Residual((Dense(3),))], (4,), r"turns \(4,\) into \(3,\)"),

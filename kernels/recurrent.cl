@@ -1,0 +1,67 @@
+// recurrent: exchanging batch and time, and one step of the LSTM's cell.
+//
+// Shapes   swap: x (rows, columns, n), y (columns, rows, n) float32.
+//          lstm_cell: z (rows, 4 n) in place, c_tm1, c, h (rows, n).
+//          lstm_cell_backward: gates, dz (rows, 4 n), dz may be gates; the others (rows, n).
+//          The gates are i, f, o, g, side by side.
+// Launch   global (round_up(rows * columns * n, local),) or (round_up(rows * n, local),), any
+//          local: one number an item. Items past the end do nothing.
+// Mirror   engine/numpy_backend/recurrent.py: swap, lstm_cell, lstm_cell_backward.
+// Bound    memory: 8 bytes a number (swap), 44 (lstm_cell), 56 (lstm_cell_backward).
+
+__kernel void swap(
+    const int rows,
+    const int columns,
+    const int n,
+    __global const float *x, const ulong x_at,
+    __global float *y, const ulong y_at)
+{
+    const int item = get_global_id(0);
+    if (item >= rows * columns * n) return;
+    const int k = item % n, j = item / n % columns, i = item / n / columns;
+    y[y_at + ((long)j * rows + i) * n + k] = x[x_at + item];
+}
+
+inline float sigmoid(const float x) { return 0.5f * tanh(0.5f * x) + 0.5f; }
+
+__kernel void lstm_cell(
+    const int rows,
+    const int n,
+    __global float *z, const ulong z_at,
+    __global const float *c_tm1, const ulong c_tm1_at,
+    __global float *c, const ulong c_at,
+    __global float *h, const ulong h_at)
+{
+    const int item = get_global_id(0);
+    if (item >= rows * n) return;
+    z += z_at + (long)(item / n) * 4 * n + item % n;
+    const float i = sigmoid(z[0]), f = sigmoid(z[n]), o = sigmoid(z[2 * n]), g = tanh(z[3 * n]);
+    z[0] = i, z[n] = f, z[2 * n] = o, z[3 * n] = g;
+    const float now = f * c_tm1[c_tm1_at + item] + i * g;
+    c[c_at + item] = now;
+    h[h_at + item] = o * tanh(now);
+}
+
+__kernel void lstm_cell_backward(
+    const int rows,
+    const int n,
+    __global const float *gates, const ulong gates_at,
+    __global const float *c_tm1, const ulong c_tm1_at,
+    __global const float *c, const ulong c_at,
+    __global const float *dh, const ulong dh_at,
+    __global float *dc, const ulong dc_at,
+    __global float *dz, const ulong dz_at)
+{
+    const int item = get_global_id(0);
+    if (item >= rows * n) return;
+    const long row = (long)(item / n) * 4 * n + item % n;
+    gates += gates_at + row, dz += dz_at + row;
+    const float i = gates[0], f = gates[n], o = gates[2 * n], g = gates[3 * n];
+    const float t = tanh(c[c_at + item]), up = dh[dh_at + item];
+    const float s = dc[dc_at + item] + up * o * (1.0f - t * t);
+    dz[0] = s * g * i * (1.0f - i);
+    dz[n] = s * c_tm1[c_tm1_at + item] * f * (1.0f - f);
+    dz[2 * n] = up * t * o * (1.0f - o);
+    dz[3 * n] = s * i * (1.0f - g * g);
+    dc[dc_at + item] = s * f;
+}
