@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.data import Batch, Dataset, find_normalizer
-from engine.layers import Dense, Relu, Sigmoid, Tanh
+from engine.layers import BatchNorm, Dense, Dropout, Relu, Sigmoid, Tanh
 from engine.network import Network
 from engine.spec import LossSpec, OptimizerName, OptimizerSpec
 from engine.training import Callback, Diverged, StopSpec, Trainer
@@ -102,6 +102,21 @@ def test_resume_at_any_step_is_bit_equal(stop_at):
     a, b = whole.get_state(), second.get_state()
     assert a[1] == b[1]
     assert all((a[0][key] == b[0][key]).all() for key in a[0])
+
+
+def test_resume_replays_dropout_and_running_statistics():
+    def trainer():
+        net = Network(Dense(16), BatchNorm(), Relu(), Dropout(0.3), Dense(3), input_shape=(2,))
+        return Trainer(net, optimizer=OptimizerSpec(lr=1e-2), batch=16, seed=1)
+
+    whole, first, second = trainer(), trainer(), trainer()
+    whole.fit(blobs(), epochs=4)
+    first.fit(blobs(), epochs=4, stop=StopSpec(max_steps=23))
+    second.set_state(*first.get_state())
+    second.fit(blobs(), epochs=4)
+
+    assert (second.weights == whole.weights).all()
+    assert whole.evaluate(blobs(seed=9)).accuracy > 0.95
 
 
 def test_the_same_seed_gives_the_same_weights_with_and_without_a_thread():
