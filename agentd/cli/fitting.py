@@ -15,7 +15,9 @@ from agentd.cli.fitting_view import FittingView, Keys
 from agentd.cli.terminal import Terminal
 from agentd.cli.training import Interrupts
 from agentd.errors import AgentdError, UsageError
+from agentd.learner.model import backend_for
 from agentd.runs import EventWriter, MetricsLog, Run, Snapshot, fingerprint, load_weights
+from engine.backend import Backend
 from engine.data import DataError, Dataset, find_normalizer, load_data, parts_of, split
 from engine.errors import ModelError, ShapeError
 from engine.nevermind import read_model_file
@@ -49,6 +51,7 @@ class Request:
     weights: Path | None = None
     out: Path | None = None
     resume: bool = False
+    device: str = "cpu"
 
 
 @dataclass
@@ -159,10 +162,11 @@ def _prepare(request: Request) -> _Job:
     document = read_model_file(request.model, request.optimizer)
     spec = _with_flags(document, request.flags)
     data = load(request.train, "train", spec)
-    trainer = new_trainer(document, spec, data)
+    backend = backend_for(request.device)
+    trainer = new_trainer(document, spec, data, backend)
     if request.weights is not None:
         weights = load_weights(request.weights, trainer.network)
-        trainer = new_trainer(document, spec, data, weights)
+        trainer = new_trainer(document, spec, data, backend, weights)
     job = _assemble(spec, data, trainer, request.train, request.test, path)
     job.text = model_text(document, spec)
     return job
@@ -185,7 +189,8 @@ def _resume(request: Request, run: Run) -> _Job:
                 f"{source} is not the data of {run.path}: {key} {found.facts[key]}, now {now[key]}",
                 hint="begin a new run for other data",
             )
-    trainer = make_trainer(spec, found.network, data.classes > 0, found.normalizer)
+    is_class, backend = data.classes > 0, backend_for(request.device)
+    trainer = make_trainer(spec, found.network, is_class, found.normalizer, backend=backend)
     trainer.set_state(found.arrays, found.scalars)
     test = request.test or (Path(found.facts["test"]) if found.facts.get("test") else None)
     job = _assemble(spec, data, trainer, source, test, run.path)
@@ -268,21 +273,28 @@ def model_text(document: Document, spec: TrainSpec) -> bytes:
     return f"# from {document.file}\n{dump_yaml(spec)}".encode()
 
 
-def new_trainer(document: Document, spec: TrainSpec, data: Dataset, weights: Any = None) -> Trainer:
+def new_trainer(
+    document: Document, spec: TrainSpec, data: Dataset, backend: Backend, weights: Any = None
+) -> Trainer:
     """The trainer of a new run. Raises ConfigError where layers or loss do not fit the data."""
     try:
         network = fit_network(spec, data)
         normalizer = find_normalizer(data, spec.data.normalize)
-        return make_trainer(spec, network, data.classes > 0, normalizer, weights)
+        return make_trainer(spec, network, data.classes > 0, normalizer, weights, backend)
     except (ModelError, ShapeError) as fault:
         key = "loss" if str(fault).startswith("class_weights") else "layers"
         raise document.error((key,), str(fault)) from None
 
 
 def make_trainer(
-    spec: TrainSpec, network: Any, is_class: bool, normalizer: Any, weights: Any = None
+    spec: TrainSpec,
+    network: Any,
+    is_class: bool,
+    normalizer: Any,
+    weights: Any = None,
+    backend: Backend | None = None,
 ) -> Trainer:
-    """A trainer as ``spec`` describes it."""
+    """A trainer as ``spec`` describes it, on the CPU without a ``backend``."""
     return Trainer(
         network,
         loss=spec.loss,
@@ -291,6 +303,7 @@ def make_trainer(
         seed=spec.seed,
         is_class=is_class,
         normalizer=normalizer,
+        backend=backend,
         weights=weights,
         clock=time.perf_counter,
     )

@@ -29,7 +29,9 @@ NoHttp = Annotated[bool, typer.Option("--no-http", help="No health and metrics p
 DataDir = Annotated[
     Path | None, typer.Option(help="Where agents are kept.", show_default="$XDG_DATA_HOME/agentd")
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, opencl or opencl:<i>.", show_default=False)]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, opencl or opencl:<i or name>.", show_default=False)
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any other value, e.g. limits.window=16."),

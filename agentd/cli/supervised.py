@@ -18,6 +18,7 @@ Data = Annotated[
     Path | None,
     typer.Option(help="A folder of IDX files, or .csv, .npz, .npy, .pb.", show_default=False),
 ]
+Device = Annotated[str, typer.Option(help="cpu, opencl or opencl:<i or name>.")]
 Threads = Annotated[int, typer.Option(min=1, help="BLAS threads; more helps wide layers.")]
 
 
@@ -53,6 +54,7 @@ def train(
         Path | None, typer.Option(help="The run's folder; runs/<model> without.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    device: Device = "cpu",
     threads: Threads = 1,
     as_json: Json = False,
     verbose: Verbose = 0,
@@ -83,6 +85,7 @@ def train(
         weights=weights,
         out=out,
         resume=resume,
+        device=device,
     )
     outcome = run_training(request, screen)
     screen.report(outcome.record(), outcome.text())
