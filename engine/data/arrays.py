@@ -29,6 +29,7 @@ class NpzReader:
 
     format = "npz"
     label = None
+    mapped: NDArray[Any] | None = None
 
     def __init__(self, path: Path, part: str = "train") -> None:
         self.file = str(path)
@@ -97,6 +98,13 @@ class NpyReader:
         self.label = self._labels[0] + 1 if len(self._labels) == 1 else None
         self.count: int | None = len(table)
         self.shape: Shape = (len(self._inputs),)
+
+    @property
+    def mapped(self) -> NDArray[Any] | None:
+        """The table's first columns, where the labels are the last ones."""
+        width = len(self._inputs)
+        plain = self._table.dtype in (np.float32, np.uint8, np.int8)
+        return self._table[:, :width] if plain and self._inputs == [*range(width)] else None
 
     def blocks(self) -> Iterator[Block]:
         step = max(1, BLOCK_BYTES // (8 * self._table.shape[1]))

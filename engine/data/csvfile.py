@@ -31,6 +31,7 @@ class CsvReader:
 
     format = "csv"
     count: int | None = None
+    mapped: NDArray[Any] | None = None
 
     def __init__(
         self,

@@ -57,6 +57,11 @@ class Reader(Protocol):
         """The column of a class label, for messages."""
         ...
 
+    @property
+    def mapped(self) -> NDArray[Any] | None:
+        """The inputs (N, D) as a view of the file itself, where it lies on disk as they are."""
+        ...
+
     def blocks(self) -> Iterator[Block]:
         """Yield all rows from the first; may be called again. Raises DataError."""
         ...
@@ -64,9 +69,11 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Rows in memory.
+    """Rows in any order, with what is known about their targets.
 
-    inputs   (N, D) numbers, in the file's own type where that is smaller than float32
+    inputs   (N, D) numbers, in the file's own type where that is smaller than float32; for files
+             that can be mapped (IDX that is not gzipped, npy) a view of the file: rows are then
+             read as they are needed, and data may be larger than memory
     targets  (N,) int32 classes, or (N, K) float32 numbers
     shape    of one input as the file has it; its product is D
     classes  how many there are; 0 where the targets are numbers
@@ -138,12 +145,13 @@ def collect(
     classes: int | None = None,
     names: tuple[str, ...] = (),
 ) -> Dataset:
-    """Read all of ``reader`` into memory and settle what its targets are.
+    """Read and check all of ``reader`` and settle what its targets are.
 
     "auto" takes whole numbers from 0 as classes, numbers as values, and rows with a single 1 among
     zeros as classes. ``classes`` bounds the labels, ``names`` maps texts to them. Raises DataError.
     """
-    inputs: list[NDArray[Any]] = []
+    mapped = reader.mapped
+    inputs: list[NDArray[Any]] = [] if mapped is None else [mapped]
     targets: list[NDArray[Any]] = []
     for block in reader.blocks():
         if block.targets is None:
@@ -151,9 +159,10 @@ def collect(
         known = _name_classes(reader, block, names) if names else block.targets
         if target == "class" or (classes is not None and target != "value"):
             _check_labels(reader, block, known, classes)
-        inputs.append(_compact(block.inputs))
+        if mapped is None:
+            inputs.append(_compact(block.inputs))
         targets.append(known)
-    if not inputs:
+    if not targets:
         raise DataError("no rows", file=reader.file, expected="at least one")
     found, count, given = _settle(reader, np.concatenate(targets), target)
     return Dataset(

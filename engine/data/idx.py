@@ -43,6 +43,13 @@ class IdxArray:
             if (size := path.stat().st_size) != want:
                 raise self._size_error(want, size)
 
+    def map(self) -> NDArray[Any] | None:
+        """Return the array (N, ...) as a view of the file; None where it holds other bytes."""
+        if self.path.suffix == ".gz" or self.dtype.itemsize != 1 or 0 in self.shape:
+            return None
+        start = 4 + 4 * len(self.shape)
+        return np.memmap(self.path, self.dtype, mode="r", offset=start, shape=self.shape)
+
     def blocks(self, rows: int) -> Iterator[NDArray[Any]]:
         """Yield the array (N, ...) in pieces of ``rows`` rows, in native byte order."""
         with _open(self.path) as file:
@@ -115,6 +122,11 @@ class IdxReader:
                 expected=f"{self.count} labels",
                 got=" x ".join(map(str, self._labels.shape)),
             )
+
+    @property
+    def mapped(self) -> NDArray[Any] | None:
+        images = self._images.map()
+        return None if images is None else images.reshape(len(images), -1)
 
     def blocks(self) -> Iterator[Block]:
         rows = max(1, BLOCK_BYTES // max(1, self._images.row_bytes))

@@ -30,6 +30,7 @@ class StorageReader:
     format = "pb"
     label = None
     count: int | None = None
+    mapped: NDArray[Any] | None = None
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -8,15 +8,15 @@ trainer.predict(x)
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import isfinite, sqrt
+from math import isfinite, prod, sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.backend import Backend, Host
-from engine.data import Batch, Batches, Dataset, Normalizer, no_normalizer
-from engine.errors import EngineError, ModelError
+from engine.data import Batch, Batches, DataError, Dataset, Normalizer, no_normalizer
+from engine.errors import EngineError, ModelError, ShapeError
 from engine.learner import Arrays, Descent, Scalars
 from engine.network import Network, Pass
 from engine.numpy_backend import NumPyBackend
@@ -114,6 +114,7 @@ class Trainer:
         Goes on where ``set_state`` or an earlier stop left off. Raises Diverged.
         """
         self.stopped = ""
+        self._check(data)
         batches = Batches(
             data, self.batch, self.normalizer, seed=self.seed, ahead=ahead, clock=self._clock
         )
@@ -141,11 +142,13 @@ class Trainer:
     def step(self, batch: Batch) -> float:
         """Take one optimizer step on a batch; return its mean loss (NaN when it was skipped).
 
-        Inputs must be normalised already. Raises Diverged.
+        Inputs must be normalised already. Raises ShapeError for a batch of another shape, Diverged.
         """
         rows = len(batch.inputs)
         bound, add_up, x = self._bind(rows)
         params = self._descent.params
+        if batch.inputs.size != prod(x.shape):
+            raise ShapeError("batch inputs", x.shape, batch.inputs.shape)
         self._backend.write(x, batch.inputs.reshape(x.shape))
         self._learn.forward(params, x)
         self._objective.write(bound, batch.targets)
@@ -180,7 +183,11 @@ class Trainer:
     # -- using -------------------------------------------------------------------------------
 
     def evaluate(self, data: Dataset) -> Evaluation:
-        """Return the mean loss and, for classes, accuracy and confusion matrix on ``data``."""
+        """Return the mean loss and, for classes, accuracy and confusion matrix on ``data``.
+
+        Raises DataError where the data is not of the network's sizes.
+        """
+        self._check(data)
         if self._judge is None:
             self._judge = _Judge(self.network, self._backend, self._objective, self.normalizer)
         return self._judge.evaluate(self._descent.params, data)
@@ -190,6 +197,8 @@ class Trainer:
         if self._judge is None:
             self._judge = _Judge(self.network, self._backend, self._objective, self.normalizer)
         flat = np.asarray(inputs).reshape(len(inputs), -1)
+        if flat.shape[1] != prod(self.network.input_shape):
+            raise ShapeError("inputs", ("N", *self.network.input_shape), np.shape(inputs))
         data = Dataset(flat, np.zeros((len(flat), 1), np.float32), (flat.shape[1],))
         found = [y for _, y in self._judge.outputs(self._descent.params, data)]
         return np.concatenate(found)
@@ -285,6 +294,18 @@ class Trainer:
             add_up = self._backend.sum_rows(column, self._descent.loss)
             known = self._bound[rows] = (bound, add_up, self._learn.input(params, rows))
         return known
+
+    def _check(self, data: Dataset) -> None:
+        """Refuse data of other sizes than the network's."""
+        inputs, (outputs,) = prod(self.network.input_shape), self.network.output_shape
+        fits = data.classes <= outputs if data.classes else data.outputs == outputs
+        if data.features != inputs or not fits:
+            raise DataError(
+                "data of another size than the network",
+                file=data.file,
+                expected=f"{inputs} inputs and {outputs} outputs",
+                got=f"{data.features} and {data.outputs}",
+            )
 
     def _now(self) -> float:
         return self._clock() if self._clock else 0.0

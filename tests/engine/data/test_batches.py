@@ -10,9 +10,11 @@ from engine.data import (
     Dataset,
     Prefetch,
     find_normalizer,
+    load_data,
     no_normalizer,
     split,
 )
+from engine.data.idx import write_idx
 
 
 def numbered(n, d=2):
@@ -141,3 +143,23 @@ def test_waiting_is_measured_by_the_clock_that_is_given():
     assert next(ready) == 1
     assert ready.waited_s == 1.0
     ready.close()
+
+
+def test_files_that_lie_on_disk_as_they_are_stay_there(tmp_path):
+    rng = np.random.default_rng(0)
+    table = rng.standard_normal((500, 6)).astype(np.float32)
+    table[:, 5] = np.arange(500) % 3
+    np.save(tmp_path / "t.npy", table)
+    images = rng.integers(0, 256, (50, 2, 3)).astype(np.uint8)
+    write_idx(tmp_path / "train-images-idx3-ubyte", images)
+    write_idx(tmp_path / "train-labels-idx1-ubyte", (np.arange(50) % 4).astype(np.uint8))
+
+    for path, rows in ((tmp_path / "t.npy", table[:, :5]), (tmp_path, images.reshape(50, 6))):
+        data = load_data(path)
+        assert isinstance(data.inputs, np.memmap)
+        found = Batches(data, 16, no_normalizer(), seed=1).epoch()
+        read = np.concatenate([batch.inputs.copy() for batch in found])
+        np.testing.assert_array_equal(
+            np.sort(read, axis=0), np.sort(rows.astype(np.float32), axis=0)
+        )
+        assert find_normalizer(data, "standard").shift.shape == (rows.shape[1],)

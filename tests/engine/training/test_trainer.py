@@ -5,7 +5,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from engine.data import Batch, Dataset, find_normalizer
+from engine.data import Batch, DataError, Dataset, find_normalizer
+from engine.errors import ShapeError
 from engine.layers import BatchNorm, Dense, Dropout, Relu, Sigmoid, Tanh
 from engine.network import Network
 from engine.spec import LossSpec, OptimizerName, OptimizerSpec
@@ -209,3 +210,21 @@ def test_a_prefetch_fault_surfaces_in_fit():
 
     with pytest.raises(IndexError):
         make().fit(broken, epochs=1)
+
+
+def test_data_and_batches_of_another_shape_are_named():
+    trainer = make()
+    wide = Dataset.from_arrays(np.zeros((4, 3), np.float32), np.arange(4) % 3)
+    many = Dataset.from_arrays(np.zeros((4, 2), np.float32), np.arange(4))
+
+    for data in (wide, many):
+        with pytest.raises(DataError, match="expected 2 inputs and 3 outputs"):
+            trainer.fit(data, epochs=1)
+        with pytest.raises(DataError, match="expected 2 inputs and 3 outputs"):
+            trainer.evaluate(data)
+    with pytest.raises(ShapeError, match="batch inputs"):
+        trainer.step(Batch(wide.inputs, wide.targets))
+    with pytest.raises(ShapeError):
+        trainer.step(Batch(np.zeros((4, 2), np.float32), np.zeros((4, 2), np.float32)))
+    with pytest.raises(ShapeError, match="inputs"):
+        trainer.predict(wide.inputs)
