@@ -57,7 +57,7 @@ class LossOps(ActivationOps):
         flat, first = shifted.reshape(-1), np.arange(batch) * classes
         at, flat_dy = np.empty(batch, np.intp), dy.reshape(-1)
         illegal: Nd = None if mask is None else np.empty(mask.shape, np.bool_)
-        share = self.empty(y.shape) if smoothing else None
+        smooth = self._smoothing(shifted, illegal, at, smoothing, loss, dy) if smoothing else None
         lowest, one = self.scalar(-1e30), self.scalar(1)
         finish = self._finish_gradient(dy, weight)
 
@@ -76,27 +76,37 @@ class LossOps(ActivationOps):
             np.add(first, label, at)
             flat.take(at, out=loss, mode="clip")
             np.negative(loss, loss)
-            if share is None:
+            if smooth is None:
                 flat_dy[at] -= one
             else:
-                self._smooth(shifted, illegal, at, share, smoothing, loss, dy)
+                smooth()
             finish()
 
         return step
 
-    def _smooth(
-        self, log_p: Nd, illegal: Nd | None, at: Nd, share: Nd, smoothing: float, loss: Nd, dy: Nd
-    ) -> None:
-        """Turn the hard label's loss and softmax in ``dy`` into the smoothed label's, in place."""
-        share.fill(1)
-        if illegal is not None:
-            np.copyto(share, 0, where=illegal)
-            np.copyto(log_p, 0, where=illegal)
-        share *= smoothing / share.sum(1, keepdims=True)
-        loss *= 1 - smoothing
-        loss -= np.einsum("bc,bc->b", share, log_p)
-        dy -= share
-        dy.reshape(-1)[at] -= self.dtype.type(1 - smoothing)
+    def _smoothing(
+        self, log_p: Nd, illegal: Nd, at: Nd, smoothing: float, loss: Nd, dy: Nd
+    ) -> Step:
+        """Bind turning the hard label's loss and softmax in ``dy`` into the smoothed label's."""
+        share, row, part = self.empty(dy.shape), self.empty((len(dy), 1)), self.empty(loss.shape)
+        flat_dy, zero, one = dy.reshape(-1), self.scalar(0), self.scalar(1)
+        kept, given = self.scalar(1 - smoothing), self.scalar(smoothing)
+
+        def step() -> None:
+            share.fill(1)
+            if illegal is not None:
+                np.copyto(share, zero, where=illegal)
+                np.copyto(log_p, zero, where=illegal)
+            np.add.reduce(share, 1, None, row, keepdims=True)
+            np.divide(given, np.maximum(row, one, out=row), row)
+            np.multiply(share, row, share)
+            np.multiply(loss, kept, loss)
+            np.einsum("bc,bc->b", share, log_p, out=part)
+            np.subtract(loss, part, loss)
+            np.subtract(dy, share, dy)
+            flat_dy[at] -= kept
+
+        return step
 
     def soft_cross_entropy(self, y: Nd, target: Nd, weight: Nd, dy: Nd, loss: Nd) -> Step:
         _same_shape("soft_cross_entropy target", y, target)
