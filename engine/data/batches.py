@@ -51,7 +51,7 @@ class Batches:
         self._normalizer, self._seed, self._clock = normalizer, seed, clock
         per_slab = max(1, SLAB_NUMBERS // max(1, data.features * size))
         self._slab = min(per_slab, self.count) * size
-        shape = (self._slab, data.features)
+        shape = (min(self._slab, len(data)), data.features)
         self._buffers = [np.empty(shape, np.float32) for _ in range(ahead + 2)]
 
     def order(self, epoch: int) -> NDArray[np.int64]:

@@ -26,6 +26,9 @@ from engine.network import Network
 from engine.spec import LossSpec, OptimizerSpec, Record, decode_hook
 from engine.strictyaml import Document
 
+MAX_PARAMETERS = 2**29
+"""2 GiB of float32, and as much again for the gradient and each moment."""
+
 Count = Annotated[int, Meta(ge=1, le=2**31)]
 Size = Annotated[int, Meta(ge=1, le=2**24)]
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
@@ -156,6 +159,8 @@ def make_network(spec: TrainSpec, input_shape: Shape, outputs: int) -> Network:
     if spec.head == "auto" and not (layers and isinstance(layers[-1], Dense)):
         layers = (*layers, Dense(outputs))
     network = Network(*layers, input_shape=input_shape)
+    if network.n_params > MAX_PARAMETERS:
+        raise ModelError(f"{network.n_params:,} parameters, more than {MAX_PARAMETERS:,}")
     if network.output_shape != (outputs,):
         raise ModelError(
             f"the layers end in {network.output_shape}: expected {outputs} outputs; "

@@ -1,6 +1,11 @@
 """``new``, ``check`` and ``data`` as a user runs them."""
 
+import contextlib
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +14,7 @@ import pytest
 from agentd.cli import main
 from engine.data import load_data
 from engine.data.idx import write_idx
+from engine.training import load_spec
 
 
 @pytest.fixture
@@ -132,3 +138,33 @@ def test_verify_reads_all_and_compares_checksums(call, idx):
     (idx / "SHA256SUMS").write_text(sums.replace(packed[:4], "0000"))
     code, _, err = call("data", "verify", str(idx))
     assert (code, "another checksum" in err) == (65, True)
+
+
+def test_the_dialogue_asks_for_what_flags_leave_open(tmp_path):
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agentd", "new", "m.yaml", "--loss", "cross_entropy"],
+        cwd=tmp_path,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen = b""
+    answers = [b"4", b"3", b"8,8", b"tanh", b"sgd", b"0.1", b"16", b"2", b""]
+    with contextlib.suppress(OSError):  # Linux says EIO when the other side is gone
+        for answer in answers:
+            while not seen.rstrip().endswith(b":"):
+                seen += os.read(ours, 4096)
+            os.write(ours, answer + b"\n")
+            seen = b""
+        while chunk := os.read(ours, 4096):
+            seen += chunk
+    os.close(ours)
+
+    assert process.wait(30) == 0
+    spec = load_spec(tmp_path / "m.yaml")
+    assert (spec.input, spec.outputs, spec.batch, spec.epochs) == (4, 3, 16, 2)
+    assert [type(layer).__name__ for layer in spec.layers] == ["Dense", "Tanh", "Dense", "Tanh"]
+    assert (spec.optimizer.name, spec.optimizer.lr) == ("sgd", 0.1)
+    assert spec.data.validation == 0.1

@@ -60,6 +60,7 @@ def test_short_forms():
         ("input: 4\nlayers: [{reshape: [3, 3]}]", "2:9", "cannot read"),
         ("input: [2, 2]\nlayers: [{dense: 3}]", "2:9", "flatten"),
         ("input: 2\noutputs: 3\nlayers: [{dense: 4}]", "3:9", "expected 3 outputs"),
+        ("input: 99999\nlayers: [{dense: 99999}]", "2:9", "more than 536,870,912"),
         ("- relu", "1:1", "expected a mapping"),
         ("", "1:1", "expected a mapping"),
     ],
