@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -68,6 +69,10 @@ async def train_paced(serve, data_dir, steps: int, kill_at: int | None = None) -
     def run() -> dict:
         with connect(address) as client:
             play(client, steps, seed=3, at=kill)
+            learning = house.server.registry.loaded["cart"].learning
+            due = learning.handle.pace.reached(learning.head) + 1
+            while learning.handle.stats()["updates"] != 4 * due:
+                time.sleep(0.02)  # the learner is up to one period behind the game
             client.save("cart")
             return client.stats("cart").agents["cart"]
 
