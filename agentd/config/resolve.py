@@ -61,10 +61,12 @@ def resolve(
     layer = overlay(file_layer(path), environment_layer(environ))
     layer = _expand_agents(overlay(layer, flag_layer(overrides or {})))
     config = convert(layer, ServerConfig)
+    data_dir = config.data_dir or str(default_data_dir(environ))
     config = msgspec.structs.replace(
         config,
         autocreate=_autocreate(config),
-        data_dir=config.data_dir or str(default_data_dir(environ)),
+        data_dir=data_dir,
+        tokens=config.tokens or _own_tokens(FilePath(data_dir)),
     )
     _check_exposure(config, layer)
     return Resolved(config, layer)
@@ -135,6 +137,12 @@ def _preset_agent(agent: Layer, *prefix: str) -> Layer:
 
 def _autocreate(config: ServerConfig) -> bool:
     return is_loopback(config.host) if config.autocreate is None else config.autocreate
+
+
+def _own_tokens(data_dir: FilePath) -> str | None:
+    """The token file that lies in the data directory, if one does."""
+    path = data_dir / "token"
+    return str(path) if path.is_file() else None
 
 
 def _check_exposure(config: ServerConfig, layer: Layer) -> None:

@@ -29,7 +29,7 @@ from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.schema import Schema
 from agentd.server.agent import Agent
 from agentd.server.build import build_agent
-from agentd.store import UnknownCheckpoint, list_checkpoints, write_file
+from agentd.store import NoValidCheckpoint, UnknownCheckpoint, list_checkpoints, write_file
 from engine.strictyaml import ConfigError
 
 if TYPE_CHECKING:
@@ -317,7 +317,7 @@ class _storage:  # noqa: N801 - reads as a statement
             code = Code(fault.code)
             field = "checkpoint" if code is Code.UNKNOWN_CHECKPOINT else None
             raise ProtocolError(code, str(fault), field=field) from fault
-        if isinstance(fault, UnknownCheckpoint):
+        if isinstance(fault, UnknownCheckpoint | NoValidCheckpoint):
             raise ProtocolError(
                 Code.UNKNOWN_CHECKPOINT,
                 str(fault),

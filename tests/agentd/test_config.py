@@ -332,3 +332,10 @@ def test_the_schema_knows_every_key() -> None:
     known = schema["$defs"]["ServerConfig"]["properties"]
     assert set(known) == set(plain(ServerConfig()))
     assert schema["$defs"]["DqnConfig"]["additionalProperties"] is False
+
+
+def test_the_token_file_of_the_data_directory_guards_without_being_named(tmp_path):
+    (tmp_path / "token").write_text("admin " + "x" * 16 + "\n")
+    flags = {"data_dir": str(tmp_path), "host": "0.0.0.0"}
+
+    assert load_server_config(None, flags, {}).tokens == str(tmp_path / "token")
