@@ -39,18 +39,18 @@
         store(load(n, at, dy + dy_at) * (DERIVATIVE), n, at, dx + dx_at);                          \
     }
 
-inline vec gelu_tanh(const vec v)
+static inline vec gelu_tanh(const vec v)
 {
     return tanh(GELU_A * v * (1.0f + GELU_B * v * v));
 }
 
-inline vec gelu_slope(const vec v)
+static inline vec gelu_slope(const vec v)
 {
     const vec t = gelu_tanh(v);
     return 0.5f * (1.0f + t) + 0.5f * v * (1.0f - t * t) * GELU_A * (1.0f + 3 * GELU_B * v * v);
 }
 
-inline vec between_clips(const vec t)  // a hair inside the clips, so that rounding cannot matter
+static inline vec between_clips(const vec t)  // a hair inside the clips, so that rounding cannot matter
 {
     const float low = 4.53999e-05f * 1.000003f, high = 22026.4658f * 0.999997f;
     return t * (t > (vec)(low) && t < (vec)(high) ? (vec)(1.0f) : (vec)(0.0f));  // NaN stays

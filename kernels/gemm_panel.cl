@@ -37,7 +37,7 @@
 #define NR (NV * WIDTH)
 
 // Numbers [0, depth) x [0, NR) of B from (p, col), 0 past column n.
-inline void pack(
+static inline void pack(
     __local float *panel,
     __global const float *b,
     const int n, const int k, const int p, const int depth, const int col)

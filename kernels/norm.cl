@@ -27,7 +27,7 @@ __kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void squares(
     if (get_local_id(0) == 0) part[get_group_id(0)] = total;
 }
 
-inline float root_of(const int groups, __global const float *part)
+static inline float root_of(const int groups, __global const float *part)
 {
     float sum = 0.0f;
     for (int i = 0; i < groups; ++i) sum += part[i];

@@ -14,7 +14,7 @@
 #include "vector.clh"
 
 // The sum of every lane's v, known to all lanes. All items of the group must come here.
-inline vec sum_vecs(const vec v, __local float *shared)
+static inline vec sum_vecs(const vec v, __local float *shared)
 {
 #if LANES > 1
     const int lane = get_local_id(0);

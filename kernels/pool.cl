@@ -11,7 +11,7 @@
 
 #define ivec JOIN(int, WIDTH)
 
-inline ivec load_int(const int n, const int at, __global const int *p)
+static inline ivec load_int(const int n, const int at, __global const int *p)
 {
     if (at + WIDTH <= n) return VLOAD(0, p + at);
     int part[WIDTH];
@@ -19,7 +19,7 @@ inline ivec load_int(const int n, const int at, __global const int *p)
     return VLOAD(0, part);
 }
 
-inline void store_int(const ivec v, const int n, const int at, __global int *p)
+static inline void store_int(const ivec v, const int n, const int at, __global int *p)
 {
     int part[WIDTH];
     VSTORE(v, 0, part);
@@ -75,7 +75,7 @@ __kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void max_pool_backwa
     }
 }
 
-inline int length_on(const int start, const int size, const int limit)
+static inline int length_on(const int start, const int size, const int limit)
 {
     return min(start + size, limit) - max(start, 0);
 }

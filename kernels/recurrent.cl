@@ -22,7 +22,7 @@ __kernel void swap(
     y[y_at + ((long)j * rows + i) * n + k] = x[x_at + item];
 }
 
-inline float sigmoid(const float x) { return 0.5f * tanh(0.5f * x) + 0.5f; }
+static inline float sigmoid(const float x) { return 0.5f * tanh(0.5f * x) + 0.5f; }
 
 __kernel void lstm_cell(
     const int rows,

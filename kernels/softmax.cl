@@ -11,7 +11,7 @@
 
 #define ILLEGAL -1e30f
 
-inline vec legal_load(
+static inline vec legal_load(
     const int n, const int at, __global const float *y, __global const uchar *mask, const int masked)
 {
     vec v = load(n, at, y);
@@ -27,7 +27,7 @@ inline vec legal_load(
     return v;
 }
 
-inline float max_of(const vec v)
+static inline float max_of(const vec v)
 {
     float part[WIDTH];
     VSTORE(v, 0, part);

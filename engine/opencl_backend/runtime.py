@@ -24,7 +24,11 @@ _FULL = ("MEM_OBJECT_ALLOCATION_FAILURE", "OUT_OF_HOST_MEMORY", "INVALID_BUFFER_
 
 
 class Runtime:
-    """One in-order queue on one device. Belongs to one process and one thread."""
+    """One in-order queue on one device. Belongs to one process and one thread.
+
+    All runtimes of a process share the device's context and built programs; queue, memory pool and
+    kernel objects are a runtime's own.
+    """
 
     def __init__(self, asked: str, tuning: Tuning | None = None, profile: bool = False) -> None:
         import pyopencl as cl
@@ -33,12 +37,11 @@ class Runtime:
         self.device = choose(asked)
         self.is_gpu = is_gpu(self.device)
         self.tuning = tuning or load_tuning(self.device) or default_tuning(self.device)
-        self.context = cl.Context([self.device])
+        self.context, self.programs = _shared(self.device)
         how: Any = cl.command_queue_properties.PROFILING_ENABLE if profile else 0
         self.queue = cl.CommandQueue(self.context, self.device, properties=how)
         self.units: int = self.device.max_compute_units
         self._pool = MemoryPool(ImmediateAllocator(self.queue))
-        self.programs = Programs(self.context, self.device)
         self._in_flight: deque[tuple[Any, Host]] = deque()
         self._process = os.getpid()
 
@@ -185,6 +188,20 @@ class Runtime:
     def each_row(self, rows: int) -> tuple[Grid, Grid]:
         """Return grid and group of a row-wise kernel: LANES items a row."""
         return (self.tuning.lanes, rows), (self.tuning.lanes, 1)
+
+
+_contexts: dict[tuple[int, int], tuple[Any, Programs]] = {}
+
+
+def _shared(device: Any) -> tuple[Any, Programs]:
+    """Return this process's one context of ``device`` and what was built in it."""
+    import pyopencl as cl
+
+    key = (os.getpid(), device.int_ptr)
+    if key not in _contexts:
+        context = cl.Context([device])
+        _contexts[key] = (context, Programs(context, device))
+    return _contexts[key]
 
 
 def _expand(arg: Any) -> tuple[Any, ...]:
