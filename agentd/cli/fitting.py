@@ -318,6 +318,8 @@ class _Fit(Callback):
         self.events: EventWriter | None = None
         self.last: EpochReport | None = None
         self._saved: tuple[int, int] | None = None
+        self._best: tuple[Any, Any] | None = None
+        self._next_save_s = 0.0
         self.interrupts = Interrupts()
         self.keys = Keys()
         steps = -(-len(job.train) // job.spec.batch)
@@ -375,18 +377,23 @@ class _Fit(Callback):
         assert self.events is not None
         self.events.add(trainer.steps, {_tag(key): value for key, value in scalars.items()})
         if trainer.is_best:
-            self.run.save(trainer, self.job.spec, self.job.facts, best=True)
+            self._best = trainer.get_state()
         every = self.job.spec.save.every_epochs
-        if every and trainer.epoch % every == 0:
+        if every and trainer.epoch % every == 0 and time.monotonic() >= self._next_save_s:
             self._save()
         self.view.close_epoch(report)
 
     def _save(self) -> None:
-        """Save, unless this very step is saved already."""
+        """Save, unless this very step is saved already; and the best epoch since the last save."""
         at = (self.job.trainer.steps, self.job.trainer.epoch)
         if at != self._saved:
             self.run.save(self.job.trainer, self.job.spec, self.job.facts)
             self._saved = at
+        if self._best is not None:
+            job, best = self.job, self._best
+            self.run.save(job.trainer, job.spec, job.facts, best=True, state=best)
+            self._best = None
+        self._next_save_s = time.monotonic() + self.job.spec.save.min_seconds
 
 
 def _tag(key: str) -> str:

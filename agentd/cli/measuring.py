@@ -117,9 +117,8 @@ def measure(run_path: Path, data: Path | None, *, part: str, best: bool) -> Meas
     )
     evaluation = trainer.evaluate(found)
     told = trainer.predict(found.inputs)
-    if (snapshot.is_class and (loss := snapshot.spec.loss) is None) or (
-        loss is not None and "cross_entropy" in loss.name
-    ):
+    loss = snapshot.spec.loss
+    if snapshot.is_class and (loss is None or loss.name.startswith("soft")):
         told = _softmax(told)
     return Measured(snapshot, run_path, found, evaluation, told)
 

@@ -120,13 +120,15 @@ class Run:
         data: Mapping[str, Any],
         *,
         best: bool = False,
+        state: tuple[Arrays, Scalars] | None = None,
     ) -> str:
         """Save durably what the trainer is; return the checkpoint's name. Raises StorageError.
 
         ``data`` are facts about the training data, as `fingerprint` gives them. A save of the best
-        replaces the one before.
+        replaces the one before. ``state`` is what the trainer was, to save that instead.
         """
-        arrays, scalars = trainer.get_state()
+        arrays, scalars = state or trainer.get_state()
+        arrays = dict(arrays)
         weights = named_weights(trainer.network, arrays.pop("params"))
         weights[_SHIFT], weights[_SCALE] = trainer.normalizer.shift, trainer.normalizer.scale
         facts = {
@@ -140,7 +142,7 @@ class Run:
         folder = self.path / ("best" if best else "checkpoints")
         keep = 1 if best else spec.save.keep
         return write_checkpoint(
-            folder, trainer.steps, facts, weights, arrays, keep=keep, files=self._files
+            folder, scalars["steps"], facts, weights, arrays, keep=keep, files=self._files
         )
 
     def load(self, *, best: bool = False) -> Snapshot:

@@ -57,6 +57,7 @@ class SaveSpec(Record, frozen=True, kw_only=True):
     every_epochs: Count | None = 1
     every_steps: Count | None = None
     keep: Annotated[int, Meta(ge=1, le=10_000)] = 3  # snapshots
+    min_seconds: Annotated[float, Meta(ge=0, le=86400)] = 1.0  # epochs shorter than this share one
 
 
 class TrainSpec(Record, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from agentd.cli import main
 from agentd.runs import Run, read_events, read_metrics
 
 MODEL = "layers: [{dense: 8}, relu]\noptimizer: {lr: 1e-2}\nbatch: 16\nepochs: 3\n"
+MODEL += "save: {min_seconds: 0}\n"
 MNIST = Path(os.environ.get("AGENTD_DATA", Path(__file__).parents[4] / "shared" / "data")) / "mnist"
 
 
@@ -90,6 +91,26 @@ def test_test_gives_figures_matrix_and_samples(place, call):
     lines = (place / "out.csv").read_text().splitlines()
     assert lines[0] == "row,expected,told,b,g,r"
     assert len(lines) == 101
+
+
+def test_numbers_are_learned_and_measured(place, call):
+    (place / "xor.csv").write_text("a,b,out\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n")
+    (place / "xor.yaml").write_text(
+        "layers: [{dense: 8}, tanh, {dense: 1}, sigmoid]\nhead: none\nloss: squared_error\n"
+        "optimizer: {lr: 0.05}\nbatch: 4\nepochs: 500\nstop: {target_loss: 0.001}\n"
+    )
+    code, out, _ = call("train", "xor.yaml", "--train", "xor.csv", "--json")
+    assert code == 0
+    assert json.loads(out)["stopped"].startswith("the loss reached 0.000")
+    assert len(list((place / "runs/xor/checkpoints").iterdir())) <= 3
+
+    code, out, _ = call("test", "runs/xor", "--data", "xor.csv", "--json", "--samples", "4")
+    record = json.loads(out)
+    assert (code, record["rmse"] < 0.1, "accuracy" in record) == (0, True, False)
+    assert [round(each["output"][0]) for each in record["samples"]] == [0, 1, 1, 0]
+    code, out, _ = call("test", "runs/xor", "--data", "xor.csv", "--output", "out.csv", "--best")
+    assert code == 0
+    assert (place / "out.csv").read_text().startswith("row,expected_y0,y0\n1,0.0,")
 
 
 def test_resume_equals_never_stopped(place, call):
