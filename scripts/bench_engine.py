@@ -13,6 +13,7 @@ out of a data set in memory, at random rows, where the row is about training on 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -106,7 +107,7 @@ def train_theirs(net: Any, shape: tuple[int, ...], batch: int, classes: bool) ->
 
 
 def torch_dense(sizes: tuple[int, ...]) -> Any:
-    pairs = zip(sizes[:-1], sizes[1:], strict=True)
+    pairs = itertools.pairwise(sizes)
     layers = [part for a, b in pairs for part in (torch.nn.Linear(a, b), torch.nn.ReLU())]
     return torch.nn.Sequential(*layers[:-1])
 
