@@ -91,7 +91,9 @@ def _interrupted(terminal: Terminal) -> int:
 def _report(caught: Exception, terminal: Terminal) -> int:
     if hasattr(caught, "format_message"):  # typer's own: a wrong command line
         text = caught.format_message()
-        if text:
+        if type(caught).__name__ == "NoArgsIsHelpError":
+            terminal.complain(text)
+        elif text:
             context = getattr(caught, "ctx", None)
             path = context.command_path if context else "agentd"
             terminal.complain(f"agentd: {text.rstrip('.')}; see {path} --help")
