@@ -31,10 +31,10 @@ class Runtime:
     """
 
     def __init__(self, asked: str, tuning: Tuning | None = None, profile: bool = False) -> None:
+        self.device = choose(asked)  # before pyopencl: says by name when there is none
         import pyopencl as cl
         from pyopencl.tools import ImmediateAllocator, MemoryPool
 
-        self.device = choose(asked)
         self.is_gpu = is_gpu(self.device)
         self.tuning = tuning or load_tuning(self.device) or default_tuning(self.device)
         self.context, self.programs = _shared(self.device)
