@@ -220,7 +220,12 @@ def load(path: Path, part: str, spec: TrainSpec, found: Snapshot | None = None) 
 
 
 def load_beside(path: Path, part: str, spec: TrainSpec, data: Dataset, outputs: int) -> Dataset:
-    """Read data that must look like ``data``: same inputs, same classes. Raises DataError."""
+    """Read data that must look like ``data``: same inputs, same classes. Raises DataError.
+
+    A folder that holds only train-* files is taken as it is, whichever part is asked for.
+    """
+    if path.is_dir() and parts_of(path) == ("train",):
+        part = "train"
     options, _ = spec.reading()
     target = "class" if data.classes else "value"
     options = msgspec.structs.replace(options, target=target)
@@ -363,8 +368,8 @@ class _Fit(Callback):
             self._save()
         if self.view.due():
             self.view.update(trainer)
-            if self.keys.pressed("q"):
-                trainer.stop("by `q`; --resume goes on")
+        if self.keys.pressed("q"):
+            trainer.stop("by `q`; --resume goes on")
         if self.interrupts.seen:
             trainer.stop("by Ctrl-C; --resume goes on")
 

@@ -37,6 +37,7 @@ class Keys:
 
     def __init__(self) -> None:
         self._before: Any = None
+        self._next_s = 0.0
 
     def __enter__(self) -> Self:
         with contextlib.suppress(termios.error, OSError, ValueError):
@@ -55,9 +56,13 @@ class Keys:
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
 
     def pressed(self, key: str) -> bool:
-        """Whether ``key`` was pressed since the last call; other keys are dropped."""
+        """Whether ``key`` was pressed; other keys are dropped. Looks a few times a second."""
+        now = time.monotonic()
+        if self._before is None or now < self._next_s:
+            return False
+        self._next_s = now + REDRAW_S
         found = False
-        while self._before is not None and select.select([sys.stdin], [], [], 0)[0]:
+        while select.select([sys.stdin], [], [], 0)[0]:
             read = sys.stdin.read(1)
             if not read:
                 break

@@ -15,7 +15,7 @@ from agentd.cli.fitting import figures, load_beside, make_trainer
 from agentd.errors import UsageError
 from agentd.runs import Run, Snapshot
 from agentd.store import write_file
-from engine.data import Dataset, parts_of
+from engine.data import Dataset
 from engine.training import Evaluation
 
 WIDEST_MATRIX = 20
@@ -101,8 +101,6 @@ def measure(run_path: Path, data: Path | None, *, part: str, best: bool) -> Meas
     run = Run.open(run_path)
     snapshot = run.load(best=best)
     source = data or _own_test(snapshot)
-    if part == "test" and "test" not in parts_of(source):
-        part = "train" if source.is_dir() else part
     seen = Dataset(
         np.zeros((1, snapshot.facts["features"]), np.uint8),
         np.zeros(1 if snapshot.is_class else (1, 1), np.int32),

@@ -14,6 +14,7 @@ import pytest
 
 from agentd.cli import main
 from agentd.runs import Run, read_events, read_metrics
+from engine.data.idx import write_idx
 
 MODEL = "layers: [{dense: 8}, relu]\noptimizer: {lr: 1e-2}\nbatch: 16\nepochs: 3\n"
 MODEL += "save: {min_seconds: 0}\n"
@@ -126,6 +127,26 @@ def test_resume_equals_never_stopped(place, call):
         for run in ("whole", "cut")
     ]
     assert curves[0] == curves[1]
+
+
+def test_folders_of_idx_files_bring_their_own_test_part(place, call):
+    rng = np.random.default_rng(0)
+    for folder, part, n in (("both", "train", 60), ("both", "t10k", 20), ("other", "train", 30)):
+        (place / folder).mkdir(exist_ok=True)
+        labels = rng.integers(0, 2, n).astype(np.uint8)
+        images = (rng.integers(0, 100, (n, 3, 3)) + 150 * labels[:, None, None]).astype(np.uint8)
+        write_idx(place / folder / f"{part}-images-idx3-ubyte.gz", images)
+        write_idx(place / folder / f"{part}-labels-idx1-ubyte", labels)
+
+    flags = ("--train", "both", "--out", "run", "--epochs", "40", "--json")
+    code, out, _ = call("train", "model.yaml", *flags)
+    assert (code, json.loads(out)["test_accuracy"] > 0.9) == (0, True)
+    assert json.loads(call("test", "run", "--json")[1])["rows"] == 20  # its own test data
+    assert json.loads(call("test", "run", "--data", "other", "--json")[1])["rows"] == 30
+    assert (
+        json.loads(call("test", "run", "--data", "both", "--part", "train", "--json")[1])["rows"]
+        == 60
+    )
 
 
 def test_resume_refuses_what_would_not_be_the_same_run(place, call):
