@@ -12,11 +12,6 @@ CLOSE = 1e-5
 """Largest relative error of a kernel against its NumPy twin, in float32."""
 
 
-@pytest.fixture(scope="session")
-def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return tmp_path_factory.getbasetemp().parent / "agentd-kernels"
-
-
 def _backend(cut: str) -> Any:
     from engine.opencl_backend.devices import list_devices
 
