@@ -156,9 +156,9 @@ def _prepare(request: Request) -> _Job:
     path = _run_path(request)
     if request.model is None or request.train is None:
         raise UsageError("want a model file and --train DATA", hint="agentd new writes a model")
-    if Run(path).exists and request.out is not None:
-        Run.create(path, b"")  # raises: says what to do
-    path = _free(path) if request.out is None else path
+    if request.out is None:
+        path = _free(path)
+    Run(path).refuse_taken()
     document = read_model_file(request.model, request.optimizer)
     spec = _with_flags(document, request.flags)
     data = load(request.train, "train", spec)

@@ -29,6 +29,7 @@ from agentd.store import (
     Checkpoint,
     DirectoryLock,
     Files,
+    list_checkpoints,
     read_checkpoint,
     sweep,
     write_checkpoint,
@@ -83,14 +84,18 @@ class Run:
     def create(cls, path: Path, text: bytes, files: Files | None = None) -> Run:
         """Begin a run: ``text`` is the model file. Raises UsageError where there is one already."""
         run = cls(path, files)
-        if run.exists:
-            raise UsageError(
-                f"{path} holds a run already", hint="add --resume, or choose another --out"
-            )
-        if path.is_dir() and any(path.iterdir()):
-            raise UsageError(f"{path} is not empty and no run", hint="choose another --out")
+        run.refuse_taken()
         write_file(run.model, text, files)
         return run
+
+    def refuse_taken(self) -> None:
+        """Raise UsageError unless a run may begin here: nothing is there, or one never saved."""
+        if self.exists and list_checkpoints(self.path / "checkpoints", self._files):
+            raise UsageError(
+                f"{self.path} holds a run already", hint="add --resume, or choose another --out"
+            )
+        if not self.exists and self.path.is_dir() and any(self.path.iterdir()):
+            raise UsageError(f"{self.path} is not empty and no run", hint="choose another --out")
 
     @classmethod
     def open(cls, path: Path) -> Run:
