@@ -7,9 +7,9 @@ Kernels: the best of repeated runs, from enqueue to finish, launch included. Cei
 on the same device: arithmetic by a loop of independent multiply-adds, memory by the better of
 two streams (read one array, write one): 4 MiB, in a CPU's caches, and 128 MiB, beyond them.
 Training steps are compared with the NumPy backend (one BLAS thread) and, where it is installed,
-with torch on the CPU (one thread too): the median of alternating runs. ``--save`` writes the result to
-scripts/results/opencl-<device>-<date>.json. Nothing here needs a GPU; on one, the same command
-measures that.
+with torch on the CPU (one thread too): the median of alternating runs. ``--save`` writes the
+result to scripts/results/opencl-<device>-<date>.json. Nothing here needs a GPU; on one,
+the same command measures that.
 """
 
 from __future__ import annotations

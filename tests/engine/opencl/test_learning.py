@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.data import Dataset
 from engine.devices import DeviceNameError, make_backend
 from engine.layers import (
     BatchNorm,
@@ -25,6 +26,7 @@ from engine.optim import make_optimizer
 from engine.qlearning import DqnConfig, DqnLearner
 from engine.replay import FIRST, TERMINATED
 from engine.spec import OptimizerSpec
+from engine.training import Trainer
 
 pytestmark = pytest.mark.opencl
 
@@ -65,6 +67,21 @@ def test_a_dqn_learner_takes_the_same_steps(
     np.testing.assert_allclose(device["params"], host["params"], rtol=1e-3, atol=2e-4)
     for name in ("loss", "grad_norm", "updates"):
         assert learners[1].stats[name] == pytest.approx(learners[0].stats[name], rel=1e-2)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop", "radam"])
+def test_supervised_training_gives_the_same_epochs(opencl: Any, optimizer: str) -> None:
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((300, 17)).astype(np.float32)
+    data = Dataset(x, (x[:, :3].argmax(1)).astype(np.int32), (17,), 3)
+    network = Network(Dense(33), Tanh(), Dense(3), input_shape=(17,))
+    told = []
+    for backend in (NumPyBackend(), opencl):
+        trainer = Trainer(network, optimizer=optimizer, batch=64, seed=2, backend=backend)
+        reports = trainer.fit(data, epochs=3, validation=data, ahead=0)
+        told.append([(r.train_loss, r.validation.loss, r.validation.accuracy) for r in reports])
+
+    np.testing.assert_allclose(told[1], told[0], rtol=1e-3)
 
 
 def test_a_learner_resumes_bit_for_bit(opencl: Any, make_ring: Callable[..., Any]) -> None:
