@@ -2,7 +2,7 @@
 
 import os
 
-VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+from agentd.blas import THREAD_VARIABLES, prepare_blas
 
 
 def bound_blas(threads: int = 1) -> None:
@@ -11,9 +11,8 @@ def bound_blas(threads: int = 1) -> None:
     Variables work only before NumPy loads, threadpoolctl only after, so this does both. A
     variable that the user set stays as it is.
     """
-    asked = [name for name in VARIABLES if name in os.environ]
-    for name in VARIABLES:
-        os.environ.setdefault(name, str(threads))
+    asked = [name for name in THREAD_VARIABLES if name in os.environ]
+    prepare_blas(threads)
     if not asked:
         import numpy  # noqa: F401  (threadpoolctl finds only libraries that are loaded)
         import threadpoolctl

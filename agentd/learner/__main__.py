@@ -2,13 +2,12 @@
 
 import argparse
 import logging
-import os
 import sys
 from pathlib import Path
 
-# Before anything imports NumPy: a learner shares the machine with the games and the daemon.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
+from agentd.blas import prepare_blas
+
+prepare_blas()  # one thread: a learner shares the machine with the games and the daemon
 
 
 def main() -> int:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.blas import THREAD_VARIABLES
 from agentd.errors import AgentdError, ExitCode
 from agentd.learner.board import WeightBoard
 from agentd.learner.mapped import Counters
@@ -355,9 +356,8 @@ class LearnerHandle:
 
 def _environment() -> dict[str, str]:
     """The learner's environment: our import path, one BLAS thread."""
-    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return {
         **os.environ,
-        **dict.fromkeys(threads, "1"),
+        **dict.fromkeys(THREAD_VARIABLES, "1"),
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
