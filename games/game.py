@@ -30,6 +30,10 @@ class Kind(IntEnum):
     TRUNCATED = 3  # a limit cut the episode: the state still has a value
 
 
+_MID, _TERMINATED, _TRUNCATED = int(Kind.MID), int(Kind.TERMINATED), int(Kind.TRUNCATED)
+"""As plain numbers: an enum's comparison with an array costs more than a small array's."""
+
+
 class Tensor(NamedTuple):
     """One named part of an observation: ``dtype`` in NumPy's words, ``shape`` of one row."""
 
@@ -102,9 +106,9 @@ def first_rows(streams: NDArray[np.integer[Any]], obs: Observations) -> Frame:
 
 def outcome(terminated: NDArray[np.bool_], truncated: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Return the kind (S,) of each row after a step; an end by the rules beats a limit."""
-    kind = np.full(terminated.shape, Kind.MID, np.uint8)
-    kind[truncated] = Kind.TRUNCATED
-    kind[terminated] = Kind.TERMINATED
+    kind = np.full(terminated.shape, _MID, np.uint8)
+    kind[truncated] = _TRUNCATED
+    kind[terminated] = _TERMINATED
     return kind
 
 
@@ -113,9 +117,9 @@ def with_resets(game: Game, frame: Frame) -> Frame:
 
     ``frame`` holds one row for each stream, in order.
     """
-    ended = np.flatnonzero(frame.kind >= Kind.TERMINATED)
-    if ended.size == 0:
+    if max(frame.kind.tobytes()) < _TERMINATED:  # as nearly always
         return frame
+    ended = np.flatnonzero(frame.kind >= _TERMINATED)
     opened = game.reset(ended)
     mask = None
     if frame.mask is not None and opened.mask is not None:

@@ -92,6 +92,8 @@ class Actor:
         """
         q = self.values(obs)
         n, branches = len(obs), self._schema.branches
+        if n == len(branches) == 1 and mask is None and stream is None:
+            return self._lone(q, int(kind[0]), learned, first_row, env_steps)
         explored = np.zeros(n, np.uint8)
         action = np.empty((n, len(branches)), np.int32)
         if learned:
@@ -115,6 +117,20 @@ class Actor:
             action[ended] = -1
             explored[ended] = 0
         return Choice(action, explored, q, self.version)
+
+    def _lone(
+        self, q: NDArray[np.float32], kind: int, learned: int, first_row: int, env_steps: int
+    ) -> Choice:
+        """``act`` for one row with everything legal: the same choice in a third of the time."""
+        chosen, explored = int(q.argmax()), 0
+        if kind >= TERMINATED:
+            chosen = -1
+        elif learned:
+            coin, pick = self._draws(first_row, 1)[0].tolist()
+            if coin < self._exploration.epsilon(env_steps):
+                chosen, explored = int(pick * q.shape[1]), 1
+        action = np.array([[chosen]], np.int32)
+        return Choice(action, np.array([explored], np.uint8), q, self.version)
 
     def _draws(self, first_row: int, rows: int) -> NDArray[np.float64]:
         """Numbers in [0, 1) for consecutive rows, (rows, 1 + branches), drawn a block at a time."""

@@ -47,29 +47,43 @@ class Batch:
 
 def join(schema: Schema, members: list[Member]) -> Batch:
     """Join frames whose lengths have been checked."""
+    if len(members) == 1:
+        return _lone(schema, members)
     steps: list[Any] = [member.frame.message for member in members]
     counts = [member.frame.rows for member in members]
     ends = list(accumulate(counts))
-    local = np.frombuffer(_joined([s.stream for s in steps]), np.uint32)
-    if len(members) == 1:
-        session = members[0].session
-        stream = local.astype(np.int64)
-        stream += session.base
-        streams: NDArray[np.int64] | int = session.streams
-    else:
-        stream = np.repeat([m.session.base for m in members], counts)
-        stream += local
-        streams = np.repeat([m.session.streams for m in members], counts)
+    local = np.frombuffer(b"".join([s.stream for s in steps]), np.uint32)
+    stream = np.repeat([m.session.base for m in members], counts)
+    stream += local
     return Batch(
         members=members,
         ends=ends,
         stream=stream,
         local=local,
-        streams=streams,
-        kind=np.frombuffer(_joined([s.kind for s in steps]), np.uint8),
-        reward=np.frombuffer(_joined([s.reward for s in steps]), np.float32),
+        streams=np.repeat([m.session.streams for m in members], counts),
+        kind=np.frombuffer(b"".join([s.kind for s in steps]), np.uint8),
+        reward=np.frombuffer(b"".join([s.reward for s in steps]), np.float32),
         obs=observations(schema, steps, ends[-1]),
         mask=_masks(schema, steps, counts),
+    )
+
+
+def _lone(schema: Schema, members: list[Member]) -> Batch:
+    """One frame as a batch: nothing to copy."""
+    session, n = members[0].session, members[0].frame.rows
+    step: Any = members[0].frame.message
+    local = np.frombuffer(step.stream, np.uint32)
+    mask = step.mask
+    return Batch(
+        members=members,
+        ends=[n],
+        stream=local + np.int64(session.base),
+        local=local,
+        streams=session.streams,
+        kind=np.frombuffer(step.kind, np.uint8),
+        reward=np.frombuffer(step.reward, np.float32),
+        obs=observations(schema, [step], n),
+        mask=None if mask is None else np.frombuffer(mask, np.uint8).reshape(n, -1),
     )
 
 
