@@ -24,6 +24,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+os.environ.pop("OPENBLAS_CORETYPE", None)  # each library picks the kernels for this processor
+
 import numpy as np
 import threadpoolctl
 import torch

@@ -28,6 +28,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+os.environ.pop("OPENBLAS_CORETYPE", None)  # each library picks the kernels for this processor
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np

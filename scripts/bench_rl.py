@@ -24,6 +24,8 @@ import tempfile
 import time
 from typing import Any
 
+os.environ.pop("OPENBLAS_CORETYPE", None)  # each library picks the kernels for this processor
+
 import numpy as np
 
 LR, BATCH, START, EVERY, UPDATES, TARGET_EVERY = 2.3e-3, 64, 1_000, 256, 128, 10

@@ -23,6 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 
+os.environ.pop("OPENBLAS_CORETYPE", None)  # each library picks the kernels for this processor
+
 import msgpack
 import numpy as np
 import uvloop
