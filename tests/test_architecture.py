@@ -39,6 +39,7 @@ ROOMS: dict[str, set[str]] = {
     "agentd/cli": {"agentd", "engine", "games", "numpy", "msgspec", "typer", "click", "rich"}
     | {"uvloop", "threadpoolctl", "pyopencl", "gymnasium"}
     | STDLIB,
+    "agentd/runs/onnxfile": {"agentd", "engine", "numpy", "onnx"} | STDLIB - WORLD,
     "agentd": {"agentd", "engine", "numpy", "msgpack", "msgspec", "yaml", "safetensors"}
     | {"threadpoolctl", "uvloop", "starlette", "uvicorn", "prometheus_client"}
     | STDLIB,

@@ -1,4 +1,4 @@
-"""``agentd new``, ``check`` and ``export``: a model file, and a trained model's weights."""
+"""``agentd new``, ``check`` and ``export``: a model file, and a trained model in other forms."""
 
 from __future__ import annotations
 
@@ -108,23 +108,30 @@ def check(
 def export(
     context: typer.Context,
     run: Annotated[Path, typer.Argument(help="The run's folder.")],
-    to: Annotated[str, typer.Option("--to", help="safetensors, npz or pb.")] = "safetensors",
+    to: Annotated[str, typer.Option("--to", help="safetensors, npz, pb or onnx.")] = "safetensors",
     out: Annotated[Path | None, typer.Option(help="The file; RUN/weights.<form> without.")] = None,
     best: Annotated[bool, typer.Option("--best", help="The best epoch, not the last.")] = False,
     as_json: Json = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Write a trained network's weights in another format."""
+    """Write a trained network's weights in another format; onnx holds the whole model."""
     screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     from agentd.runs import WEIGHT_FORMATS, Run, save_weights
 
-    if to not in WEIGHT_FORMATS:
-        raise UsageError(f"--to {to}: want one of {', '.join(WEIGHT_FORMATS)}")
+    if to not in (*WEIGHT_FORMATS, "onnx"):
+        raise UsageError(f"--to {to}: want one of {', '.join(WEIGHT_FORMATS)}, onnx")
     found = Run.open(run).load(best=best)
     path = out or run / f"weights.{to}"
-    extra = {"normalize.shift": found.normalizer.shift, "normalize.scale": found.normalizer.scale}
-    save_weights(path, to, found.network, found.weights, extra)
+    shift, scale = found.normalizer.shift, found.normalizer.scale
+    if to == "onnx":
+        from agentd.runs.onnxfile import onnx_bytes
+        from agentd.store import write_file
+
+        write_file(path, onnx_bytes(found.network, found.weights, found.normalizer))
+    else:
+        extra = {"normalize.shift": shift, "normalize.scale": scale}
+        save_weights(path, to, found.network, found.weights, extra)
     record = {"file": str(path), "checkpoint": found.name, "parameters": len(found.weights)}
     screen.report(record, f"wrote {path}: {len(found.weights):,} numbers of {found.name}")
 
