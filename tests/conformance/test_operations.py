@@ -305,11 +305,11 @@ def test_r11_damaged_files_are_the_server_s_fault_and_stop_nobody_else(serve: An
         weights.write_bytes(b"\0" * weights.stat().st_size)
     (agents / "hit" / "schema.json").write_text("{")
 
-    for agent in ("hurt", "hit"):
+    for agent, code in (("hurt", "UNKNOWN_CHECKPOINT"), ("hit", "INTERNAL")):
         client = daemon.client()
         client.hello(agent)
         error = client.receive()
-        assert (error["code"], error["fatal"]) == ("INTERNAL", True), error
+        assert (error["code"], error["fatal"]) == (code, True), error
         client.expect_goodbye("error")
     refused(admin.ask("info", agent="hit"), "INTERNAL")
 
