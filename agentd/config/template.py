@@ -49,7 +49,7 @@ def json_schema() -> dict[str, Any]:
     def layer_schema(kind: type) -> dict[str, Any]:
         if kind is LayerSpec:
             return {"description": "a layer: its name, or {name: options}", "anyOf": _layer_forms()}
-        raise NotImplementedError(kind)
+        raise TypeError(f"no template for {kind}")
 
     schema, parts = msgspec.json.schema_components([ServerConfig], schema_hook=layer_schema)
     return {
