@@ -1,0 +1,1 @@
+"""The chess verbs: from a lichess dump to a bot that plays."""
