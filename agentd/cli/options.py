@@ -30,7 +30,11 @@ DataDir = Annotated[
     Path | None, typer.Option(help="Where agents are kept.", show_default="$XDG_DATA_HOME/agentd")
 ]
 Device = Annotated[
-    str | None, typer.Option(help="cpu, opencl or opencl:<i or name>.", show_default=False)
+    str | None,
+    typer.Option(
+        help="cpu, opencl or opencl:<i or name>; without any OpenCL the CPU, or with ! an error.",
+        show_default=False,
+    ),
 ]
 Set = Annotated[
     list[str] | None,

@@ -98,12 +98,11 @@ def collect_flags(
 def run_server(config: Any, out: Terminal) -> None:
     """Serve with ``config`` (a ServerConfig) until a signal; addresses go to ``out``."""
     from agentd.auth import Tokens
-    from agentd.learner.model import backend_for
     from agentd.server.server import Server
     from agentd.store import DirectoryLock
 
     if config.device != "cpu":
-        backend_for(config.device)  # an unknown device is told now, not to the first game
+        config = _with_present_device(config)
     tokens = Tokens.from_file(Path(config.tokens)) if config.tokens else Tokens()
     data_dir = Path(config.data_dir)
     try:
@@ -124,6 +123,17 @@ def run_server(config: Any, out: Terminal) -> None:
             runner.run(main())
         except* OSError as group:
             raise explain_bind(group, config) from None
+
+
+def _with_present_device(config: Any) -> Any:
+    """Return ``config`` with a device that is there: what is wrong is told now, and once."""
+    import msgspec
+
+    from agentd.learner.model import backend_for
+
+    backend = backend_for(config.device)
+    device = config.device.removesuffix("!") if backend.name == "opencl" else "cpu"
+    return msgspec.structs.replace(config, device=device)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -38,8 +38,9 @@ GameName = Annotated[
 Device = Annotated[
     str,
     Meta(
-        pattern=r"^(cpu|opencl(:[A-Za-z0-9][A-Za-z0-9 ()@._+-]{0,99})?)$(?!\n)",
-        description="cpu, opencl, or opencl:<i or name> as `agentd devices` lists them",
+        pattern=r"^(cpu|opencl(:[A-Za-z0-9][A-Za-z0-9 ()@._+-]{0,99})?!?)$(?!\n)",
+        description="cpu, opencl, or opencl:<i or name> as `agentd devices` lists them; "
+        "without any OpenCL the CPU, or with ! at the end an error",
     ),
 ]
 

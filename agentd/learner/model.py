@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ from engine.devices import make_backend
 from engine.errors import EngineError, ShapeError
 from engine.layers import Dense, Flatten
 from engine.network import Network
+from engine.numpy_backend import NumPyBackend
+from engine.opencl_backend.errors import NoPlatformError
 from engine.replay import RowFormat, TensorFormat
 from engine.spec import build_network
 
@@ -28,6 +31,8 @@ __all__ = [
     "network_for",
     "row_format",
 ]
+
+log = logging.getLogger(__name__)
 
 
 def network_for(config: AgentConfig, schema: Schema) -> Network:
@@ -42,9 +47,20 @@ def network_for(config: AgentConfig, schema: Schema) -> Network:
 
 
 def backend_for(device: str) -> Backend:
-    """The backend that computes on ``device``. Raises UsageError for one that is not there."""
+    """The backend that computes on ``device``; the CPU's, and a warning, without any OpenCL.
+
+    Raises UsageError for a device that is not there, and where ``device`` ends in "!" also when
+    this machine has no OpenCL platform at all.
+    """
     try:
-        return make_backend(device)
+        return make_backend(device.removesuffix("!"))
+    except NoPlatformError as error:
+        if device.endswith("!"):
+            raise UsageError(
+                str(error), hint="without the ! it would compute on the CPU"
+            ) from error
+        log.warning("computing on the CPU asked=%s reason=%r", device, str(error))
+        return NumPyBackend()
     except EngineError as error:
         raise UsageError(str(error), hint="`agentd devices` lists what there is") from error
 

@@ -179,6 +179,7 @@ BAD = {
     "port: 1.5": (1, "port", "a whole number", "1.5", ""),
     "host: [a]": (1, "host", "a text", "a list", ""),
     "device: gpu": (1, "device", "cpu, opencl", "'gpu'", ""),
+    "device: cpu!": (1, "device", "cpu, opencl", "'cpu!'", ""),
     "agent:\n  learner: dq": (2, "agent.learner", "dqn, supervised", "'dq'", "did you mean `dqn`?"),
     "agent:\n  dqn:\n    gamma: 3": (3, "agent.dqn.gamma", "<= 1", "3", ""),
     "agent:\n  dqn: {target: {}}": (2, "agent.dqn.target", "", "", ""),

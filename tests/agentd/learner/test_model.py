@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from agentd.config import agent_config_from_wire
-from agentd.learner.model import network_for
+from agentd.errors import UsageError
+from agentd.learner import model
+from agentd.learner.model import backend_for, network_for
 from agentd.protocol.schema import Schema
+from engine.opencl_backend.errors import NoPlatformError
 
 
 def schema(*shape):
@@ -33,3 +38,35 @@ def test_planes_reach_a_model_that_wants_them_as_they_are():
 
     assert built.n_params == 30 * 16 + 16 + 16 * 4 + 4
     assert built.n_params == network([{"dense": 16}], 2, 3, 5).n_params
+
+
+@pytest.fixture
+def no_platform(monkeypatch):
+    asked = []
+
+    def refuse(device):
+        asked.append(device)
+        raise NoPlatformError("PLATFORM_NOT_FOUND_KHR")
+
+    monkeypatch.setattr(model, "make_backend", refuse)
+    return asked
+
+
+@pytest.mark.parametrize("device", ["opencl", "opencl:1", "opencl:nvidia"])
+def test_without_any_opencl_the_cpu_computes_and_one_line_says_so(no_platform, caplog, device):
+    with caplog.at_level(logging.WARNING):
+        assert backend_for(device).name == "numpy"
+
+    (record,) = caplog.records
+    line = record.getMessage()
+    assert "CPU" in line
+    assert f"asked={device}" in line
+    assert "PLATFORM_NOT_FOUND_KHR" in line
+
+
+def test_a_device_that_must_be_there_is_an_error_where_it_is_not(no_platform, caplog):
+    with pytest.raises(UsageError, match="no platform"):
+        backend_for("opencl:1!")
+
+    assert no_platform == ["opencl:1"]
+    assert not caplog.records
