@@ -16,7 +16,7 @@ from agentd.protocol.schema import Schema
 from engine.backend import Backend
 from engine.devices import make_backend
 from engine.errors import EngineError, ShapeError
-from engine.layers import Dense, Flatten
+from engine.layers import Dense, Flatten, Normalize
 from engine.network import Network
 from engine.numpy_backend import NumPyBackend
 from engine.opencl_backend.errors import NoPlatformError
@@ -41,7 +41,8 @@ def network_for(config: AgentConfig, schema: Schema) -> Network:
     A model that begins with Dense, such as the preset's, takes planes as well: they are flattened.
     """
     model = config.model
-    if len(schema.input_shape) > 1 and all(isinstance(x, Dense) for x in model.layers[:1]):
+    first = [layer for layer in model.layers if not isinstance(layer, Normalize)][:1]
+    if len(schema.input_shape) > 1 and all(isinstance(x, Dense) for x in first):
         model = msgspec.structs.replace(model, layers=(Flatten(), *model.layers))
     return build_network(model, schema.input_shape, schema.n_actions)
 

@@ -14,7 +14,7 @@ from engine.layers.activation import PlacedActivation
 from engine.layers.conv import PlacedConv2d
 from engine.layers.dense import PlacedDense
 from engine.layers.dropout import PlacedDropout
-from engine.layers.norm import PlacedBatchNorm, PlacedLayerNorm
+from engine.layers.norm import PlacedBatchNorm, PlacedLayerNorm, PlacedNormalize
 from engine.layers.pool import PlacedAvgPool2d, PlacedMaxPool2d
 from engine.layers.sequential import PlacedSequential
 from engine.layers.shape import PlacedReshape
@@ -101,6 +101,10 @@ class _Graph:
                 return self.add("LayerNormalization", *given, axis=-1, epsilon=layer.eps)
             case PlacedBatchNorm():
                 return self._batch_norm(layer, x)
+            case PlacedNormalize():
+                scale = 1 / np.sqrt(self._read(layer.variance) + np.float32(layer.eps))
+                y = self.add("Sub", x, self.slot(layer.mean))
+                return self.add("Mul", y, self.constant(scale))
         name = type(layer).__name__.removeprefix("Placed")
         raise UsageError(f"--to onnx: no form for a layer of kind {name}; use safetensors or npz")
 

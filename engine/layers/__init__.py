@@ -12,7 +12,7 @@ from engine.layers.dropout import Dropout
 from engine.layers.dueling import Dueling
 from engine.layers.embedding import EmbeddingBag
 from engine.layers.layer import Layer, LayerSpec
-from engine.layers.norm import BatchNorm, LayerNorm
+from engine.layers.norm import BatchNorm, LayerNorm, Normalize
 from engine.layers.pool import AvgPool2d, GlobalAvgPool, MaxPool2d
 from engine.layers.recurrent import Lstm, Rnn
 from engine.layers.residual import Residual
@@ -38,6 +38,7 @@ __all__ = [
     "LeakyRelu",
     "Lstm",
     "MaxPool2d",
+    "Normalize",
     "Relu",
     "Reshape",
     "Residual",

@@ -1,12 +1,14 @@
-"""Normalisation: LayerNorm within a row, BatchNorm over the batch."""
+"""Normalisation: LayerNorm within a row, BatchNorm over the batch, Normalize over all rows."""
 
 from dataclasses import dataclass
 from math import prod
 from typing import Annotated
 
+import numpy as np
 from msgspec import Meta
 
 from engine.backend import Array, Shape, Slot
+from engine.errors import ModelError
 from engine.init import ones, zeros
 from engine.layers.layer import Layer, LayerSpec, Options
 from engine.recording import Layout, Recording
@@ -45,6 +47,25 @@ class BatchNorm(LayerSpec, Options, frozen=True, tag="batch_norm"):
         mean = at.statistic(f"{name}.mean", size, zeros)
         variance = at.statistic(f"{name}.variance", size, ones)
         return PlacedBatchNorm(gain, bias, mean, variance, self.momentum, self.eps, shape)
+
+
+class Normalize(LayerSpec, Options, frozen=True, tag="normalize"):
+    """The network's input to mean 0 and variance 1, by statistics of everything seen so far.
+
+    Each feature of a vector, each channel of an image. The statistics lie where BatchNorm's do;
+    the learner moves them (`engine.normalize`), a pass only reads them. The layer comes before
+    every trained one. Raises ModelError behind one.
+    """
+
+    eps: Epsilon = 1e-8
+
+    def place(self, at: Layout, name: str, shape: Shape) -> Layer:
+        if at.n_trainable or at.n_statistics:
+            raise ModelError(f"{name}: normalises the network's input, so it comes first")
+        mean = at.statistic(f"{name}.mean", shape[-1:], zeros)
+        return PlacedNormalize(
+            mean, at.statistic(f"{name}.variance", shape[-1:], ones), self.eps, shape
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +127,27 @@ class PlacedBatchNorm:
         dgain, dbias = r.g(self.gain), r.g(self.bias)
         r.do(r.be.batch_norm_backward(dz, gain, norm, scale, dgain, dbias, dz))
         return dy
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedNormalize:
+    """x and y (B, ..., D); mean, variance (D,). Nothing before it wants a gradient."""
+
+    mean: Slot
+    variance: Slot
+    eps: float
+    out_shape: Shape
+
+    def forward(self, r: Recording, x: Array) -> Array:
+        y, size = r.new(self.out_shape), self.mean.shape
+        gain, bias = r.be.asarray(np.ones(size)), r.be.zeros(size)
+        mean, variance = r.p(self.mean), r.p(self.variance)
+        rows = as_rows(r, x), as_rows(r, y)
+        r.do(r.be.batch_norm_apply(rows[0], gain, bias, mean, variance, self.eps, rows[1]))
+        return y
+
+    def backward(self, r: Recording, x: Array, y: Array, dy: Array, need_dx: bool) -> Array | None:
+        return None
 
 
 def as_rows(r: Recording, x: Array) -> Array:

@@ -21,6 +21,7 @@ from engine.layers import (
     LeakyRelu,
     Lstm,
     MaxPool2d,
+    Normalize,
     Relu,
     Reshape,
     Sigmoid,
@@ -39,6 +40,7 @@ NETWORKS: dict[str, list[Any]] = {
         *(Flatten(), Dense(8), Sigmoid(), Dense(8), Softplus(), Dense(8), Gelu(), Dropout(0.5)),
         *(Dense(8), LeakyRelu(0.2), Dense(4), Exp()),
     ],
+    "normalize": [Flatten(), Normalize(eps=1e-3), Dense(4)],
     "images": [
         *(Conv2d(4, 3, stride=(2, 1), padding=1), Relu(), MaxPool2d(2, stride=1, padding=1)),
         *(BatchNorm(), AvgPool2d(3, stride=2, padding=1), Conv2d(3, (1, 2)), GlobalAvgPool()),
