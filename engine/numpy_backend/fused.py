@@ -86,9 +86,13 @@ def host_device() -> HostDevice | None:
 @cache
 def _device_of(process: int) -> HostDevice | None:
     try:
+        import pyopencl as cl
+    except ImportError:
+        return None
+    try:
         device = HostDevice()
         return device if _passes(device) else None
-    except (EngineError, ImportError, RuntimeError):  # pyopencl's errors are RuntimeErrors
+    except (EngineError, ImportError, RuntimeError, cl.Error):
         return None
 
 

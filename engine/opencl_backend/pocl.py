@@ -2,11 +2,12 @@
 
 The PoCL in pip's wheels carries LLVM 14. For a CPU made after it, LLVM's detection answers
 "generic", and clang then refuses that very name: "unknown target CPU 'generic'", so no kernel
-builds (https://github.com/pocl/pocl/issues/1049). No option and no environment variable of PoCL
-overrides the name. What can be done is to write a name that LLVM 14 knows over the wrong one, in
-the device record of this process: the string is found by following the record's own pointers, and
-nothing but those eight bytes changes. Elsewhere than on Linux, and for any other driver, this file
-does nothing.
+builds (https://github.com/pocl/pocl/issues/1049). A Zen 4 is taken for a Zen 3, "znver3", which has
+no AVX-512, while PoCL links its library for AVX-512: LLVM then aborts the process, or builds
+programs without kernels. No option and no environment variable of PoCL overrides the name. What can
+be done is to write a name that fits the CPU over the wrong one, in the device record of this
+process: the string is found by following the record's own pointers, and nothing but those eight
+bytes changes. Elsewhere than on Linux, and for any other driver, this file does nothing.
 """
 
 import ctypes
@@ -14,7 +15,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-_WRONG = b"generic\0"
+_ROOM = 8  # bytes that the name may take, its closing zero included
 _RECORD = 2048  # bytes of the device record that are searched; the name's pointer is at 640
 _NAMES = (
     (b"skx", {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl", "fma"}),
@@ -23,22 +24,28 @@ _NAMES = (
 
 
 def name_cpu(device: Any) -> bool:
-    """Give a PoCL device whose CPU is "generic" a name that its compiler accepts.
+    """Give a PoCL device whose CPU has a wrong name one that its compiler accepts.
 
     Returns whether a name was written. To be called before the first build.
     """
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         return False
-    if "PoCL" not in device.platform.version or not device.version.endswith("-generic"):
+    if "PoCL" not in device.platform.version:
         return False
+    wrong = device.version.rpartition("-")[2].encode()
     name = _known_name(Path("/proc/cpuinfo").read_text("utf-8", "replace"))
-    if name is None:
+    if name is None or not _is_wrong(wrong, name):
         return False
     spans = _writable(Path("/proc/self/maps").read_text("utf-8", "replace"))
-    found = _find(device.int_ptr, spans)
+    found = _find(device.int_ptr, wrong + b"\0", spans)
     for at in found:
-        ctypes.memmove(at, name.ljust(len(_WRONG), b"\0"), len(_WRONG))
+        ctypes.memmove(at, name.ljust(_ROOM, b"\0"), _ROOM)
     return bool(found)
+
+
+def _is_wrong(name: bytes, known: bytes) -> bool:
+    """Return whether LLVM's name for the CPU is none, or one without its AVX-512."""
+    return name == b"generic" or (known == b"skx" and name == b"znver3")
 
 
 def _known_name(cpuinfo: str) -> bytes | None:
@@ -59,8 +66,8 @@ def _writable(maps: str) -> list[tuple[int, int]]:
     return spans
 
 
-def _find(record: int, spans: list[tuple[int, int]]) -> list[int]:
-    """Return where the record's pointers lead to the wrong name; only mapped memory is read."""
+def _find(record: int, wrong: bytes, spans: list[tuple[int, int]]) -> list[int]:
+    """Return where the record's pointers lead to ``wrong``; only mapped memory is read."""
 
     def mapped(at: int, size: int) -> bool:
         return any(low <= at and at + size <= high for low, high in spans)
@@ -70,6 +77,6 @@ def _find(record: int, spans: list[tuple[int, int]]) -> list[int]:
         if not mapped(at, 8):
             break
         target = ctypes.c_uint64.from_address(at).value
-        if mapped(target, len(_WRONG)) and ctypes.string_at(target, len(_WRONG)) == _WRONG:
+        if mapped(target, _ROOM) and ctypes.string_at(target, len(wrong)) == wrong:
             found.append(target)
     return found

@@ -1,8 +1,11 @@
 """Built kernel files: once per process in memory, once per device and driver on disk."""
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +39,16 @@ class Programs:
         program = self._load(path)
         if program is not None:
             return program
-        program = cl.Program(self._context, source)
+        what = " ".join(options)
         try:
-            with warnings.catch_warnings():
+            with _alone(path.parent), warnings.catch_warnings():
                 warnings.simplefilter("ignore", cl.CompilerWarning)
-                program.build(list(options), [self._device])
-        except cl.RuntimeError as error:
-            what = " ".join(options)
+                program = cl.Program(self._context, source).build(list(options), [self._device])
+        except cl.Error as error:
             raise KernelBuildError(f"{file}.cl", self._device.name, what, str(error)) from error
+        if not program.num_kernels:
+            reason = "the driver built a program without kernels"
+            raise KernelBuildError(f"{file}.cl", self._device.name, what, reason)
         _keep(path, program)
         return program
 
@@ -57,9 +62,12 @@ class Programs:
         if not 0 < len(binary) <= _MAX_BINARY:
             return None
         try:
-            return cl.Program(self._context, [self._device], [binary]).build()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", cl.CompilerWarning)
+                program = cl.Program(self._context, [self._device], [binary]).build()
         except cl.Error:
             return None
+        return program if program.num_kernels else None
 
     def _key(self, source: str, options: tuple[str, ...]) -> str:
         device = self._device
@@ -73,6 +81,20 @@ class Programs:
             device.driver_version,
         )
         return hashlib.sha256("\0".join(facts).encode()).hexdigest()[:32]
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process build at a time: PoCL's own cache breaks when two build the same kernel.
+
+    Where the folder cannot be written, nobody is waited for.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = stack.enter_context((folder / ".lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _keep(path: Path, program: Any) -> None:

@@ -86,7 +86,7 @@ def test_binaries_are_kept_and_damage_is_survived(
     source = "__kernel void f(__global float *x) { x[0] = 1; }"
 
     opencl.runtime.programs.build("tiny", source, ())
-    (kept,) = (tmp_path / "agentd" / "kernels").iterdir()
+    (kept,) = (tmp_path / "agentd" / "kernels").glob("*.bin")
     opencl.runtime.programs.build("tiny", source, ())
     kept.write_bytes(b"damaged")
     opencl.runtime.programs.build("tiny", source, ())
@@ -117,6 +117,37 @@ def test_an_unknown_cpu_gets_a_name_by_its_features(flags: str, name: bytes | No
     from engine.opencl_backend.pocl import _known_name
 
     assert _known_name(f"processor : 0\nflags\t\t: {flags}\n") == name
+
+
+@pytest.mark.parametrize(
+    ("told", "known", "is_wrong"),
+    [
+        (b"generic", b"haswell", True),
+        (b"generic", b"skx", True),
+        (b"znver3", b"skx", True),  # a Zen 4: its AVX-512 would be lost, and LLVM aborts
+        (b"znver3", b"haswell", False),
+        (b"cascadelake", b"skx", False),
+    ],
+)
+def test_a_name_is_wrong_that_hides_what_the_cpu_can_do(
+    told: bytes, known: bytes, is_wrong: bool
+) -> None:
+    from engine.opencl_backend.pocl import _is_wrong
+
+    assert _is_wrong(told, known) is is_wrong
+
+
+def test_a_program_without_kernels_is_an_error_and_is_not_kept(
+    opencl: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.opencl_backend.errors import KernelBuildError
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    with pytest.raises(KernelBuildError, match="empty.cl.*without kernels"):
+        opencl.runtime.programs.build("empty", "int nothing(void) { return 0; }", ())
+
+    assert not list((tmp_path / "agentd" / "kernels").glob("*.bin"))
 
 
 def test_kernels_have_their_header_and_no_return_before_a_barrier() -> None:
