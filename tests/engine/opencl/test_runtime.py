@@ -144,7 +144,7 @@ def test_a_program_without_kernels_is_an_error_and_is_not_kept(
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
-    with pytest.raises(KernelBuildError, match="empty.cl.*without kernels"):
+    with pytest.raises(KernelBuildError, match="without kernels"):
         opencl.runtime.programs.build("empty", "int nothing(void) { return 0; }", ())
 
     assert not list((tmp_path / "agentd" / "kernels").glob("*.bin"))
