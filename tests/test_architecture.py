@@ -37,7 +37,7 @@ ROOMS: dict[str, set[str]] = {
     | {"msgspec", "gymnasium"}
     | STDLIB,
     "agentd/cli": {"agentd", "engine", "games", "numpy", "msgspec", "typer", "click", "rich"}
-    | {"uvloop", "threadpoolctl", "pyopencl", "gymnasium"}
+    | {"uvloop", "threadpoolctl", "pyopencl", "gymnasium", "chess"}
     | STDLIB,
     "agentd/runs/onnxfile": {"agentd", "engine", "numpy", "onnx"} | STDLIB - WORLD,
     "agentd": {"agentd", "engine", "numpy", "msgpack", "msgspec", "yaml", "safetensors"}
