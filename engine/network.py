@@ -77,16 +77,24 @@ class Pass:
     next one. A pass belongs to one thread. It recognises the last few parameter vectors and
     gradients it was given; calling it with ever new ones costs a recording each time. ``training``
     turns dropout on, lets BatchNorm use the batch and update its statistics in the parameter
-    vector, and allows backward. ``seed`` is dropout's.
+    vector, and allows backward; ``noisy`` or ``training`` lets noisy layers draw their weights.
+    ``seed`` is that of all masks and noise.
     """
 
     def __init__(
-        self, net: Network, backend: Backend, capacity: int, training: bool = False, seed: int = 0
+        self,
+        net: Network,
+        backend: Backend,
+        capacity: int,
+        training: bool = False,
+        seed: int = 0,
+        noisy: bool = False,
     ) -> None:
         self.net = net
         self.backend = backend
         self.capacity = capacity
         self.training = training
+        self.noisy = training or noisy
         self._arena = Arena(backend, capacity)
         self._masks: Array | None = None
         self._calls = Calls(seed)
@@ -188,8 +196,11 @@ class Pass:
 
     def _record_forward(self, params: Array, batch: int, masked: bool) -> _Plan:
         calls = self._calls if self.training else None
+        noise = self._calls if self.noisy else None
         mask = self._mask(batch) if masked else None
-        recording = Recording(self.backend, self._arena, batch, params, mask=mask, calls=calls)
+        recording = Recording(
+            self.backend, self._arena, batch, params, mask=mask, calls=calls, noise=noise
+        )
         x = recording.new(self.net.input_shape, self.net.input_kind)
         y = self.net.root.forward(recording, x)
         return _Plan(recording, x, y, x.shape, mask, recording.steps, recording.taken)

@@ -104,7 +104,8 @@ _ODD = (0x9E3779B97F4A7C15, 0xD1342543DE82EF95, 0xDA942042E4DD58B5)
 class Recording:
     """Bound ops of one network on one parameter vector for one batch size.
 
-    ``mask`` (B, A) marks legal actions with 1; None means all. ``calls`` is None in evaluation.
+    ``mask`` (B, A) marks legal actions with 1; None means all. ``calls`` is None in evaluation,
+    ``noise`` where noisy layers are to be still.
     ``kept`` is where a layer's forward leaves what its backward reads beyond input and output.
     """
 
@@ -117,11 +118,13 @@ class Recording:
         *,
         mask: Array | None = None,
         calls: Calls | None = None,
+        noise: Calls | None = None,
     ) -> None:
         self.be = backend
         self.batch = batch
         self.mask = mask
         self.calls = calls
+        self.noise = noise
         self.steps: list[Step] = []
         self.kept: dict[int, Any] = {}
         self._arena = arena
@@ -153,7 +156,15 @@ class Recording:
     def mask_key(self) -> Callable[[], int]:
         """Return what gives this layer's key for the masks of the call that is running."""
         assert self.calls is not None, "masks are drawn in training only"
-        calls, stream = self.calls, self._streams
+        return self._key(self.calls)
+
+    def noise_key(self) -> Callable[[], int]:
+        """Return what gives this layer's key for the noise of the call that is running."""
+        assert self.noise is not None, "noise is off"
+        return self._key(self.noise)
+
+    def _key(self, calls: Calls) -> Callable[[], int]:
+        stream = self._streams
         self._streams += 1
         return lambda: calls.key(stream)
 

@@ -6,6 +6,7 @@ are integers, numbered from 0 within their branch; a plain discrete agent has on
 Shapes: B rows, A actions over all branches, N branches. q (B, A) any float type; action (B, N)
 integers; reward and discount (B,); mask (B, A) with 1 = legal, or None when everything is legal.
 ``discount_t`` is γ^n where the episode goes on and 0 where it terminated: there is no ``done``.
+Distributions have Z atoms or quantiles for each action: y (B, Z, A), logits or values.
 """
 
 from typing import Any, TypeAlias
@@ -85,6 +86,104 @@ def td_loss(td: Floats, weight: Floats | None, huber: float | None) -> tuple[flo
     return float(loss.mean()), slope / td.size
 
 
+def categorical_value(y: Floats, low: float, high: float) -> Floats:
+    """Return the mean of each action's distribution over Z atoms, (B, A); y are its logits.
+
+    Bellemare, Dabney & Munos 2017 (arXiv:1707.06887, algorithm 1): the atoms are evenly spaced in
+    [low, high].
+    """
+    value: Floats = np.einsum("bza,z->ba", softmax(y, axis=1), np.linspace(low, high, y.shape[1]))
+    return value
+
+
+def categorical_target(
+    r_t: Floats,
+    discount_t: Floats,
+    y_t: Floats,
+    q_t_selector: Floats,
+    mask_t: Ints | None,
+    branches: tuple[int, ...],
+    low: float,
+    high: float,
+) -> Floats:
+    """Return the target's probabilities on the atoms, (B, Z): algorithm 1 of arXiv:1707.06887.
+
+    The best action's atoms become ``r_t + discount_t * atom``, clipped to [low, high], and share
+    their probability between the two atoms around them. Branches' distributions are mixed evenly,
+    so that the mean is that of ``double_q_target``.
+    """
+    z = y_t.shape[1]
+    grid = np.linspace(low, high, z)
+    best = _best(y_t, q_t_selector, mask_t, branches)
+    p = np.mean([softmax(part, axis=1) for part in best], axis=0)
+    atoms = np.clip(r_t[:, None] + discount_t[:, None] * grid, low, high)
+    near = 1 - np.abs(atoms[:, :, None] - grid) / (grid[1] - grid[0])
+    target: Floats = np.einsum("bz,bzk->bk", p, np.clip(near, 0, 1))
+    return target
+
+
+def categorical_loss(
+    y_tm1: Floats, a_tm1: Ints, target_t: Floats, weight: Floats | None, branches: tuple[int, ...]
+) -> tuple[float, Floats]:
+    """Return the mean over rows and branches of the cross-entropy, and each one's, (B, N).
+
+    ``-Σ_z target_z ln softmax(y_tm1[:, a_tm1])_z``: what arXiv:1707.06887 minimises, its KL
+    divergence less the target's entropy.
+    """
+    taken = _taken(y_tm1, a_tm1, branches)
+    loss = np.stack([-(target_t * np.log(softmax(y, axis=1))).sum(axis=1) for y in taken], axis=1)
+    return _weighted_mean(loss, weight), loss
+
+
+def quantile_target(
+    r_t: Floats,
+    discount_t: Floats,
+    y_t: Floats,
+    q_t_selector: Floats,
+    mask_t: Ints | None,
+    branches: tuple[int, ...],
+) -> Floats:
+    """Return ``r_t + discount_t * quantiles of the best action``, (B, N Z).
+
+    Dabney et al. 2017 (arXiv:1710.10044, algorithm 1); branches' quantiles stand side by side,
+    which mixes their distributions evenly.
+    """
+    best = np.concatenate(_best(y_t, q_t_selector, mask_t, branches), axis=1)
+    target: Floats = r_t[:, None] + discount_t[:, None] * best
+    return target
+
+
+def quantile_loss(
+    y_tm1: Floats,
+    a_tm1: Ints,
+    target_t: Floats,
+    weight: Floats | None,
+    branches: tuple[int, ...],
+    kappa: float,
+) -> tuple[float, Floats]:
+    """Return the mean over rows and branches of the quantile Huber loss, and each one's, (B, N).
+
+    arXiv:1710.10044, equation 10: ``Σ_i mean_j |τ_i - [u < 0]| H(u) / kappa`` with
+    ``u = target_j - y_i`` and ``τ_i = (i + ½) / Z``; H is Huber's loss of width kappa.
+    """
+    tau = (np.arange(y_tm1.shape[1]) + 0.5) / y_tm1.shape[1]
+    losses = []
+    for y in _taken(y_tm1, a_tm1, branches):
+        u = target_t[:, None, :] - y[:, :, None]
+        bent = np.clip(u, -kappa, kappa)
+        huber = bent * (u - 0.5 * bent) / kappa
+        losses.append((np.abs(tau[:, None] - (u < 0)) * huber).mean(axis=2).sum(axis=1))
+    loss = np.stack(losses, axis=1)
+    return _weighted_mean(loss, weight), loss
+
+
+def softmax(y: Floats, axis: int) -> Floats:
+    """Return ``exp(y) / Σ exp(y)`` along an axis."""
+    e = np.exp(y - y.max(axis=axis, keepdims=True))
+    p: Floats = e / e.sum(axis=axis, keepdims=True)
+    return p
+
+
 def n_step(reward: Floats, discount: Floats) -> tuple[Floats, Floats]:
     """Return the n-step return and the discount of the value after it, (B,) each.
 
@@ -102,3 +201,20 @@ def n_step(reward: Floats, discount: Floats) -> tuple[Floats, Floats]:
 def split_branches(q: Floats, branches: tuple[int, ...]) -> list[Floats]:
     """Return each branch's columns of q as views, (B, n) each."""
     return np.split(q, np.cumsum(branches[:-1]), axis=1)
+
+
+def _best(
+    y: Floats, q_selector: Floats, mask: Ints | None, branches: tuple[int, ...]
+) -> list[Floats]:
+    """Return each branch's distribution of its best legal action, (B, Z) each."""
+    return _taken(y, greedy_action(q_selector, mask, branches), branches)
+
+
+def _taken(y: Floats, action: Ints, branches: tuple[int, ...]) -> list[Floats]:
+    """Return each branch's distribution of the given action, (B, Z) each."""
+    column = action + np.cumsum((0, *branches[:-1]))
+    return [y[np.arange(len(y)), :, column[:, i]] for i in range(len(branches))]
+
+
+def _weighted_mean(loss: Floats, weight: Floats | None) -> float:
+    return float((loss if weight is None else loss * weight[:, None]).mean())

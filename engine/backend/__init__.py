@@ -26,10 +26,12 @@ from engine.backend.array import (
     Window,
     float_type,
 )
+from engine.backend.distributions import DistributionOps
 from engine.backend.images import ImageOps
 from engine.backend.layers import LayerOps
 from engine.backend.losses import LossOps
 from engine.backend.memory import MemoryOps
+from engine.backend.noise import NoiseOps
 from engine.backend.optimizers import OptimizerOps
 from engine.backend.recurrent import RecurrentOps
 
@@ -47,7 +49,17 @@ __all__ = [
 ]
 
 
-class Backend(MemoryOps, LayerOps, ImageOps, RecurrentOps, LossOps, OptimizerOps, Protocol):
+class Backend(
+    MemoryOps,
+    LayerOps,
+    ImageOps,
+    RecurrentOps,
+    LossOps,
+    DistributionOps,
+    NoiseOps,
+    OptimizerOps,
+    Protocol,
+):
     """What a machine must be able to do. ``NumPyBackend`` is the reference and the fast CPU."""
 
     name: str

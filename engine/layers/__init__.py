@@ -11,11 +11,14 @@ from engine.layers.dense import Dense
 from engine.layers.dropout import Dropout
 from engine.layers.dueling import Dueling
 from engine.layers.embedding import EmbeddingBag
+from engine.layers.expectation import Expectation
 from engine.layers.layer import Layer, LayerSpec
+from engine.layers.noisy import NoisyDense
 from engine.layers.norm import BatchNorm, LayerNorm, Normalize
 from engine.layers.pool import AvgPool2d, GlobalAvgPool, MaxPool2d
 from engine.layers.recurrent import Lstm, Rnn
 from engine.layers.residual import Residual
+from engine.layers.scale import Scale
 from engine.layers.sequential import Sequential
 from engine.layers.shape import Flatten, Reshape
 
@@ -28,6 +31,7 @@ __all__ = [
     "Dueling",
     "EmbeddingBag",
     "Exp",
+    "Expectation",
     "Flatten",
     "Gelu",
     "GlobalAvgPool",
@@ -38,11 +42,13 @@ __all__ = [
     "LeakyRelu",
     "Lstm",
     "MaxPool2d",
+    "NoisyDense",
     "Normalize",
     "Relu",
     "Reshape",
     "Residual",
     "Rnn",
+    "Scale",
     "Sequential",
     "Sigmoid",
     "Softplus",

@@ -7,6 +7,7 @@ from engine.layers.activation import PlacedActivation
 from engine.layers.conv import PlacedConv2d
 from engine.layers.dense import FUSED, PlacedDense
 from engine.layers.layer import Layer, LayerSpec, Options, tag_of
+from engine.layers.noisy import PlacedNoisyDense
 from engine.recording import Layout, Recording
 
 
@@ -36,7 +37,7 @@ class Sequential(LayerSpec, Options, frozen=True, tag="sequential"):
 
 def _fuse(before: Layer, layer: Layer) -> Layer | None:
     """Return one layer that does what the two do, or None where they stay two."""
-    if not isinstance(before, PlacedDense | PlacedConv2d):
+    if not isinstance(before, PlacedDense | PlacedNoisyDense | PlacedConv2d):
         return None
     if not isinstance(layer, PlacedActivation) or layer.act not in FUSED:
         return None

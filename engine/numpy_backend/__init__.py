@@ -1,19 +1,27 @@
 """The engine's ops in NumPy: the reference for every other backend, and the fast one on a CPU."""
 
 from engine.numpy_backend.dense import DenseOps
+from engine.numpy_backend.distributions import DistributionOps
 from engine.numpy_backend.heads import HeadOps
 from engine.numpy_backend.images import ImageOps
-from engine.numpy_backend.losses import LossOps
+from engine.numpy_backend.noise import NoiseOps
 from engine.numpy_backend.norms import NormOps
 from engine.numpy_backend.optimizers import OptimizerOps
 from engine.numpy_backend.recurrent import RecurrentOps
 from engine.numpy_backend.sparse import SparseOps
-from engine.numpy_backend.td import TdOps
 
 __all__ = ["NumPyBackend"]
 
 
 class NumPyBackend(
-    DenseOps, HeadOps, ImageOps, NormOps, SparseOps, RecurrentOps, LossOps, TdOps, OptimizerOps
+    DenseOps,
+    HeadOps,
+    ImageOps,
+    NoiseOps,
+    NormOps,
+    SparseOps,
+    RecurrentOps,
+    DistributionOps,
+    OptimizerOps,
 ):
     """``engine.backend.Backend`` on NumPy. Its arrays are ndarrays; see ``Backend`` for each op."""

@@ -192,6 +192,7 @@ class LossOps(ActivationOps):
             np.floor(at, near)
             np.subtract(at, near, at)  # the share of the right neighbour
             np.copyto(left, near, casting="unsafe")
+            np.clip(left, 0, z - 1, left)  # of a NaN
             np.minimum(left + 1, z - 1, out=right)
             out.fill(0)
             np.multiply(probability, at, near)

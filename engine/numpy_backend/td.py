@@ -27,7 +27,7 @@ class TdOps(MemoryOps):
         legal, hide = self._legal(select, mask)
         flat, row = self.reshape(value, (-1,)), np.arange(batch) * width
         best, part = np.empty(batch, np.intp), self.empty((batch,))
-        columns = [(legal[:, at : at + n], row + at) for at, n in _ranges(branches)]
+        columns = [(legal[:, at : at + n], row + at) for at, n in ranges(branches)]
         share = self.scalar(1 / len(branches))
 
         def step() -> None:
@@ -59,7 +59,7 @@ class TdOps(MemoryOps):
         _check_values("td_loss", branches, q, dq)
         batch, width = q.shape
         add, subtract, multiply = np.add, np.subtract, np.multiply
-        starts = np.array([at for at, _ in _ranges(branches)])
+        starts = np.array([at for at, _ in ranges(branches)])
         first, at = np.arange(batch)[:, None] * width + starts, np.empty(td.shape, np.intp)
         flat_q, flat_dq = self.reshape(q, (-1,)), self.reshape(dq, (-1,))
         column, slope = target.reshape(-1, 1), self.empty(td.shape)
@@ -117,7 +117,7 @@ class TdOps(MemoryOps):
         return step
 
 
-def _ranges(branches: tuple[int, ...]) -> list[tuple[int, int]]:
+def ranges(branches: tuple[int, ...]) -> list[tuple[int, int]]:
     """Return each branch's first column and width."""
     starts = np.cumsum((0, *branches[:-1])).tolist()
     return list(zip(starts, branches, strict=True))

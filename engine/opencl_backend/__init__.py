@@ -1,19 +1,26 @@
 """The engine's ops in OpenCL: the same numbers on any device, with kernels of our own."""
 
 from engine.opencl_backend.dense import DenseOps
+from engine.opencl_backend.distributions import DistributionOps
 from engine.opencl_backend.images import ImageOps
-from engine.opencl_backend.losses import LossOps
+from engine.opencl_backend.noise import NoiseOps
 from engine.opencl_backend.norms import NormOps
 from engine.opencl_backend.optimizers import OptimizerOps
 from engine.opencl_backend.recurrent import RecurrentOps
 from engine.opencl_backend.sparse import SparseOps
-from engine.opencl_backend.td import TdOps
 
 __all__ = ["OpenCLBackend"]
 
 
 class OpenCLBackend(
-    RecurrentOps, SparseOps, DenseOps, ImageOps, NormOps, LossOps, TdOps, OptimizerOps
+    RecurrentOps,
+    SparseOps,
+    DenseOps,
+    ImageOps,
+    NoiseOps,
+    NormOps,
+    DistributionOps,
+    OptimizerOps,
 ):
     """``engine.backend.Backend`` on an OpenCL device; see ``Backend`` for each op.
 

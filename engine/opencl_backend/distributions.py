@@ -1,0 +1,106 @@
+"""Value distributions: C51's and QR-DQN's targets, and the columns of actions taken."""
+
+from engine.backend import Step
+from engine.errors import ShapeError
+from engine.opencl_backend.losses import LossOps
+from engine.opencl_backend.memory import Dv, optional
+from engine.opencl_backend.td import TdOps
+
+
+class DistributionOps(LossOps, TdOps):
+    """``y`` (B, Z, A): the Z numbers of an action's distribution lie A apart."""
+
+    def categorical_values(self, y: Dv, low: float, high: float, q: Dv) -> Step:
+        batch, z, width = _sizes("categorical_values", y, q)
+        gap = (high - low) / (z - 1)
+        return self._each_value("categorical_values", batch, z, width, y, float(low), gap, q)
+
+    def quantile_values(self, y: Dv, q: Dv) -> Step:
+        batch, z, width = _sizes("quantile_values", y, q)
+        return self._each_value("quantile_values", batch, z, width, y, q)
+
+    def categorical_target(
+        self,
+        value: Dv,
+        select: Dv,
+        mask: Dv | None,
+        branches: tuple[int, ...],
+        low: float,
+        high: float,
+        reward: Dv,
+        discount: Dv,
+        target: Dv,
+    ) -> Step:
+        batch, z, _ = _sizes("categorical_target", value, select)
+        p, atoms = self.empty((batch, z)), self.empty((batch, z))
+        given = self._given(value, select, mask, branches, reward, discount)
+        gap = (high - low) / (z - 1)
+        mix = self._bind("categorical_mix", batch, *given, float(low), gap, p, atoms)
+        move = self.categorical_projection(p, atoms, low, high, target)
+
+        def step() -> None:
+            mix()
+            move()
+
+        return step
+
+    def quantile_target(
+        self,
+        value: Dv,
+        select: Dv,
+        mask: Dv | None,
+        branches: tuple[int, ...],
+        reward: Dv,
+        discount: Dv,
+        target: Dv,
+    ) -> Step:
+        batch, _, _ = _sizes("quantile_target", value, select)
+        given = self._given(value, select, mask, branches, reward, discount)
+        return self._bind("quantile_target", batch, *given, target)
+
+    def take_action(self, y: Dv, action: Dv, branches: tuple[int, ...], out: Dv) -> Step:
+        return self._move("take_action", y, action, branches, out)
+
+    def put_action(self, d: Dv, action: Dv, branches: tuple[int, ...], dy: Dv) -> Step:
+        return self._move("put_action", dy, action, branches, d)
+
+    def mean_loss(self, loss: Dv, weight: Dv | None, out: Dv) -> Step:
+        rows = loss.size if weight is None else weight.size
+        lanes = self.runtime.tuning.lanes
+        args = (loss.size, rows, loss, *optional(weight, loss), out)
+        return self.runtime.bind("distribution", "mean_loss", (lanes,), (lanes,), *args)
+
+    def _given(
+        self,
+        value: Dv,
+        select: Dv,
+        mask: Dv | None,
+        branches: tuple[int, ...],
+        reward: Dv,
+        discount: Dv,
+    ) -> tuple[Dv, ...]:
+        masked = optional(mask, value)
+        shape = (value.shape[0], value.shape[1], len(branches), self.starts(branches))
+        return (*shape, value, select, *masked, reward, discount)
+
+    def _move(self, name: str, y: Dv, action: Dv, branches: tuple[int, ...], other: Dv) -> Step:
+        batch, z, width = y.shape
+        if width != sum(branches) or action.shape != (batch, len(branches)):
+            raise ShapeError("action", (batch, len(branches)), action.shape)
+        args = (batch, z, len(branches), self.starts(branches), y, action, other)
+        return self._bind(name, batch, *args)
+
+    def _each_value(self, name: str, batch: int, z: int, width: int, *args: Dv) -> Step:
+        return self._bind(name, batch * width, batch, z, width, *args)
+
+    def _bind(self, name: str, items: int, *args: Dv) -> Step:
+        grid, local = self.runtime.items(items)
+        return self.runtime.bind("distribution", name, grid, local, *args)
+
+
+def _sizes(what: str, y: Dv, q: Dv) -> tuple[int, int, int]:
+    """Return B, Z and A. Raises ShapeError unless y is (B, Z, A) and q (B, A)."""
+    batch, z, width = y.shape
+    if q.shape != (batch, width):
+        raise ShapeError(what, (batch, width), q.shape)
+    return batch, z, width
