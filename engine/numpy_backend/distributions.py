@@ -22,7 +22,7 @@ class DistributionOps(LossOps, TdOps):
             np.subtract(y, row, p)
             np.exp(p, p)
             np.add.reduce(p, 1, None, row, keepdims=True)
-            np.matmul(atoms, p, q[:, None, :])
+            np.matmul(atoms, p, q)
             np.divide(q, total, q)
 
         return step

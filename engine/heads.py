@@ -1,0 +1,230 @@
+"""What a Q-network's outputs mean: a value for each action, or a distribution of returns.
+
+A head binds the two ops of its algorithm, the target and the loss with its gradient, to arrays
+that stay where they are; `engine.td` has the rule that each must equal.
+
+Shapes: B rows, A actions over all branches, N branches, Z numbers an action. Outputs (B, Z A) hold
+the z-th number of all actions side by side.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.backend import Array, Backend, Shape, Step
+from engine.layers import Expectation, LayerSpec
+
+
+class Head(Protocol):
+    """One reading of the outputs."""
+
+    @property
+    def atoms(self) -> int:
+        """Z, how many numbers the network gives for each action."""
+        ...
+
+    def target_size(self, branches: Shape) -> int:
+        """Return how many numbers a row's target has."""
+        ...
+
+    def expectation(self) -> tuple[LayerSpec, ...]:
+        """Return the layers that turn the outputs into values, (B, A): what acts ends in them."""
+        ...
+
+    def bind_values(self, backend: Backend, y: Array, q: Array) -> Step:
+        """Bind q (B, A) = the value of each action."""
+        ...
+
+    def bind_target(
+        self,
+        backend: Backend,
+        branches: Shape,
+        value: Array,
+        select: Array,
+        mask: Array | None,
+        reward: Array,
+        discount: Array,
+        target: Array,
+    ) -> Step:
+        """Bind target (B, target_size) from the outputs ``value`` and the values ``select``."""
+        ...
+
+    def bind_loss(
+        self,
+        backend: Backend,
+        branches: Shape,
+        y: Array,
+        action: Array,
+        target: Array,
+        weight: Array | None,
+        dy: Array,
+        loss: Array,
+    ) -> tuple[Step, Array]:
+        """Bind loss (1,) and its gradient dy; return with it each row's error, B N numbers."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ValueHead:
+    """One number an action: deep Q-learning. ``huber`` is the width of its loss, None for MSE."""
+
+    huber: float | None = 1.0
+
+    @property
+    def atoms(self) -> int:
+        return 1
+
+    def target_size(self, branches: Shape) -> int:
+        return 1
+
+    def expectation(self) -> tuple[LayerSpec, ...]:
+        return ()
+
+    def bind_values(self, backend: Backend, y: Array, q: Array) -> Step:
+        return backend.copy(y, q)
+
+    def bind_target(
+        self,
+        backend: Backend,
+        branches: Shape,
+        value: Array,
+        select: Array,
+        mask: Array | None,
+        reward: Array,
+        discount: Array,
+        target: Array,
+    ) -> Step:
+        flat = backend.reshape(target, (target.shape[0],))
+        return backend.td_target(value, select, mask, branches, reward, discount, flat)
+
+    def bind_loss(
+        self,
+        backend: Backend,
+        branches: Shape,
+        y: Array,
+        action: Array,
+        target: Array,
+        weight: Array | None,
+        dy: Array,
+        loss: Array,
+    ) -> tuple[Step, Array]:
+        td = backend.zeros(action.shape)
+        flat = backend.reshape(target, (target.shape[0],))
+        bound = backend.td_loss(y, action, flat, weight, branches, self.huber, dy, td, loss)
+        return bound, td
+
+
+class _DistributionHead:
+    """What C51 and QR-DQN share: the loss is taken of the distributions of the actions taken."""
+
+    __slots__ = ()
+    atoms: int
+
+    def bind_loss(
+        self,
+        backend: Backend,
+        branches: Shape,
+        y: Array,
+        action: Array,
+        target: Array,
+        weight: Array | None,
+        dy: Array,
+        loss: Array,
+    ) -> tuple[Step, Array]:
+        size, n = y.shape[0], len(branches)
+        taken, slope = (backend.zeros((n * size, self.atoms)) for _ in range(2))
+        each = backend.zeros((n * size,))
+        steps = [backend.take_action(self._split(backend, y), action, branches, taken)]
+        for i in range(n):
+            part = [backend.rows(a, i * size, (i + 1) * size) for a in (taken, slope, each)]
+            steps.append(self._row_loss(backend, part[0], target, weight, part[1], part[2]))
+        steps.append(backend.put_action(slope, action, branches, self._split(backend, dy)))
+        steps.append(backend.mean_loss(each, weight, loss))
+
+        def run() -> None:
+            for step in steps:
+                step()
+
+        return run, each
+
+    def _split(self, backend: Backend, y: Array) -> Array:
+        """Return outputs (B, Z A) as (B, Z, A)."""
+        return backend.reshape(y, (y.shape[0], self.atoms, y.shape[1] // self.atoms))
+
+    def _row_loss(
+        self, be: Backend, y: Array, target: Array, weight: Array | None, dy: Array, loss: Array
+    ) -> Step:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class CategoricalHead(_DistributionHead):
+    """C51: the logits of ``atoms`` returns, evenly spaced in [low, high] (arXiv:1707.06887)."""
+
+    atoms: int = 51
+    low: float = -10.0
+    high: float = 10.0
+
+    def target_size(self, branches: Shape) -> int:
+        return self.atoms
+
+    def expectation(self) -> tuple[LayerSpec, ...]:
+        return (Expectation(self.atoms, self.low, self.high),)
+
+    def bind_values(self, backend: Backend, y: Array, q: Array) -> Step:
+        return backend.categorical_values(self._split(backend, y), self.low, self.high, q)
+
+    def bind_target(
+        self,
+        backend: Backend,
+        branches: Shape,
+        value: Array,
+        select: Array,
+        mask: Array | None,
+        reward: Array,
+        discount: Array,
+        target: Array,
+    ) -> Step:
+        y, ends = self._split(backend, value), (self.low, self.high)
+        given = (y, select, mask, branches, *ends, reward, discount, target)
+        return backend.categorical_target(*given)
+
+    def _row_loss(
+        self, be: Backend, y: Array, target: Array, weight: Array | None, dy: Array, loss: Array
+    ) -> Step:
+        return be.soft_cross_entropy(y, target, weight, dy, loss)
+
+
+@dataclass(frozen=True, slots=True)
+class QuantileHead(_DistributionHead):
+    """QR-DQN: ``atoms`` quantiles of the return (arXiv:1710.10044), Huber's width ``kappa``."""
+
+    atoms: int = 51
+    kappa: float = 1.0
+
+    def target_size(self, branches: Shape) -> int:
+        return self.atoms * len(branches)
+
+    def expectation(self) -> tuple[LayerSpec, ...]:
+        return (Expectation(self.atoms),)
+
+    def bind_values(self, backend: Backend, y: Array, q: Array) -> Step:
+        return backend.quantile_values(self._split(backend, y), q)
+
+    def bind_target(
+        self,
+        backend: Backend,
+        branches: Shape,
+        value: Array,
+        select: Array,
+        mask: Array | None,
+        reward: Array,
+        discount: Array,
+        target: Array,
+    ) -> Step:
+        y = self._split(backend, value)
+        return backend.quantile_target(y, select, mask, branches, reward, discount, target)
+
+    def _row_loss(
+        self, be: Backend, y: Array, target: Array, weight: Array | None, dy: Array, loss: Array
+    ) -> Step:
+        return be.quantile_huber(y, target, weight, self.kappa, dy, loss)
