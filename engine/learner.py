@@ -51,8 +51,12 @@ class Learner(Protocol[RowsT_contra]):
         """
         ...
 
-    def update(self, rows: RowsT_contra, lo: int, hi: int) -> None:
-        """Take one gradient step on a batch of the rows [lo, hi) of absolute indices."""
+    def update(self, rows: RowsT_contra, lo: int, hi: int, ahead: int = 1) -> None:
+        """Take one gradient step on a batch of the rows [lo, hi) of absolute indices.
+
+        ``ahead`` updates of this range are to come, this one included: batches may be read
+        together.
+        """
         ...
 
     def get_state(self) -> tuple[Arrays, Scalars]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from engine.backend import Array, Backend, Host, Step
 from engine.errors import ShapeError
+from engine.feed import BatchFeed
 from engine.learner import Arrays, Descent, Scalars, quiet, sampler_rng
 from engine.network import Network, Pass
 from engine.optim import Optimizer
@@ -85,8 +86,9 @@ class DqnLearner:
         self._descent = Descent(network, backend, optimizer, config.clip_norm, weights)
         self._target = backend.asarray(weights)
         self._follow = self._bind_target()
-        self._sampler = UniformSampler(size, sampler_rng(seed))
-        self._reader = TransitionReader(format, size, config.n_step, config.gamma)
+        sampler = UniformSampler(size, sampler_rng(seed))
+        reader = TransitionReader(format, size, config.n_step, config.gamma)
+        self._feed = BatchFeed(sampler, reader, 2 * size * format.features * 4)
         self._learn = Pass(network, backend, size, training=True, seed=seed)
         self._select = Pass(network, backend, size)
         self._value = Pass(network, backend, size)
@@ -122,13 +124,12 @@ class DqnLearner:
         }
 
     @quiet
-    def update(self, rows: Rows, lo: int, hi: int) -> None:
+    def update(self, rows: Rows, lo: int, hi: int, ahead: int = 1) -> None:
         """Take one gradient step on transitions that start and end in rows [lo, hi).
 
         Raises NoValidStart when none does, NStepTooLong when n steps do not fit into the ring.
         """
-        start = self._sampler.draw(rows, lo, hi)
-        self._take_gradient(self._reader.read(rows, hi, start))
+        self._take_gradient(self._feed.next(rows, lo, hi, ahead))
         if self._descent.step():
             self._follow_target()
 
@@ -138,7 +139,7 @@ class DqnLearner:
         arrays["target"] = self._backend.to_host(self._target)
         return arrays, {
             **scalars,
-            "sampler": self._sampler.get_state(),
+            "sampler": self._feed.get_state(),
             "pass": self._learn.get_state(),
         }
 
@@ -146,7 +147,7 @@ class DqnLearner:
         """Continue exactly where ``get_state`` was called. Raises ShapeError, KeyError."""
         self._descent.set_state(arrays, scalars)
         self._backend.write(self._target, arrays["target"])
-        self._sampler.set_state(scalars["sampler"])
+        self._feed.set_state(scalars["sampler"])
         self._learn.set_state(scalars["pass"])
 
     def _take_gradient(self, batch: Batch) -> None:

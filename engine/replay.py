@@ -165,19 +165,18 @@ class UniformSampler:
     """
 
     def __init__(self, batch: int, rng: np.random.Generator) -> None:
-        self._rng = rng
-        self._unit = np.empty(batch)
-        self._index = np.empty(batch, np.int64)
-        self._slot = np.empty(batch, np.int64)
-        self._next = np.empty(batch, np.int64)
-        self._kind = np.empty(batch, np.uint8)
-        self._bad = np.empty(batch, np.bool_)
-        self._also = np.empty(batch, np.bool_)
+        self._rng, self._batch = rng, batch
+        self._make(batch)
 
-    def draw(self, rows: Rows, lo: int, hi: int) -> NDArray[np.int64]:
-        """Return B absolute indices, valid until the next call. Raises NoValidStart."""
+    def draw(self, rows: Rows, lo: int, hi: int, batches: int = 1) -> NDArray[np.int64]:
+        """Return ``batches`` * B absolute indices, valid until the next call.
+
+        Raises NoValidStart.
+        """
         if hi <= lo:
             raise NoValidStart(f"no rows in [{lo}, {hi})")
+        if len(self._index) != batches * self._batch:
+            self._make(batches * self._batch)
         index, bad = self._index, self._bad
         self._rng.random(out=self._unit)
         self._unit *= hi - lo
@@ -199,6 +198,15 @@ class UniformSampler:
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue exactly where ``state`` was taken."""
         set_rng_state(self._rng, state)
+
+    def _make(self, size: int) -> None:
+        self._unit = np.empty(size)
+        self._index = np.empty(size, np.int64)
+        self._slot = np.empty(size, np.int64)
+        self._next = np.empty(size, np.int64)
+        self._kind = np.empty(size, np.uint8)
+        self._bad = np.empty(size, np.bool_)
+        self._also = np.empty(size, np.bool_)
 
     def _reject(self, rows: Rows, hi: int) -> None:
         """Mark every drawn row that is no start, in place."""
@@ -228,45 +236,71 @@ class TransitionReader:
 
     Sutton & Barto 2018, equation 7.1: rewards of up to n steps, discounted by γ; the walk along
     ``next`` stops at the episode's end and before ``hi``, and bootstraps from where it stopped.
+    Several batches may be read at once: NumPy's calls then cost little for each of them.
     """
 
     def __init__(self, format: RowFormat, batch: int, n_step: int, gamma: float) -> None:
-        self._format, self._n_step = format, n_step
+        self._format, self._batch, self._n_step = format, batch, n_step
         self._power = (gamma ** np.arange(n_step + 1)).astype(np.float32)
-        self._steps = np.empty(batch, np.intp)
-        self._slots = np.empty((2, batch), np.int64)
-        self._after = np.empty(batch, np.int64)
-        self._kind = np.empty(batch, np.uint8)
-        self._one_reward = np.empty(batch, np.float32)
-        self._raw = np.empty((2 * batch, format.row_bytes), np.uint8)
-        self._x = np.empty((2 * batch, format.features), np.float32)
-        self._action = np.empty((batch, len(format.branches)), np.int32)
-        self._reward = np.empty(batch, np.float32)
-        self._discount = np.empty(batch, np.float32)
-        self._masks = _MaskReader(2 * batch, format.n_actions)
-        if format.is_float32:
-            self._raw = self._x.view(np.uint8)
+        self._make(batch)
 
     def read(self, rows: Rows, hi: int, start: NDArray[np.int64]) -> Batch:
         """Return the transitions that begin at rows ``start`` (B,); valid until the next call.
 
         Every start must be one that `UniformSampler` may draw. Raises NStepTooLong.
         """
+        return self.read_all(rows, hi, start)[0]
+
+    def read_all(self, rows: Rows, hi: int, start: NDArray[np.int64]) -> list[Batch]:
+        """Return k batches from k * B starts, the first B of them first; see ``read``."""
         check_n_step(self._n_step, rows.capacity)
+        if len(self._steps) != len(start):
+            self._make(len(start))
         self._walk(rows, hi, start)
-        slots = self._slots.reshape(-1)
+        pairs = self._slots
+        pairs[:, 0], pairs[:, 1] = self._first, self._slot.reshape(-1, self._batch)
+        slots = pairs.reshape(-1)
         np.take(rows.obs, slots, axis=0, out=self._raw, mode="clip")
         if not self._format.is_float32:
             self._format.decode(self._raw, self._x)
-        np.take(rows.action, self._slots[0], axis=0, out=self._action, mode="clip")
-        mask = self._masks.read(rows.mask_bits, slots) if rows.has_masks else None
-        return Batch(self._x, self._action, self._reward, self._discount, mask)
+        np.take(rows.action, self._first.reshape(-1), axis=0, out=self._action, mode="clip")
+        if not rows.has_masks:
+            return self._batches
+        mask = self._masks.read(rows.mask_bits, slots)
+        parts = mask.reshape(len(self._batches), -1, mask.shape[1])
+        return [b._replace(mask=m) for b, m in zip(self._batches, parts, strict=True)]
+
+    def _make(self, size: int) -> None:
+        """Make room for ``size`` transitions: k batches, one after the other."""
+        format, b = self._format, self._batch
+        k = size // b
+        self._steps = np.empty(size, np.intp)
+        self._first = np.empty((k, b), np.int64)
+        self._slot = np.empty(size, np.int64)
+        self._slots = np.empty((k, 2, b), np.int64)
+        self._after = np.empty(size, np.int64)
+        self._kind = np.empty(size, np.uint8)
+        self._one_reward = np.empty(size, np.float32)
+        self._x = np.empty((2 * size, format.features), np.float32)
+        self._action = np.empty((size, len(format.branches)), np.int32)
+        self._reward = np.empty(size, np.float32)
+        self._discount = np.empty(size, np.float32)
+        self._masks = _MaskReader(2 * size, format.n_actions)
+        if format.is_float32:
+            self._raw = self._x.view(np.uint8)
+        else:
+            self._raw = np.empty((2 * size, format.row_bytes), np.uint8)
+        parts = [slice(i * b, (i + 1) * b) for i in range(k)]
+        self._batches = [
+            Batch(x, self._action[at], self._reward[at], self._discount[at], None)
+            for at, x in zip(parts, np.split(self._x, k), strict=True)
+        ]
 
     def _walk(self, rows: Rows, hi: int, start: NDArray[np.int64]) -> None:
         """Follow ``next`` from every start; leave slots, returns and discounts, in place."""
-        slot, steps = self._slots[1], self._steps
-        np.remainder(start, rows.capacity, out=self._slots[0])
-        np.take(rows.next, self._slots[0], out=self._after, mode="clip")
+        slot, steps, first = self._slot, self._steps, self._first.reshape(-1)
+        np.remainder(start, rows.capacity, out=first)
+        np.take(rows.next, first, out=self._after, mode="clip")
         np.remainder(self._after, rows.capacity, out=slot)
         np.take(rows.reward, slot, out=self._reward, mode="clip")
         np.take(rows.kind, slot, out=self._kind, mode="clip")
@@ -278,7 +312,7 @@ class TransitionReader:
 
     def _walk_on(self, rows: Rows, hi: int, k: int) -> None:
         """Take step k + 1 where there is one: it leads to a row inside, in the same episode."""
-        slot, after, reward = self._slots[1], self._after, self._one_reward
+        slot, after, reward = self._slot, self._after, self._one_reward
         np.take(rows.next, slot, out=after, mode="clip")
         going = (after >= 0) & (after < hi) & (self._kind <= MID) & (self._steps == k)
         np.copyto(slot, np.remainder(after, rows.capacity), where=going)

@@ -123,7 +123,7 @@ class SupervisedLearner:
         return stats
 
     @quiet
-    def update(self, rows: TeachRows, lo: int, hi: int) -> None:
+    def update(self, rows: TeachRows, lo: int, hi: int, ahead: int = 1) -> None:
         """Take one gradient step on rows drawn from [lo, hi). Raises NoValidStart when empty."""
         reader, write = self._reader, self._backend.write
         reader.read(rows, lo, hi, self._rng)

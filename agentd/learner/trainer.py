@@ -80,7 +80,7 @@ class Trainer:
         self.torn += not whole and part == 0
         while part < self.config.updates:
             try:
-                self.learner.update(rows, lo, hi)
+                self.learner.update(rows, lo, hi, self.config.updates - part)
                 part += 1
             except NoValidStart:
                 part = self.config.updates  # nothing to learn from yet: this point is done

@@ -152,19 +152,20 @@ def test_two_thousand_updates_equal_one_thousand_resumed(backend, make_ring, mas
     config = DqnConfig(batch=16, n_step=3, **target)
     rate = OptimizerSpec(lr=1e-3, schedule=ScheduleSpec(name="linear", steps=1_500, final=0.1))
 
-    def learn(learner, updates):
-        for i in range(updates):
-            learner.update(ring.rows, 0, 120 + (learner.updates * 7 + i) % 100)
+    def learn(learner, until):
+        while learner.updates < until:
+            burst, part = divmod(learner.updates, 8)
+            learner.update(ring.rows, 0, 120 + burst * 7 % 100, ahead=8 - part)
         return learner.get_state()
 
     whole = make_learner(backend, network, ring.rows, config, 1, rate)
-    learn(whole, 1_000)
-    arrays, scalars = learn(make_learner(backend, network, ring.rows, config, 1, rate), 1_000)
+    learn(whole, 1_003)  # in the middle of a burst whose batches are read together
+    arrays, scalars = learn(make_learner(backend, network, ring.rows, config, 1, rate), 1_003)
     rest = make_learner(backend, network, ring.rows, config, seed=99, optimizer=rate)
     rest.set_state(arrays, json.loads(json.dumps(scalars)))
 
-    expected, numbers = learn(whole, 1_000)
-    resumed, resumed_numbers = learn(rest, 1_000)
+    expected, numbers = learn(whole, 2_000)
+    resumed, resumed_numbers = learn(rest, 2_000)
 
     assert resumed_numbers == numbers
     assert resumed.keys() == expected.keys() >= {"params", "target", "optimizer.g_sum"}
