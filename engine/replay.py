@@ -104,6 +104,9 @@ class Rows:
     reward     (C,) float32, for the action that led to this row; unused on a first row
     kind       (C,) uint8: 0 first, 1 mid, 2 terminated, 3 truncated
     next       (C,) int64, absolute index of the same stream's next row of the same episode, or -1
+    explored   (C,) uint8, 1 where the action was an exploratory one
+    stream     (C,) uint32, which stream the row is of
+    version    (C,) uint64, updates behind the weights that chose the action
     has_masks  False while no row carries a mask: ``mask_bits`` is then not read at all
     """
 
@@ -114,6 +117,9 @@ class Rows:
     reward: NDArray[np.float32]
     kind: NDArray[np.uint8]
     next: NDArray[np.int64]
+    explored: NDArray[np.uint8]
+    stream: NDArray[np.uint32]
+    version: NDArray[np.uint64]
     has_masks: bool = False
 
     @property

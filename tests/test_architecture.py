@@ -32,7 +32,6 @@ ROOMS: dict[str, set[str]] = {
     | STDLIB - WORLD,
     "engine/data/prefetch": {"threading"} | STDLIB - WORLD,
     "games": {"games", "numpy", "chess", "zstandard"} | STDLIB - WORLD,
-    "games/chess_rust": {"games", "numpy", "rust_pgn_reader_python_binding"} | STDLIB - WORLD,
     "agentd/protocol": {"agentd.protocol", "numpy", "msgpack", "msgspec"} | STDLIB - WORLD,
     "agentd/client": {"agentd.client", "agentd.protocol", "agentd.latency", "numpy", "msgpack"}
     | {"msgspec", "gymnasium"}

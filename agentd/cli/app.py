@@ -16,7 +16,7 @@ from agentd.cli import (
     train,
     version,
 )
-from agentd.cli.chess import prepare, uci
+from agentd.cli.chess import uci
 
 app = typer.Typer(
     help="A TCP daemon that gives any game a mind: it acts at once and learns while the game runs.",
@@ -45,7 +45,6 @@ app.add_typer(data, name="data")
 rl.command("train")(train.train)
 rl.command("eval")(evaluate.evaluate)
 app.add_typer(rl, name="rl")
-chess.command("prepare")(prepare.prepare)
 chess.command("uci")(uci.uci)
 app.add_typer(chess, name="chess")
 config.command("init")(configure.init)

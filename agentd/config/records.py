@@ -71,6 +71,23 @@ class DqnConfig(Record, frozen=True, kw_only=True):
     clip_norm: Positive | None = 10.0  # bound on the gradient's norm
 
 
+Lag = Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class PqnConfig(Record, frozen=True, kw_only=True):
+    """PQN(λ): fresh fragments of many streams, no replay, no target (arXiv:2407.04811).
+
+    At every due point the newest ``pace.train_every`` rows are learned from and never again; its
+    ``pace.updates`` are epochs times ``minibatches``.
+    """
+
+    gamma: Fraction = 0.99  # discount per step
+    lambda_: Fraction = msgspec.field(default=0.95, name="lambda")  # how far returns look
+    minibatches: Annotated[int, Meta(ge=1, le=65536)] = 4  # updates per epoch
+    clip_norm: Positive | None = 10.0  # bound on the gradient's norm
+    max_policy_lag: Lag | None = None  # rows acted on with weights older than so many updates drop
+
+
 class SupervisedConfig(Record, frozen=True, kw_only=True):
     """Learning from ``teach`` rows: class targets or regression targets."""
 
@@ -122,16 +139,21 @@ def _default_model() -> ModelSpec:
     return ModelSpec(layers=(Dense(128), Relu(), Dense(128), Relu()))
 
 
+STREAMING = ("pqn",)
+"""Learners that learn from each row when it is fresh, and never again."""
+
+
 class AgentConfig(Record, frozen=True, kw_only=True):
     """Everything that makes one agent: what learns, from what, how fast, and where it is kept."""
 
     preset: PresetName | None = None  # the preset that these values started from
-    learner: Literal["dqn", "supervised", "none"] = "dqn"
+    learner: Literal["dqn", "pqn", "supervised", "none"] = "dqn"
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     model: ModelSpec = msgspec.field(default_factory=_default_model)
     optimizer: OptimizerSpec = msgspec.field(default_factory=OptimizerSpec)
     loss: Literal["huber", "mse"] = "huber"
     dqn: DqnConfig = msgspec.field(default_factory=DqnConfig)
+    pqn: PqnConfig = msgspec.field(default_factory=PqnConfig)
     supervised: SupervisedConfig = msgspec.field(default_factory=SupervisedConfig)
     replay: ReplayConfig = msgspec.field(default_factory=ReplayConfig)
     pace: PaceConfig = msgspec.field(default_factory=PaceConfig)
@@ -139,10 +161,21 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     checkpoint: CheckpointConfig = msgspec.field(default_factory=CheckpointConfig)
 
     def __post_init__(self) -> None:
-        if self.learner == "dqn" and self.pace.learn_start > self.replay.capacity:
+        pace, capacity = self.pace, self.replay.capacity
+        if self.learner in ("dqn", *STREAMING) and pace.learn_start > capacity:
             raise ValueError(
-                f"pace.learn_start ({self.pace.learn_start}) is more than replay.capacity "
-                f"({self.replay.capacity}): learning would never start"
+                f"pace.learn_start ({pace.learn_start}) is more than replay.capacity "
+                f"({capacity}): learning would never start"
+            )
+        if self.learner in STREAMING and pace.train_every > capacity:
+            raise ValueError(
+                f"pace.train_every ({pace.train_every}) is more than replay.capacity "
+                f"({capacity}): a fragment of fresh rows would not fit into the ring"
+            )
+        if self.learner == "pqn" and pace.updates % self.pqn.minibatches:
+            raise ValueError(
+                f"pace.updates ({pace.updates}) is no multiple of pqn.minibatches "
+                f"({self.pqn.minibatches}): an epoch would be cut short"
             )
 
 

@@ -36,6 +36,7 @@ _PATIENCE_S = 1.0
 STATS = (
     *("updates", "due", "rows", "backlog", "updates_per_second", "dropped", "skipped"),
     *("loss", "q_mean", "td_abs", "grad_norm", "lr", "accuracy"),
+    *("policy_lag", "policy_lag_max", "stale"),
     *("checkpoint_step", "storage_degraded", "frozen", "diverged"),
 )
 """The board's statistics by name, in file order. A value not known yet is NaN."""

@@ -10,6 +10,7 @@ from engine.backend import Backend
 from engine.learner import Learner
 from engine.network import Network
 from engine.optim import make_optimizer
+from engine.pqn import PqnConfig, PqnLearner
 from engine.qlearning import DqnConfig, DqnLearner
 from engine.replay import RowFormat, check_n_step
 from engine.supervised import SupervisedConfig, SupervisedLearner
@@ -24,22 +25,15 @@ def learner_for(
 
     Raises NStepTooLong when n steps do not fit into the ring, ValueError when nothing learns.
     """
+    weights, seed = initial_weights(config, network), config.seed
     optimizer = make_optimizer(config.optimizer, backend, network.n_trainable)
-    weights = initial_weights(config, network)
+    given = network, backend, optimizer, format
     match config.learner:
         case "dqn":
             check_n_step(config.dqn.n_step, config.replay.capacity)
-            dqn = DqnConfig(
-                gamma=config.dqn.gamma,
-                n_step=config.dqn.n_step,
-                double=config.dqn.double,
-                batch=config.dqn.batch,
-                target_every=config.dqn.target.every,
-                target_tau=config.dqn.target.tau,
-                clip_norm=config.dqn.clip_norm,
-                loss=config.loss,
-            )
-            return DqnLearner(network, backend, optimizer, format, dqn, config.seed, weights)
+            return DqnLearner(*given, _dqn(config), seed, weights)
+        case "pqn":
+            return PqnLearner(*given, _pqn(config), seed, weights)
         case "supervised":
             supervised = SupervisedConfig(
                 target=config.supervised.target,
@@ -47,8 +41,31 @@ def learner_for(
                 batch=config.supervised.batch,
                 clip_norm=config.supervised.clip_norm,
             )
-            return SupervisedLearner(
-                network, backend, optimizer, format, supervised, config.seed, weights
-            )
+            return SupervisedLearner(*given, supervised, seed, weights)
         case _:
             raise ValueError(f"an agent with learner {config.learner!r} learns nothing")
+
+
+def _dqn(config: AgentConfig) -> DqnConfig:
+    return DqnConfig(
+        gamma=config.dqn.gamma,
+        n_step=config.dqn.n_step,
+        double=config.dqn.double,
+        batch=config.dqn.batch,
+        target_every=config.dqn.target.every,
+        target_tau=config.dqn.target.tau,
+        clip_norm=config.dqn.clip_norm,
+        loss=config.loss,
+    )
+
+
+def _pqn(config: AgentConfig) -> PqnConfig:
+    return PqnConfig(
+        gamma=config.pqn.gamma,
+        lambda_=config.pqn.lambda_,
+        window=config.pace.train_every,
+        minibatches=config.pqn.minibatches,
+        clip_norm=config.pqn.clip_norm,
+        loss=config.loss,
+        max_policy_lag=config.pqn.max_policy_lag,
+    )

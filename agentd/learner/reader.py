@@ -75,6 +75,9 @@ class ReplayReader(RingReader):
             column["reward"],
             column["kind"],
             column["next"],
+            column["explored"],
+            column["stream"],
+            column["version"],
         )
 
     def rows(self, hi: int) -> Rows:

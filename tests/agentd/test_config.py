@@ -180,13 +180,15 @@ BAD = {
     "host: [a]": (1, "host", "a text", "a list", ""),
     "device: gpu": (1, "device", "cpu, opencl", "'gpu'", ""),
     "device: cpu!": (1, "device", "cpu, opencl", "'cpu!'", ""),
-    "agent:\n  learner: dq": (2, "agent.learner", "dqn, supervised", "'dq'", "did you mean `dqn`?"),
+    "agent:\n  learner: dq": (2, "agent.learner", "dqn, ", "'dq'", "did you mean `dqn`?"),
     "agent:\n  dqn:\n    gamma: 3": (3, "agent.dqn.gamma", "<= 1", "3", ""),
     "agent:\n  dqn: {target: {}}": (2, "agent.dqn.target", "", "", ""),
     "agent: {preset: cartpol}": (1, "agent.preset", "", "", "did you mean 'cartpole'?"),
     "agent: {model: {layers: [{dens: 3}]}}": (1, "agent.model.layers[0]", "", "", ""),
     "agents:\n  x: {dqn: 3}": (2, "agents.x.dqn", "a mapping", "3", ""),
     "agents:\n  X Y: {}": (2, "agents.X Y", "a name of 1 to 64", "'X Y'", ""),
+    "agent:\n  pqn: {lambda: 1.5}": (2, "agent.pqn.lambda", "<= 1", "1.5", ""),
+    "agent:\n  pqn: {lambd: 1}": (2, "agent.pqn.lambd", "one of", "", "did you mean `lambda`?"),
     "tls: {cert: a}": (1, "tls", "", "", ""),
     "- a": (1, "", "a mapping", "a list", ""),
     "port: 1\nport: 2": (2, "", "", "", ""),
@@ -209,6 +211,25 @@ def test_a_fault_is_told_with_its_place(text: str, write: Write) -> None:
     assert (error.got, error.hint) == (got, hint)
     assert str(error).startswith(f"{path}:{line}:")
     assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("agent", "named"),
+    [
+        ({"learner": "dqn", "pace": {"learn_start": 200}}, "learning would never start"),
+        ({"learner": "pqn", "pace": {"learn_start": 200}}, "learning would never start"),
+        ({"learner": "pqn", "pace": {"train_every": 101, "updates": 4}}, "would not fit into the"),
+        ({"learner": "pqn", "pace": {"updates": 6}}, "6.* no multiple of pqn.minibatches .4"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_named(agent: dict[str, Any], named: str) -> None:
+    fits = {"learner": "pqn", "replay": {"capacity": 100}}
+    fits |= {"pace": {"learn_start": 16, "updates": 4}}
+    agent_config_from_wire(fits)
+
+    changed = {**fits, **agent, "pace": {**fits["pace"], **agent["pace"]}}
+    with pytest.raises(ConfigError, match=named):
+        agent_config_from_wire(changed)
 
 
 def test_a_fault_in_the_environment_names_the_variable() -> None:

@@ -19,7 +19,9 @@ class Ring:
         self.head = 0
         self._newest: dict[int, int] = {}
 
-    def add(self, stream: int, kind: int, *, obs, reward=0.0, action=0, mask=None) -> int:
+    def add(
+        self, stream: int, kind: int, *, obs, reward=0.0, action=0, mask=None, explored=0, version=0
+    ) -> int:
         """Append one row and return its absolute index."""
         rows, slot = self.rows, self.head % self.rows.capacity
         rows.obs[slot] = np.asarray(obs, np.float32).reshape(-1).view(np.uint8)
@@ -27,6 +29,7 @@ class Ring:
         rows.reward[slot] = reward
         rows.kind[slot] = kind
         rows.next[slot] = -1
+        rows.explored[slot], rows.stream[slot], rows.version[slot] = explored, stream, version
         rows.mask_bits[slot] = 0 if mask is None else np.packbits(np.asarray(mask, np.uint8))
         rows.has_masks |= mask is not None
         before = self._newest.pop(stream, None)
@@ -61,6 +64,9 @@ def make_ring() -> Callable[..., Ring]:
             reward=np.zeros(capacity, np.float32),
             kind=np.zeros(capacity, np.uint8),
             next=np.full(capacity, -1, np.int64),
+            explored=np.zeros(capacity, np.uint8),
+            stream=np.zeros(capacity, np.uint32),
+            version=np.zeros(capacity, np.uint64),
         )
         return Ring(rows)
 

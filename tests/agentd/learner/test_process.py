@@ -54,6 +54,15 @@ def test_the_pace_of_the_rows_changes_nothing(make_agent):
     assert run_through(at_once, 1500) == waited
 
 
+PQN = {
+    "learner": "pqn",
+    "pqn": {"minibatches": 2},
+    "pace": {"train_every": 32, "updates": 6},
+    "model": {"layers": ["normalize", {"dense": 16}, "layer_norm", "relu"]},
+    "optimizer": {"name": "radam"},
+}
+
+
 @pytest.mark.parametrize("learner", ["dqn", "supervised"])
 def test_2000_updates_equal_1000_and_kill_and_resume_and_1000(make_agent, learner):
     rows = 64 + 4 * 1999
@@ -73,8 +82,9 @@ def test_2000_updates_equal_1000_and_kill_and_resume_and_1000(make_agent, learne
     assert state_of(cut.folder) == whole
 
 
-def test_kills_at_random_moments_change_nothing(make_agent):
-    config = {"pace": {"train_every": 16, "updates": 7}, "checkpoint": {"every_updates": 25}}
+@pytest.mark.parametrize("learner", [{"pace": {"train_every": 16, "updates": 7}}, PQN])
+def test_kills_at_random_moments_change_nothing(make_agent, learner):
+    config = {**learner, "checkpoint": {"every_updates": 25}}
     whole = run_through(make_agent("whole", **config), 1500)
     rng = np.random.default_rng(0)
 

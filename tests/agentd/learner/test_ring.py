@@ -91,7 +91,8 @@ def test_rows_are_linked_as_one_by_one(small_ring, rows, seed):
     assert ring.head > 3 * ring.physical
     assert ring.counters == Counters(ring.head, ring.head - ended, ended, total, -1)
     column = ring.columns
-    view = [column[name] for name in ("obs", "mask_bits", "action", "reward", "kind", "next")]
+    names = ("obs", "mask_bits", "action", "reward", "kind", "next")
+    view = [column[name] for name in (*names, "explored", "stream", "version")]
     Rows(FORMAT, *view).check_valid(ring.oldest, ring.head)
 
 

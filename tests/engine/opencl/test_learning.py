@@ -17,12 +17,14 @@ from engine.layers import (
     Flatten,
     LayerNorm,
     MaxPool2d,
+    Normalize,
     Relu,
     Tanh,
 )
 from engine.network import Network, Pass
 from engine.numpy_backend import NumPyBackend
 from engine.optim import make_optimizer
+from engine.pqn import PqnConfig, PqnLearner
 from engine.qlearning import DqnConfig, DqnLearner
 from engine.replay import FIRST, TERMINATED
 from engine.spec import OptimizerSpec
@@ -67,6 +69,27 @@ def test_a_dqn_learner_takes_the_same_steps(
     np.testing.assert_allclose(device["params"], host["params"], rtol=1e-3, atol=2e-4)
     for name in ("loss", "grad_norm", "updates"):
         assert learners[1].stats[name] == pytest.approx(learners[0].stats[name], rel=1e-2)
+
+
+def test_a_pqn_learner_takes_the_same_steps(opencl: Any, make_ring: Callable[..., Any]) -> None:
+    ring = fill(make_ring(256, 4, (3,)))
+    config = PqnConfig(window=60, minibatches=3, clip_norm=1.0)
+    network = Network(
+        Normalize(), Dense(65), LayerNorm(), Relu(), Dense(16), Tanh(), Dense(3), input_shape=(4,)
+    )
+    learners = []
+    for backend in (NumPyBackend(), opencl):
+        rule = make_optimizer(OptimizerSpec(name="radam", lr=1e-3), backend, network.n_trainable)
+        learners.append(PqnLearner(network, backend, rule, ring.rows.format, config, seed=3))
+
+    for learner in learners:
+        for update in range(UPDATES):
+            learner.update(ring.rows, 0, 80 + update // 6 * 10)
+
+    host, device = (learner.get_state()[0] for learner in learners)
+    assert host.keys() == device.keys()
+    np.testing.assert_allclose(device["params"], host["params"], rtol=1e-3, atol=2e-4)
+    np.testing.assert_allclose(device["window.target"], host["window.target"], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop", "radam"])
