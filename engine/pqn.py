@@ -154,7 +154,7 @@ class PqnLearner:
         }
 
     @quiet
-    def update(self, rows: Rows, lo: int, hi: int) -> None:
+    def update(self, rows: Rows, lo: int, hi: int, ahead: int = 1) -> None:
         """Take one gradient step on a minibatch of the transitions that end in the newest rows.
 
         The window is [hi - window, hi); another ``hi`` than last time opens the next one. Raises
