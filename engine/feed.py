@@ -8,7 +8,8 @@ the state: a feed that was saved in the middle of a group reads that very group 
 from dataclasses import dataclass
 from typing import Any
 
-from engine.replay import Batch, Rows, TransitionReader, UniformSampler
+from engine.replay import Batch, Rows, TransitionReader
+from engine.sampling import UniformSampler
 
 GROUP_BYTES = 1 << 20
 """Observations that one group may hold: they should still be in the cache when they are used."""

@@ -31,14 +31,8 @@ from engine.network import Network, Pass
 from engine.normalize import InputStatistics
 from engine.optim import Optimizer
 from engine.qlearning import HUBER_WIDTH
-from engine.replay import (
-    TERMINATED,
-    NoValidStart,
-    RowFormat,
-    Rows,
-    get_rng_state,
-    set_rng_state,
-)
+from engine.replay import TERMINATED, NoValidStart, RowFormat, Rows
+from engine.sampling import get_rng_state, set_rng_state
 from engine.traces import lambda_return
 
 _MAX_BOUND = 64

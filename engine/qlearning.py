@@ -21,7 +21,8 @@ from engine.feed import BatchFeed
 from engine.learner import Arrays, Descent, Scalars, quiet, sampler_rng
 from engine.network import Network, Pass
 from engine.optim import Optimizer
-from engine.replay import Batch, RowFormat, Rows, TransitionReader, UniformSampler
+from engine.replay import Batch, RowFormat, Rows, TransitionReader
+from engine.sampling import UniformSampler
 
 HUBER_WIDTH = 1.0
 """Where Huber's loss stops being quadratic: Mnih et al. 2015 clip the error at 1."""

@@ -9,6 +9,7 @@ Shapes: C slots of the ring, B rows of a batch, D features of an observation, A 
 branches, N branches, n steps.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,9 +18,6 @@ from numpy.typing import NDArray
 
 FIRST, MID, TERMINATED, TRUNCATED = 0, 1, 2, 3
 """Row kinds, as the wire numbers them."""
-
-_REDRAWS = 32
-"""Rounds of rejection before the valid rows are listed instead; 2^-32 with half of them valid."""
 
 
 class ReplayError(ValueError):
@@ -54,11 +52,14 @@ class TensorFormat:
 class RowFormat:
     """How an observation's bytes become D float32 features, and what actions there are.
 
-    ``branches`` holds the number of actions of each branch; a discrete agent has one branch.
+    ``branches`` holds the number of actions of each branch; a discrete agent has one branch. With
+    ``stack`` K above 1 the features are those of the stream's last K rows, oldest first: side by
+    side, or, where a row is one image (H, W, C), as K times as many channels (H, W, K C).
     """
 
     tensors: tuple[TensorFormat, ...]
     branches: tuple[int, ...]
+    stack: int = 1
     row_bytes: int = field(init=False)
     features: int = field(init=False)
     n_actions: int = field(init=False)
@@ -74,22 +75,44 @@ class RowFormat:
             at += tensor.nbytes
         set_field = object.__setattr__
         set_field(self, "row_bytes", at)
-        set_field(self, "features", sum(t.features for t in self.tensors))
+        set_field(self, "features", self.stack * sum(t.features for t in self.tensors))
         set_field(self, "n_actions", sum(self.branches))
-        set_field(self, "is_float32", all(t.dtype == np.dtype("<f4") for t in self.tensors))
+        floats = all(t.dtype == np.dtype("<f4") for t in self.tensors)
+        set_field(self, "is_float32", floats and not (self.stack > 1 and self._is_image))
+
+    @property
+    def _is_image(self) -> bool:
+        return len(self.tensors) == 1 and len(self.tensors[0].shape) == 3
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """What a network sees: an image (H, W, K C) where a row is one, all else flat (D,)."""
+        if not self._is_image:
+            return (self.features,)
+        height, width, channels = self.tensors[0].shape
+        return (height, width, self.stack * channels)
 
     def decode(self, raw: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
-        """Write the rows' features into ``out``, in place.
+        """Write the features of B inputs into ``out``, in place.
 
-        raw (B, row_bytes) uint8; out (B, D) float32, C-contiguous. Integers keep their value.
+        raw (B K, row_bytes) uint8, the K rows of an input in order; out (B, D) float32,
+        C-contiguous. Integers keep their value.
         """
         if self.is_float32:
-            np.copyto(out.view(np.uint8), raw)
+            np.copyto(out.view(np.uint8).reshape(raw.shape), raw)
+            return
+        width = self.features // self.stack
+        frames = out.reshape(len(raw), width)  # (B K, features of a row)
+        if self.stack > 1 and self._is_image:
+            channels = self.tensors[0].shape[2]
+            pixels = out.reshape(len(out), -1, self.stack, channels)
+            values = raw.view(self.tensors[0].dtype).reshape(len(out), self.stack, -1, channels)
+            np.copyto(pixels, values.swapaxes(1, 2), casting="unsafe")
             return
         at = 0
         for t in self.tensors:
             values = raw[:, t.offset : t.offset + t.nbytes].view(t.dtype)
-            out[:, at : at + t.features] = values
+            frames[:, at : at + t.features] = values
             at += t.features
 
 
@@ -108,6 +131,7 @@ class Rows:
     stream     (C,) uint32, which stream the row is of
     version    (C,) uint64, updates behind the weights that chose the action
     has_masks  False while no row carries a mask: ``mask_bits`` is then not read at all
+    prev       (C,) int64, absolute index of the row before, or -1; kept only for stacks of rows
     """
 
     format: RowFormat
@@ -121,6 +145,7 @@ class Rows:
     stream: NDArray[np.uint32]
     version: NDArray[np.uint64]
     has_masks: bool = False
+    prev: NDArray[np.int64] | None = None
 
     @property
     def capacity(self) -> int:
@@ -162,81 +187,6 @@ class Batch(NamedTuple):
     mask: NDArray[np.uint8] | None
 
 
-class UniformSampler:
-    """Draws the starts of transitions, each valid one equally likely, with replacement.
-
-    A start is a first or mid row i of [lo, hi) whose next row lies in (i, hi): the newest row of
-    a stream is not one yet. The draws depend on the generator's state, the range and the rows,
-    and on nothing else.
-    """
-
-    def __init__(self, batch: int, rng: np.random.Generator) -> None:
-        self._rng, self._batch = rng, batch
-        self._make(batch)
-
-    def draw(self, rows: Rows, lo: int, hi: int, batches: int = 1) -> NDArray[np.int64]:
-        """Return ``batches`` * B absolute indices, valid until the next call.
-
-        Raises NoValidStart.
-        """
-        if hi <= lo:
-            raise NoValidStart(f"no rows in [{lo}, {hi})")
-        if len(self._index) != batches * self._batch:
-            self._make(batches * self._batch)
-        index, bad = self._index, self._bad
-        self._rng.random(out=self._unit)
-        self._unit *= hi - lo
-        np.copyto(index, self._unit, casting="unsafe")  # floor, as nothing is negative
-        index += lo
-        self._reject(rows, hi)
-        for _ in range(_REDRAWS):
-            wrong = np.count_nonzero(bad)
-            if not wrong:
-                return index
-            index[bad] = (self._rng.random(wrong) * (hi - lo)).astype(np.int64) + lo
-            self._reject(rows, hi)
-        return self._draw_listed(rows, lo, hi)
-
-    def get_state(self) -> dict[str, Any]:
-        """Return the generator's state, see `get_rng_state`."""
-        return get_rng_state(self._rng)
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Continue exactly where ``state`` was taken."""
-        set_rng_state(self._rng, state)
-
-    def _make(self, size: int) -> None:
-        self._unit = np.empty(size)
-        self._index = np.empty(size, np.int64)
-        self._slot = np.empty(size, np.int64)
-        self._next = np.empty(size, np.int64)
-        self._kind = np.empty(size, np.uint8)
-        self._bad = np.empty(size, np.bool_)
-        self._also = np.empty(size, np.bool_)
-
-    def _reject(self, rows: Rows, hi: int) -> None:
-        """Mark every drawn row that is no start, in place."""
-        slot, after, bad = self._slot, self._next, self._bad
-        np.remainder(self._index, rows.capacity, out=slot)
-        np.take(rows.next, slot, out=after, mode="clip")
-        np.take(rows.kind, slot, out=self._kind, mode="clip")
-        np.less_equal(after, self._index, out=bad)
-        bad |= np.greater_equal(after, hi, out=self._also)
-        bad |= np.greater(self._kind, MID, out=self._also)
-
-    def _draw_listed(self, rows: Rows, lo: int, hi: int) -> NDArray[np.int64]:
-        """Draw from the list of all valid starts: for ranges where few rows are valid."""
-        row = np.arange(lo, hi)
-        slot = row % rows.capacity
-        after = rows.next[slot]
-        starts = row[(rows.kind[slot] <= MID) & (after > row) & (after < hi)]
-        if not len(starts):
-            raise NoValidStart(f"no row of [{lo}, {hi}) starts a transition")
-        self._rng.random(out=self._unit)
-        np.take(starts, (self._unit * len(starts)).astype(np.int64), out=self._index)
-        return self._index
-
-
 class TransitionReader:
     """Reads n-step transitions from given starts into buffers of its own.
 
@@ -245,15 +195,23 @@ class TransitionReader:
     Several batches may be read at once: NumPy's calls then cost little for each of them.
     """
 
-    def __init__(self, format: RowFormat, batch: int, n_step: int, gamma: float) -> None:
+    def __init__(
+        self,
+        format: RowFormat,
+        batch: int,
+        n_step: int,
+        gamma: float,
+        shape_reward: Callable[[NDArray[np.float32]], None] | None = None,
+    ) -> None:
         self._format, self._batch, self._n_step = format, batch, n_step
+        self._shape_reward = shape_reward
         self._power = (gamma ** np.arange(n_step + 1)).astype(np.float32)
         self._make(batch)
 
     def read(self, rows: Rows, hi: int, start: NDArray[np.int64]) -> Batch:
         """Return the transitions that begin at rows ``start`` (B,); valid until the next call.
 
-        Every start must be one that `UniformSampler` may draw. Raises NStepTooLong.
+        Every start must be one that `engine.sampling` may draw. Raises NStepTooLong.
         """
         return self.read_all(rows, hi, start)[0]
 
@@ -266,7 +224,8 @@ class TransitionReader:
         pairs = self._slots
         pairs[:, 0], pairs[:, 1] = self._first, self._slot.reshape(-1, self._batch)
         slots = pairs.reshape(-1)
-        np.take(rows.obs, slots, axis=0, out=self._raw, mode="clip")
+        frames = slots if self._format.stack == 1 else stacked(rows, slots, self._format.stack)
+        np.take(rows.obs, frames, axis=0, out=self._raw, mode="clip")
         if not self._format.is_float32:
             self._format.decode(self._raw, self._x)
         np.take(rows.action, self._first.reshape(-1), axis=0, out=self._action, mode="clip")
@@ -293,9 +252,9 @@ class TransitionReader:
         self._discount = np.empty(size, np.float32)
         self._masks = _MaskReader(2 * size, format.n_actions)
         if format.is_float32:
-            self._raw = self._x.view(np.uint8)
+            self._raw = self._x.view(np.uint8).reshape(-1, format.row_bytes)
         else:
-            self._raw = np.empty((2 * size, format.row_bytes), np.uint8)
+            self._raw = np.empty((2 * size * format.stack, format.row_bytes), np.uint8)
         parts = [slice(i * b, (i + 1) * b) for i in range(k)]
         self._batches = [
             Batch(x, self._action[at], self._reward[at], self._discount[at], None)
@@ -309,6 +268,8 @@ class TransitionReader:
         np.take(rows.next, first, out=self._after, mode="clip")
         np.remainder(self._after, rows.capacity, out=slot)
         np.take(rows.reward, slot, out=self._reward, mode="clip")
+        if self._shape_reward is not None:
+            self._shape_reward(self._reward)
         np.take(rows.kind, slot, out=self._kind, mode="clip")
         steps.fill(1)
         for k in range(1, self._n_step):
@@ -323,6 +284,8 @@ class TransitionReader:
         going = (after >= 0) & (after < hi) & (self._kind <= MID) & (self._steps == k)
         np.copyto(slot, np.remainder(after, rows.capacity), where=going)
         np.take(rows.reward, slot, out=reward, mode="clip")
+        if self._shape_reward is not None:
+            self._shape_reward(reward)
         reward *= self._power[k]
         np.add(self._reward, reward, out=self._reward, where=going)
         np.take(rows.kind, slot, out=self._kind, mode="clip")
@@ -348,32 +311,31 @@ class _MaskReader:
         return self._mask
 
 
+def stacked(rows: Rows, slots: NDArray[np.int64], stack: int) -> NDArray[np.int64]:
+    """Return the slots of each row's last ``stack`` rows, oldest first, (B stack,).
+
+    Before the first row of an episode there is none: the first one takes their place.
+    """
+    found = np.empty((len(slots), stack), np.int64)
+    found[:, -1] = slots
+    for k in reversed(range(stack - 1)):
+        before = row_before(rows, found[:, k + 1])
+        found[:, k] = np.where(before >= 0, before % rows.capacity, found[:, k + 1])
+    return found.reshape(-1)
+
+
+def row_before(rows: Rows, slot: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the absolute index of the row before each slot's in its episode, or -1."""
+    if rows.prev is None:
+        raise ReplayError("rows are to be stacked and the ring does not say which comes before")
+    before: NDArray[np.int64] = np.where(rows.kind[slot] == FIRST, -1, rows.prev[slot])
+    return before
+
+
 def check_n_step(n_step: int, capacity: int) -> None:
     """Raise NStepTooLong unless n steps, n + 1 rows, fit into ``capacity`` rows."""
     if n_step >= capacity:
         raise NStepTooLong(f"n_step {n_step} needs more than the ring's {capacity} rows")
-
-
-def get_rng_state(rng: np.random.Generator) -> dict[str, Any]:
-    """Return a PCG64 generator's state as JSON values; its 128-bit words as hexadecimal text."""
-    state: dict[str, Any] = rng.bit_generator.state  # type: ignore[assignment]
-    return {
-        "bit_generator": state["bit_generator"],
-        "state": hex(state["state"]["state"]),
-        "inc": hex(state["state"]["inc"]),
-        "has_uint32": state["has_uint32"],
-        "uinteger": state["uinteger"],
-    }
-
-
-def set_rng_state(rng: np.random.Generator, state: dict[str, Any]) -> None:
-    """Set a PCG64 generator to a state of `get_rng_state`. Raises ValueError on another kind."""
-    rng.bit_generator.state = {
-        "bit_generator": state["bit_generator"],
-        "state": {"state": int(state["state"], 16), "inc": int(state["inc"], 16)},
-        "has_uint32": state["has_uint32"],
-        "uinteger": state["uinteger"],
-    }
 
 
 def _size(shape: tuple[int, ...]) -> int:

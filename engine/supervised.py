@@ -15,7 +15,8 @@ from engine.errors import ShapeError
 from engine.learner import Arrays, Descent, Scalars, quiet, sampler_rng
 from engine.network import Network, Pass
 from engine.optim import Optimizer
-from engine.replay import NoValidStart, RowFormat, get_rng_state, set_rng_state
+from engine.replay import NoValidStart, RowFormat
+from engine.sampling import get_rng_state, set_rng_state
 
 HUBER_WIDTH = 1.0
 """Where Huber's loss stops being quadratic."""

@@ -7,7 +7,8 @@ import pytest
 
 from engine.feed import GROUP_BYTES, BatchFeed
 from engine.learner import sampler_rng
-from engine.replay import FIRST, MID, TERMINATED, NoValidStart, TransitionReader, UniformSampler
+from engine.replay import FIRST, MID, TERMINATED, NoValidStart, TransitionReader
+from engine.sampling import UniformSampler
 
 B = 8
 

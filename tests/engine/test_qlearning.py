@@ -21,8 +21,8 @@ from engine.replay import (
     NoValidStart,
     NStepTooLong,
     TransitionReader,
-    UniformSampler,
 )
+from engine.sampling import UniformSampler
 from engine.spec import OptimizerSpec, ScheduleSpec
 
 SGD = OptimizerSpec(name="sgd", lr=1e-3)

@@ -19,9 +19,9 @@ from engine.replay import (
     RowFormat,
     TensorFormat,
     TransitionReader,
-    UniformSampler,
     check_n_step,
 )
+from engine.sampling import UniformSampler
 
 FLOAT = RowFormat((TensorFormat("obs", np.dtype("<f4"), (1,), 0, 4),), (2,))
 
