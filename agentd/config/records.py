@@ -88,6 +88,23 @@ class PqnConfig(Record, frozen=True, kw_only=True):
     max_policy_lag: Lag | None = None  # rows acted on with weights older than so many updates drop
 
 
+class StreamQConfig(Record, frozen=True, kw_only=True):
+    """Stream Q(λ): each transition once, alone, as it comes (arXiv:2410.14606).
+
+    At every due point each of the newest ``pace.train_every`` rows is an update of its own, so
+    ``pace.updates`` is ``pace.train_every``. ObGD is its optimizer; rewards and, with a
+    ``normalize`` layer, observations are normalised as they come.
+    """
+
+    gamma: Fraction = 0.99  # discount per step
+    lambda_: Fraction = msgspec.field(default=0.8, name="lambda")  # decay of the traces
+    lr: Positive = 1.0  # largest step size
+    kappa: Positive = 2.0  # the larger, the more steps are cut short
+    scale_rewards: bool = True  # divide rewards by the deviation of their discounted sum
+    traces: Annotated[int, Meta(ge=1, le=65536)] = 256  # streams that have a trace at once
+    max_policy_lag: Lag | None = None  # rows acted on with weights older than so many updates drop
+
+
 class SupervisedConfig(Record, frozen=True, kw_only=True):
     """Learning from ``teach`` rows: class targets or regression targets."""
 
@@ -139,7 +156,7 @@ def _default_model() -> ModelSpec:
     return ModelSpec(layers=(Dense(128), Relu(), Dense(128), Relu()))
 
 
-STREAMING = ("pqn",)
+STREAMING = ("pqn", "stream_q")
 """Learners that learn from each row when it is fresh, and never again."""
 
 
@@ -147,13 +164,14 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     """Everything that makes one agent: what learns, from what, how fast, and where it is kept."""
 
     preset: PresetName | None = None  # the preset that these values started from
-    learner: Literal["dqn", "pqn", "supervised", "none"] = "dqn"
+    learner: Literal["dqn", "pqn", "stream_q", "supervised", "none"] = "dqn"
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     model: ModelSpec = msgspec.field(default_factory=_default_model)
     optimizer: OptimizerSpec = msgspec.field(default_factory=OptimizerSpec)
     loss: Literal["huber", "mse"] = "huber"
     dqn: DqnConfig = msgspec.field(default_factory=DqnConfig)
     pqn: PqnConfig = msgspec.field(default_factory=PqnConfig)
+    stream_q: StreamQConfig = msgspec.field(default_factory=StreamQConfig)
     supervised: SupervisedConfig = msgspec.field(default_factory=SupervisedConfig)
     replay: ReplayConfig = msgspec.field(default_factory=ReplayConfig)
     pace: PaceConfig = msgspec.field(default_factory=PaceConfig)
@@ -177,6 +195,18 @@ class AgentConfig(Record, frozen=True, kw_only=True):
                 f"pace.updates ({pace.updates}) is no multiple of pqn.minibatches "
                 f"({self.pqn.minibatches}): an epoch would be cut short"
             )
+        if self.learner == "stream_q":
+            self._check_stream_q()
+
+    def _check_stream_q(self) -> None:
+        pace = self.pace
+        if pace.updates != pace.train_every:
+            raise ValueError(
+                f"pace.updates ({pace.updates}) is not pace.train_every ({pace.train_every}): "
+                "stream_q learns from each row once"
+            )
+        if self.optimizer != OptimizerSpec() or self.loss != "huber":
+            raise ValueError("stream_q has an optimizer of its own: no `optimizer`, no `loss`")
 
 
 class PlayConfig(Record, frozen=True, kw_only=True):

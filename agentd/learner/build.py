@@ -13,6 +13,7 @@ from engine.optim import make_optimizer
 from engine.pqn import PqnConfig, PqnLearner
 from engine.qlearning import DqnConfig, DqnLearner
 from engine.replay import RowFormat, check_n_step
+from engine.streamq import StreamQConfig, StreamQLearner
 from engine.supervised import SupervisedConfig, SupervisedLearner
 
 __all__ = ["learner_for"]
@@ -34,6 +35,8 @@ def learner_for(
             return DqnLearner(*given, _dqn(config), seed, weights)
         case "pqn":
             return PqnLearner(*given, _pqn(config), seed, weights)
+        case "stream_q":
+            return StreamQLearner(network, backend, format, _stream_q(config), seed, weights)
         case "supervised":
             supervised = SupervisedConfig(
                 target=config.supervised.target,
@@ -68,4 +71,17 @@ def _pqn(config: AgentConfig) -> PqnConfig:
         clip_norm=config.pqn.clip_norm,
         loss=config.loss,
         max_policy_lag=config.pqn.max_policy_lag,
+    )
+
+
+def _stream_q(config: AgentConfig) -> StreamQConfig:
+    return StreamQConfig(
+        gamma=config.stream_q.gamma,
+        lambda_=config.stream_q.lambda_,
+        lr=config.stream_q.lr,
+        kappa=config.stream_q.kappa,
+        scale_rewards=config.stream_q.scale_rewards,
+        window=config.pace.train_every,
+        traces=config.stream_q.traces,
+        max_policy_lag=config.stream_q.max_policy_lag,
     )

@@ -25,6 +25,10 @@ class OptimizerOps(Protocol):
         """g += l1 * sign(p) + l2 * p, in place; p and g of one shape."""
         ...
 
+    def trace(self, g: Array, z: Array, out: Array) -> Callable[[float], object]:
+        """Bind (decay): z = decay z + g, in place; out[0] = Σ |z|. Of one shape, out (1,)."""
+        ...
+
     def sgd(self, p: Array, g: Array) -> Callable[[float, float], object]:
         """Bind (lr, decay): p -= lr (g + decay p)."""
         ...

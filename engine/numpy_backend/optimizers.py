@@ -54,6 +54,18 @@ class OptimizerOps(MemoryOps):
 
         return step
 
+    def trace(self, g: Nd, z: Nd, out: Nd) -> Callable[[float], object]:
+        multiply, add, absolute, sum_of = np.multiply, np.add, np.absolute, np.add.reduce
+        scratch, number = self.empty(z.shape), self.dtype.type
+
+        def step(decay: float) -> None:
+            multiply(z, number(decay), z)
+            add(z, g, z)
+            absolute(z, scratch)
+            out[0] = sum_of(scratch)
+
+        return step
+
     def sgd(self, p: Nd, g: Nd) -> Callable[[float, float], object]:
         blocks, multiply, subtract = _blocks(p, g), np.multiply, np.subtract
         number = self.dtype.type

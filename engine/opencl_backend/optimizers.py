@@ -1,6 +1,7 @@
 """Optimizer steps over flat vectors: one launch each, whatever the rule."""
 
 from collections.abc import Callable
+from typing import Any
 
 from engine.backend import Step
 from engine.opencl_backend.memory import Dv, MemoryOps, optional
@@ -38,6 +39,19 @@ class OptimizerOps(MemoryOps):
     def penalty(self, p: Dv, g: Dv, l1: float, l2: float) -> Step:
         return self.spread("elementwise", "penalty", p.size, p, g, float(l1), float(l2))
 
+    def trace(self, g: Dv, z: Dv, out: Dv) -> Callable[[float], object]:
+        grid, chunk, groups, part = self._chunks(g)
+        local = (self.runtime.tuning.lanes,)
+        given = (g.size, chunk, g, z, part)
+        take_in = self.runtime.bind_scalars("trace", "accumulate", grid, local, *given, types="f")
+        total = self.runtime.bind("trace", "total", (1,), (1,), groups, part, out)
+
+        def step(decay: float) -> None:
+            take_in(decay)
+            total()
+
+        return step
+
     def sgd(self, p: Dv, g: Dv) -> Callable[[float, float], object]:
         return self._descend("sgd", p, g, types="ff")
 
@@ -74,15 +88,17 @@ class OptimizerOps(MemoryOps):
 
     def _squares(self, g: Dv) -> tuple[Step, int, Dv]:
         """Bind the partial sums of g²; return the step, their number and their buffer."""
+        grid, chunk, groups, part = self._chunks(g)
+        local = (self.runtime.tuning.lanes,)
+        step = self.runtime.bind("norm", "squares", grid, local, g.size, chunk, g, part)
+        return step, groups, part
+
+    def _chunks(self, g: Dv) -> tuple[tuple[int], int, int, Any]:
+        """Share g out to groups: the grid, numbers of a chunk, groups, room for their sums."""
         tuning = self.runtime.tuning
         least = tuning.width * tuning.lanes
         groups = max(1, min(_MAX_GROUPS, _GROUPS_PER_UNIT * self.runtime.units, g.size // 1024))
         chunk = -(-g.size // (groups * least)) * least
         groups = max(1, -(-g.size // max(chunk, 1)))
         part = self.empty((groups,)).buffer
-        grid, local = (groups * tuning.lanes,), (tuning.lanes,)
-        return (
-            self.runtime.bind("norm", "squares", grid, local, g.size, chunk, g, part),
-            groups,
-            part,
-        )
+        return (groups * tuning.lanes,), chunk, groups, part

@@ -219,6 +219,8 @@ def test_a_fault_is_told_with_its_place(text: str, write: Write) -> None:
         ({"learner": "dqn", "pace": {"learn_start": 200}}, "learning would never start"),
         ({"learner": "pqn", "pace": {"learn_start": 200}}, "learning would never start"),
         ({"learner": "pqn", "pace": {"train_every": 101, "updates": 4}}, "would not fit into the"),
+        ({"learner": "stream_q", "pace": {"updates": 6}}, "learns from each row once"),
+        ({"learner": "stream_q", "loss": "mse", "pace": {"train_every": 4}}, "no `optimizer`"),
         ({"learner": "pqn", "pace": {"updates": 6}}, "6.* no multiple of pqn.minibatches .4"),
     ],
 )

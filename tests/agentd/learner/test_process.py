@@ -61,6 +61,11 @@ PQN = {
     "model": {"layers": ["normalize", {"dense": 16}, "layer_norm", "relu"]},
     "optimizer": {"name": "radam"},
 }
+STREAM_Q = {
+    "learner": "stream_q",
+    "pace": {"train_every": 16, "updates": 16},
+    "model": {"layers": ["normalize", {"dense": {"units": 16, "init": "sparse"}}, "layer_norm"]},
+}
 
 
 @pytest.mark.parametrize("learner", ["dqn", "supervised"])
@@ -82,7 +87,7 @@ def test_2000_updates_equal_1000_and_kill_and_resume_and_1000(make_agent, learne
     assert state_of(cut.folder) == whole
 
 
-@pytest.mark.parametrize("learner", [{"pace": {"train_every": 16, "updates": 7}}, PQN])
+@pytest.mark.parametrize("learner", [{"pace": {"train_every": 16, "updates": 7}}, PQN, STREAM_Q])
 def test_kills_at_random_moments_change_nothing(make_agent, learner):
     config = {**learner, "checkpoint": {"every_updates": 25}}
     whole = run_through(make_agent("whole", **config), 1500)

@@ -28,6 +28,7 @@ from engine.pqn import PqnConfig, PqnLearner
 from engine.qlearning import DqnConfig, DqnLearner
 from engine.replay import FIRST, TERMINATED
 from engine.spec import OptimizerSpec
+from engine.streamq import StreamQConfig, StreamQLearner
 from engine.training import Trainer
 
 pytestmark = pytest.mark.opencl
@@ -90,6 +91,26 @@ def test_a_pqn_learner_takes_the_same_steps(opencl: Any, make_ring: Callable[...
     assert host.keys() == device.keys()
     np.testing.assert_allclose(device["params"], host["params"], rtol=1e-3, atol=2e-4)
     np.testing.assert_allclose(device["window.target"], host["window.target"], rtol=1e-3, atol=1e-3)
+
+
+def test_a_stream_q_learner_takes_the_same_steps(
+    opencl: Any, make_ring: Callable[..., Any]
+) -> None:
+    ring = fill(make_ring(256, 4, (3,)))
+    config = StreamQConfig(window=200, lr=0.1)
+    network = Network(Normalize(), Dense(17), LayerNorm(), Tanh(), Dense(3), input_shape=(4,))
+    learners = [
+        StreamQLearner(network, backend, ring.rows.format, config, seed=3)
+        for backend in (NumPyBackend(), opencl)
+    ]
+
+    for learner in learners:
+        for _ in range(UPDATES):
+            learner.update(ring.rows, 0, ring.head)
+
+    host, device = (learner.get_state()[0] for learner in learners)
+    for name in ("params", "traces.z", "traces.u"):
+        np.testing.assert_allclose(device[name], host[name], rtol=1e-3, atol=2e-4)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop", "radam"])

@@ -331,6 +331,17 @@ def norm(rng: np.random.Generator) -> Iterator[Case]:
         yield f"n={n} NaN", bind, {"g": with_nan(g), "out": floats(rng, 1)}, ()
 
 
+@case("trace")
+def trace(rng: np.random.Generator) -> Iterator[Case]:
+    def bind(be: Any, g: Any, z: Any, out: Any) -> Any:
+        return be.trace(g, z, out)
+
+    for n in (*SIZES, 100_003):
+        g, z = floats(rng, n), floats(rng, n)
+        yield f"n={n}", bind, {"g": g, "z": z, "out": floats(rng, 1)}, (0.8,)
+        yield f"n={n} NaN", bind, {"g": g, "z": with_nan(z), "out": floats(rng, 1)}, (0.0,)
+
+
 @case("clip_norm")
 def clip_norm(rng: np.random.Generator) -> Iterator[Case]:
     for limit in (0.5, 1e4):
