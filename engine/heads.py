@@ -8,9 +8,12 @@ the z-th number of all actions side by side.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from engine.backend import Array, Backend, Shape, Step
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.backend import Array, Backend, Host, Shape, Step
 from engine.layers import Expectation, LayerSpec
 
 
@@ -59,7 +62,11 @@ class Head(Protocol):
         dy: Array,
         loss: Array,
     ) -> tuple[Step, Array]:
-        """Bind loss (1,) and its gradient dy; return with it each row's error, B N numbers."""
+        """Bind loss (1,) and its gradient dy; return with it what ``errors`` reads."""
+        ...
+
+    def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
+        """Return how wrong each row was, not negative, the mean over its branches, (B,)."""
         ...
 
 
@@ -112,6 +119,10 @@ class ValueHead:
         bound = backend.td_loss(y, action, flat, weight, branches, self.huber, dy, td, loss)
         return bound, td
 
+    def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
+        error: NDArray[np.floating[Any]] = np.abs(found).mean(axis=1)
+        return error
+
 
 class _DistributionHead:
     """What C51 and QR-DQN share: the loss is taken of the distributions of the actions taken."""
@@ -145,6 +156,11 @@ class _DistributionHead:
                 step()
 
         return run, each
+
+    def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
+        """Return each row's loss: what Rainbow's priorities are (arXiv:1710.02298)."""
+        error: NDArray[np.floating[Any]] = found.reshape(-1, len(target)).mean(axis=0)
+        return error
 
     def _split(self, backend: Backend, y: Array) -> Array:
         """Return outputs (B, Z A) as (B, Z, A)."""
@@ -187,6 +203,14 @@ class CategoricalHead(_DistributionHead):
         y, ends = self._split(backend, value), (self.low, self.high)
         given = (y, select, mask, branches, *ends, reward, discount, target)
         return backend.categorical_target(*given)
+
+    def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
+        """Return the divergence: the cross-entropy less what no network can take off it."""
+        surprise = np.log(target, out=np.zeros_like(target), where=target > 0)
+        loss = _DistributionHead.errors(self, found, target)
+        error: NDArray[np.floating[Any]] = loss + np.einsum("bz,bz->b", target, surprise)
+        error[error < 0] = 0
+        return error
 
     def _row_loss(
         self, be: Backend, y: Array, target: Array, weight: Array | None, dy: Array, loss: Array

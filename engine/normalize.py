@@ -87,6 +87,10 @@ class InputStatistics:
             return
         self._moments.merge(x.reshape(-1, len(self._moments.mean)))
         self._host[0], self._host[1] = self._moments.mean, self._moments.variance
+        self.write(params)
+
+    def write(self, params: Array) -> None:
+        """Put the statistics of the last ``observe`` into other parameters, in place."""
         for slot, values in zip(self._slots, self._host, strict=True):
             self._backend.write(self._backend.view(params, slot), values)
 

@@ -1,15 +1,15 @@
-"""Q-learning from replay: one learner for double, n-step, masked, branching deep Q-learning.
+"""Q-learning from replay: one learner whose parts may be combined at will.
 
 An update is: draw starts, read n-step transitions, value the far end with the target network,
-step the online network towards it. The parts are exchangeable on purpose: what draws starts
-(`UniformSampler`), what reads them (`TransitionReader`), and the two ops that turn Q-values into
-targets and into a gradient (`Backend.td_target`, `Backend.td_loss`).
+step the online network towards it. The parts are exchangeable: which starts are drawn (evenly, or
+by priority), what a reward counts, what the network's outputs mean (`engine.heads`: values, atoms,
+quantiles), whether it selects for the target, and any layers: dueling, noisy, normalised.
 
-Shapes: B rows of a batch, D features, A actions over all branches, N branches.
+Shapes: B rows of a batch, D features, A actions over all branches, N branches, Z numbers an action.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -18,14 +18,21 @@ from numpy.typing import NDArray
 from engine.backend import Array, Backend, Host, Step
 from engine.errors import ShapeError
 from engine.feed import BatchFeed
+from engine.heads import CategoricalHead, Head, QuantileHead, ValueHead
 from engine.learner import Arrays, Descent, Scalars, quiet, sampler_rng
 from engine.network import Network, Pass
+from engine.normalize import InputStatistics
 from engine.optim import Optimizer
-from engine.replay import Batch, RowFormat, Rows, TransitionReader
+from engine.priorities import PrioritizedSampler, PriorityConfig
+from engine.replay import Batch, RowFormat, Rows, TransitionReader, observations
+from engine.rewards import RewardConfig, RewardShaper
 from engine.sampling import UniformSampler
+from engine.td import action_value
 
 HUBER_WIDTH = 1.0
 """Where Huber's loss stops being quadratic: Mnih et al. 2015 clip the error at 1."""
+
+_NOISE = (1 << 62, 2 << 62)  # sets the seeds of the selecting and the valuing pass apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +46,10 @@ class DqnConfig:
     target_every  hard copy into the target network after so many updates, or None
     target_tau    soft step of the target network after every update, in (0, 1], or None
     clip_norm     bound on the gradient's norm, or None
-    loss          "huber" of width 1, or "mse", half the squared error
+    loss          of plain values: "huber" of width 1, or "mse", half the squared error
+    distribution  what the outputs are instead of plain values: C51's or QR-DQN's head, or None
+    priority      how errors decide what is drawn, or None: every start is equally likely
+    reward        what a reward counts
 
     Exactly one of ``target_every`` and ``target_tau`` is set. Raises ValueError otherwise.
     """
@@ -52,12 +62,20 @@ class DqnConfig:
     target_tau: float | None = None
     clip_norm: float | None = 10.0
     loss: Literal["huber", "mse"] = "huber"
+    distribution: CategoricalHead | QuantileHead | None = None
+    priority: PriorityConfig | None = None
+    reward: RewardConfig = field(default_factory=RewardConfig)
 
     def __post_init__(self) -> None:
         if (self.target_every is None) == (self.target_tau is None):
             raise ValueError("want exactly one of target_every and target_tau")
         if not 0 <= self.gamma <= 1 or self.n_step < 1 or self.batch < 1:
             raise ValueError("want 0 <= gamma <= 1, n_step >= 1 and batch >= 1")
+
+    @property
+    def head(self) -> Head:
+        """What the network's outputs mean."""
+        return self.distribution or ValueHead(HUBER_WIDTH if self.loss == "huber" else None)
 
 
 class DqnLearner:
@@ -77,8 +95,9 @@ class DqnLearner:
         seed: int,
         weights: NDArray[np.float32] | None = None,
     ) -> None:
-        if network.output_shape != (format.n_actions,):
-            raise ShapeError("Q-network's output", (format.n_actions,), network.output_shape)
+        if network.output_shape != (config.head.atoms * format.n_actions,):
+            wanted = (config.head.atoms * format.n_actions,)
+            raise ShapeError("Q-network's output", wanted, network.output_shape)
         if weights is None:
             weights = network.init(np.random.default_rng(seed))
         size = config.batch
@@ -87,15 +106,14 @@ class DqnLearner:
         self._descent = Descent(network, backend, optimizer, config.clip_norm, weights)
         self._target = backend.asarray(weights)
         self._follow = self._bind_target()
-        sampler = UniformSampler(size, sampler_rng(seed))
-        reader = TransitionReader(format, size, config.n_step, config.gamma)
-        self._feed = BatchFeed(sampler, reader, 2 * size * format.features * 4)
+        self._source = _Source(format, config, seed)
+        self._inputs, self._observed = InputStatistics(network, backend), 0
         self._learn = Pass(network, backend, size, training=True, seed=seed)
-        self._select = Pass(network, backend, size)
-        self._value = Pass(network, backend, size)
+        self._select = Pass(network, backend, size, seed=seed ^ _NOISE[0], noisy=True)
+        self._value = Pass(network, backend, size, seed=seed ^ _NOISE[1], noisy=True)
         self._input_shape = (2 * size, *network.input_shape)
-        self._on = _OnDevice(backend, size, format)
-        self._steps: dict[bool, tuple[Step, Step]] = {}
+        self._on = _OnDevice(backend, size, format, config.head, weighted=bool(config.priority))
+        self._steps: dict[bool, tuple[Step, ...]] = {}
 
     @property
     def params(self) -> Array:
@@ -115,13 +133,16 @@ class DqnLearner:
     @property
     @quiet
     def stats(self) -> dict[str, float]:
-        """The last update's figures; ``td_abs`` and ``q_mean`` are means over its batch."""
-        td = self._backend.to_host(self._on.td)
-        target = self._backend.to_host(self._on.target)
+        """The last update's figures; ``td_abs`` and ``q_mean`` are means over its batch.
+
+        With distributions ``td_abs`` is their loss, which is what priorities are made of.
+        """
+        on = self._on
+        taken = on.values(self._learn.output(self.params, self.config.batch))
         return {
             **self._descent.stats(),
-            "td_abs": float(np.abs(td).mean()),
-            "q_mean": float((target[:, None] - td).mean()),
+            "td_abs": float(on.errors().mean()),
+            "q_mean": float(taken.mean()),
         }
 
     @quiet
@@ -130,26 +151,48 @@ class DqnLearner:
 
         Raises NoValidStart when none does, NStepTooLong when n steps do not fit into the ring.
         """
-        self._take_gradient(self._feed.next(rows, lo, hi, ahead))
+        if self._inputs and hi != self._observed:
+            self._observe(rows, lo, hi)
+        self._take_gradient(self._source.next(rows, lo, hi, ahead))
         if self._descent.step():
+            if self._source.priorities is not None:
+                self._source.priorities.update(self._on.errors())
             self._follow_target()
 
     def get_state(self) -> tuple[Arrays, Scalars]:
-        """Return the parameters, target, optimizer, sampler and counters."""
+        """Return the parameters, target, optimizer, sampler, statistics and counters."""
         arrays, scalars = self._descent.get_state()
         arrays["target"] = self._backend.to_host(self._target)
-        return arrays, {
+        drawn, source = self._source.get_state()
+        seen, inputs = self._inputs.get_state()
+        passes = (self._learn, self._select, self._value)
+        return {**arrays, **drawn, **seen}, {
             **scalars,
-            "sampler": self._feed.get_state(),
-            "pass": self._learn.get_state(),
+            **source,
+            "inputs": {**inputs, "to": self._observed},
+            "passes": [run.get_state() for run in passes],
         }
 
     def set_state(self, arrays: Mapping[str, Host], scalars: Mapping[str, Any]) -> None:
         """Continue exactly where ``get_state`` was called. Raises ShapeError, KeyError."""
         self._descent.set_state(arrays, scalars)
         self._backend.write(self._target, arrays["target"])
-        self._feed.set_state(scalars["sampler"])
-        self._learn.set_state(scalars["pass"])
+        self._source.set_state(arrays, scalars)
+        self._inputs.set_state(arrays, scalars["inputs"])
+        self._observed = int(scalars["inputs"]["to"])
+        for run, state in zip(
+            (self._learn, self._select, self._value), scalars["passes"], strict=True
+        ):
+            run.set_state(state)
+
+    def _observe(self, rows: Rows, lo: int, hi: int) -> None:
+        """Move the statistics of the network's input by the rows that were not seen before."""
+        first = max(lo, self._observed) if hi > self._observed else lo
+        for at in range(first, hi, 4096):
+            x = observations(rows, np.arange(at, min(at + 4096, hi)))
+            self._inputs.observe(self._descent.params, x)
+        self._inputs.write(self._target)
+        self._observed = hi
 
     def _take_gradient(self, batch: Batch) -> None:
         """Leave the gradient of the batch's loss in the descent's vector, in place."""
@@ -158,32 +201,19 @@ class DqnLearner:
         mask_tm1 = mask_t = None
         if batch.mask is not None:
             mask_tm1, mask_t = batch.mask[:size], batch.mask[size:]
-        on.write(batch, mask_t)
-        value = self._value.forward(self._target, x[size:], mask_t)
+        on.write(batch, mask_t, self._source.weight)
+        value = self._value.forward(self._target, x[size:], on.tile(mask_t))
         select = value
         if self.config.double:
-            select = self._select.forward(online, x[size:], mask_t)
-        q = self._learn.forward(online, x[:size], mask_tm1)
+            select = self._select.forward(online, x[size:], on.tile(mask_t))
+        y = self._learn.forward(online, x[:size], on.tile(mask_tm1))
         steps = self._steps.get(mask_t is not None)
         if steps is None:
-            steps = self._bind(value, select, q, masked=mask_t is not None)
+            steps = on.bind(value, select, y, self._descent.loss, masked=mask_t is not None)
+            self._steps[mask_t is not None] = steps
         for step in steps:
             step()
-        self._learn.backward(self._descent.gradient, on.dq)
-
-    def _bind(self, value: Array, select: Array, q: Array, *, masked: bool) -> tuple[Step, Step]:
-        """Bind the two ops of the algorithm to the passes' outputs, which stay where they are."""
-        on, branches = self._on, self._format.branches
-        mask = on.mask_t if masked else None
-        huber = HUBER_WIDTH if self.config.loss == "huber" else None
-        target = self._backend.td_target(
-            value, select, mask, branches, on.reward, on.discount, on.target
-        )
-        loss = self._backend.td_loss(
-            q, on.action, on.target, None, branches, huber, on.dq, on.td, self._descent.loss
-        )
-        self._steps[masked] = target, loss
-        return target, loss
+        self._learn.backward(self._descent.gradient, on.dy)
 
     def _bind_target(self) -> Step:
         if self.config.target_tau is not None:
@@ -196,24 +226,113 @@ class DqnLearner:
             self._follow()
 
 
+class _Source:
+    """Where batches come from: starts drawn evenly, several batches at once, or by priority."""
+
+    def __init__(self, format: RowFormat, config: DqnConfig, seed: int) -> None:
+        size, rng = config.batch, sampler_rng(seed)
+        self._shaper = RewardShaper(config.reward, config.gamma)
+        shape = None if config.reward.changes_nothing else self._shaper
+        self._reader = TransitionReader(format, size, config.n_step, config.gamma, shape)
+        self.priorities: PrioritizedSampler | None = None
+        if config.priority is not None:
+            self.priorities = PrioritizedSampler(size, config.priority, rng, format.stack)
+        else:
+            even = UniformSampler(size, rng, format.stack)
+            self._feed = BatchFeed(even, self._reader, 2 * size * format.features * 4)
+
+    @property
+    def weight(self) -> NDArray[np.float32] | None:
+        """Importance weights (B,) of the last batch, None where all are 1."""
+        return None if self.priorities is None else self.priorities.weight
+
+    def next(self, rows: Rows, lo: int, hi: int, ahead: int) -> Batch:
+        """Return a batch, valid until the next call."""
+        self._shaper.observe(rows, lo, hi)
+        if self.priorities is None:
+            return self._feed.next(rows, lo, hi, ahead)
+        return self._reader.read(rows, hi, self.priorities.draw(rows, lo, hi))
+
+    def get_state(self) -> tuple[Arrays, Scalars]:
+        """Return arrays and JSON values: all that the next batch depends on but the rows."""
+        arrays, rewards = self._shaper.get_state()
+        if self.priorities is None:
+            return arrays, {"sampler": self._feed.get_state(), "rewards": rewards}
+        drawn, scalars = self.priorities.get_state()
+        return {**arrays, **drawn}, {"sampler": scalars, "rewards": rewards}
+
+    def set_state(self, arrays: Mapping[str, Host], scalars: Mapping[str, Any]) -> None:
+        """Continue exactly where ``get_state`` was called."""
+        self._shaper.set_state(arrays, scalars["rewards"])
+        if self.priorities is None:
+            self._feed.set_state(scalars["sampler"])
+        else:
+            self.priorities.set_state(arrays, scalars["sampler"])
+
+
 class _OnDevice:
     """A batch's arrays on the backend, and what is computed from them, one set for good."""
 
-    def __init__(self, backend: Backend, size: int, format: RowFormat) -> None:
-        self._backend = backend
+    def __init__(
+        self, backend: Backend, size: int, format: RowFormat, head: Head, *, weighted: bool
+    ) -> None:
+        self._backend, self._head, self._branches = backend, head, format.branches
         self.action = backend.zeros((size, len(format.branches)), "int32")
         self.reward = backend.zeros((size,))
         self.discount = backend.zeros((size,))
         self.mask_t = backend.zeros((size, format.n_actions), "uint8")
-        self.target = backend.zeros((size,))
-        self.td = backend.zeros((size, len(format.branches)))
-        self.dq = backend.zeros((size, format.n_actions))
+        self.weight = backend.zeros((size,)) if weighted else None
+        self.target = backend.zeros((size, head.target_size(format.branches)))
+        self.q = backend.zeros((size, format.n_actions))
+        self.dy = backend.zeros((size, head.atoms * format.n_actions))
+        self._error: Array | None = None
+        self._read: Step | None = None
 
-    def write(self, batch: Batch, mask_t: Host | None) -> None:
-        """Copy what the two ops read to the device; observations go to the passes."""
+    def write(self, batch: Batch, mask_t: Host | None, weight: Host | None) -> None:
+        """Copy what the ops read to the device; observations go to the passes."""
         write = self._backend.write
         write(self.action, batch.action_tm1)
         write(self.reward, batch.reward_t)
         write(self.discount, batch.discount_t)
         if mask_t is not None:
             write(self.mask_t, mask_t)
+        if self.weight is not None and weight is not None:
+            write(self.weight, weight)
+
+    def tile(self, mask: Host | None) -> Host | None:
+        """Return a mask (B, A) for each of Z numbers, (B, Z A), as the network's heads read it."""
+        if mask is None or self._head.atoms == 1:
+            return mask
+        return np.tile(mask, (1, self._head.atoms))
+
+    def bind(
+        self, value: Array, select: Array, y: Array, loss: Array, *, masked: bool
+    ) -> tuple[Step, ...]:
+        """Bind the algorithm's ops to the passes' outputs, which stay where they are."""
+        be, head, branches = self._backend, self._head, self._branches
+        mask = self.mask_t if masked else None
+        steps: tuple[Step, ...] = ()
+        if head.atoms > 1:
+            steps, select = (head.bind_values(be, select, self.q),), self.q
+        target = head.bind_target(
+            be, branches, value, select, mask, self.reward, self.discount, self.target
+        )
+        descend, self._error = head.bind_loss(
+            be, branches, y, self.action, self.target, self.weight, self.dy, loss
+        )
+        return (*steps, target, descend)
+
+    def values(self, y: Array) -> Host:
+        """Return the values of the actions taken, (B, N), from the outputs ``y``."""
+        if self._read is None:
+            self._read = self._head.bind_values(self._backend, y, self.q)
+        self._read()
+        q, action = self._backend.to_host(self.q), self._backend.to_host(self.action)
+        return action_value(q, action, self._branches)
+
+    def errors(self) -> NDArray[np.floating[Any]]:
+        """Return each row's error, not negative, the mean over its branches, (B,)."""
+        if self._error is None:
+            return np.zeros(self.action.shape[0])
+        error = self._backend.to_host(self._error)
+        return self._head.errors(error, self._backend.to_host(self.target))

@@ -311,6 +311,15 @@ class _MaskReader:
         return self._mask
 
 
+def observations(rows: Rows, row: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the features of rows (B,) by absolute index, (B, D) float32."""
+    format, slots = rows.format, row % rows.capacity
+    frames = slots if format.stack == 1 else stacked(rows, slots, format.stack)
+    x = np.empty((len(row), format.features), np.float32)
+    format.decode(rows.obs[frames], x)
+    return x
+
+
 def stacked(rows: Rows, slots: NDArray[np.int64], stack: int) -> NDArray[np.int64]:
     """Return the slots of each row's last ``stack`` rows, oldest first, (B stack,).
 

@@ -35,6 +35,10 @@ class Ring:
         before = self._newest.pop(stream, None)
         if kind != FIRST and before is not None and before > self.head - rows.capacity:
             rows.next[before % rows.capacity] = self.head
+        else:
+            before = -1
+        if rows.prev is not None:
+            rows.prev[slot] = before
         if kind < TERMINATED:
             self._newest[stream] = self.head
         self.head += 1
@@ -53,9 +57,11 @@ class Ring:
 def make_ring() -> Callable[..., Ring]:
     """Return a maker of empty rings: float32 observations of D features."""
 
-    def make(capacity: int, features: int = 1, branches: tuple[int, ...] = (2,)) -> Ring:
+    def make(
+        capacity: int, features: int = 1, branches: tuple[int, ...] = (2,), stack: int = 1
+    ) -> Ring:
         tensor = TensorFormat("obs", np.dtype("<f4"), (features,), 0, 4 * features)
-        row = RowFormat((tensor,), branches)
+        row = RowFormat((tensor,), branches, stack)
         rows = Rows(
             format=row,
             obs=np.zeros((capacity, row.row_bytes), np.uint8),
@@ -67,6 +73,7 @@ def make_ring() -> Callable[..., Ring]:
             explored=np.zeros(capacity, np.uint8),
             stream=np.zeros(capacity, np.uint32),
             version=np.zeros(capacity, np.uint64),
+            prev=None if stack == 1 else np.full(capacity, -1, np.int64),
         )
         return Ring(rows)
 
