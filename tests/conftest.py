@@ -1,6 +1,8 @@
 """What every test sees: one BLAS thread, no AGENTD_* of the caller, a data directory of its own."""
 
 import os
+import random
+from collections.abc import Callable
 from pathlib import Path
 
 # Before anything imports NumPy: small matrices are slower on many threads, and the tests of the
@@ -17,3 +19,45 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ours - {"AGENTD_DATA"}:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
+
+
+@pytest.fixture(scope="session")
+def write_games() -> Callable[..., bytes]:
+    """``write_games(20, seed=1)``: PGN of random games, with evaluations and clocks."""
+
+    def write(count: int, seed: int = 0, plies: int = 60, **tags: str) -> bytes:
+        rng = random.Random(seed)
+        return "".join(_write_game(rng, n, plies, tags) for n in range(count)).encode()
+
+    return write
+
+
+def _write_game(rng: random.Random, number: int, plies: int, tags: dict[str, str]) -> str:
+    import chess
+
+    board, words = chess.Board(), []
+    for ply in range(plies):
+        if board.is_game_over():
+            break
+        move = rng.choice(list(board.legal_moves))
+        dots = f"{ply // 2 + 1}." if ply % 2 == 0 else f"{ply // 2 + 1}..."
+        value = f"#{rng.choice((-3, 7))}" if rng.random() < 0.1 else f"{rng.uniform(-9, 9):.2f}"
+        left = 300 - 2 * ply
+        clock = f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}"
+        words.append(f"{dots} {board.san(move)} {{ [%eval {value}] [%clk {clock}] }}")
+        board.push(move)
+    result = board.result() if board.is_game_over() else rng.choice(("1-0", "0-1", "1/2-1/2"))
+    head = {
+        "Event": "Rated Blitz game",
+        "Site": f"https://lichess.org/{number:08}",
+        "White": f"player{rng.randrange(5)}",
+        "Black": f"other{rng.randrange(5)}",
+        "Result": result,
+        "WhiteElo": str(rng.randrange(900, 2400)),
+        "BlackElo": str(rng.randrange(900, 2400)),
+        "TimeControl": "300+0",
+        "Termination": "Normal",
+        **tags,
+    }
+    lines = "".join(f'[{tag} "{value}"]\n' for tag, value in head.items())
+    return f"{lines}\n{' '.join(words)} {head['Result']}\n\n"

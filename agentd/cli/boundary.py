@@ -11,6 +11,7 @@ from agentd.errors import AgentdError, ExitCode
 EXITS: dict[tuple[str, str], ExitCode] = {
     ("engine", "ConfigError"): ExitCode.CONFIG,
     ("engine", "DataError"): ExitCode.BAD_DATA,
+    ("games", "ShardsDamaged"): ExitCode.BAD_DATA,
     ("agentd", "TokenFileError"): ExitCode.CONFIG,
     ("agentd", "Unreachable"): ExitCode.UNAVAILABLE,
     ("agentd", "ProtocolError"): ExitCode.PROTOCOL,

@@ -1,0 +1,143 @@
+"""Processes that parse blocks of games, and their parent's end: blocks in, results in order out."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Iterable, Iterator
+from multiprocessing.connection import Connection, wait
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, cast
+
+from agentd.errors import JobFailed, UsageError
+
+if TYPE_CHECKING:
+    from games.chess_blocks import ParsedBlock
+    from games.chess_dump import Block
+    from games.chess_filter import Filter
+    from games.chess_pgn import Reader
+
+READERS = ("python-chess", "rust")
+AHEAD = 3
+"""Blocks a process may be ahead of the one whose result is awaited."""
+_WHOLE, _CUT_OFF, _FAULT = b"w", b"c", b"!"
+_GO_ON = "run the same command again: it goes on from the last shard"
+
+
+def open_reader(name: str) -> Reader:
+    """Return the reader ``name``. Raises UsageError where its package is missing."""
+    if name == "rust":
+        try:
+            from games.chess_rust import RustReader
+        except ImportError:
+            raise UsageError(
+                "the reader `rust` is not installed",
+                hint="pip install 'agentd[chess-fast]', or use --reader python-chess",
+            ) from None
+        return RustReader()
+    from games.chess_pgn import PythonChessReader
+
+    return PythonChessReader()
+
+
+class Parsers:
+    """``count`` processes that parse; a context manager."""
+
+    def __init__(self, count: int, reader: str, wanted: Filter) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._count, self._arguments = count, (reader, wanted)
+        self._pipes: list[Connection] = []
+        self._processes: list[multiprocessing.process.BaseProcess] = []
+
+    def __enter__(self) -> Self:
+        for _ in range(self._count):
+            ours, theirs = self._context.Pipe()
+            process = self._context.Process(
+                target=_work, args=(theirs, *self._arguments), daemon=True
+            )
+            process.start()
+            theirs.close()
+            self._pipes.append(ours)
+            self._processes.append(process)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for pipe in self._pipes:
+            pipe.close()
+        for process in self._processes:
+            if kind is not None:
+                process.terminate()
+            process.join()
+
+    def parse(self, blocks: Iterable[Block]) -> Iterator[tuple[Block, ParsedBlock]]:
+        """Yield each block with its result, in the order of ``blocks``. Raises JobFailed."""
+        source = iter(blocks)
+        idle, busy = list(self._pipes), dict[Connection, int]()
+        sent, given, more = 0, 0, True
+        blocks_of: dict[int, Block] = {}
+        results: dict[int, ParsedBlock] = {}
+        while more or busy or results:
+            while more and idle and sent - given < AHEAD * self._count:
+                block = next(source, None)
+                more = block is not None
+                if block is not None:
+                    pipe = idle.pop()
+                    self._send(pipe, block)
+                    busy[pipe], blocks_of[sent] = sent, block
+                    sent += 1
+            if given in results:
+                yield blocks_of.pop(given), results.pop(given)
+                given += 1
+            elif busy:
+                for pipe in cast("list[Connection]", wait(list(busy))):
+                    results[busy.pop(pipe)] = self._receive(pipe)
+                    idle.append(pipe)
+
+    def _send(self, pipe: Connection, block: Block) -> None:
+        try:
+            pipe.send_bytes((_CUT_OFF if block.cut_off else _WHOLE) + block.data)
+        except OSError:
+            raise self._lost(pipe) from None
+
+    def _receive(self, pipe: Connection) -> ParsedBlock:
+        from games.chess_blocks import unpack_block
+
+        try:
+            answer = pipe.recv_bytes()
+        except (EOFError, OSError):
+            raise self._lost(pipe) from None
+        if answer[:1] == _FAULT:
+            raise JobFailed(f"a parsing process failed: {answer[1:].decode()}", hint=_GO_ON)
+        return unpack_block(answer[1:])
+
+    def _lost(self, pipe: Connection) -> JobFailed:
+        process = self._processes[self._pipes.index(pipe)]
+        process.join(5)
+        return JobFailed(f"a parsing process died (code {process.exitcode})", hint=_GO_ON)
+
+
+def _work(pipe: Connection, reader_name: str, wanted: Filter) -> None:
+    """Answer blocks until the parent goes away."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    from games.chess_blocks import pack_block, read_block
+
+    reader = open_reader(reader_name)
+    while True:
+        try:
+            message = pipe.recv_bytes()
+        except (EOFError, OSError):
+            return
+        try:
+            block = read_block(message[1:], reader, wanted, cut_off=message[:1] == _CUT_OFF)
+            answer = _WHOLE + pack_block(block)
+        except Exception as fault:
+            answer = _FAULT + f"{type(fault).__name__}: {fault}".encode()
+        try:
+            pipe.send_bytes(answer)
+        except OSError:
+            return

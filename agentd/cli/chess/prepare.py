@@ -1,0 +1,82 @@
+"""``agentd chess prepare``: lichess dumps to shards of packed positions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agentd.cli.options import Json, Quiet, Verbose, terminal
+from agentd.cli.terminal import Terminal
+from agentd.errors import ExitCode
+
+Dumps = Annotated[list[Path], typer.Argument(help="Dumps, .pgn.zst or .pgn.", show_default=False)]
+Out = Annotated[Path, typer.Option("--out", help="The folder for the shards.")]
+FilterFile = Annotated[
+    Path | None,
+    typer.Option("--filter", help="Which games and positions are kept (YAML).", show_default=False),
+]
+ReaderName = Annotated[
+    str, typer.Option("--reader", help="python-chess, or rust (extra chess-fast, GPL-3).")
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, max=256, help="Processes.", show_default="one a core")
+]
+ShardRows = Annotated[int, typer.Option("--shard-rows", min=1, max=2**26, help="Rows of a shard.")]
+
+
+def prepare(
+    context: typer.Context,
+    dumps: Dumps,
+    out: Out,
+    filter_file: FilterFile = None,
+    reader: ReaderName = "python-chess",
+    workers: Workers = None,
+    shard_rows: ShardRows = 2**20,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Turn lichess dumps into shards of packed positions.
+
+    A run that was stopped, however, goes on from its last whole shard when it is given again.
+    """
+    screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
+    from agentd.cli.chess.filters import load_filter
+    from agentd.cli.chess.parsing import READERS, open_reader
+    from agentd.cli.chess.prepare_view import View
+    from agentd.cli.chess.preparing import Job, Preparation, begin, facts
+    from agentd.errors import UsageError
+    from agentd.store import DirectoryLock
+
+    if reader not in READERS:
+        raise UsageError(f"no reader {reader!r}", hint=f"use one of {', '.join(READERS)}")
+    open_reader(reader)
+    count = workers or len(os.sched_getaffinity(0))
+    job = Job(tuple(dumps), out, load_filter(filter_file), shard_rows, reader, count)
+    manifest = begin(job)
+    out.mkdir(parents=True, exist_ok=True)
+    with DirectoryLock(out / "lock", "folder of shards"), View(screen, manifest) as view:
+        Preparation(job, manifest, view.update).run()
+        record = facts(manifest) | view.speeds()
+    tell(screen, record, out)
+
+
+def tell(screen: Terminal, record: dict[str, Any], out: Path) -> None:
+    """Print the result; complain about dumps that broke off."""
+    lines = [
+        f"{record['rows']:,} positions in {record['shards']} shards: {out}",
+        f"{record['games']:,} games read in {record['seconds']:.1f} s, "
+        f"{record['games_per_second']:,.0f} games/s, {record['plies_per_second']:,.0f} plies/s",
+    ]
+    for what in ("dropped", "positions_dropped"):
+        if record[what]:
+            counts = ", ".join(f"{reason} {count:,}" for reason, count in record[what].items())
+            lines.append(f"{what.replace('_', ' ')}: {counts}")
+    screen.report(record, "\n".join(lines))
+    for damage in record["damaged"]:
+        screen.complain(f"agentd: {damage}; its games up to there are kept")
+    if record["damaged"]:
+        raise typer.Exit(ExitCode.BAD_DATA)

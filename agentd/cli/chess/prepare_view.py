@@ -1,0 +1,84 @@
+"""How far ``chess prepare`` is: a bar where a person watches, else a line now and then."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.text import Text
+
+from agentd.cli.live import clock
+from agentd.cli.terminal import Terminal
+from games.chess_shards import Manifest
+
+PLAIN_S = 10.0
+REDRAW_S = 0.2
+
+
+class View:
+    """Shows how far a preparation is: a bar where a person watches, else a line now and then."""
+
+    def __init__(self, screen: Terminal, manifest: Manifest) -> None:
+        self._screen, self._manifest = screen, manifest
+        self._size = sum(source.size for source in manifest.sources)
+        self._began_s = self._next_s = time.monotonic()
+        self._before = manifest.total
+        self._first = -1
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        if self._screen.live:
+            console = Console(file=self._screen.out)
+            self._live = Live(console=console, auto_refresh=False, transient=True)
+            self._live.__enter__()
+        if self._manifest.shards and not self._manifest.complete:
+            self._screen.note(f"going on after {len(self._manifest.shards)} shards")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.__exit__(kind, error, trace)
+
+    def update(self, read: int) -> None:
+        """Show that ``read`` bytes of all dumps were read."""
+        now = time.monotonic()
+        if self._first < 0:
+            self._first = read
+        if now < self._next_s:
+            return
+        self._next_s = now + (PLAIN_S if self._live is None else REDRAW_S)
+        line = self._line(read)
+        if self._live is not None:
+            bar = ProgressBar(total=self._size, completed=read, width=min(80, len(line)))
+            self._live.update(Group(bar, Text(line)), refresh=True)
+        elif now > self._began_s + 1:
+            self._screen.note(line)
+
+    def speeds(self) -> dict[str, float]:
+        """Seconds of this run, and games and plies that it read a second."""
+        seconds = max(1e-9, time.monotonic() - self._began_s)
+        total, before = self._manifest.total, self._before
+        return {
+            "seconds": round(seconds, 3),
+            "games_per_second": round((total.games - before.games) / seconds, 1),
+            "plies_per_second": round((total.plies - before.plies) / seconds, 1),
+        }
+
+    def _line(self, read: int) -> str:
+        total, speeds = self._manifest.total, self.speeds()
+        done = (read - self._first) / max(1, self._size - self._first)
+        left = speeds["seconds"] * (1 - done) / done if done > 0 else float("nan")
+        return (
+            f"read={read / self._size:.1%} games={total.games:,} kept={total.kept:,} "
+            f"positions={total.rows:,} games_per_s={speeds['games_per_second']:,.0f} "
+            f"left={clock(left)}"
+        )
