@@ -32,12 +32,16 @@ ROOMS: dict[str, set[str]] = {
     | STDLIB - WORLD,
     "engine/data/prefetch": {"threading"} | STDLIB - WORLD,
     "games": {"games", "numpy", "chess", "zstandard"} | STDLIB - WORLD,
+    "games/chess_rust": {"games", "numpy", "rust_pgn_reader_python_binding"} | STDLIB - WORLD,
     "agentd/protocol": {"agentd.protocol", "numpy", "msgpack", "msgspec"} | STDLIB - WORLD,
     "agentd/client": {"agentd.client", "agentd.protocol", "agentd.latency", "numpy", "msgpack"}
     | {"msgspec", "gymnasium"}
     | STDLIB,
     "agentd/cli": {"agentd", "engine", "games", "numpy", "msgspec", "typer", "click", "rich"}
     | {"uvloop", "threadpoolctl", "pyopencl", "gymnasium", "chess"}
+    | STDLIB,
+    "agentd/cli/chess/model": {"agentd", "engine", "games", "chess", "numpy", "msgspec"}
+    | {"safetensors"}
     | STDLIB,
     "agentd/runs/onnxfile": {"agentd", "engine", "numpy", "onnx"} | STDLIB - WORLD,
     "agentd": {"agentd", "engine", "numpy", "msgpack", "msgspec", "yaml", "safetensors"}

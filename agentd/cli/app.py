@@ -16,7 +16,10 @@ from agentd.cli import (
     train,
     version,
 )
-from agentd.cli.chess import uci
+from agentd.cli.chess import evaluate as chess_evaluate
+from agentd.cli.chess import prepare, uci
+from agentd.cli.chess import release as chess_release
+from agentd.cli.chess import train as chess_train
 
 app = typer.Typer(
     help="A TCP daemon that gives any game a mind: it acts at once and learns while the game runs.",
@@ -45,7 +48,11 @@ app.add_typer(data, name="data")
 rl.command("train")(train.train)
 rl.command("eval")(evaluate.evaluate)
 app.add_typer(rl, name="rl")
+chess.command("prepare")(prepare.prepare)
 chess.command("uci")(uci.uci)
+chess.command("train")(chess_train.train)
+chess.command("eval")(chess_evaluate.evaluate)
+chess.command("release")(chess_release.release)
 app.add_typer(chess, name="chess")
 config.command("init")(configure.init)
 config.command("show")(configure.show)

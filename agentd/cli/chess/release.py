@@ -1,0 +1,51 @@
+"""``agentd chess release``: a run's best model as one small file, with its recipe and figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agentd.cli.options import Json, Quiet, Verbose, terminal
+from agentd.errors import UsageError
+
+
+def release(
+    context: typer.Context,
+    run: Annotated[Path, typer.Argument(help="The run's folder.")],
+    out: Annotated[Path, typer.Option("--out", help="The file, .safetensors.")],
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="What `agentd chess eval --json` printed, to keep inside."),
+    ] = None,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Write a run's best model as a file: half precision, recipe, data's checksum, figures."""
+    screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
+    from agentd.cli.chess.bots import require_chess
+
+    require_chess()
+    from agentd.cli.chess.model import read_run, write_model
+
+    model = read_run(run)
+    facts: dict[str, Any] = {
+        "data": model.facts["data"],
+        "trainer": model.facts["trainer"],
+        "figures": None if figures is None else _figures(figures),
+    }
+    write_model(out, model, facts)
+    size = out.stat().st_size
+    screen.report({"file": str(out), "bytes": size, **facts}, f"{out}: {size / 2**20:.1f} MiB")
+
+
+def _figures(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
+        raise UsageError(
+            f"{path}: expected the JSON of `agentd chess eval --json`: {fault}"
+        ) from None

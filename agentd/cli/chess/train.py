@@ -1,0 +1,154 @@
+"""``agentd chess train``: shards of positions to networks, resumable at any moment."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from agentd.cli.options import Json, Quiet, Verbose, terminal
+from agentd.cli.terminal import Terminal
+from agentd.cli.threads import bound_blas
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from agentd.cli.chess.fit import Figures
+    from agentd.cli.chess.recipe import ChessRecipe
+    from games.chess_position import Positions
+
+HELD_SEED = 0
+
+Shards = Annotated[Path, typer.Option("--train", help="Shards to learn from.")]
+Held = Annotated[
+    Path | None, typer.Option("--dev", help="Shards to measure on.", show_default=False)
+]
+
+
+def train(
+    context: typer.Context,
+    shards: Shards,
+    recipe: Annotated[
+        str, typer.Argument(help="A bundled recipe, or a YAML file.", show_default=True)
+    ] = "chess-small",
+    held: Held = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder.", show_default="runs/<recipe>")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps in all.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Positions of a step.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of weights and shuffling.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Stop, saved, after so long.")
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Steps between measurements.")] = 2000,
+    held_rows: Annotated[int, typer.Option(min=1, help="Positions to measure on.")] = 10_000,
+    device: Annotated[str, typer.Option(help="cpu, opencl or opencl:<i or name>.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1, help="BLAS threads.")] = 1,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Train a chess model on prepared positions.
+
+    Ctrl-C saves and stops; --resume goes on exactly there, and may change --steps.
+    """
+    screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
+    bound_blas(threads)
+    from agentd.cli.chess.bots import require_chess
+
+    require_chess()
+    from agentd.cli.chess.fit import ChessFit, FitRequest, begin_run
+    from agentd.cli.chess.recipe import load_recipe
+    from agentd.cli.training import Interrupts
+
+    flags = {"steps": steps, "batch": batch, "seed": seed}
+    asked = msgspec.structs.replace(
+        load_recipe(recipe), **{k: v for k, v in flags.items() if v is not None}
+    )
+    run = out or Path("runs") / Path(recipe).stem
+    opened, facts = open_training(shards)
+    request = FitRequest(
+        run=run,
+        recipe=asked,
+        shards=opened,
+        held=None if held is None else held_out(held, held_rows),
+        data=facts,
+        every=every,
+        until_s=None if minutes is None else minutes * 60,
+        device=device,
+    )
+    begin_run(request, resume)
+    fit = ChessFit(request)
+    interrupts = Interrupts()
+    with fit.lock(), interrupts.trapped():
+        if fit.resume():
+            screen.note(f"goes on from step {fit.step:,} of {run}")
+        last = fit.run(interrupts, lambda figures: screen.note(line(figures, asked)))
+    tell(screen, run, fit.step, fit.seconds, last)
+
+
+def open_training(folder: Path) -> tuple[list[Positions], dict[str, Any]]:
+    """Return the shards in ``folder`` and what tells whether they are the same."""
+    from games.chess_shards import read_manifest
+
+    opened = open_folder(folder)
+    digest = hashlib.sha256()
+    for shard in read_manifest(folder).shards:
+        digest.update(bytes.fromhex(shard.sha256))
+    return opened, {"rows": sum(map(len, opened)), "sha256": digest.hexdigest()}
+
+
+def open_folder(folder: Path) -> list[Positions]:
+    """Return the shards in ``folder``. Raises MissingInput, ShardsDamaged."""
+    from agentd.errors import MissingInput
+    from games.chess_shards import open_shards
+
+    try:
+        found: list[Positions] = open_shards(folder)
+        return found
+    except FileNotFoundError:
+        raise MissingInput(
+            f"no shards in {folder}", hint="`agentd chess prepare` makes them"
+        ) from None
+
+
+def held_out(folder: Path, rows: int) -> Positions:
+    """Return at most ``rows`` positions of the shards in ``folder``, always the same ones."""
+    import numpy as np
+
+    from games.chess_batches import ChessRows
+
+    all_rows = ChessRows(open_folder(folder))
+    rng = np.random.default_rng(HELD_SEED)
+    count = min(rows, len(all_rows))
+    chosen: np.ndarray[Any, Any] = rng.choice(len(all_rows), count, replace=False)
+    return all_rows.take(chosen)
+
+
+def line(figures: Figures, recipe: ChessRecipe) -> str:
+    """The figures of one measurement, for a person."""
+    words = [f"step {figures.step:,} of {recipe.steps:,}", f"{figures.positions / 1e6:.2f}M seen"]
+    words += [f"{head} loss {loss:.3f}" for head, loss in figures.loss.items()]
+    if figures.match is not None:
+        found = figures.match
+        words.append(
+            f"dev top-1 {found.top1:.2%}, top-3 {found.top3:.2%}, {found.cross_entropy:.3f} nats, "
+            f"legal {found.legal:.1%}"
+        )
+    if figures.value_loss is not None:
+        words.append(f"dev value {figures.value_loss:.4f}")
+    words.append(f"{figures.rate:,.0f} positions/s, {figures.wait:.1%} waiting")
+    return " · ".join(words)
+
+
+def tell(screen: Terminal, run: Path, step: int, seconds: float, last: Figures | None) -> None:
+    """Print what the run came to."""
+    record: dict[str, Any] = {"run": str(run), "steps": step, "seconds": round(seconds, 1)}
+    if last is not None:
+        record |= last.record()
+    screen.report(record, f"{step:,} steps in {seconds / 60:.1f} min: {run}")

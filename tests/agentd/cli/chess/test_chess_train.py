@@ -1,0 +1,195 @@
+"""Training chess heads: it learns, resumes bit by bit, says what is wrong, and makes a file."""
+
+import json
+from pathlib import Path
+
+import chess
+import numpy as np
+import pytest
+
+from agentd.cli import main
+from agentd.cli.chess.fit import ChessFit, FitRequest, begin_run
+from agentd.cli.chess.model import NotAModel, load_bot, read_model
+from agentd.cli.chess.recipe import ChessRecipe, load_recipe, make_head, recipe_names
+from agentd.cli.training import Interrupts
+from agentd.errors import MissingInput, UsageError
+from engine.layers import Dense, Relu
+from games.chess_moves import N_MOVES, move_index
+from games.chess_position import POSITION, Positions, encode_boards
+from games.chess_shards import open_shards
+
+TINY = """
+policy: {layers: [{dense: 16}, relu]}
+value: {layers: [{dense: 8}, relu]}
+q: {layers: [{dense: 8}, relu]}
+optimizer: {name: adam, lr: 1e-2}
+batch: 16
+steps: 20
+warmup: 2
+"""
+
+
+def opening() -> Positions:
+    """256 copies of the start, always e4, and its answer, always lost for the mover."""
+    start, board = chess.Board(), chess.Board()
+    board.push_san("e4")
+    rows = np.repeat(encode_boards([start, board], 1500, 1500), 128)
+    rows["move"][:128] = move_index(chess.Move.from_uci("e2e4"), True)
+    rows["move"][128:] = move_index(chess.Move.from_uci("e7e5"), False)
+    rows["result"][:128], rows["result"][128:] = 1, -1
+    return rows
+
+
+def recipe(**changes: object) -> ChessRecipe:
+    import msgspec
+
+    from agentd.cli.chess.recipe import convert_recipe
+    from engine.strictyaml import parse
+
+    return msgspec.structs.replace(convert_recipe(parse(TINY)), **changes)
+
+
+def fit(run: Path, wanted: ChessRecipe, resume: bool = False, until: int | None = None) -> ChessFit:
+    """Train in ``run``; with ``until`` as if interrupted at that step."""
+    request = FitRequest(run, wanted, [opening()], opening()[::16], {"rows": 256}, every=10)
+    begin_run(request, resume)
+    made, interrupts = ChessFit(request), Interrupts()
+
+    def tell(figures: object) -> None:
+        interrupts.seen = until is not None and made.step >= until
+
+    with made.lock():
+        made.resume()
+        made.run(interrupts, tell)
+    return made
+
+
+def test_it_learns_what_was_played(tmp_path: Path):
+    made = fit(tmp_path / "run", recipe(steps=60))
+    bot = made.model()
+    bot.mover_rating = bot.other_rating = 1500
+    board = chess.Board()
+    logits, win = bot.evaluate([board])
+    q = bot.outputs("q", made_inputs(bot, board))
+    assert logits[0].argmax() == move_index(chess.Move.from_uci("e2e4"), True)
+    assert win[0] > 0.8
+    assert q[0, logits[0].argmax()] > 0.7
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["steps"] for line in lines] == [10, 20, 30, 40, 50, 60]
+    assert json.loads(lines[-1])["match"]["top1"] == 1.0
+
+
+def made_inputs(bot, board: chess.Board):
+    from games.chess_features import features
+
+    return features(bot.encode([board]))
+
+
+def test_interrupted_and_resumed_is_as_if_in_one_go(tmp_path: Path):
+    whole = fit(tmp_path / "whole", recipe())
+    fit(tmp_path / "parts", recipe(), until=10)
+    parts = fit(tmp_path / "parts", recipe(), resume=True)
+    assert parts.step == whole.step == 20
+    for head in ("policy", "value", "q"):
+        one, other = whole.heads[head].get_state(), parts.heads[head].get_state()
+        assert one[1] == other[1]
+        assert one[0].keys() == other[0].keys()
+        for name in one[0]:
+            assert one[0][name].tobytes() == other[0][name].tobytes(), (head, name)
+
+
+def test_a_board_recipe_takes_convolutions(tmp_path: Path):
+    from agentd.cli.chess.recipe import convert_recipe
+    from engine.strictyaml import parse
+
+    text = "input: board\npolicy: {layers: [{conv2d: {channels: 2}}, flatten]}\nbatch: 8\nsteps: 2"
+    made = fit(tmp_path / "run", convert_recipe(parse(text)))
+    logits, win = made.model().evaluate([chess.Board()] * 3)
+    assert logits.shape == (3, N_MOVES)
+    assert win.tolist() == [0.5] * 3
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_bundled_recipes_build(name: str):
+    found = load_recipe(name)
+    assert found.about
+    for head in found.heads:
+        assert make_head(found, head).n_params > 1000
+
+
+def test_a_run_is_not_overwritten_nor_invented(tmp_path: Path):
+    fit(tmp_path / "run", recipe(steps=2))
+    with pytest.raises(UsageError, match="holds a run already"):
+        fit(tmp_path / "run", recipe(steps=2))
+    with pytest.raises(MissingInput, match="no run in"):
+        fit(tmp_path / "none", recipe(), resume=True)
+    with pytest.raises(UsageError, match="another recipe"):
+        fit(tmp_path / "run", recipe(batch=8), resume=True)
+
+
+def test_a_release_holds_the_model_in_half_precision(tmp_path: Path, capsys):
+    made = fit(tmp_path / "run", recipe(steps=20))
+    out = tmp_path / "bot.safetensors"
+    assert main(["chess", "release", str(tmp_path / "run"), "--out", str(out), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["data"] == {"rows": 256}
+    bot = load_bot(out)
+    assert bot.about["steps"] == facts["trainer"]["step"]
+    boards = [chess.Board(), chess.Board("8/8/8/8/8/4k3/4p3/4K3 b - - 0 1")]
+    whole = load_bot(tmp_path / "run")
+    for one, other in zip(bot.evaluate(boards), whole.evaluate(boards), strict=True):
+        assert one == pytest.approx(other, abs=0.05)
+    assert made.recipe.heads == bot.recipe.heads
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing of the kind", b"\x08" + bytes(7) + b"{}      "])
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes):
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(NotAModel, match="is no chess model"):
+        read_model(path)
+
+
+def test_from_games_to_figures_by_the_commands(tmp_path: Path, write_games, capsys):
+    dump, shards, run = tmp_path / "d.pgn", tmp_path / "shards", tmp_path / "run"
+    dump.write_bytes(write_games(12, seed=3))
+    model = tmp_path / "tiny.yaml"
+    model.write_text(TINY)
+    assert main(["chess", "prepare", str(dump), "--out", str(shards), "--workers", "1", "-q"]) == 0
+    assert open_shards(shards)[0].dtype == POSITION
+    train = ["chess", "train", str(model), "--train", str(shards), "--out", str(run)]
+    assert main([*train, "--dev", str(shards), "--every", "10", "--json", "-q"]) == 0
+    assert main(["chess", "eval", str(run), "--data", str(shards), "--json"]) == 0
+    trained, judged = map(json.loads, capsys.readouterr().out.splitlines()[-2:])
+    assert trained["steps"] == 20
+    assert judged["positions"] == sum(map(len, open_shards(shards)))
+    assert 0 <= judged["top1"] <= judged["top3"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["train", "--train", "nowhere"], 66, "no shards in nowhere"),
+        (["train", "no-recipe", "--train", "nowhere"], 66, "no recipe 'no-recipe'"),
+        (["eval", "nothing.safetensors", "--data", "x"], 66, "nothing.safetensors"),
+        (["eval"], 2, "nothing to measure on"),
+        (["release", "nowhere", "--out", "x.safetensors"], 66, "no chess model in nowhere"),
+    ],
+)
+def test_what_is_missing_is_named(arguments: list[str], code: int, message: str, capsys):
+    assert main(["chess", *arguments]) == code
+    assert message in capsys.readouterr().err
+
+
+def test_layers_that_do_not_fit_are_named_with_their_line(tmp_path: Path, capsys):
+    path = tmp_path / "bad.yaml"
+    path.write_text("policy:\n  layers: [{conv2d: 8}]\n")
+    assert main(["chess", "train", str(path), "--train", "x"]) == 78
+    assert "bad.yaml:2" in capsys.readouterr().err
+
+
+def test_a_recipe_in_code_is_the_same_record():
+    from agentd.cli.chess.recipe import HeadSpec
+
+    made = ChessRecipe(value=HeadSpec(layers=(Dense(4), Relu())))
+    assert make_head(made, "value").output_shape == (1,)
