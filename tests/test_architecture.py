@@ -31,6 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "engine": {"engine", "kernels", "numpy", "msgspec", "yaml", "safetensors", "pyopencl"}
     | STDLIB - WORLD,
     "engine/data/prefetch": {"threading"} | STDLIB - WORLD,
+    "engine/numpy_backend/gemm": {"engine", "numpy", "threadpoolctl"} | STDLIB - WORLD,
     "games": {"games", "numpy", "chess", "zstandard"} | STDLIB - WORLD,
     "games/chess_rust": {"games", "numpy", "rust_pgn_reader_python_binding"} | STDLIB - WORLD,
     "agentd/protocol": {"agentd.protocol", "numpy", "msgpack", "msgspec"} | STDLIB - WORLD,

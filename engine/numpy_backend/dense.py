@@ -5,6 +5,7 @@ import numpy as np
 from engine.backend import Activation, Step
 from engine.errors import ShapeError
 from engine.numpy_backend.activations import ActivationOps
+from engine.numpy_backend.gemm import bind_product
 from engine.numpy_backend.memory import Nd
 
 
@@ -15,16 +16,17 @@ class DenseOps(ActivationOps):
         expected = (x.shape[0], w.shape[1])
         if y.shape != expected or x.shape[1] != w.shape[0]:
             raise ShapeError("affine", expected, y.shape)
-        dot, add = np.dot, np.add
+        add = np.add
         if len(x) == 1:
             x, y = x[0], y[0]
+        product = bind_product(x, w, y)
         if b is None and act == "identity":
-            return lambda: dot(x, w, y)
+            return product
         if act == "relu" and b is not None:
             maximum, zero = np.maximum, self.zeros_like(y)
 
             def affine_relu() -> None:
-                dot(x, w, y)
+                product()
                 add(y, b, y)
                 maximum(y, zero, out=y)
 
@@ -32,14 +34,14 @@ class DenseOps(ActivationOps):
         if act == "identity":
 
             def affine() -> None:
-                dot(x, w, y)
+                product()
                 add(y, b, y)
 
             return affine
         epilogue = self.activation(act, y, y)
 
         def affine_act() -> None:
-            dot(x, w, y)
+            product()
             if b is not None:
                 add(y, b, y)
             epilogue()
@@ -51,8 +53,7 @@ class DenseOps(ActivationOps):
         return lambda: dot(left, dy, dw)
 
     def matmul_nt(self, dy: Nd, w: Nd, dx: Nd) -> Step:
-        dot, right = np.dot, w.T
-        return lambda: dot(dy, right, dx)
+        return bind_product(dy, w.T, dx)
 
     def sum_rows(self, dy: Nd, db: Nd) -> Step:
         dot = np.dot
