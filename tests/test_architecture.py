@@ -39,7 +39,7 @@ ROOMS: dict[str, set[str]] = {
     | {"msgspec", "gymnasium"}
     | STDLIB,
     "agentd/cli": {"agentd", "engine", "games", "numpy", "msgspec", "typer", "click", "rich"}
-    | {"uvloop", "threadpoolctl", "pyopencl", "gymnasium", "chess"}
+    | {"uvloop", "threadpoolctl", "pyopencl", "gymnasium", "chess", "matplotlib"}
     | STDLIB,
     "agentd/cli/chess/model": {"agentd", "engine", "games", "chess", "numpy", "msgspec"}
     | {"safetensors"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from agentd.cli import (
+    compare,
     configure,
     datasets,
     demo,
@@ -47,6 +48,7 @@ data.command("verify")(datasets.verify)
 app.add_typer(data, name="data")
 rl.command("train")(train.train)
 rl.command("eval")(evaluate.evaluate)
+rl.command("compare")(compare.compare)
 app.add_typer(rl, name="rl")
 chess.command("prepare")(prepare.prepare)
 chess.command("uci")(uci.uci)

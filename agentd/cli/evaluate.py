@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from agentd.cli.options import Json, Quiet, Verbose, terminal
+from agentd.cli.scores import Scores
 from agentd.errors import MissingInput, UsageError
 
 MAX_STREAMS = 32
 RETRY_S = 2.0  # a daemon of our own that stays away for longer has failed
-
-
-@dataclass(frozen=True)
-class Greedy:
-    """Returns of episodes played without exploration."""
-
-    returns: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """Mean return; NaN of no episodes."""
-        return sum(self.returns) / len(self.returns) if self.returns else math.nan
-
-    @property
-    def std(self) -> float:
-        """Population standard deviation of the returns."""
-        mean = self.mean
-        spread = sum((value - mean) ** 2 for value in self.returns)
-        return math.sqrt(spread / len(self.returns)) if self.returns else math.nan
-
-    def __str__(self) -> str:
-        return f"{self.mean:.1f} ± {self.std:.1f} over {len(self.returns)} episodes"
 
 
 def evaluate(
@@ -55,7 +32,11 @@ def evaluate(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Play an agent of a data directory greedily and print its mean return."""
+    """Play an agent of a data directory greedily and print what it gets.
+
+    Episodes of their own, on ``--seed``; nothing of them is learned. The interval is the 95 %
+    bootstrap interval of the interquartile mean (IQM).
+    """
     out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     from agentd.cli.daemon import Daemon
     from agentd.cli.playing import check_game
@@ -71,17 +52,17 @@ def evaluate(
     record = {
         "agent": agent,
         "env": name,
-        "greedy_mean": round(found.mean, 4),
-        "greedy_std": round(found.std, 4),
-        "episodes": len(found.returns),
+        **found.record,
+        "episodes": len(found.values),
+        "returns": list(found.values),
         "seed": seed,
     }
-    out.report(record, f"greedy return {found}")
+    out.report(record, f"greedy return {found}\n{found.explain()}")
 
 
 def play_greedily(
     address: tuple[str, int], agent: str, game: str, episodes: int, seed: int
-) -> Greedy:
+) -> Scores:
     """Play ``episodes`` episodes with role eval; nothing of them is learned."""
     from agentd.cli.playing import open_game
     from agentd.client import rollout
@@ -89,7 +70,7 @@ def play_greedily(
     table = open_game(game, min(episodes, MAX_STREAMS), seed)
     with rollout.join(address, agent, table, role="eval", retry_for=RETRY_S) as client:
         found = rollout.evaluate(client, table, episodes)
-    return Greedy(tuple(float(total) for total in found.totals))
+    return Scores(tuple(float(total) for total in found.totals))
 
 
 def _game(preset: str | None, game: str | None) -> str:
@@ -101,4 +82,5 @@ def _game(preset: str | None, game: str | None) -> str:
     from agentd.config import load_preset
 
     assert preset is not None
-    return load_preset(preset).play.game
+    play = load_preset(preset).play
+    return play.evaluation or play.game

@@ -13,6 +13,7 @@ import typer
 
 from agentd.cli.options import Json, Quiet, Verbose, terminal
 from agentd.cli.terminal import Terminal
+from agentd.errors import UsageError
 
 if TYPE_CHECKING:
     from agentd.cli.training import Outcome
@@ -39,12 +40,17 @@ KeepDir = Annotated[
     typer.Option("--data-dir", help="Keep the agent there.", show_default="a temporary one"),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Of the agent and the games.")]
+Seeds = Annotated[
+    str | None,
+    typer.Option(help="One run a seed: 1..5 or 1,4,9.", show_default=False),
+]
 
 
 def train(
     context: typer.Context,
     preset: Name,
     seed: Seed = 0,
+    seeds: Seeds = None,
     steps: Steps = None,
     streams: Streams = None,
     clients: Clients = None,
@@ -60,25 +66,39 @@ def train(
 ) -> None:
     """Train an agent with Q-learning, then play it greedily.
 
-    Runs the daemon and its clients over TCP, as a user would. Ctrl-C saves and evaluates.
+    Runs the daemon and its clients over TCP, as a user would. Ctrl-C saves and evaluates. With
+    --seeds each seed is an agent of its own, <name>-<seed>, and the result is a summary.
     """
     out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
+    from agentd.cli.sweep import parse_seeds, run_sweep, summary, sweep_table
     from agentd.cli.training import Plan, run_plan
     from agentd.config import load_preset
 
+    if seeds is not None and seed != 0:
+        raise UsageError("name --seed or --seeds, not both")
     changes = {"steps": steps, "streams": streams, "clients": clients, "game": game}
     plan_preset = change_play(load_preset(preset), changes)
+
+    def run(folder: Path, name: str, seed: int) -> Outcome:
+        plan = Plan(plan_preset, name, folder, seed, stop_when_solved=not keep_going)
+        return run_plan(plan, out, f"agentd · {preset} · seed {seed}")
+
+    name = agent or preset
+    if seeds is None:
+        with kept_or_temporary(data_dir) as folder:
+            tell_outcome(run(folder, name, seed), out, data_dir)
+        return
+    listed = parse_seeds(seeds)
     with kept_or_temporary(data_dir) as folder:
-        plan = Plan(plan_preset, agent or preset, folder, seed, stop_when_solved=not keep_going)
-        outcome = run_plan(plan, out, f"agentd · {preset} · seed {seed}")
-    tell_outcome(outcome, out, data_dir)
+        outcomes = run_sweep(listed, lambda one: run(folder, f"{name}-{one}", one))
+    out.report({"preset": preset, **summary(outcomes)}, sweep_table(outcomes))
 
 
 def change_play(preset: Preset, changes: dict[str, int | str | None]) -> Preset:
     """``preset`` with those of its play's values that are not None in ``changes``."""
     given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
     if given.get("game", preset.play.game) != preset.play.game:
-        given["solved"] = None  # that was the other game's mark
+        given |= {"solved": None, "evaluation": None}  # those were for the other game
     return msgspec.structs.replace(preset, play=msgspec.structs.replace(preset.play, **given))
 
 
@@ -102,6 +122,7 @@ def tell_outcome(outcome: Outcome, out: Terminal, data_dir: Path | None) -> None
         *draw_curve(outcome.history.curve, x_label="environment steps"),
         "",
         f"greedy return {outcome.greedy}",
+        outcome.greedy.explain(),
         f"{outcome.env_steps:,} environment steps in {outcome.elapsed_s:.1f} s, {speed}",
     ]
     if outcome.solved is not None:

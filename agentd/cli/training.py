@@ -21,11 +21,13 @@ from typing import Any
 import numpy as np
 
 from agentd.cli.daemon import Daemon
-from agentd.cli.evaluate import RETRY_S, Greedy, play_greedily
+from agentd.cli.evaluate import RETRY_S, play_greedily
 from agentd.cli.live import History, Reading, View
 from agentd.cli.player import Player, Task
 from agentd.cli.playing import check_game
+from agentd.cli.scores import Scores
 from agentd.cli.terminal import Terminal
+from agentd.cli.trace import append_trace
 from agentd.client import Client
 from agentd.client.errors import OperationRefused
 from agentd.config import Preset, plain
@@ -53,7 +55,7 @@ class Plan:
 class Outcome:
     """What came of a run."""
 
-    greedy: Greedy
+    greedy: Scores  # of a last evaluation that decided nothing, so that it cannot flatter
     env_steps: int
     elapsed_s: float  # of playing, from the first step to the last
     seed: int
@@ -66,9 +68,8 @@ class Outcome:
     def record(self) -> dict[str, Any]:
         """The JSON line that ends a run."""
         return {
-            "greedy_mean": round(self.greedy.mean, 4),
-            "greedy_std": round(self.greedy.std, 4),
-            "greedy_episodes": len(self.greedy.returns),
+            **self.greedy.record,
+            "greedy_episodes": len(self.greedy.values),
             "env_steps": self.env_steps,
             "env_steps_per_second": round(self.env_steps / max(self.elapsed_s, 1e-9), 1),
             "seed": self.seed,
@@ -107,7 +108,9 @@ def run_plan(plan: Plan, terminal: Terminal, title: str) -> Outcome:
     Raises MissingInput for a game that is not there, JobFailed when a player or the daemon comes
     to a bad end, OperationRefused when the server does not take the configuration.
     """
-    check_game(plan.preset.play.game)
+    for game in (plan.preset.play.game, plan.preset.play.evaluation):
+        if game is not None:
+            check_game(game)
     history = History(title, plan.preset.play.steps, plan.preset.play.solved)
     interrupts = Interrupts()
     with (
@@ -116,7 +119,10 @@ def run_plan(plan: Plan, terminal: Terminal, title: str) -> Outcome:
         Client.connect((daemon.host, daemon.port), role="admin", retry_for=RETRY_S) as admin,
         View(terminal, history) as view,
     ):
-        return _Run(plan, daemon, admin, view, history, interrupts).play()
+        outcome = _Run(plan, daemon, admin, view, history, interrupts).play()
+    folder = plan.data_dir / "agents" / plan.agent
+    append_trace(folder, history.curve, history.greedy, outcome.greedy, outcome.env_steps)
+    return outcome
 
 
 @dataclass
@@ -130,7 +136,7 @@ class _Run:
     players: list[Player] = field(default_factory=list)
     returns: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=256))
-    greedy: Greedy | None = None  # of the last evaluation
+    greedy: Scores | None = None  # of the last evaluation
     evaluations: int = 0
     evaluated_at: int = 0
 
@@ -147,15 +153,13 @@ class _Run:
                 for player in self.players:
                     player.stop()
         saved = self.admin.save(plan.agent)
-        if not solved or self.greedy is None:
-            self.greedy = self._evaluate(play.episodes)
-        self.history.note_greedy(self._steps, self.greedy.mean)
+        final = self._evaluate(play.episodes)
         return Outcome(
-            greedy=self.greedy,
+            greedy=final,
             env_steps=self._steps,
             elapsed_s=max(player.elapsed_s for player in self.players),
             seed=plan.seed,
-            solved=None if play.solved is None else self.greedy.mean >= play.solved,
+            solved=None if play.solved is None else solved or final.mean >= play.solved,
             interrupted=self.interrupts.seen,
             history=self.history,
             checkpoint=saved.checkpoint,
@@ -250,6 +254,8 @@ class _Run:
         if play.solved is None or not self.plan.stop_when_solved or not self.returns:
             return False
         due = self._steps - self.evaluated_at >= play.steps / EVALUATE_EVERY
+        if play.evaluation is not None:  # then the training return says nothing about it
+            return due
         return due and mean(self.returns) >= play.solved - HOPEFUL * abs(play.solved)
 
     def _solved(self) -> bool:
@@ -268,13 +274,15 @@ class _Run:
             admin.freeze(self.plan.agent, False)
         return False
 
-    def _evaluate(self, episodes: int) -> Greedy:
+    def _evaluate(self, episodes: int) -> Scores:
         """Play ``episodes`` greedily, on seeds that no other evaluation of the run has."""
         self.evaluations += 1
         seed = derive_seed(self.plan.seed, 2, self.evaluations)
         address = (self.daemon.host, self.daemon.port)
         steps = self._steps
-        found = play_greedily(address, self.plan.agent, self.plan.preset.play.game, episodes, seed)
+        play = self.plan.preset.play
+        game = play.evaluation or play.game
+        found = play_greedily(address, self.plan.agent, game, episodes, seed)
         self.greedy = found
         self.history.note_greedy(steps, found.mean)
         self.view.tell(f"greedy {found} at {steps:,} steps")

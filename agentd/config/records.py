@@ -217,6 +217,7 @@ class PlayConfig(Record, frozen=True, kw_only=True):
     streams: Annotated[int, Meta(ge=1, le=65536)] = 1  # environments per client
     steps: Count = 50_000  # environment steps in all
     episodes: Annotated[int, Meta(ge=1, le=100_000)] = 20  # greedy episodes of the evaluation
+    evaluation: GameName | None = None  # the evaluation's game, where it is another one
     solved: float | None = None  # greedy mean return that counts as solved
 
 

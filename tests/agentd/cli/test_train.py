@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from agentd.cli.evaluate import Greedy
 from agentd.cli.train import change_play
 from agentd.cli.training import derive_seed, known
 from agentd.config import load_preset
@@ -38,7 +37,8 @@ def test_a_short_run_ends_with_its_result_and_keeps_the_agent(run: Run, tmp_path
     )
     assert again.returncode == 0, again.stderr
     record = json.loads(again.stdout)
-    assert record["episodes"] == 20
+    assert record["episodes"] == len(record["returns"]) == 20
+    assert record["greedy_iqm_low"] <= record["greedy_iqm"] <= record["greedy_iqm_high"]
     assert -1 <= record["greedy_mean"] <= 1
 
 
@@ -55,6 +55,19 @@ def test_a_second_run_goes_on_with_the_agent(run: Run, tmp_path: Path) -> None:
     assert "┤" in done.stdout
     steps = [int(p.name.split("-")[1]) for p in sorted(tmp_path.glob("agents/*/checkpoints/*"))]
     assert steps[-1] > steps[0]
+
+
+def test_a_sweep_trains_an_agent_a_seed_and_sums_up(run: Run, tmp_path: Path) -> None:
+    short = ("rl", "train", "--preset", "catch", "--steps", "600", "--keep-going")
+
+    done = run(*short, "--seeds", "1..2", "--data-dir", str(tmp_path), "--json")
+
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["seeds"] == [one["seed"] for one in record["runs"]] == [1, 2]
+    assert -1 <= record["greedy_iqm_low"] <= record["greedy_iqm_high"] <= 1
+    compared = run("rl", "compare", str(tmp_path), "--json")
+    assert json.loads(compared.stdout)["runs"][0]["agents"] == ["catch-1", "catch-2"]
 
 
 def _begin(*arguments: str) -> subprocess.Popen[str]:
@@ -131,6 +144,8 @@ def test_a_daemon_that_dies_is_told_in_one_line(tmp_path: Path) -> None:
         (("rl", "eval", "--agent", "a", "--env", "catch", "--data-dir", "."), 66, "no agent 'a'"),
         (("rl", "eval", "--agent", "a", "--data-dir", "."), 2, "--preset NAME or --env GAME"),
         (("rl", "train", "--preset", "catch", "--steps", "0"), 2, "--steps"),
+        (("rl", "train", "--preset", "catch", "--seeds", "3..1"), 2, "--seeds"),
+        (("rl", "train", "--preset", "catch", "--seeds", "1", "--seed", "2"), 2, "not both"),
     ],
 )
 def test_what_is_not_there_is_told(
@@ -141,13 +156,6 @@ def test_what_is_not_there_is_told(
     assert done.returncode == code
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
-
-
-def test_greedy_is_mean_and_deviation() -> None:
-    found = Greedy((1.0, 3.0))
-
-    assert (found.mean, found.std) == (2.0, 1.0)
-    assert str(found) == "2.0 ± 1.0 over 2 episodes"
 
 
 def test_another_game_has_another_mark() -> None:

@@ -1,0 +1,329 @@
+#!/usr/bin/env python3
+"""What the presets learn: a table of ours and the peer's figure, task by task, over several seeds.
+
+    python scripts/bench_learning.py [--tasks cartpole,acrobot] [--seeds 5] [--peers cheap] [--json]
+
+Ours is what a user would run: ``agentd rl train --preset NAME --seed S`` (daemon, learner process
+and game clients, over TCP), then ``agentd rl eval`` of the saved agent on episodes that no training
+run and no stopping rule has seen. A task's score is each seed's mean over those episodes; mean,
+median and interquartile mean with its 95 % bootstrap interval are over the seeds. The peer's figure
+is a published one, with its source, or Stable-Baselines3's DQN with the RL Zoo's settings in the
+same run, seed by seed (``--peers cheap|all``).
+
+Every finished run is added to ``--results`` at once: the same command again goes on where an
+interrupted one stopped, and runs only what is missing. A run counts as done for the same preset,
+seed and number of steps; ``--again`` measures anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from agentd.cli.scores import Scores
+from agentd.config import load_preset
+from agentd.store import write_file
+
+RESULTS = Path(__file__).parent / "results" / "learning.json"
+SEED_OF_EVALUATION = 1_000_000  # apart from every seed that training derives
+ZOO = "RL Zoo benchmark.md"
+
+Run = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One row of the table: a preset, its goal, and what others got."""
+
+    preset: str
+    goal: float
+    published: str = "–"
+    evaluation: str | None = None  # another game than the preset's
+    wins: bool = False  # the score is the share of episodes with a positive return
+    episodes: int = 100
+    sb3: dict[str, Any] = field(default_factory=dict)  # the Zoo's settings; empty for none
+    cheap: bool = False  # the peer's run takes minutes at most
+
+
+def _zoo(env: str, steps: int, **settings: Any) -> dict[str, Any]:
+    return {"env": env, "steps": steps, **settings}
+
+
+TASKS = {
+    "catch": Task("catch", 0.99, "1.0 (bsuite's DQN solves it, arXiv:1908.03568)"),
+    "cartpole": Task(
+        "cartpole",
+        500,
+        f"500 ± 0 at 50,000 ({ZOO}); 488.7 ± 16 at 500,000 (CleanRL docs)",
+        cheap=True,
+        sb3=_zoo(
+            "CartPole-v1",
+            50_000,
+            learning_rate=2.3e-3,
+            batch_size=64,
+            buffer_size=100_000,
+            learning_starts=1_000,
+            target_update_interval=10,
+            train_freq=256,
+            gradient_steps=128,
+            exploration_fraction=0.16,
+            exploration_final_eps=0.04,
+        ),
+    ),
+    "acrobot": Task(
+        "acrobot",
+        -80,
+        f"-76.6 ± 12 at 100,000 ({ZOO}); -91.5 ± 7 (CleanRL docs)",
+        sb3=_zoo(
+            "Acrobot-v1",
+            100_000,
+            learning_rate=6.3e-4,
+            batch_size=128,
+            buffer_size=50_000,
+            learning_starts=0,
+            target_update_interval=250,
+            train_freq=4,
+            gradient_steps=-1,
+            exploration_fraction=0.12,
+            exploration_final_eps=0.1,
+        ),
+    ),
+    "mountaincar": Task(
+        "mountaincar",
+        -110,
+        f"-100.8 ± 10 at 120,000 ({ZOO}); -195 ± 8 (CleanRL docs)",
+        cheap=True,
+        sb3=_zoo(
+            "MountainCar-v0",
+            120_000,
+            learning_rate=4e-3,
+            batch_size=128,
+            buffer_size=10_000,
+            gamma=0.98,
+            learning_starts=1_000,
+            target_update_interval=600,
+            train_freq=16,
+            gradient_steps=8,
+            exploration_fraction=0.2,
+            exploration_final_eps=0.07,
+        ),
+    ),
+    "lunarlander": Task(
+        "lunarlander",
+        195,
+        f"195 ± 28 at 100,000 (SB3-contrib docs); 154 ± 79 ({ZOO}); both on v2",
+        sb3=_zoo(
+            "LunarLander-v3",
+            100_000,
+            learning_rate=6.3e-4,
+            batch_size=128,
+            buffer_size=50_000,
+            learning_starts=0,
+            target_update_interval=250,
+            train_freq=4,
+            gradient_steps=-1,
+            exploration_fraction=0.12,
+            exploration_final_eps=0.1,
+        ),
+    ),
+}
+
+
+def ours(task: Task, seed: int) -> Run:
+    """Train a preset over TCP, then evaluate what was saved."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        where = ("--data-dir", folder, "--agent", "bench")
+        trained = _agentd("train", "--preset", task.preset, "--seed", str(seed), *where)
+        if trained["interrupted"]:
+            raise KeyboardInterrupt
+        game = ("--env", task.evaluation) if task.evaluation else ("--preset", task.preset)
+        numbers = ("--episodes", str(task.episodes), "--seed", str(SEED_OF_EVALUATION + seed))
+        found = _agentd("eval", *where, *game, *numbers)
+    return {
+        "score": _score(task, found["returns"]),
+        "steps": trained["env_steps"],
+        "steps_per_second": trained["env_steps_per_second"],
+    }
+
+
+def stable_baselines(task: Task, seed: int) -> Run:
+    """Train Stable-Baselines3's DQN with the Zoo's settings, then evaluate it greedily."""
+    import gymnasium
+    import numpy as np
+    import torch
+    from stable_baselines3 import DQN
+
+    torch.set_num_threads(1)
+    settings = dict(task.sb3)
+    env, steps = settings.pop("env"), settings.pop("steps")
+    model = DQN(
+        "MlpPolicy",
+        gymnasium.make(env),
+        policy_kwargs={"net_arch": [256, 256]},
+        seed=seed,
+        device="cpu",
+        **settings,
+    )
+    began = time.perf_counter()
+    model.learn(steps)
+    elapsed = time.perf_counter() - began
+    table = gymnasium.make(env)
+    returns = []
+    for episode in range(task.episodes):
+        obs, _ = table.reset(seed=SEED_OF_EVALUATION + 1_000 * seed + episode)
+        total, over = 0.0, False
+        while not over:
+            action, _ = model.predict(np.asarray(obs), deterministic=True)
+            obs, reward, terminated, truncated, _ = table.step(action)
+            total, over = total + float(reward), terminated or truncated
+        returns.append(total)
+    return {
+        "score": _score(task, returns),
+        "steps": steps,
+        "steps_per_second": round(steps / elapsed, 1),
+    }
+
+
+PLAYERS = {"agentd": ours, "sb3": stable_baselines}
+
+
+def _agentd(verb: str, *arguments: str) -> dict[str, Any]:
+    """Run ``agentd rl VERB`` in a process of its own; its JSON. Raises CalledProcessError."""
+    command = [sys.executable, "-m", "agentd", "rl", verb, *arguments, "--json", "-q"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _score(task: Task, returns: list[float]) -> float:
+    if task.wins:
+        return sum(value > 0 for value in returns) / len(returns)
+    return sum(returns) / len(returns)
+
+
+def key(name: str, who: str, seed: int) -> str:
+    """What makes a run the same run: the task, the player, the seed, and all settings."""
+    task = TASKS[name]
+    settings = json.dumps([task.sb3, task.evaluation, task.episodes, task.wins], sort_keys=True)
+    if who == "agentd":
+        folder = resources.files("agentd") / "presets"
+        settings += (folder / f"{task.preset}.yaml").read_text(encoding="utf-8")
+    return f"{name}/{who}/{seed}/{hashlib.sha256(settings.encode()).hexdigest()[:12]}"
+
+
+def read_results(path: Path) -> dict[str, Run]:
+    """The runs done so far; none where there is no file."""
+    if not path.exists():
+        return {}
+    found: dict[str, Run] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def measure(names: list[str], seeds: int, peers: str, path: Path, again: bool) -> dict[str, Run]:
+    """Run what is missing in ``path``, seed by seed and the players in turn; all runs."""
+    runs = read_results(path)
+    for name in names:
+        task = TASKS[name]
+        peer = bool(task.sb3) and (peers == "all" or (peers == "cheap" and task.cheap))
+        for seed in range(1, seeds + 1):
+            for who in ("agentd", "sb3") if peer else ("agentd",):
+                here = key(name, who, seed)
+                if here in runs and not again:
+                    continue
+                runs[here] = PLAYERS[who](task, seed)
+                runs[here] |= {"machine": platform.machine(), "cores": os.cpu_count()}
+                print(f"{name} seed {seed} {who}: {runs[here]}", file=sys.stderr, flush=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_file(path, (json.dumps(runs, indent=1) + "\n").encode())
+    return runs
+
+
+def rows(names: list[str], seeds: int, runs: dict[str, Run]) -> list[dict[str, Any]]:
+    """One row a task and player that has runs."""
+    found = []
+    for name in names:
+        task = TASKS[name]
+        for who in PLAYERS:
+            keys = [key(name, who, seed) for seed in range(1, seeds + 1)]
+            done = [runs[one] for one in keys if one in runs]
+            if not done:
+                continue
+            scores = Scores(tuple(run["score"] for run in done))
+            low, high = scores.interval
+            speeds = sorted(run["steps_per_second"] for run in done)
+            row = {
+                "task": name,
+                "who": who,
+                "seeds": len(done),
+                "scores": list(scores.values),
+                "mean": scores.mean,
+                "std": scores.std,
+                "median": scores.median,
+                "iqm": scores.iqm,
+                "iqm_low": low,
+                "iqm_high": high,
+                "steps": [run["steps"] for run in done],
+                "steps_per_second": speeds[len(speeds) // 2],
+                "goal": task.goal,
+            }
+            if who == "agentd":
+                row |= {"met": scores.mean >= task.goal, "published": task.published}
+                row["limit"] = load_preset(task.preset).play.steps
+            found.append({k: round(v, 4) if type(v) is float else v for k, v in row.items()})
+    return found
+
+
+def show(table: list[dict[str, Any]]) -> None:
+    """Print the table."""
+    head = f"{'task':<18}{'who':<8}{'seeds':>5}{'mean':>9}{'±':>7}{'median':>9}{'IQM':>9}"
+    print(f"{head}  {'95 % of the IQM':<19}{'steps':>10}{'steps/s':>9}{'goal':>8}")
+    for row in table:
+        interval = f"[{row['iqm_low']:.2f}, {row['iqm_high']:.2f}]"
+        print(
+            f"{row['task']:<18}{row['who']:<8}{row['seeds']:>5}{row['mean']:>9.2f}"
+            f"{row['std']:>7.2f}{row['median']:>9.2f}{row['iqm']:>9.2f}  {interval:<19}"
+            f"{max(row['steps']):>10,}{row['steps_per_second']:>9,.0f}{row['goal']:>8g}"
+            + {True: "  met", False: "  missed"}.get(row.get("met"), "")
+        )
+        if "published" in row:
+            print(f"{'':<18}published: {row['published']}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", default=",".join(TASKS), help="of " + ", ".join(TASKS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--peers", choices=("none", "cheap", "all"), default="cheap")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--again", action="store_true", help="measure what is there anew")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    names = args.tasks.split(",")
+    if unknown := sorted(set(names) - set(TASKS)):
+        parser.error(f"no task {', '.join(unknown)}; there are {', '.join(TASKS)}")
+    try:
+        runs = measure(names, args.seeds, args.peers, args.results, args.again)
+    except KeyboardInterrupt:
+        print("interrupted; the finished runs are kept", file=sys.stderr)
+        runs = read_results(args.results)
+    table = rows(names, args.seeds, runs)
+    if args.json:
+        setting = {"cores": os.cpu_count(), "python": platform.python_version()}
+        print(json.dumps({"table": table, "setting": setting}))
+    else:
+        show(table)
+
+
+if __name__ == "__main__":
+    main()

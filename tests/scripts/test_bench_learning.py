@@ -1,0 +1,70 @@
+"""The bench of learning keeps what it has measured and goes on from there."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from agentd.config import load_preset
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "bench_learning.py"
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bench_learning", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "bench_learning", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_task_has_its_preset(bench: ModuleType) -> None:
+    for name, task in bench.TASKS.items():
+        assert load_preset(task.preset).play.steps > 0, name
+
+
+def test_an_interrupted_bench_goes_on_with_what_is_missing(
+    bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[int] = []
+
+    def play(task: object, seed: int) -> dict[str, float]:
+        if seed == 3 and not ran.count(2) > 1:
+            raise KeyboardInterrupt
+        ran.append(seed)
+        return {"score": seed / 10, "steps": 10, "steps_per_second": 5.0}
+
+    monkeypatch.setitem(bench.PLAYERS, "agentd", play)
+    place = tmp_path / "results.json"
+    with pytest.raises(KeyboardInterrupt):
+        bench.measure(["catch"], 3, "none", place, False)
+    assert len(json.loads(place.read_text())) == 2
+
+    ran += [2, 2]
+    runs = bench.measure(["catch"], 3, "none", place, False)
+
+    assert ran == [1, 2, 2, 2, 3]
+    (row,) = bench.rows(["catch"], 3, runs)
+    assert row["scores"] == [0.1, 0.2, 0.3]
+    assert (row["mean"], row["met"], row["goal"]) == (0.2, False, 0.99)
+
+
+def test_other_settings_are_another_run(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = bench.key("catch", "agentd", 1)
+    assert before != bench.key("catch", "agentd", 2) != bench.key("catch", "sb3", 2)
+
+    monkeypatch.setitem(bench.TASKS, "catch", bench.Task("catch", 0.99, episodes=7))
+
+    assert bench.key("catch", "agentd", 1) != before
+
+
+def test_wins_are_the_share_of_positive_returns(bench: ModuleType) -> None:
+    task = bench.Task("catch", 0.9, wins=True)
+
+    assert bench._score(task, [1.0, -1.0, 0.0, 0.5]) == 0.5
