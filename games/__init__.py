@@ -6,26 +6,60 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from games.cartpole import CartPole
 from games.catch import Catch
+from games.connect4 import ConnectFour, search_player
+from games.deepsea import DeepSea
+from games.duel import Duel, fly_by_rules
+from games.duo import Against, SelfPlay, random_player
 from games.game import Frame, Game, Kind, Spec, Tensor
 from games.snake import Snake
 
-__all__ = ["GAMES", "CartPole", "Catch", "Frame", "Game", "Kind", "Snake", "Spec", "Tensor", "make"]
+__all__ = [
+    "GAMES",
+    "Against",
+    "CartPole",
+    "Catch",
+    "ConnectFour",
+    "DeepSea",
+    "Duel",
+    "Frame",
+    "Game",
+    "Kind",
+    "SelfPlay",
+    "Snake",
+    "Spec",
+    "Tensor",
+    "make",
+]
 
-GAMES: dict[str, Callable[[int, np.random.Generator], Game]] = {
+Make = Callable[[int, np.random.Generator], Game]
+
+GAMES: dict[str, Make] = {
     "cartpole": CartPole,
     "catch": Catch,
+    "catch-noise": partial(Catch, noise=1.0),
+    "catch-scale": partial(Catch, scale=1000.0),
+    "connect4": lambda tables, rng: SelfPlay(ConnectFour(tables, rng)),
+    "connect4-random": lambda n, rng: Against(ConnectFour(n, rng), random_player(rng)),
+    "connect4-search": lambda n, rng: Against(ConnectFour(n, rng), search_player(rng)),
+    "deepsea": DeepSea,
+    "duel": lambda tables, rng: SelfPlay(Duel(tables, rng)),
+    "duel-script": lambda n, rng: Against(Duel(n, rng), fly_by_rules),
     "snake": Snake,
 }
+"""Every game by its name. ``connect4`` and ``duel`` are played against itself, two streams a table;
+their other names seat a player of ours opposite the agent."""
 
 
 def make(name: str, streams: int = 1, seed: int | None = None) -> Game:
     """Return ``streams`` episodes of the game ``name``; the same ``seed`` plays the same game.
 
+    Of a game with several seats it is as many worlds, with a stream a seat.
     Raises ValueError for a game that does not exist, or for fewer than one stream.
     """
     if name not in GAMES:

@@ -56,8 +56,14 @@ class Catch:
         masked=False,
     )
 
-    def __init__(self, streams: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, streams: int, rng: np.random.Generator, scale: float = 1.0, noise: float = 0.0
+    ) -> None:
+        """Make ``streams`` boards. As in bsuite's diagnostics, every reward is multiplied by
+        ``scale``, and gets Gaussian noise of the standard deviation ``noise``.
+        """
         self.streams = streams
+        self._scale, self._noise = scale, noise
         self._rng = rng
         self._every = np.arange(streams)
         self._ball_row = np.zeros(streams, np.int64)
@@ -82,10 +88,13 @@ class Catch:
         self._ball_row += 1
         landed = self._ball_row == ROWS - 1
         caught = self._ball_column == self._paddle
+        reward = self._scale * np.where(landed, np.where(caught, 1.0, -1.0), 0.0)
+        if self._noise:
+            reward += self._noise * self._rng.standard_normal(self.streams)
         frame = Frame(
             stream=self._every.astype(np.uint32),
             kind=outcome(landed, np.zeros_like(landed)),
-            reward=np.where(landed, np.where(caught, 1.0, -1.0), 0.0).astype(np.float32),
+            reward=reward.astype(np.float32),
             obs={"board": self._board(self._every)},
             mask=None,
         )

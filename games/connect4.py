@@ -1,0 +1,206 @@
+"""Connect Four: drop discs into columns; four in a row win. And players to measure an agent by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.duo import Advance, Player, Tables, pick_any
+from games.game import Observations, Spec, Tensor
+
+ROWS, COLUMNS = 6, 7
+CELLS = ROWS * COLUMNS
+
+
+def _lines() -> NDArray[np.int64]:
+    """The 69 lines of four cells, (69, 4) indices into a board of 42."""
+    found = []
+    for row in range(ROWS):
+        for column in range(COLUMNS):
+            for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+                cells = [(row + i * down, column + i * right) for i in range(4)]
+                if all(r < ROWS and 0 <= c < COLUMNS for r, c in cells):
+                    found.append([r * COLUMNS + c for r, c in cells])
+    return np.array(found)
+
+
+LINES = _lines()
+
+
+class ConnectFour:
+    """T boards of Connect Four, a world for two (``games.duo``).
+
+    ## Description
+    Two sides drop discs in turn into one of seven columns of six cells. Who begins is drawn anew
+    for every episode. Four discs of one side in a row, column or diagonal win.
+
+    ## Action Space
+    ``Discrete(7)``: the column. A full column is illegal; the mask says so.
+
+    ## Observation Space
+    ``board``: uint8 (6, 7, 2), 1 where a disc lies: the last axis is those of the side that looks,
+    then the other's. Row 0 is the top.
+
+    ## Rewards
+    +1 for the side that connects four, -1 for the other, 0 for a draw and before the end. In
+    self-play each side is a stream: its move is answered by the row after the other's reply.
+
+    ## Episode End
+    Terminated by four in a row or by a full board. Never truncated.
+
+    Attributes:
+        board: (T, 42) int8, 1 for a disc of seat 0, -1 for one of seat 1, row by row from the top.
+        turn: (T,) int64, the seat that moves next.
+    """
+
+    spec = Spec(
+        name="connect4",
+        observation={"board": Tensor("uint8", (ROWS, COLUMNS, 2))},
+        actions=COLUMNS,
+        max_steps=CELLS,
+        masked=True,
+        turns=True,
+    )
+
+    def __init__(self, tables: int, rng: np.random.Generator) -> None:
+        self.tables = tables
+        self.board = np.zeros((tables, CELLS), np.int8)
+        self.turn = np.zeros(tables, np.int64)
+        self._rng = rng
+
+    def begin(self, tables: Tables) -> None:
+        """Empty the boards; see ``Duo.begin``."""
+        self.board[tables] = 0
+        self.turn[tables] = self._rng.integers(2, size=len(tables))
+
+    def turns(self, tables: Tables) -> NDArray[np.bool_]:
+        """One seat at a time; see ``Duo.turns``."""
+        return np.asarray(self.turn[tables][:, None] == np.arange(2))
+
+    def observe(self, tables: Tables, seats: Tables) -> Observations:
+        """The board as each seat sees it; see ``Duo.observe``."""
+        mine = self.board[tables] * sides(seats)[:, None]
+        discs = np.stack((mine > 0, mine < 0), axis=2).astype(np.uint8)
+        return {"board": discs.reshape(-1, ROWS, COLUMNS, 2)}
+
+    def legal(self, tables: Tables, seats: Tables) -> NDArray[np.uint8]:
+        """The columns with room, or every one where the board is full; see ``Duo.legal``."""
+        room = open_columns(self.board[tables])
+        room[~room.any(axis=1)] = True  # the last row of a drawn game: nobody will move
+        return room.astype(np.uint8)
+
+    def check(self, tables: Tables, seat: int, actions: NDArray[np.integer[Any]]) -> None:
+        """See ``Duo.check``."""
+        unsigned = actions.astype(np.uint64)
+        if (unsigned >= COLUMNS).any():
+            wrong = int(actions[np.flatnonzero(unsigned >= COLUMNS)[0]])
+            raise ValueError(f"want actions in 0..{COLUMNS - 1}, got {wrong}")
+        full = self.board[tables, actions] != 0
+        if full.any():
+            wrong = int(np.flatnonzero(full)[0])
+            raise ValueError(f"column {int(actions[wrong])} of table {int(tables[wrong])} is full")
+
+    def advance(self, tables: Tables, actions: NDArray[np.integer[Any]]) -> Advance:
+        """Drop the disc of the side whose turn it is; see ``Duo.advance``."""
+        rows = np.arange(len(tables))
+        turn = self.turn[tables]
+        side = sides(turn)
+        board = dropped(self.board[tables], actions[rows, turn], side)
+        self.board[tables] = board
+        self.turn[tables] = 1 - turn
+        won = has_four(board, side)
+        reward = np.zeros((len(tables), 2), np.float32)
+        reward[rows, turn] = won
+        reward[rows, 1 - turn] = -1.0 * won
+        over = won | (board[:, :COLUMNS] != 0).all(axis=1)
+        return Advance(reward, over, np.zeros_like(over))
+
+    def render(self, table: int) -> str:
+        """Draw the board of ``table``; see ``Duo.render``."""
+        return render(self.board[table])
+
+
+def sides(seats: NDArray[np.integer[Any]]) -> NDArray[np.int8]:
+    """The number of each seat's discs: 1 for seat 0, -1 for seat 1."""
+    return (1 - 2 * seats).astype(np.int8)
+
+
+def open_columns(board: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Return which columns (..., 7) of boards (..., 42) have room."""
+    room: NDArray[np.bool_] = board[..., :COLUMNS] == 0
+    return room
+
+
+def dropped(
+    board: NDArray[np.int8], columns: NDArray[np.integer[Any]], side: NDArray[np.int8]
+) -> NDArray[np.int8]:
+    """Return boards (N, 42) after a disc of ``side`` (N,) fell into ``columns`` (N,), with room."""
+    rows = np.arange(len(board))
+    filled = (board.reshape(-1, ROWS, COLUMNS)[rows, :, columns] != 0).sum(axis=1)
+    after = board.copy()
+    after[rows, (ROWS - 1 - filled) * COLUMNS + columns] = side
+    return after
+
+
+def has_four(board: NDArray[np.int8], side: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Return whether ``side`` (N,) has four in a row on boards (N, 42)."""
+    sums = board[:, LINES].sum(axis=2, dtype=np.int8)
+    four: NDArray[np.bool_] = (sums == 4 * side[:, None]).any(axis=1)
+    return four
+
+
+def search_player(rng: np.random.Generator) -> Player:
+    """A player that searches two plies: it wins at once where it can, and never moves so that the
+    other wins at once where it can be helped. Among moves of the same value it draws lots.
+    """
+
+    def choose(world: ConnectFour, tables: Tables, seat: int) -> NDArray[np.integer[Any]]:
+        return pick_any(rng, best_of_two_plies(world.board[tables], sides(np.array([seat]))[0]))
+
+    return choose
+
+
+def best_of_two_plies(board: NDArray[np.int8], side: np.int8) -> NDArray[np.bool_]:
+    """Return which columns (N, 7) are best for ``side`` on boards (N, 42), two plies ahead."""
+    legal = open_columns(board)
+    after, won = _try_columns(board, side)
+    wins: NDArray[np.bool_] = legal & won
+    _, lost = _try_columns(after.reshape(-1, CELLS), np.int8(-side))
+    loses = lost.reshape(len(board), COLUMNS, COLUMNS).any(axis=2)
+    safe: NDArray[np.bool_] = legal & ~loses
+    best: NDArray[np.bool_] = np.where(wins.any(axis=1, keepdims=True), wins, safe)
+    return np.where(best.any(axis=1, keepdims=True), best, legal)
+
+
+def _try_columns(
+    board: NDArray[np.int8], side: np.int8
+) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    """Boards (N, 7, 42) after ``side`` drops into each column, and whether it won, (N, 7).
+
+    A full column's board and answer mean nothing.
+    """
+    n = len(board)
+    many = np.repeat(board, COLUMNS, axis=0)
+    columns = np.tile(np.arange(COLUMNS), n)
+    each = np.full(len(many), side, np.int8)
+    full = ~open_columns(many)[np.arange(len(many)), columns]
+    many[full] = 0  # so that the disc falls somewhere
+    after = dropped(many, columns, each)
+    won: NDArray[np.bool_] = has_four(after, each) & ~full
+    after[full] = 0
+    return after.reshape(n, COLUMNS, CELLS), won.reshape(n, COLUMNS)
+
+
+def render(board: NDArray[np.int8]) -> str:
+    """Draw one board (42,): ``x`` seat 0, ``o`` seat 1, the columns' numbers below.
+
+    >>> board = np.zeros(42, np.int8)
+    >>> board[[38, 39]] = 1, -1
+    >>> print(render(board).splitlines()[-2])
+    |. . . x o . .|
+    """
+    marks = np.array([".", "x", "o"])[board.reshape(ROWS, COLUMNS)]
+    lines = [f"|{' '.join(row)}|" for row in marks]
+    return "\n".join((*lines, f" {' '.join(str(c) for c in range(COLUMNS))} "))

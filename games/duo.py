@@ -1,0 +1,251 @@
+"""Games for two: a world with tables of two seats, and the two ways in which an agent plays one.
+
+``SelfPlay`` seats the agent on both sides: each seat is a stream of its own, sees the world with
+its own eyes and earns its own rewards. ``Against`` seats it opposite a player that is part of the
+game. Where the seats take turns, a stream waits without a row while the other seat thinks; what it
+earned meanwhile arrives with its next row, so a move's reward comes after the other's reply, or
+with the row that ends the episode.
+
+Shape letters: T tables, S streams, N tables of one call, A actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.game import Frame, Kind, Observations, Spec, check_streams, outcome
+
+Tables = NDArray[np.integer[Any]]
+
+SEATS = 2
+
+
+class Advance(NamedTuple):
+    """What one step did to N tables."""
+
+    reward: NDArray[np.float32]  # (N, 2), for each seat
+    terminated: NDArray[np.bool_]  # (N,)
+    truncated: NDArray[np.bool_]  # (N,)
+
+
+class Duo(Protocol):
+    """T tables of a game for two; what the seats see is the same game from two sides."""
+
+    @property
+    def spec(self) -> Spec: ...
+
+    @property
+    def tables(self) -> int: ...
+
+    def begin(self, tables: Tables) -> None:
+        """Set up a new episode at each of ``tables`` (N,)."""
+
+    def turns(self, tables: Tables) -> NDArray[np.bool_]:
+        """Return which seats choose an action now, (N, 2); at least one at each table."""
+
+    def observe(self, tables: Tables, seats: Tables) -> Observations:
+        """Return what seat ``seats[i]`` of table ``tables[i]`` sees, name -> (N, ...)."""
+
+    def legal(self, tables: Tables, seats: Tables) -> NDArray[np.uint8] | None:
+        """Return the legal actions (N, A) of those seats, or None where every one always is."""
+
+    def check(self, tables: Tables, seat: int, actions: NDArray[np.integer[Any]]) -> None:
+        """Raise ValueError when one of ``actions`` (N,) is out of range or illegal for ``seat``."""
+
+    def advance(self, tables: Tables, actions: NDArray[np.integer[Any]]) -> Advance:
+        """Play ``actions`` (N, 2) at ``tables``; those of a seat that waits mean nothing."""
+
+    def render(self, table: int) -> str:
+        """Draw the table as lines of text."""
+
+
+Player = Callable[[Any, Tables, int], NDArray[np.integer[Any]]]
+"""``player(world, tables, seat)``: an action for ``seat`` at each of ``tables`` (N,)."""
+
+
+def random_player(rng: np.random.Generator) -> Player:
+    """A player that takes each legal action equally often."""
+
+    def choose(world: Duo, tables: Tables, seat: int) -> NDArray[np.integer[Any]]:
+        legal = world.legal(tables, np.full(len(tables), seat))
+        if legal is None:
+            return rng.integers(world.spec.actions, size=len(tables))
+        return pick_any(rng, legal > 0)
+
+    return choose
+
+
+def pick_any(rng: np.random.Generator, wanted: NDArray[np.bool_]) -> NDArray[np.integer[Any]]:
+    """Return one of the true columns of each row of ``wanted`` (N, A), each equally likely."""
+    picked: NDArray[np.integer[Any]] = (rng.random(wanted.shape) * wanted).argmax(axis=1)
+    return picked
+
+
+class SelfPlay:
+    """The agent on both sides of T tables: streams 2t and 2t + 1 are the seats of table t.
+
+    A ``Game`` of 2T streams. Where the seats take turns (``spec.turns``), a frame has a row of each
+    stream that chooses next, and none of those that wait; their actions are ignored.
+    """
+
+    def __init__(self, world: Duo) -> None:
+        self.world = world
+        self.streams = SEATS * world.tables
+        self.spec = world.spec._replace(seats=SEATS)
+        self._every: Tables = np.arange(world.tables)
+        self._pending = np.zeros((world.tables, SEATS), np.float32)
+        self._opened = np.zeros((world.tables, SEATS), np.bool_)  # has had a row this episode
+        self.reset()
+
+    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> Frame:
+        """Begin anew at the tables of ``streams``, for both of their seats; see ``Game.reset``."""
+        tables: Tables = self._every
+        if streams is not None:
+            check_streams(streams, self.streams)
+            tables = np.array(list(dict.fromkeys((streams // SEATS).tolist())), np.int64)
+        self._begin(tables)
+        at, seats = self._choosing(tables)
+        return self._frame(at, seats, np.zeros(len(at), np.uint8))
+
+    def step(self, actions: NDArray[np.integer[Any]]) -> Frame:
+        """Play one action of every stream whose turn it is; see ``Game.step``."""
+        if actions.shape != (self.streams,):
+            raise ValueError(f"want actions of shape ({self.streams},), got {actions.shape}")
+        both = actions.reshape(-1, SEATS)
+        turns = self.world.turns(self._every)
+        for seat in range(SEATS):
+            tables = np.flatnonzero(turns[:, seat])
+            self.world.check(tables, seat, both[tables, seat])
+        done = self.world.advance(self._every, both)
+        self._pending += done.reward
+        kind = outcome(done.terminated, done.truncated)
+        ended = kind >= Kind.TERMINATED
+        rows = np.where(ended[:, None], self._opened, self.world.turns(self._every))
+        at, seats = np.nonzero(rows)
+        frame = self._frame(at, seats, np.where(self._opened[at, seats], kind[at], 0))
+        if not ended.any():
+            return frame
+        again = np.flatnonzero(ended)
+        self._begin(again)
+        table, seat = self._choosing(again)
+        return join_frames(frame, self._frame(table, seat, np.zeros(len(table), np.uint8)))
+
+    def render(self, stream: int = 0) -> str:
+        """Draw the table of ``stream``."""
+        return self.world.render(stream // SEATS)
+
+    def _begin(self, tables: Tables) -> None:
+        self.world.begin(tables)
+        self._pending[tables] = 0
+        self._opened[tables] = False
+
+    def _choosing(self, tables: Tables) -> tuple[Tables, Tables]:
+        """Tables and seats that choose next, in the order of ``tables``."""
+        row, seats = np.nonzero(self.world.turns(tables))
+        return tables[row], seats
+
+    def _frame(self, at: Tables, seats: Tables, kind: NDArray[np.integer[Any]]) -> Frame:
+        """The rows of those seats, with what they earned since their last row."""
+        reward = np.where(kind == Kind.FIRST, 0, self._pending[at, seats]).astype(np.float32)
+        self._pending[at, seats] = 0
+        self._opened[at, seats] = True
+        return Frame(
+            stream=(at * SEATS + seats).astype(np.uint32),
+            kind=kind.astype(np.uint8),
+            reward=reward,
+            obs=self.world.observe(at, seats),
+            mask=self.world.legal(at, seats),
+        )
+
+
+class Against:
+    """The agent in seat 0 of T tables, ``player`` in seat 1: a ``Game`` of T streams."""
+
+    def __init__(self, world: Duo, player: Player) -> None:
+        self.world = world
+        self.streams = world.tables
+        self.spec = world.spec._replace(turns=False)
+        self._player = player
+        self._every: Tables = np.arange(world.tables)
+        self.reset()
+
+    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> Frame:
+        """Begin anew at ``streams``; the other may move first; see ``Game.reset``."""
+        tables = self._every if streams is None else streams
+        check_streams(tables, self.streams)
+        self.world.begin(tables)
+        self._await_agent(tables)
+        n = len(tables)
+        return self._frame(tables, np.zeros(n, np.uint8), np.zeros(n, np.float32))
+
+    def step(self, actions: NDArray[np.integer[Any]]) -> Frame:
+        """Play one action at every table, and the other's replies; see ``Game.step``."""
+        if actions.shape != (self.streams,):
+            raise ValueError(f"want actions of shape ({self.streams},), got {actions.shape}")
+        self.world.check(self._every, 0, actions)
+        both = np.zeros((self.streams, SEATS), np.int64)
+        both[:, 0] = actions
+        first = self._answer(self._every, both)
+        live = np.flatnonzero(~(first.terminated | first.truncated))
+        rest = self._await_agent(live)
+        reward = first.reward[:, 0] + rest.reward[:, 0]
+        kind = outcome(first.terminated | rest.terminated, first.truncated | rest.truncated)
+        frame = self._frame(self._every, kind, reward)
+        ended = np.flatnonzero(kind >= Kind.TERMINATED)
+        return join_frames(frame, self.reset(ended)) if len(ended) else frame
+
+    def render(self, stream: int = 0) -> str:
+        """Draw the table of ``stream``."""
+        return self.world.render(stream)
+
+    def _answer(self, tables: Tables, both: NDArray[np.int64]) -> Advance:
+        """Advance ``tables`` by the actions (N, 2), seat 1's chosen by the player, in place."""
+        asked = np.flatnonzero(self.world.turns(tables)[:, 1])
+        if len(asked):
+            both[asked, 1] = self._player(self.world, tables[asked], 1)
+        return self.world.advance(tables, both)
+
+    def _await_agent(self, tables: Tables) -> Advance:
+        """Let the player move at ``tables`` until seat 0 chooses or the episode is over.
+
+        Returns what came of it at every table, (T, ...).
+        """
+        reward = np.zeros((self.streams, SEATS), np.float32)
+        terminated = np.zeros(self.streams, np.bool_)
+        truncated = np.zeros(self.streams, np.bool_)
+        while True:
+            tables = tables[~(terminated | truncated)[tables]]
+            tables = tables[~self.world.turns(tables)[:, 0]]
+            if not len(tables):
+                return Advance(reward, terminated, truncated)
+            done = self._answer(tables, np.zeros((len(tables), SEATS), np.int64))
+            reward[tables] += done.reward
+            terminated[tables], truncated[tables] = done.terminated, done.truncated
+
+    def _frame(self, tables: Tables, kind: NDArray[np.uint8], reward: NDArray[np.float32]) -> Frame:
+        seats = np.zeros(len(tables), np.int64)
+        return Frame(
+            stream=tables.astype(np.uint32),
+            kind=kind,
+            reward=reward.astype(np.float32),
+            obs=self.world.observe(tables, seats),
+            mask=self.world.legal(tables, seats),
+        )
+
+
+def join_frames(one: Frame, two: Frame) -> Frame:
+    """The rows of ``one`` and then those of ``two``."""
+    mask = None
+    if one.mask is not None and two.mask is not None:
+        mask = np.concatenate((one.mask, two.mask))
+    return Frame(
+        stream=np.concatenate((one.stream, two.stream)),
+        kind=np.concatenate((one.kind, two.kind)),
+        reward=np.concatenate((one.reward, two.reward)),
+        obs={name: np.concatenate((rows, two.obs[name])) for name, rows in one.obs.items()},
+        mask=mask,
+    )

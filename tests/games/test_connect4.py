@@ -1,0 +1,143 @@
+"""Connect Four: wins found, sides told apart, and rewards with the row after the reply."""
+
+import numpy as np
+import pytest
+
+import games
+from games.connect4 import (
+    CELLS,
+    COLUMNS,
+    LINES,
+    ROWS,
+    ConnectFour,
+    best_of_two_plies,
+    dropped,
+    has_four,
+    render,
+)
+from games.duo import SelfPlay
+from games.game import Kind
+
+
+def board(*rows: str) -> np.ndarray:
+    """A board (1, 42) from its lowest rows, ``x`` seat 0 and ``o`` seat 1."""
+    lines = ["." * COLUMNS] * (ROWS - len(rows)) + list(rows)
+    numbers = {".": 0, "x": 1, "o": -1}
+    return np.array([[numbers[mark] for line in lines for mark in line]], np.int8)
+
+
+def play(game: SelfPlay, columns: list[int]) -> list[tuple[int, int, int, float]]:
+    """Play ``columns`` at one table; (ply, stream, kind, reward) of every row."""
+    frame, told = game.reset(), []
+    for ply, column in enumerate([*columns, -1]):
+        rows = zip(frame.stream, frame.kind, frame.reward, strict=True)
+        told += [(ply, int(s), int(k), float(r)) for s, k, r in rows]
+        if column < 0:
+            return told
+        frame = game.step(np.array([column, column]))
+    return told
+
+
+def test_there_are_69_lines_and_each_of_them_wins() -> None:
+    assert LINES.shape == (69, 4)
+    assert len({tuple(sorted(line)) for line in LINES.tolist()}) == 69
+    for line in LINES:
+        one = np.zeros((1, CELLS), np.int8)
+        one[0, line] = 1
+        assert has_four(one, np.array([1], np.int8))
+        assert not has_four(one, np.array([-1], np.int8))
+        one[0, line[2]] = -1
+        assert not has_four(one, np.array([1], np.int8))
+
+
+def test_three_and_a_line_around_the_edge_do_not_win() -> None:
+    wrapped = board("....xxx", "x......")
+
+    assert not has_four(wrapped, np.array([1], np.int8))
+
+
+def test_a_disc_falls_onto_what_lies_there() -> None:
+    two = np.repeat(board("..o....", "..x...."), 2, axis=0)
+
+    after = dropped(two, np.array([2, 6]), np.array([1, -1], np.int8))
+
+    assert render(after[0]).splitlines()[3] == "|. . x . . . .|"
+    assert render(after[1]).splitlines()[5] == "|. . x . . . o|"
+
+
+def test_each_side_sees_its_own_discs_first() -> None:
+    world = ConnectFour(1, np.random.default_rng(0))
+    world.board[:] = board("..x...o")
+    table = np.zeros(2, np.int64)
+
+    seen = world.observe(table, np.array([0, 1]))["board"]
+
+    assert seen.shape == (2, ROWS, COLUMNS, 2)
+    assert (seen[0, 5, 2].tolist(), seen[0, 5, 6].tolist()) == ([1, 0], [0, 1])
+    np.testing.assert_array_equal(seen[0], seen[1][..., ::-1])
+
+
+def test_a_moves_reward_comes_after_the_reply_or_with_the_end() -> None:
+    game = SelfPlay(ConnectFour(1, np.random.default_rng(0)))
+
+    told = play(game, [0, 1, 0, 1, 0, 1, 0])  # who begins stacks four
+
+    begins = told[0][1]
+    other = 1 - begins
+    assert told[:2] == [(0, begins, Kind.FIRST, 0.0), (1, other, Kind.FIRST, 0.0)]
+    assert told[2:7] == [(p, (begins, other)[p % 2], Kind.MID, 0.0) for p in range(2, 7)]
+    ends = {stream: (kind, reward) for _, stream, kind, reward in told[7:9]}
+    assert ends == {begins: (Kind.TERMINATED, 1.0), other: (Kind.TERMINATED, -1.0)}
+    assert told[9][2] == Kind.FIRST
+    assert len(told) == 10
+
+
+def test_a_full_board_is_a_draw() -> None:
+    world = ConnectFour(1, np.random.default_rng(0))
+    world.begin(np.array([0]))
+    world.board[:] = board(".xooxxo", "xoxxoox", "oxooxxo", "xoxxoox", "oxooxxo", "xoxxoox")
+    world.turn[0] = 1
+
+    done = world.advance(np.array([0]), np.array([[0, 0]]))
+
+    assert done.terminated.tolist() == [True]
+    assert done.reward.tolist() == [[0.0, 0.0]]
+    assert world.legal(np.array([0]), np.array([0])).all()
+
+
+def test_the_search_wins_blocks_and_does_not_open_a_win() -> None:
+    win = best_of_two_plies(board("ooo....", "xxx...."), np.int8(1))
+    block = best_of_two_plies(board(".......", "ooo.x.."), np.int8(1))
+    lost = best_of_two_plies(board(".......", ".ooo..."), np.int8(1))
+    # Under the cell that would give o four: whoever moves into column 3 opens it.
+    trap = best_of_two_plies(board("ooo....", "xxo.xxo"), np.int8(1))
+
+    assert np.flatnonzero(win).tolist() == [3]
+    assert np.flatnonzero(block).tolist() == [3]
+    assert lost.all()
+    assert not trap[0, 3]
+    assert trap.sum() == 6
+
+
+@pytest.mark.parametrize(("name", "wins"), [("connect4-random", 0.9), ("connect4-search", 0.35)])
+def test_two_plies_beat_chance_and_are_equal_to_themselves(name: str, wins: float) -> None:
+    game = games.make(name, 32, seed=3)
+    rng = np.random.default_rng(4)
+    frame, returns = game.reset(), []
+    while len(returns) < 100:
+        last = {int(s): row for row, s in enumerate(frame.stream)}
+        seen = frame.obs["board"][[last[s] for s in range(32)]].astype(np.int8)
+        best = best_of_two_plies((seen[..., 0] - seen[..., 1]).reshape(-1, CELLS), np.int8(1))
+        frame = game.step((rng.random(best.shape) * best).argmax(axis=1))
+        returns += frame.reward[frame.kind >= Kind.TERMINATED].tolist()
+
+    won = np.mean(np.array(returns) > 0)
+    assert wins <= won <= wins + 0.3
+
+
+def test_a_full_column_is_refused_by_name() -> None:
+    game = SelfPlay(ConnectFour(1, np.random.default_rng(0)))
+    play(game, [3] * 6)
+
+    with pytest.raises(ValueError, match="column 3 of table 0 is full"):
+        game.step(np.array([3, 3]))

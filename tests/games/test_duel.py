@@ -1,0 +1,154 @@
+"""Duel: flight, guns and rewards, and what the planes see of each other."""
+
+import math
+
+import numpy as np
+import pytest
+
+import games
+from games.duel import (
+    BOOST,
+    BOOST_RESTS,
+    FASTEST,
+    FIRE,
+    GUN_RESTS,
+    HIT,
+    LEFT,
+    MAX_STEPS,
+    RIGHT,
+    STRAIGHT,
+    TURN,
+    Duel,
+    fly_by_rules,
+    shortest,
+)
+from games.duo import Against, SelfPlay
+from games.game import Kind
+
+ALL = np.array([0])
+
+
+@pytest.fixture
+def duel() -> Duel:
+    """One sky: seat 0 in the middle flies to the right, seat 1 is 0.2 ahead and flies up."""
+    world = Duel(1, np.random.default_rng(0))
+    world.begin(ALL)
+    world.place[0] = (0.5, 0.5), (0.7, 0.5)
+    world.heading[0] = 0.0, math.pi / 2
+    return world
+
+
+def fly(world: Duel, mine: int, its: int = STRAIGHT, steps: int = 1) -> list[list[float]]:
+    return [world.advance(ALL, np.array([[mine, its]])).reward[0].tolist() for _ in range(steps)]
+
+
+def see(world: Duel, seat: int) -> np.ndarray:
+    return world.observe(ALL, np.array([seat]))["sky"][0]
+
+
+def test_left_turns_left_and_the_edges_meet(duel: Duel) -> None:
+    fly(duel, LEFT, RIGHT)
+    assert duel.heading[0].tolist() == pytest.approx([TURN, math.pi / 2 - TURN])
+
+    duel.place[0, 0] = 0.999, 0.5
+    fly(duel, STRAIGHT)
+    assert duel.place[0, 0, 0] < 0.1
+    assert shortest(np.array([0.9, -0.9])).tolist() == pytest.approx([-0.1, 0.1])
+
+
+def test_three_hits_win_and_the_rewards_sum_to_zero(duel: Duel) -> None:
+    duel.heading[0, 1] = 0.0
+    duel.speed[0] = FASTEST
+    rewards = []
+    while not rewards or abs(rewards[-1][0]) < 1:
+        rewards += fly(duel, FIRE)
+        assert len(rewards) < 60
+
+    mine, its = np.array(rewards).T
+    assert (mine + its == 0).all()
+    assert mine.sum() == pytest.approx(3 * HIT + 1)
+    assert sorted(mine[mine > 0]) == pytest.approx([HIT, HIT, HIT + 1])
+    assert duel.health[0].tolist() == [3, 0]
+
+
+def test_a_gun_and_a_boost_rest(duel: Duel) -> None:
+    fly(duel, FIRE, BOOST)
+    assert (duel.gun[0, 0], duel.boost[0, 1]) == (GUN_RESTS, BOOST_RESTS)
+    before = duel.life[0, 0].astype(bool).sum()
+
+    fly(duel, FIRE, BOOST, steps=GUN_RESTS - 1)
+
+    assert duel.life[0, 0].astype(bool).sum() == before == 1
+    assert duel.boost[0, 1] == BOOST_RESTS - GUN_RESTS + 1
+
+
+def test_at_the_time_limit_the_healthier_plane_wins(duel: Duel) -> None:
+    duel.elapsed[0] = MAX_STEPS - 1
+    duel.health[0] = 2, 1
+    done = duel.advance(ALL, np.array([[STRAIGHT, STRAIGHT]]))
+
+    assert done.terminated[0]
+    assert done.reward[0].tolist() == [1.0, -1.0]
+
+    duel.health[0] = 2, 2
+    assert duel.advance(ALL, np.array([[STRAIGHT, STRAIGHT]])).reward[0].tolist() == [0.0, 0.0]
+
+
+def test_a_plane_sees_with_its_own_eyes(duel: Duel) -> None:
+    mine, its = see(duel, 0), see(duel, 1)
+
+    assert mine.shape == (52,)
+    assert mine[6:8] == pytest.approx([4 * 0.2, 0.0], abs=1e-6)  # straight ahead
+    assert mine[9] == pytest.approx(1.0)  # cosine of the bearing
+    assert its[6:8] == pytest.approx([0.0, 4 * 0.2], abs=1e-6)  # to the left
+    assert mine[11] == pytest.approx(its[9], abs=1e-6)  # our bearing from it is what it sees
+
+
+def test_what_is_seen_does_not_depend_on_where_the_sky_begins(duel: Duel) -> None:
+    fly(duel, FIRE, FIRE)
+    before = see(duel, 0), see(duel, 1)
+
+    duel.place += 0.37
+    duel.place %= 1
+    duel.bullet = (duel.bullet + 0.37) % 1
+
+    for seat in (0, 1):
+        np.testing.assert_allclose(see(duel, seat), before[seat], atol=1e-6)
+
+
+def test_both_seats_have_a_row_each_step_and_opposite_returns() -> None:
+    game = SelfPlay(Duel(2, np.random.default_rng(1)))
+    rng, total, ended = np.random.default_rng(2), np.zeros(4), 0
+    game.reset()
+    for _ in range(MAX_STEPS + 5):
+        frame = game.step(rng.integers(7, size=4))
+        assert frame.stream[:4].tolist() == [0, 1, 2, 3]
+        total += frame.reward[:4]
+        closed = frame.kind[:4] >= Kind.TERMINATED
+        assert closed[0] == closed[1]
+        ended += int(closed.sum())
+    assert total[0::2].tolist() == pytest.approx((-total[1::2]).tolist(), abs=1e-5)
+    assert ended >= 4
+
+
+def test_the_script_shoots_down_a_random_plane_and_is_equal_to_itself() -> None:
+    chance = games.make("duel-script", 32, seed=1)
+    mirror = Against(Duel(32, np.random.default_rng(2)), fly_by_rules)
+    rng = np.random.default_rng(3)
+    lost = _returns(chance, lambda: rng.integers(7, size=32))
+    even = _returns(mirror, lambda: fly_by_rules(mirror.world, np.arange(32), 0))
+
+    assert np.mean(lost < 0) > 0.9
+    assert abs(even.mean()) < 0.6
+
+
+def _returns(game, choose) -> np.ndarray:
+    """The return of each stream's first episode."""
+    game.reset()
+    total, first = np.zeros(32), np.ones(32, bool)
+    for _ in range(MAX_STEPS):
+        frame = game.step(choose())
+        total += frame.reward[:32] * first
+        first &= frame.kind[:32] < Kind.TERMINATED
+    assert not first.any()
+    return total
