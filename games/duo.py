@@ -108,8 +108,7 @@ class SelfPlay:
             check_streams(streams, self.streams)
             tables = np.array(list(dict.fromkeys((streams // SEATS).tolist())), np.int64)
         self._begin(tables)
-        at, seats = self._choosing(tables)
-        return self._frame(at, seats, np.zeros(len(at), np.uint8))
+        return self._first_rows(tables)
 
     def step(self, actions: NDArray[np.integer[Any]]) -> Frame:
         """Play one action of every stream whose turn it is; see ``Game.step``."""
@@ -131,8 +130,7 @@ class SelfPlay:
             return frame
         again = np.flatnonzero(ended)
         self._begin(again)
-        table, seat = self._choosing(again)
-        return join_frames(frame, self._frame(table, seat, np.zeros(len(table), np.uint8)))
+        return join_frames(frame, self._first_rows(again))
 
     def render(self, stream: int = 0) -> str:
         """Draw the table of ``stream``."""
@@ -143,10 +141,10 @@ class SelfPlay:
         self._pending[tables] = 0
         self._opened[tables] = False
 
-    def _choosing(self, tables: Tables) -> tuple[Tables, Tables]:
-        """Tables and seats that choose next, in the order of ``tables``."""
+    def _first_rows(self, tables: Tables) -> Frame:
+        """The rows of the seats that choose first, in the order of ``tables``."""
         row, seats = np.nonzero(self.world.turns(tables))
-        return tables[row], seats
+        return self._frame(tables[row], seats, np.zeros(len(row), np.uint8))
 
     def _frame(self, at: Tables, seats: Tables, kind: NDArray[np.integer[Any]]) -> Frame:
         """The rows of those seats, with what they earned since their last row."""
