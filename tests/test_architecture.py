@@ -39,7 +39,7 @@ ROOMS: dict[str, set[str]] = {
     | {"msgspec", "gymnasium"}
     | STDLIB,
     "agentd/cli": {"agentd", "engine", "games", "numpy", "msgspec", "typer", "click", "rich"}
-    | {"uvloop", "threadpoolctl", "pyopencl", "gymnasium", "chess", "matplotlib"}
+    | {"uvloop", "threadpoolctl", "pyopencl", "gymnasium", "chess", "matplotlib", "minatar"}
     | STDLIB,
     "agentd/cli/chess/model": {"agentd", "engine", "games", "chess", "numpy", "msgspec"}
     | {"safetensors"}

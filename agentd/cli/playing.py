@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import logging
 
 from agentd.client.rollout import VectorGame
 from agentd.errors import MissingInput, UsageError
 from games import GAMES, make
 
 GYM = "gym:"
+MINATAR = "MinAtar/"
 
 
 def open_game(name: str, streams: int, seed: int) -> VectorGame:
@@ -42,6 +44,9 @@ def _open_gymnasium(name: str, streams: int, seed: int) -> VectorGame:
 
     from agentd.client.gym import GymGame
 
+    if name.startswith(MINATAR):
+        _register_minatar(name)
+
     try:
         if streams == 1:
             return GymGame(gymnasium.make(name), seed)
@@ -50,3 +55,20 @@ def _open_gymnasium(name: str, streams: int, seed: int) -> VectorGame:
         raise MissingInput(f"gym:{name}: {' '.join(str(error).split())}") from None
     except TypeError as error:  # spaces that cannot be sent
         raise UsageError(f"gym:{name}: {error}") from None
+
+
+def _register_minatar(name: str) -> None:
+    """Make MinAtar's games known to Gymnasium. Raises MissingInput where it is not installed."""
+    if importlib.util.find_spec("minatar") is None:
+        hint = "pip install 'agentd[minatar]'"
+        raise MissingInput(f"gym:{name} needs MinAtar, which is not installed", hint=hint)
+    import gymnasium
+
+    if any(known.startswith(MINATAR) for known in gymnasium.registry):
+        return
+    logging.disable(logging.WARNING)  # it warns that it could not draw in colours
+    try:
+        from minatar.gym import register_envs
+    finally:
+        logging.disable(logging.NOTSET)
+    register_envs()
