@@ -14,6 +14,8 @@ import zstandard
 
 READ_BYTES = 8 * 1024
 """Compressed bytes taken at once: even 8 KiB that were made to burst hold at most 256 MiB."""
+PIECE_BYTES = 64 * 1024
+"""Text handed on at once."""
 WINDOW_BYTES = 2**28
 BLOCK_BYTES = 2**20
 """Text of a block: small enough to spread over processes, large enough not to count."""
@@ -73,7 +75,8 @@ def read_dump(file: BinaryIO, seen: Hash | None = None) -> Iterator[bytes]:
             reason = str(fault).rpartition(": ")[2]
             raise DumpDamaged(f"corrupt near byte {file.tell()}: {reason}") from None
         begun = True
-        yield text
+        for at in range(0, len(text), PIECE_BYTES):
+            yield text[at : at + PIECE_BYTES]
         if frame.eof:
             piece, begun = frame.unused_data, False
             frame = decompressor.decompressobj()

@@ -20,10 +20,16 @@ from games.chess_position import NO_CLOCK, NO_EVAL
 
 HEAD = re.compile(rb"(?:\s*\[[^\r\n]*)*")
 TAG = re.compile(r'^[ \t]*\[(\w+)[ \t]+"((?:[^"\\\n]|\\.)*)"[ \t]*\]', re.M)
-TOKEN = re.compile(r"\{[^}]*\}?|;[^\n]*|^%[^\n]*|\$\d+|[()]|[^\s{}();$]+", re.M)
-MOVE = re.compile(r"(?:\d+\.+)?((?:[a-hKQRBNP]|[O0](?=-))[a-hxKQRBNO0-8=-]{1,8}[+#]?)[!?+#]*$")
-NOT_MOVES = re.compile(r"\d+\.*$|1-0$|0-1$|1/2-1/2$|\*$|\.+$|[!?]+$|e\.p\.$")
-RESULT = re.compile(r"(?:1-0|0-1|1/2-1/2|\*)$")
+TOKEN = re.compile(
+    r"\{([^}]*)\}?"
+    r"|(?:\d+\.+)?((?:[a-hKQRBNP][a-hxKQRBN1-8=-]{1,8}|O-O(?:-O)?|0-0(?:-0)?)[+#]?)[!?+#]*(?=[\s{}();$]|\Z)"
+    r"|(?:;|^%)[^\n]*"
+    r"|(?:\d+\.*|\$\d+|\.+|[!?]+|e\.p\.)(?=[\s{}();$]|\Z)"
+    r"|([()]|[^\s{}();$]+|[}$])",
+    re.M,
+)
+"""Groups: a comment, a move, or what is neither them nor without meaning."""
+RESULTS = ("1-0", "0-1", "1/2-1/2", "*")
 EVALUATION = re.compile(r"\[%eval\s+(#?-?\d{1,5}(?:\.\d+)?(?:,\d+)?)\s*\]")
 CLOCK = re.compile(r"\[%clk\s+(\d{1,4}):(\d{1,2}):(\d{1,2})(?:\.\d+)?\s*\]")
 EMPTY_LINE = re.compile(r"\n[ \t\r]*\n\s*(?=\S)")
@@ -119,12 +125,12 @@ class _Columns:
         put, parse, push = self._numbers.extend, board.parse_san, board.push
         evaluations, clocks = self._evaluations, self._clocks
         first = len(evaluations)
-        for token in main_line(moves):
-            if token[0] == "{":
-                if len(evaluations) > first:
-                    self._comment(token)
+        for move_text, comment in main_line(moves):
+            if not move_text:
+                if comment and len(evaluations) > first:
+                    self._comment(comment)
                 continue
-            move = parse(token)
+            move = parse(move_text)
             put(
                 (
                     board.pawns,
@@ -182,25 +188,22 @@ class _Columns:
         )
 
 
-def main_line(moves: str) -> Iterator[str]:
-    """Yield the moves and comments of the main line, up to the result.
+def main_line(moves: str) -> Iterator[tuple[str, str]]:
+    """Yield (move, "") and ("", comment) of the main line, up to the result.
 
     Raises chess.InvalidMoveError for a word that is neither.
     """
     depth = 0
-    for token in TOKEN.findall(moves):
-        first = token[0]
-        if first == "(":
+    for comment, move, other in TOKEN.findall(moves):
+        if other == "(":
             depth += 1
-        elif first == ")":
+        elif other == ")":
             depth -= 1
-        elif depth > 0 or first in ";%$":
+        elif depth > 0:
             continue
-        elif first == "{":
-            yield token
-        elif RESULT.match(token):
+        elif other in RESULTS:
             return
-        elif found := MOVE.match(token):
-            yield found[1]
-        elif not NOT_MOVES.match(token):
-            raise chess.InvalidMoveError(f"no move: {token[:20]!r}")
+        elif other:
+            raise chess.InvalidMoveError(f"no move: {other[:20]!r}")
+        else:
+            yield move, comment

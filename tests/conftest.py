@@ -32,6 +32,20 @@ def write_games() -> Callable[..., bytes]:
     return write
 
 
+@pytest.fixture(scope="session")
+def compress() -> Callable[[bytes], bytes]:
+    """``compress(text)``: zstd in small blocks, so that half a file is about half the text."""
+    import zstandard
+
+    def compress(text: bytes) -> bytes:
+        frame = zstandard.ZstdCompressor().compressobj()
+        parts = (text[at : at + 2000] for at in range(0, len(text), 2000))
+        flush = zstandard.COMPRESSOBJ_FLUSH_BLOCK
+        return b"".join(frame.compress(part) + frame.flush(flush) for part in parts) + frame.flush()
+
+    return compress
+
+
 def _write_game(rng: random.Random, number: int, plies: int, tags: dict[str, str]) -> str:
     import chess
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import signal
 from collections.abc import Iterable, Iterator
@@ -127,7 +128,9 @@ def _work(pipe: Connection, reader_name: str, wanted: Filter) -> None:
     from games.chess_blocks import pack_block, read_block
 
     reader = open_reader(reader_name)
+    gc.disable()  # boards and moves make no cycles, and looking for some costs a tenth
     while True:
+        gc.collect(0)
         try:
             message = pipe.recv_bytes()
         except (EOFError, OSError):

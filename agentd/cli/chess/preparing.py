@@ -50,33 +50,29 @@ Watch = Callable[[int], None]
 
 def begin(job: Job) -> Manifest:
     """The manifest to go on from: the folder's own, or a new one. Raises UsageError."""
-    wanted = msgspec.to_builtins(job.wanted)
+    wanted = msgspec.json.decode(msgspec.json.encode(job.wanted))
     sources = [Source(dump.name, _size(dump)) for dump in job.dumps]
     try:
         found = read_manifest(job.folder)
     except FileNotFoundError:
         _refuse_strange_files(job.folder)
         return Manifest(wanted, job.rows_per_shard, sources)
-    differing = [
-        what
-        for what, same in (
-            (
-                "dumps",
-                [(s.name, s.size) for s in found.sources] == [(s.name, s.size) for s in sources],
-            ),
-            ("a filter", found.filter == wanted),
-            ("a shard size", found.rows_per_shard == job.rows_per_shard),
-        )
-        if not same
-    ]
-    if differing:
+    now = Manifest(wanted, job.rows_per_shard, sources)
+    same = {
+        "other dumps": _names(found) == _names(now),
+        "another filter": found.filter == now.filter,
+        "another shard size": found.rows_per_shard == now.rows_per_shard,
+    }
+    if not all(same.values()):
+        differing = " and ".join(what for what, agrees in same.items() if not agrees)
         raise UsageError(
-            f"{job.folder} was prepared with other {' and '.join(differing)}".replace(
-                "other a", "another"
-            ),
-            hint="name another folder with --out",
+            f"{job.folder} was prepared with {differing}", hint="name another folder with --out"
         )
     return found
+
+
+def _names(manifest: Manifest) -> list[tuple[str, int]]:
+    return [(source.name, source.size) for source in manifest.sources]
 
 
 def _size(dump: Path) -> int:

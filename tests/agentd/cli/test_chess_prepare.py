@@ -1,0 +1,132 @@
+"""``agentd chess prepare`` as a user runs it: several dumps, any number of processes, kill -9."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zstandard
+
+from agentd.cli import main
+from games.chess_shards import open_shards, read_manifest
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+def dumps(tmp_path, write_games) -> list[str]:
+    paths = [tmp_path / "one.pgn.zst", tmp_path / "two.pgn"]
+    paths[0].write_bytes(zstandard.compress(write_games(40, seed=1, plies=30) * 3))
+    paths[1].write_bytes(write_games(30, seed=2, plies=30) + write_games(3, Event="Casual game"))
+    return [str(path) for path in paths]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "lock"}
+
+
+def test_shards_are_the_same_whoever_makes_them(run, dumps, tmp_path):
+    pytest.importorskip("rust_pgn_reader_python_binding")
+    ways = {"a": ("python-chess", 1), "b": ("python-chess", 3), "c": ("rust", 2)}
+    for name, (reader, workers) in ways.items():
+        done = run(
+            *("chess", "prepare", *dumps, "--out", str(tmp_path / name), "--reader", reader),
+            *("--workers", str(workers), "--shard-rows", "1000", "--json"),
+        )
+        assert done.returncode == 0, done.stderr
+        report = json.loads(done.stdout)
+
+    assert content(tmp_path / "a") == content(tmp_path / "b") == content(tmp_path / "c")
+    assert report["games"] == 153
+    assert report["kept"] == 150
+    assert report["dropped"] == {"unrated": 3}
+    assert report["rows"] == sum(map(len, open_shards(tmp_path / "a", verify=True)))
+    assert report["games_per_second"] > 0
+    manifest = read_manifest(tmp_path / "a")
+    assert [source.account.games for source in manifest.sources] == [120, 33]
+    assert all(source.sha256 for source in manifest.sources)
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(run, tmp_path, write_games):
+    dump, filters = tmp_path / "dump.pgn.zst", tmp_path / "filter.yaml"
+    dump.write_bytes(zstandard.compress(write_games(100, plies=30) * 16))
+    filters.write_text("games_per_player: 250\nskip_plies: 3\nmin_clock_s: 250\n")
+    common = ("chess", "prepare", str(dump), "--filter", str(filters), "--shard-rows", "2011")
+    assert run(*common, "--out", str(tmp_path / "whole")).returncode == 0
+    folder, killed = tmp_path / "killed", 0
+    for _ in range(30):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "agentd", *common, "--out", str(folder), "-q", "--workers", "1"],
+            stdout=subprocess.DEVNULL,
+        )
+        before = len(list(folder.glob("shard-*")))
+        while process.poll() is None and len(list(folder.glob("shard-*"))) < before + 6:
+            time.sleep(0.002)
+        if process.poll() is not None:
+            break
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        killed += 1
+
+    assert process.returncode == 0
+    assert killed >= 1
+    assert content(folder) == content(tmp_path / "whole")
+    manifest = read_manifest(folder)
+    assert manifest.complete
+    assert manifest.total.dropped["player cap"] > 0
+    again = run(*common, "--out", str(folder), "--json")
+    assert again.returncode == 0
+    assert json.loads(again.stdout)["rows"] == manifest.total.rows
+
+
+def test_a_broken_dump_is_told_and_its_whole_games_are_kept(run, tmp_path, write_games, compress):
+    data = compress(write_games(50, plies=20) * 2)
+    broken, sound = tmp_path / "broken.pgn.zst", tmp_path / "sound.pgn.zst"
+    broken.write_bytes(data[: len(data) // 2])
+    sound.write_bytes(data)
+
+    done = run("chess", "prepare", str(broken), str(sound), "--out", str(tmp_path / "o"), "--json")
+
+    assert done.returncode == 65
+    assert "broken.pgn.zst: truncated" in done.stderr
+    assert "Traceback" not in done.stderr
+    report = json.loads(done.stdout)
+    assert report["dropped"] == {"cut off": 1}
+    assert 120 < report["kept"] < 180
+    assert len(np.concatenate(open_shards(tmp_path / "o"))) == report["rows"]
+
+
+def test_refusals_are_one_line(capsys, dumps, tmp_path):
+    out = ("--out", str(tmp_path / "o"))
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("rated: true\nspeed: [blitz]\n")
+    gap = tmp_path / "gap.yaml"
+    gap.write_text("rating: {min: 2000, max: 1000}\n")
+    cases = [
+        (["nowhere.pgn", *out], 66, "no dump nowhere.pgn"),
+        ([*dumps, *out, "--reader", "fast"], 2, "use one of python-chess, rust"),
+        ([*dumps, *out, "--filter", "no.yaml"], 66, "no filter file no.yaml"),
+        ([*dumps, *out, "--filter", str(bad)], 78, "did you mean"),
+        ([*dumps, *out, "--filter", str(gap)], 78, "more than max"),
+        ([*dumps, "--out", str(tmp_path)], 2, "holds other files"),
+    ]
+    for arguments, code, text in cases:
+        assert main(["chess", "prepare", *arguments]) == code
+        told = capsys.readouterr().err
+        assert text in told
+        assert told.count("\n") == 1
+
+
+def test_a_folder_belongs_to_what_it_was_made_from(run, dumps, tmp_path):
+    out = ("--out", str(tmp_path / "o"))
+    assert run("chess", "prepare", dumps[1], *out).returncode == 0
+
+    done = run("chess", "prepare", *dumps, *out, "--shard-rows", "7")
+
+    assert done.returncode == 2
+    assert "was prepared with other dumps and another shard size" in done.stderr
