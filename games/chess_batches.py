@@ -12,21 +12,13 @@ from numpy.typing import NDArray
 
 from games.chess_features import MIRRORED_MOVE, N_FEATURES, features, may_mirror
 from games.chess_position import NO_EVAL, POSITION, Positions
-
-WIN_SLOPE = 0.00368208
-"""Of the curve from centipawns to winning chances that lichess fits to its games."""
+from games.chess_score import SLOPE
 
 
 def win_probability(centipawns: NDArray[np.integer]) -> NDArray[np.float32]:
     """Return the expected score in [0, 1] of evaluations: 1 / (1 + exp(-0.00368208 cp))."""
     clipped = np.clip(centipawns.astype(np.float32), -4000, 4000)
-    return np.asarray(1 / (1 + np.exp(-WIN_SLOPE * clipped)), np.float32)
-
-
-def centipawns(win: float) -> int:
-    """Return the evaluation of an expected score in (0, 1), the inverse of ``win_probability``."""
-    bounded = min(max(win, 1e-6), 1 - 1e-6)
-    return round(float(np.log(bounded / (1 - bounded))) / WIN_SLOPE)
+    return np.asarray(1 / (1 + np.exp(-SLOPE * clipped)), np.float32)
 
 
 def expected_score(rows: Positions) -> NDArray[np.float32]:

@@ -147,8 +147,8 @@ def solve_puzzles(
 
 
 def _draw(path: Path, count: int, seed: int) -> list[Puzzle]:
-    from agentd.cli.chess.model import NotAModel
     from agentd.errors import MissingInput
+    from engine.data import DataError
     from games.chess_puzzles import draw_puzzles, read_puzzles
 
     if not path.is_file():
@@ -156,7 +156,7 @@ def _draw(path: Path, count: int, seed: int) -> list[Puzzle]:
     try:
         return draw_puzzles(read_puzzles(path), count, seed)
     except ValueError as fault:
-        raise NotAModel(str(fault)) from None
+        raise DataError(str(fault), file=str(path)) from None
 
 
 def _print_puzzles(

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 HELD_SEED = 0
 
 Shards = Annotated[Path, typer.Option("--train", help="Shards to learn from.")]
+Recipe = Annotated[str, typer.Argument(help="A bundled recipe, or a YAML file.")]
+Out = Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/<recipe>")]
+Minutes = Annotated[float | None, typer.Option(min=0, help="Stop, saved, after so long.")]
 Held = Annotated[
     Path | None, typer.Option("--dev", help="Shards to measure on.", show_default=False)
 ]
@@ -31,20 +34,14 @@ Held = Annotated[
 def train(
     context: typer.Context,
     shards: Shards,
-    recipe: Annotated[
-        str, typer.Argument(help="A bundled recipe, or a YAML file.", show_default=True)
-    ] = "chess-small",
+    recipe: Recipe = "chess-small",
     held: Held = None,
-    out: Annotated[
-        Path | None, typer.Option(help="The run's folder.", show_default="runs/<recipe>")
-    ] = None,
+    out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in all.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Positions of a step.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of weights and shuffling.")] = None,
-    minutes: Annotated[
-        float | None, typer.Option(min=0, help="Stop, saved, after so long.")
-    ] = None,
+    minutes: Minutes = None,
     every: Annotated[int, typer.Option(min=1, help="Steps between measurements.")] = 2000,
     held_rows: Annotated[int, typer.Option(min=1, help="Positions to measure on.")] = 10_000,
     device: Annotated[str, typer.Option(help="cpu, opencl or opencl:<i or name>.")] = "cpu",
@@ -67,13 +64,11 @@ def train(
     from agentd.cli.training import Interrupts
 
     flags = {"steps": steps, "batch": batch, "seed": seed}
-    asked = msgspec.structs.replace(
-        load_recipe(recipe), **{k: v for k, v in flags.items() if v is not None}
-    )
-    run = out or Path("runs") / Path(recipe).stem
+    given = {name: value for name, value in flags.items() if value is not None}
+    asked = msgspec.structs.replace(load_recipe(recipe), **given)
     opened, facts = open_training(shards)
     request = FitRequest(
-        run=run,
+        run=out or Path("runs") / Path(recipe).stem,
         recipe=asked,
         shards=opened,
         held=None if held is None else held_out(held, held_rows),
@@ -87,9 +82,9 @@ def train(
     interrupts = Interrupts()
     with fit.lock(), interrupts.trapped():
         if fit.resume():
-            screen.note(f"goes on from step {fit.step:,} of {run}")
+            screen.note(f"goes on from step {fit.step:,} of {request.run}")
         last = fit.run(interrupts, lambda figures: screen.note(line(figures, asked)))
-    tell(screen, run, fit.step, fit.seconds, last)
+    tell(screen, request.run, fit.step, fit.seconds, last)
 
 
 def open_training(folder: Path) -> tuple[list[Positions], dict[str, Any]]:
