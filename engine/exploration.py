@@ -8,7 +8,7 @@ Shapes: B rows, A actions over all branches (the mask's width), K draws per row.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,28 +24,43 @@ _TO_UNIT = 2.0**-53
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exploration:
-    """ε over environment steps, with an optional spread over an agent's streams.
+    """What acts beside the greedy policy, over environment steps.
 
-    ``start`` falls linearly to ``end`` over the first ``steps`` environment steps and stays there.
-    ``spread`` is Ape-X's α (Horgan et al. 2018, arXiv:1803.00933, section 4.1): stream i of N
-    explores with ``ε ** (1 + spread * i / (N - 1))``, so that some streams stay close to greedy;
-    0 gives every stream the same ε. Raises ValueError outside ``0 <= end, start <= 1``,
-    ``steps >= 0``, ``spread >= 0``.
+    epsilon    a random legal action with chance ε, with an optional spread over streams
+    boltzmann  an action drawn from softmax(q / temperature)
+    noisy      greedy, for weights that noisy layers draw anew (Fortunato et al. 2017)
+
+    ``start`` falls linearly to ``end`` over the first ``steps`` environment steps and stays there:
+    ε, or the temperature. ``spread`` is Ape-X's α (Horgan et al. 2018, arXiv:1803.00933, section
+    4.1), where with start = end each stream has an ε of its own for good: stream i of N explores
+    with ``ε ** (1 + spread * i / (N - 1))``, so that some streams stay close to greedy;
+    0 gives every stream the same ε. Raises ValueError outside ``0 <= end, start``, ``steps >= 0``,
+    ``spread >= 0``, and for an ε above 1.
     """
 
+    kind: Literal["epsilon", "boltzmann", "noisy"] = "epsilon"
     start: float = 1.0
     end: float = 0.05
     steps: int = 10_000
     spread: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (0.0 <= self.start <= 1.0 and 0.0 <= self.end <= 1.0):
+        if self.kind == "epsilon" and max(self.start, self.end) > 1.0:
             raise ValueError(f"want 0 <= ε <= 1, got start={self.start}, end={self.end}")
+        if not (self.start >= 0.0 and self.end >= 0.0):
+            raise ValueError(f"want start, end >= 0, got start={self.start}, end={self.end}")
         if self.steps < 0 or not self.spread >= 0.0:
             raise ValueError(f"want steps, spread >= 0, got {self.steps}, {self.spread}")
 
     def epsilon(self, env_steps: int) -> float:
-        """Return ε after ``env_steps`` environment steps, before any spread."""
+        """Return ε after ``env_steps`` environment steps, before any spread; 0 without ε."""
+        return self._value(env_steps) if self.kind == "epsilon" else 0.0
+
+    def temperature(self, env_steps: int) -> float:
+        """Return the temperature after ``env_steps`` environment steps; 0 without one."""
+        return self._value(env_steps) if self.kind == "boltzmann" else 0.0
+
+    def _value(self, env_steps: int) -> float:
         if env_steps >= self.steps:
             return self.end
         return self.start + (self.end - self.start) * (max(env_steps, 0) / self.steps)
@@ -110,6 +125,51 @@ def act(
             action[rows, b] = pick(picks, n) if legal is None else pick_legal(picks, legal[rows])
         at += n
     return action, explored.view(np.uint8)
+
+
+def act_boltzmann(
+    q: NDArray[np.floating[Any]],
+    mask: NDArray[np.uint8] | None,
+    branches: tuple[int, ...],
+    temperature: float,
+    u: NDArray[np.float64],
+) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Draw each branch's action from softmax(q / temperature) over the legal ones.
+
+    Sutton & Barto 2018, equation 13.2 with values as preferences; temperature 0 is greedy. The
+    arguments and results are those of `act`, but that a row explored where one of its actions is
+    not the greedy one, and u's first column is not used.
+    """
+    action = np.empty((len(q), len(branches)), np.int32)
+    explored = np.zeros(len(q), np.uint8)
+    at = 0
+    for b, n in enumerate(branches):
+        values, legal = q[:, at : at + n], None if mask is None else mask[:, at : at + n]
+        best = action[:, b] = greedy(values, legal)
+        if temperature > 0:
+            action[:, b] = pick_softmax(u[:, 1 + b], values, legal, temperature)
+            explored |= action[:, b] != best
+        at += n
+    return action, explored
+
+
+def pick_softmax(
+    u: NDArray[np.float64],
+    q: NDArray[np.floating[Any]],
+    mask: NDArray[np.uint8] | None,
+    temperature: float,
+) -> NDArray[np.intp]:
+    """Return a choice from softmax(q / temperature) over the legal actions of each row, (B,).
+
+    u (B,) in [0, 1), temperature above 0. An action of probability 0 is never chosen.
+    """
+    values = mask_illegal(q, mask).astype(np.float64)
+    with np.errstate(over="ignore", under="ignore"):  # far below the best is probability 0
+        share = np.exp((values - values.max(axis=1, keepdims=True)) / temperature)
+    mass = np.cumsum(share if mask is None else share * mask, axis=1)
+    wanted = np.minimum(u * mass[:, -1], np.nextafter(mass[:, -1], 0))
+    choice: NDArray[np.intp] = np.count_nonzero(mass <= wanted[:, None], axis=1)
+    return choice
 
 
 def greedy(q: NDArray[np.floating[Any]], mask: NDArray[np.uint8] | None) -> NDArray[np.intp]:

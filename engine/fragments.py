@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.replay import MID, ReplayError, RowFormat, Rows
+from engine.replay import MID, ReplayError, RowFormat, Rows, stacked
 from engine.traces import policy_lag
 
 Index = NDArray[np.int64]
@@ -101,7 +101,7 @@ class RowReader:
     def __init__(self, format: RowFormat, batch: int, input_shape: tuple[int, ...]) -> None:
         self._format, self._shape = format, input_shape
         self._x = np.empty((batch, format.features), np.float32)
-        self._raw = np.empty((batch, format.row_bytes), np.uint8)
+        self._raw = np.empty((batch * format.stack, format.row_bytes), np.uint8)
 
     def read(
         self, rows: Rows, index: NDArray[Any]
@@ -110,9 +110,10 @@ class RowReader:
 
         ``index`` (B,) holds absolute indices. Valid until the next call.
         """
-        slot, n = index % rows.capacity, len(index)
-        np.take(rows.obs, slot, axis=0, out=self._raw[:n], mode="clip")
-        self._format.decode(self._raw[:n], self._x[:n])
+        slot, n, stack = index % rows.capacity, len(index), self._format.stack
+        frames = slot if stack == 1 else stacked(rows, slot, stack)
+        np.take(rows.obs, frames, axis=0, out=self._raw[: n * stack], mode="clip")
+        self._format.decode(self._raw[: n * stack], self._x[:n])
         mask = self._mask(rows.mask_bits[slot]) if rows.has_masks else None
         return self._x[:n].reshape(n, *self._shape), mask
 

@@ -32,9 +32,11 @@ from engine.normalize import InputStatistics
 from engine.optim import Optimizer
 from engine.qlearning import HUBER_WIDTH
 from engine.replay import TERMINATED, NoValidStart, RowFormat, Rows
+from engine.rewards import RewardConfig, RewardShaper
 from engine.sampling import get_rng_state, set_rng_state
 from engine.traces import lambda_return
 
+AS_THEY_ARE = RewardConfig()
 _MAX_BOUND = 64
 """Batch sizes whose ops are kept: windows differ by the episodes that ended in them."""
 
@@ -50,6 +52,7 @@ class PqnConfig:
     clip_norm       bound on the gradient's norm, or None
     loss            "huber" of width 1, or "mse", half the squared error
     max_policy_lag  transitions whose action came from older weights are dropped: updates, or None
+    reward          what becomes of the rewards first
 
     Raises ValueError outside these bounds.
     """
@@ -61,6 +64,7 @@ class PqnConfig:
     clip_norm: float | None = 10.0
     loss: Literal["huber", "mse"] = "mse"
     max_policy_lag: int | None = None
+    reward: RewardConfig = AS_THEY_ARE
 
     def __post_init__(self) -> None:
         if not (0 <= self.gamma <= 1 and 0 <= self.lambda_ <= 1):
@@ -110,6 +114,7 @@ class PqnLearner:
         self._backend, self._format, self._rng = backend, format, sampler_rng(seed)
         self._descent = Descent(network, backend, optimizer, config.clip_norm, weights)
         self._statistics = InputStatistics(network, backend)
+        self._rewards = RewardShaper(config.reward, config.gamma)
         self._reader = RowReader(format, config.batch, network.input_shape)
         self._learn = Pass(network, backend, config.batch, training=True, seed=seed)
         self._value = Pass(network, backend, config.batch)
@@ -173,8 +178,10 @@ class PqnLearner:
         """Return parameters, optimizer, statistics, and the window as far as it is learned."""
         arrays, scalars = self._descent.get_state()
         seen, observed = self._statistics.get_state()
+        spread, returns = self._rewards.get_state()
         window = self._window
-        arrays |= seen | {
+        arrays |= seen | spread
+        arrays |= {
             "window.start": window.start.copy(),
             "window.target": window.target.copy(),
             "window.order": self._order.copy(),
@@ -182,6 +189,7 @@ class PqnLearner:
         return arrays, {
             **scalars,
             **observed,
+            **returns,
             "order": get_rng_state(self._rng),
             "pass": self._learn.get_state(),
             "window": [window.hi, self._done],
@@ -192,6 +200,7 @@ class PqnLearner:
         """Continue exactly where ``get_state`` was called. Raises ShapeError, KeyError."""
         start, target = arrays["window.start"], arrays["window.target"]
         self._statistics.set_state(arrays, scalars)
+        self._rewards.set_state(arrays, scalars)
         self._descent.set_state(arrays, scalars)
         hi, self._done = scalars["window"]
         self._window, self._order = _Window(hi, start.copy(), target.copy()), arrays["window.order"]
@@ -207,6 +216,7 @@ class PqnLearner:
         fresh = fresh_transitions(rows, lo, hi, config.window)
         *kept, self._lag = drop_stale(rows, *fresh, self.updates, config.max_policy_lag)
         self._dropped += self._lag.dropped
+        self._rewards.observe(rows, lo, hi)
         self._observe(rows, max(lo, hi - config.window), hi)
         steps = join(*kept)
         target = self._returns(rows, steps)
@@ -228,7 +238,9 @@ class PqnLearner:
             value[at : at + len(end)] = self._on.greatest(q, mask)
         slot = steps.end % rows.capacity
         discount = np.where(rows.kind[slot] == TERMINATED, 0.0, self.config.gamma)
-        return lambda_return(rows.reward[slot], discount, value, steps.after, self.config.lambda_)
+        reward = rows.reward[slot]
+        self._rewards(reward)
+        return lambda_return(reward, discount, value, steps.after, self.config.lambda_)
 
     def _take_gradient(self, rows: Rows, chosen: NDArray[np.int64]) -> None:
         """Leave the gradient of the minibatch's loss in the descent's vector, in place."""

@@ -15,7 +15,7 @@ Shapes: P trainable parameters, D features, A actions over all branches, N branc
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -35,11 +35,12 @@ from engine.fragments import (
 )
 from engine.learner import Arrays, Scalars, quiet
 from engine.network import Network, Pass
-from engine.normalize import InputStatistics, RunningMoments
+from engine.normalize import InputStatistics
 from engine.replay import FIRST, TERMINATED, NoValidStart, RowFormat, Rows
-from engine.traces import discounted_reward, obgd_rate, trace_goes_on
+from engine.rewards import RewardConfig, RewardShaper
+from engine.traces import obgd_rate, trace_goes_on
 
-_REWARD_EPS = 1e-8
+NORMALIZED = RewardConfig(normalize=True)
 _NONE: Index = np.empty(0, np.int64)
 
 
@@ -51,7 +52,7 @@ class StreamQConfig:
     lambda_         decay of the traces beside gamma, in [0, 1]
     lr              largest step size, above 0
     kappa           ObGD's bound: the larger, the smaller the steps; above 0
-    scale_rewards   divide rewards by the deviation of their running discounted sum
+    reward          what becomes of the rewards first; the paper divides them by their spread
     window          fresh rows of one due point, at least 1
     traces          K, the most streams that have a trace at once, at least 1
     max_policy_lag  transitions whose action came from older weights are dropped: updates, or None
@@ -63,7 +64,7 @@ class StreamQConfig:
     lambda_: float = 0.8
     lr: float = 1.0
     kappa: float = 2.0
-    scale_rewards: bool = True
+    reward: RewardConfig = NORMALIZED
     window: int = 1
     traces: int = 256
     max_policy_lag: int | None = None
@@ -79,19 +80,13 @@ class StreamQConfig:
 
 @dataclass(slots=True)
 class _Trace:
-    """One stream's trace z (P,) with its bound ops, where it stands, and its discounted reward."""
+    """One stream's trace z (P,) with its bound ops, and the row where it stands."""
 
     z: Array
     take_in: Callable[[float], object]
     move: Callable[[float, float], object]
     forget: Step
     tail: int = -1
-    u: float = 0.0
-
-    def restart(self) -> None:
-        """Begin an episode, or a stretch that does not follow what came before."""
-        self.forget()
-        self.u = 0.0
 
 
 @dataclass(slots=True)
@@ -129,7 +124,10 @@ class StreamQLearner:
         self._backend, self._format, self._n = backend, format, network.n_trainable
         self._gradient = backend.zeros((network.n_params,))
         self._sum = backend.zeros((1,))
-        self._statistics, self._rewards = InputStatistics(network, backend), RunningMoments(1)
+        self._statistics, self._rewards = (
+            InputStatistics(network, backend),
+            RewardShaper(config.reward, config.gamma),
+        )
         self._reader = RowReader(format, 2, network.input_shape)
         self._learn = Pass(network, backend, 1, training=True, seed=seed)
         self._value = Pass(network, backend, 1)
@@ -174,25 +172,23 @@ class StreamQLearner:
     def get_state(self) -> tuple[Arrays, Scalars]:
         """Return parameters, traces, statistics, and the window as far as it is learned from."""
         arrays, scalars = self._statistics.get_state()
-        moments, count = self._rewards.get_state()
+        spread, returns = self._rewards.get_state()
         traces, to_host = self._traces.values(), self._backend.to_host
         empty = np.empty((0, self._n), np.float32)
-        arrays |= {
+        arrays |= spread | {
             "params": to_host(self.params),
             "window.start": self._start.copy(),
             "window.end": self._end.copy(),
-            "rewards.moments": moments,
             "traces.z": np.stack([to_host(t.z) for t in traces]) if traces else empty,
             "traces.stream": np.array(list(self._traces), np.int64),
             "traces.tail": np.array([t.tail for t in traces], np.int64),
-            "traces.u": np.array([t.u for t in traces], np.float64),
         }
         return arrays, {
             **scalars,
+            **returns,
             "updates": self.updates,
             "skipped": self.skipped,
             "skipped_in_row": self.skipped_in_row,
-            "rewards": count,
             "pass": self._learn.get_state(),
             "window": [self._hi, self._at],
             "lag": [*self._lag, self._dropped],
@@ -204,7 +200,7 @@ class StreamQLearner:
             raise ShapeError("traces", ("K", self._n), arrays["traces.z"].shape)
         self._statistics.set_state(arrays, scalars)
         self._backend.write(self.params, arrays["params"])
-        self._rewards.set_state(arrays["rewards.moments"], scalars["rewards"])
+        self._rewards.set_state(arrays, scalars)
         self._start, self._end = arrays["window.start"].copy(), arrays["window.end"].copy()
         self._hi, self._at = scalars["window"]
         *lag, self._dropped = scalars["lag"]
@@ -214,11 +210,11 @@ class StreamQLearner:
         self._learn.set_state(scalars["pass"])
         self._free += self._traces.values()
         self._traces = {}
-        names = ("traces.stream", "traces.tail", "traces.u", "traces.z")
-        for stream, tail, u, z in zip(*(arrays[name] for name in names), strict=True):
+        names = ("traces.stream", "traces.tail", "traces.z")
+        for stream, tail, z in zip(*(arrays[name] for name in names), strict=True):
             trace = self._traces[int(stream)] = self._room()
             self._backend.write(trace.z, z)
-            trace.tail, trace.u = int(tail), float(u)
+            trace.tail = int(tail)
 
     def _open(self, rows: Rows, lo: int, hi: int) -> None:
         check_fragment(self.config.window, rows.capacity)
@@ -226,6 +222,7 @@ class StreamQLearner:
         bound = self.config.max_policy_lag
         self._start, self._end, self._lag = drop_stale(rows, *fresh, self.updates, bound)
         self._dropped += self._lag.dropped
+        self._rewards.observe(rows, lo, hi)
         self._hi, self._at = hi, 0
 
     def _learn_from(self, rows: Rows, start: int, end: int) -> None:
@@ -236,11 +233,14 @@ class StreamQLearner:
         trace = self._trace_of(int(rows.stream[i]), start, first=first)
         x, mask = self._reader.read(rows, np.array([start, end]))
         self._statistics.observe(self.params, x if first else x[1:])
-        reward = self._scaled(trace, float(rows.reward[j]))
+        reward = rows.reward[j : j + 1].copy()
+        self._rewards(reward)
         discount = 0.0 if kind == TERMINATED else self.config.gamma
         masks = (None, None) if mask is None else (mask[:1], mask[1:])
         q = self._backend.to_host(self._learn.forward(self.params, x[:1], masks[0]))
-        error = reward + discount * self._greatest(x[1:], masks[1]) - self._taken(q, action)
+        error = (
+            float(reward[0]) + discount * self._greatest(x[1:], masks[1]) - self._taken(q, action)
+        )
         self._step(trace, action, error)
         self._last.value = self._taken(q, action)
         trace.tail = end
@@ -278,14 +278,6 @@ class StreamQLearner:
         self.skipped_in_row = 0
         self._last.error, self._last.rate = error, rate
 
-    def _scaled(self, trace: _Trace, reward: float) -> float:
-        """Return the reward over the deviation of the discounted sums of all streams' rewards."""
-        if not self.config.scale_rewards or not isfinite(reward):
-            return reward
-        trace.u = discounted_reward(trace.u, reward, self.config.gamma)
-        self._rewards.merge(np.array([[trace.u]]))
-        return reward / sqrt(float(self._rewards.variance[0]) + _REWARD_EPS)
-
     def _trace_of(self, stream: int, start: int, *, first: bool) -> _Trace:
         """Return the stream's trace, at 0 unless it stands at row ``start``."""
         trace = self._traces.pop(stream, None)
@@ -296,7 +288,7 @@ class StreamQLearner:
             trace = self._room()
         self._traces[stream] = trace
         if fresh or first or trace.tail != start:
-            trace.restart()
+            trace.forget()
         return trace
 
     def _room(self) -> _Trace:

@@ -68,14 +68,6 @@ def trace_goes_on(kind_t: int, explored_tm1: bool, greedy_tm1: bool) -> bool:
     return kind_t < 2 and (greedy_tm1 or not explored_tm1)
 
 
-def discounted_reward(u: float, r_t: float, gamma: float) -> float:
-    """Return ``γ u + r_t``, the running return whose deviation scales rewards.
-
-    Elsayed et al. 2024 (arXiv:2410.14606), reward scaling; u is 0 where an episode begins.
-    """
-    return gamma * u + r_t
-
-
 def policy_lag(updates: int, version: NDArray[Any]) -> NDArray[np.int64]:
     """Return how many updates the weights of each row's action lie behind, (M,), never below 0.
 

@@ -71,6 +71,14 @@ class DqnConfig(Record, frozen=True, kw_only=True):
     clip_norm: Positive | None = 10.0  # bound on the gradient's norm
 
 
+class RewardConfig(Record, frozen=True, kw_only=True):
+    """What becomes of each reward before it is learned from: clip(scale * reward / spread)."""
+
+    scale: Positive = 1.0
+    clip: Positive | None = None  # bound on what is left
+    normalize: bool = False  # divide by the deviation of the discounted return so far
+
+
 Lag = Annotated[int, Meta(ge=0, le=2**53)]
 
 
@@ -100,7 +108,6 @@ class StreamQConfig(Record, frozen=True, kw_only=True):
     lambda_: Fraction = msgspec.field(default=0.8, name="lambda")  # decay of the traces
     lr: Positive = 1.0  # largest step size
     kappa: Positive = 2.0  # the larger, the more steps are cut short
-    scale_rewards: bool = True  # divide rewards by the deviation of their discounted sum
     traces: Annotated[int, Meta(ge=1, le=65536)] = 256  # streams that have a trace at once
     max_policy_lag: Lag | None = None  # rows acted on with weights older than so many updates drop
 
@@ -135,13 +142,25 @@ class PaceConfig(Record, frozen=True, kw_only=True):
 
 
 class ExplorationConfig(Record, frozen=True, kw_only=True):
-    """ε-greedy per row: linear from ``start`` to ``end`` over ``steps`` rows."""
+    """What acts beside the greedy policy, row by row; linear from ``start`` to ``end``.
 
-    start: Fraction = 1.0
-    end: Fraction = 0.05
+    ``epsilon``: a random legal action with that chance. ``boltzmann``: actions drawn from
+    softmax(values / temperature), ``start`` and ``end`` the temperatures. ``noisy``: greedy for
+    weights drawn anew every few rows by the model's noisy layers.
+    """
+
+    kind: Literal["epsilon", "boltzmann", "noisy"] = "epsilon"
+    start: Annotated[float, Meta(ge=0.0, le=1e9)] = 1.0
+    end: Annotated[float, Meta(ge=0.0, le=1e9)] = 0.05
     steps: Count = 10_000
     # Ape-X: stream i of S explores with ε^(1 + spread·i/(S-1)) (arXiv:1803.00933); 0 for all alike
     spread: Annotated[float, Meta(ge=0.0, le=20.0)] = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind == "epsilon" and max(self.start, self.end) > 1.0:
+            raise ValueError(f"ε is at most 1, got start {self.start}, end {self.end}")
+        if self.kind != "epsilon" and self.spread:
+            raise ValueError(f"`spread` is for epsilon, not for {self.kind}")
 
 
 class CheckpointConfig(Record, frozen=True, kw_only=True):
@@ -172,6 +191,7 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     dqn: DqnConfig = msgspec.field(default_factory=DqnConfig)
     pqn: PqnConfig = msgspec.field(default_factory=PqnConfig)
     stream_q: StreamQConfig = msgspec.field(default_factory=StreamQConfig)
+    reward: RewardConfig = msgspec.field(default_factory=RewardConfig)
     supervised: SupervisedConfig = msgspec.field(default_factory=SupervisedConfig)
     replay: ReplayConfig = msgspec.field(default_factory=ReplayConfig)
     pace: PaceConfig = msgspec.field(default_factory=PaceConfig)
@@ -190,6 +210,8 @@ class AgentConfig(Record, frozen=True, kw_only=True):
                 f"pace.train_every ({pace.train_every}) is more than replay.capacity "
                 f"({capacity}): a fragment of fresh rows would not fit into the ring"
             )
+        if self.learner not in STREAMING and self.reward != RewardConfig():
+            raise ValueError(f"`reward` shapes the rewards of {' and '.join(STREAMING)} only")
         if self.learner == "pqn" and pace.updates % self.pqn.minibatches:
             raise ValueError(
                 f"pace.updates ({pace.updates}) is no multiple of pqn.minibatches "

@@ -13,6 +13,7 @@ from engine.optim import make_optimizer
 from engine.pqn import PqnConfig, PqnLearner
 from engine.qlearning import DqnConfig, DqnLearner
 from engine.replay import RowFormat, check_n_step
+from engine.rewards import RewardConfig
 from engine.streamq import StreamQConfig, StreamQLearner
 from engine.supervised import SupervisedConfig, SupervisedLearner
 
@@ -71,6 +72,7 @@ def _pqn(config: AgentConfig) -> PqnConfig:
         clip_norm=config.pqn.clip_norm,
         loss=config.loss,
         max_policy_lag=config.pqn.max_policy_lag,
+        reward=_reward(config),
     )
 
 
@@ -80,8 +82,13 @@ def _stream_q(config: AgentConfig) -> StreamQConfig:
         lambda_=config.stream_q.lambda_,
         lr=config.stream_q.lr,
         kappa=config.stream_q.kappa,
-        scale_rewards=config.stream_q.scale_rewards,
+        reward=_reward(config),
         window=config.pace.train_every,
         traces=config.stream_q.traces,
         max_policy_lag=config.stream_q.max_policy_lag,
     )
+
+
+def _reward(config: AgentConfig) -> RewardConfig:
+    given = config.reward
+    return RewardConfig(scale=given.scale, clip=given.clip, normalize=given.normalize)

@@ -15,7 +15,8 @@ from agentd.errors import UsageError
 from agentd.protocol.schema import Schema
 from engine.backend import Backend
 from engine.devices import make_backend
-from engine.errors import EngineError, ShapeError
+from engine.errors import EngineError, ModelError, ShapeError
+from engine.exploration import Exploration
 from engine.layers import Dense, Flatten, Normalize
 from engine.network import Network
 from engine.numpy_backend import NumPyBackend
@@ -25,6 +26,7 @@ from engine.spec import build_network
 
 __all__ = [
     "backend_for",
+    "exploration_for",
     "flat_weights",
     "initial_weights",
     "named_weights",
@@ -36,7 +38,9 @@ log = logging.getLogger(__name__)
 
 
 def network_for(config: AgentConfig, schema: Schema) -> Network:
-    """The network from a row's features to a number an action. Raises ModelError.
+    """The network from a row's features to a number an action.
+
+    Raises ModelError, also where noise is to explore and no layer has any.
 
     A model that begins with Dense, such as the preset's, takes planes as well: they are flattened.
     """
@@ -44,7 +48,11 @@ def network_for(config: AgentConfig, schema: Schema) -> Network:
     first = [layer for layer in model.layers if not isinstance(layer, Normalize)][:1]
     if len(schema.input_shape) > 1 and all(isinstance(x, Dense) for x in first):
         model = msgspec.structs.replace(model, layers=(Flatten(), *model.layers))
-    return build_network(model, schema.input_shape, schema.n_actions)
+    network = build_network(model, schema.input_shape, schema.n_actions)
+    noisy = any(slot.name.endswith(".sigma") for slot in network.slots)
+    if config.exploration.kind == "noisy" and not noisy:
+        raise ModelError("exploration.kind noisy: expected a model with noisy_dense layers")
+    return network
 
 
 def backend_for(device: str) -> Backend:
@@ -85,6 +93,14 @@ def flat_weights(network: Network, named: Mapping[str, NDArray[Any]]) -> NDArray
             raise ShapeError(slot.name, slot.shape, None if array is None else array.shape)
         flat[slot.offset : slot.end] = array.reshape(-1)
     return flat
+
+
+def exploration_for(config: AgentConfig) -> Exploration:
+    """What the agent's games explore with."""
+    given = config.exploration
+    return Exploration(
+        kind=given.kind, start=given.start, end=given.end, steps=given.steps, spread=given.spread
+    )
 
 
 def row_format(schema: Schema) -> RowFormat:

@@ -15,12 +15,11 @@ from agentd import __version__
 from agentd.config import AgentConfig, plain
 from agentd.errors import StorageError
 from agentd.learner.mapped import Counters
-from agentd.learner.model import flat_weights, named_weights
+from agentd.learner.model import exploration_for, flat_weights, named_weights
 from agentd.learner.trainer import Progress, Trainer
 from agentd.protocol.schema import Schema
 from agentd.store import Checkpoint, Files, read_checkpoint, sweep, write_checkpoint
 from engine.errors import EngineError
-from engine.exploration import Exploration
 from engine.network import Network
 
 __all__ = ["Saved", "Saver"]
@@ -58,8 +57,7 @@ class Saver:
         self.degraded = False
         self.last: Saved | None = None
         self._network, self._trainer, self._files = network, trainer, files or Files()
-        explore = config.exploration
-        self._exploration = Exploration(start=explore.start, end=explore.end, steps=explore.steps)
+        self._exploration = exploration_for(config)
         self._written = time.monotonic()
         self._saved_rows = 0
         self._retry_at = 0.0

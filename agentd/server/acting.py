@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from agentd.protocol.rows import TERMINATED
 from agentd.protocol.schema import Schema, raw_to_features
 from engine.backend import Backend
-from engine.exploration import Exploration, act, greedy, uniforms
+from engine.exploration import Exploration, act, act_boltzmann, greedy, uniforms
 from engine.network import Network, Pass
 
 __all__ = ["Actor", "Choice"]
 
 _BLOCK_ROWS = 1024
+_NOISE_ROWS = 64
+"""Consecutive rows that share the noise of the noisy layers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,9 @@ class Actor:
         self._seed = seed
         self._params = backend.asarray(self.weights)
         self._pass = Pass(network, backend, capacity)
+        self._noisy: Pass | None = None
+        if exploration.kind == "noisy":
+            self._noisy = Pass(network, backend, _NOISE_ROWS, seed=seed, noisy=True)
         self._block: NDArray[np.float64] = np.empty((0, 1))
         self._block_start = 0
 
@@ -92,20 +97,23 @@ class Actor:
         """
         q = self.values(obs)
         n, branches = len(obs), self._schema.branches
-        if n == len(branches) == 1 and mask is None and stream is None:
+        if self._noisy is not None and learned:
+            q[:learned] = self._noisy_values(self._noisy, obs[:learned], first_row)
+        lone = self._exploration.kind != "boltzmann" and n == len(branches) == 1
+        if lone and mask is None and stream is None:
             return self._lone(q, int(kind[0]), learned, first_row, env_steps)
         explored = np.zeros(n, np.uint8)
         action = np.empty((n, len(branches)), np.int32)
         if learned:
             part = slice(0, learned)
+            given = (q[part], None if mask is None else mask[part], branches)
             u = self._draws(first_row, learned)
-            action[part], explored[part] = act(
-                q[part],
-                None if mask is None else mask[part],
-                branches,
-                self._row_epsilon(env_steps, stream, streams, learned),
-                u,
-            )
+            if self._exploration.kind == "boltzmann":
+                temperature = self._exploration.temperature(env_steps)
+                action[part], explored[part] = act_boltzmann(*given, temperature, u)
+            else:
+                epsilon = self._row_epsilon(env_steps, stream, streams, learned)
+                action[part], explored[part] = act(*given, epsilon, u)
         if learned < n:
             rest, at = slice(learned, n), 0
             for b, width in enumerate(branches):
@@ -131,6 +139,23 @@ class Actor:
                 chosen, explored = int(pick * q.shape[1]), 1
         action = np.array([[chosen]], np.int32)
         return Choice(action, np.array([explored], np.uint8), q, self.version)
+
+    def _noisy_values(
+        self, run: Pass, obs: NDArray[np.uint8], first_row: int
+    ) -> NDArray[np.float32]:
+        """Outputs (N, A) for consecutive rows with noise that is drawn anew every _NOISE_ROWS.
+
+        Which noise a row gets depends on its absolute index and the seed, as all exploration does.
+        """
+        parts, at = [], 0
+        while at < len(obs):
+            block, begun = divmod(first_row + at, _NOISE_ROWS)
+            rows = obs[at : at + _NOISE_ROWS - begun]
+            run.set_state({"seed": self._seed, "calls": block})
+            x = raw_to_features(self._schema, rows).reshape(len(rows), *self._schema.input_shape)
+            parts.append(self._backend.to_host(run.forward(self._params, x)))
+            at += len(rows)
+        return np.concatenate(parts)
 
     def _draws(self, first_row: int, rows: int) -> NDArray[np.float64]:
         """Numbers in [0, 1) for consecutive rows, (rows, 1 + branches), drawn a block at a time."""

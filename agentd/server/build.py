@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 from agentd.config.records import AgentConfig
 from agentd.learner.board import WeightBoard
 from agentd.learner.link import LearnerHandle
-from agentd.learner.model import backend_for, flat_weights, initial_weights, network_for
+from agentd.learner.model import (
+    backend_for,
+    exploration_for,
+    flat_weights,
+    initial_weights,
+    network_for,
+)
 from agentd.learner.pace import Pace
 from agentd.learner.ring import ReplayRing, RingLayout, slack_for
 from agentd.learner.teach import TeachLayout, TeachRing
@@ -18,7 +24,6 @@ from agentd.server.acting import Actor
 from agentd.server.agent import Agent
 from agentd.server.learning import Learning
 from agentd.store import read_checkpoint
-from engine.exploration import Exploration
 from engine.network import Network
 
 if TYPE_CHECKING:
@@ -41,14 +46,11 @@ def build_agent(server: Server, folder: Path, config: AgentConfig, schema: Schem
     limits = server.config.limits
     network = network_for(config, schema)
     wave = max(1, min(WAVE_ROWS, WAVE_BYTES // schema.row_bytes))
-    explore = config.exploration
     actor = Actor(
         schema,
         network,
         backend_for(server.config.device),
-        Exploration(
-            start=explore.start, end=explore.end, steps=explore.steps, spread=explore.spread
-        ),
+        exploration_for(config),
         config.seed,
         capacity=max(wave, limits.max_rows),
     )

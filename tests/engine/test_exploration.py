@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.exploration import Exploration, act, pick_legal, uniforms
+from engine.exploration import Exploration, act, act_boltzmann, pick_legal, uniforms
 
 
 def test_epsilon_falls_linearly_and_stays():
@@ -154,3 +154,54 @@ def test_the_ends_of_the_unit_interval_stay_in_range(u):
 
     assert free[0, 0] == (0 if u == 0.0 else 4)
     assert masked[0, 0] == (1 if u == 0.0 else 3)
+
+
+def test_a_temperature_falls_as_epsilon_does_and_may_be_large():
+    exploration = Exploration(kind="boltzmann", start=20.0, end=0.5, steps=10)
+
+    assert exploration.temperature(5) == pytest.approx(10.25)
+    assert exploration.epsilon(5) == 0.0
+    assert Exploration(kind="noisy").epsilon(0) == 0.0
+    assert Exploration(start=0.3, end=0.3).temperature(0) == 0.0
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_boltzmann_draws_legal_actions_in_proportion(temperature):
+    """Two branches of 3 and 2 actions; action 1 of the first is illegal."""
+    values, mask = np.array([0.0, 5.0, 1.0, -1.0, 0.5]), np.array([1, 0, 1, 1, 1], np.uint8)
+    n = 40_000
+    q, masks = np.tile(values, (n, 1)), np.tile(mask, (n, 1))
+
+    action, explored = act_boltzmann(q, masks, (3, 2), temperature, uniforms(3, np.arange(n), 3))
+
+    for branch, part in enumerate((values[[0, 2]], values[3:])):
+        p = np.exp(part / temperature)
+        share = np.bincount(action[:, branch], minlength=3) / n
+        np.testing.assert_allclose(share[share > 0], p / p.sum(), atol=0.01)
+    assert not (action[:, 0] == 1).any()
+    np.testing.assert_array_equal(explored, (action != [2, 1]).any(axis=1))
+
+
+def test_boltzmann_of_extremes_is_greedy_or_even_and_never_illegal():
+    q = np.array([[1e9, -1e30, 0.0], [-5.0, 1e9, -1e9], [2.0, 2.0, 2.0]], np.float32)
+    mask = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 0]], np.uint8)
+    top = np.full((3, 2), 1 - 2.0**-53)
+
+    for temperature in (0.0, 1e-30, 1e-3):
+        action, explored = act_boltzmann(q, mask, (3,), temperature, top)
+        assert action[:, 0].tolist() == [0, 0, 1]
+        assert not explored.any()
+    flat, _ = act_boltzmann(q, mask, (3,), 1e30, top)
+    assert flat[:, 0].tolist() == [2, 2, 1]
+
+
+def test_boltzmann_draws_of_a_row_do_not_depend_on_its_batch():
+    rng = np.random.default_rng(0)
+    q = rng.standard_normal((50, 4))
+    u = uniforms(9, np.arange(100, 150), 2)
+
+    together, _ = act_boltzmann(q, None, (4,), 1.0, u)
+    alone = [act_boltzmann(q[i : i + 1], None, (4,), 1.0, u[i : i + 1])[0] for i in range(50)]
+
+    np.testing.assert_array_equal(together, np.concatenate(alone))
+    assert len(np.unique(together)) == 4

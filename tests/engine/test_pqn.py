@@ -13,6 +13,7 @@ from engine.network import Network, Pass
 from engine.optim import make_optimizer
 from engine.pqn import PqnConfig, PqnLearner
 from engine.replay import FIRST, MID, TERMINATED, TRUNCATED, NoValidStart
+from engine.rewards import RewardConfig
 from engine.spec import OptimizerSpec
 from engine.traces import lambda_return
 
@@ -122,7 +123,8 @@ def test_an_epoch_sees_every_transition_once_in_an_order_of_its_own(backend, mak
 def test_resumes_bit_for_bit_in_the_middle_of_a_window(backend, make_ring, masked, stop):
     ring = fill(make_ring(256, 3), length=240, masked=masked)
     network = Network(Normalize(), Dense(16), LayerNorm(), Relu(), Dense(2), input_shape=(3,))
-    config = PqnConfig(window=40, minibatches=4, max_policy_lag=15)
+    reward = RewardConfig(scale=0.5, normalize=True, clip=2.0)
+    config = PqnConfig(window=40, minibatches=4, max_policy_lag=15, reward=reward)
     ends = [hi for hi in (80, 120, 160, 200) for _ in range(8)]
 
     def learn(learner, part):

@@ -11,6 +11,7 @@ from engine.fragments import FragmentTooLong, fresh_transitions
 from engine.layers import Dense, LayerNorm, LeakyRelu, Normalize, Tanh
 from engine.network import Network, Pass
 from engine.replay import FIRST, MID, TERMINATED, NoValidStart
+from engine.rewards import RewardConfig
 from engine.streamq import StreamQConfig, StreamQLearner
 from engine.traces import obgd, trace_goes_on
 
@@ -87,7 +88,7 @@ def follow_the_rules(be, network, params, ring, config, slope):
 def test_every_step_is_that_of_the_rules(exact, slope, make_ring, branches, masked):
     ring = fill(make_ring(64, 3, branches), length=40, masked=masked)
     network = Network(Dense(4), LayerNorm(), Tanh(), Dense(sum(branches)), input_shape=(3,))
-    config = StreamQConfig(gamma=0.9, lambda_=0.7, lr=0.5, window=40, scale_rewards=False)
+    config = StreamQConfig(gamma=0.9, lambda_=0.7, lr=0.5, window=40, reward=RewardConfig())
     learner = StreamQLearner(network, exact, ring.rows.format, config, seed=4)
 
     expected = follow_the_rules(exact, network, exact.to_host(learner.params), ring, config, slope)
@@ -108,7 +109,7 @@ def test_streams_do_not_share_a_trace_and_the_windows_change_nothing(backend, ma
     results = []
 
     for window in (1, 10, 200):
-        learner = make_learner(backend, network, ring, window=window)
+        learner = make_learner(backend, network, ring, window=window, reward=RewardConfig())
         for hi in range(window, 201, window):
             for _ in range(len(fresh_transitions(ring.rows, 0, hi, window)[0])):
                 learner.update(ring.rows, 0, hi)
@@ -155,21 +156,18 @@ def _with_updates(learner, updates):
     return arrays, {**scalars, "updates": updates}
 
 
-def test_rewards_are_scaled_by_the_deviation_of_their_discounted_sums(backend, make_ring):
+def test_rewards_are_divided_by_the_spread_of_returns(backend, make_ring):
     ring = make_ring(64, 1)
-    rewards = [3.0, -1.0, 2.0]
-    ring.episode(0, rewards, TERMINATED)
+    ring.episode(0, [3.0, -1.0, 2.0], TERMINATED)
     network = Network(Dense(2, init="zeros"), input_shape=(1,))
     learner = make_learner(backend, network, ring, window=64, gamma=0.5, lr=1e-9)
-    u, errors = [], []
+    spread, errors = np.std([3, 0.5, 2.25]), []
 
-    for reward in rewards:
-        u.append(0.5 * (u[-1] if u else 0) + reward)
-        scale = np.std(u) if len(u) > 1 else 1
+    for _ in range(3):
         learner.update(ring.rows, 0, ring.head)
-        errors.append((learner.stats["td_abs"], abs(reward) / scale))
+        errors.append(learner.stats["td_abs"])
 
-    np.testing.assert_allclose(*zip(*errors, strict=True), rtol=1e-3)
+    np.testing.assert_allclose(errors, np.array([3, 1, 2]) / spread, rtol=1e-3)
 
 
 @pytest.mark.parametrize("stop", [3, 40, 61])
@@ -211,7 +209,7 @@ def test_what_is_not_finite_is_skipped_and_counted(backend, make_ring, wrong):
     ring = make_ring(64, 1)
     ring.episode(0, [1.0, wrong, 1.0, 1.0], TERMINATED)
     network = Network(Dense(2), input_shape=(1,))
-    learner = make_learner(backend, network, ring, window=64)
+    learner = make_learner(backend, network, ring, window=64, reward=RewardConfig())
     learner.update(ring.rows, 0, ring.head)
     params = backend.to_host(learner.params)
 

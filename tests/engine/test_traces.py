@@ -5,7 +5,6 @@ import pytest
 
 from engine.replay import MID, TERMINATED, TRUNCATED
 from engine.traces import (
-    discounted_reward,
     eligibility,
     lambda_return,
     obgd,
@@ -109,8 +108,7 @@ def test_what_cuts_a_trace(kind, explored, greedy, goes_on):
     assert trace_goes_on(kind, explored, greedy) is goes_on
 
 
-def test_running_return_and_lag():
-    assert discounted_reward(2.0, 1.0, 0.5) == 2.0
+def test_lag_is_never_negative():
     np.testing.assert_array_equal(
         policy_lag(10, np.array([10, 7, 0, 12], np.uint64)), [0, 3, 10, 0]
     )

@@ -11,6 +11,7 @@ from agentd.errors import UsageError
 from agentd.learner import model
 from agentd.learner.model import backend_for, network_for
 from agentd.protocol.schema import Schema
+from engine.errors import ModelError
 from engine.opencl_backend.errors import NoPlatformError
 
 
@@ -70,3 +71,11 @@ def test_a_device_that_must_be_there_is_an_error_where_it_is_not(no_platform, ca
 
     assert no_platform == ["opencl:1"]
     assert not caplog.records
+
+
+def test_noise_that_no_layer_has_cannot_explore():
+    noisy = {"exploration": {"kind": "noisy"}, "model": {"layers": [{"noisy_dense": 8}, "relu"]}}
+
+    assert network_for(agent_config_from_wire(noisy), schema(6)).output_shape == (4,)
+    with pytest.raises(ModelError, match="noisy_dense"):
+        network_for(agent_config_from_wire({**noisy, "model": {}}), schema(6))
