@@ -73,10 +73,10 @@ class Search:
         self._known: dict[Key, _Known] = {}
         self._past: Counter[Key] = Counter()
 
-    def forget(self) -> None:
-        """Begin a new game: empty the table and rewind the random numbers."""
+    def forget(self, seed: int | None = None) -> None:
+        """Begin a new game: empty the table; draw anew from ``seed``, or from the settings'."""
         self._known.clear()
-        self._rng = np.random.default_rng(self.settings.seed)
+        self._rng = np.random.default_rng(self.settings.seed if seed is None else seed)
 
     def run(
         self,

@@ -18,7 +18,7 @@ from agentd.cli import (
     version,
 )
 from agentd.cli.chess import evaluate as chess_evaluate
-from agentd.cli.chess import prepare, uci
+from agentd.cli.chess import match, prepare, uci
 from agentd.cli.chess import release as chess_release
 from agentd.cli.chess import train as chess_train
 
@@ -55,6 +55,7 @@ chess.command("uci")(uci.uci)
 chess.command("train")(chess_train.train)
 chess.command("eval")(chess_evaluate.evaluate)
 chess.command("release")(chess_release.release)
+chess.command("match")(match.match)
 app.add_typer(chess, name="chess")
 config.command("init")(configure.init)
 config.command("show")(configure.show)

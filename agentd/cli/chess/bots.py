@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,9 +35,6 @@ def open_bot(model: str | None, rating: int | None = None) -> Evaluator:
     path = None if model is None else Path(model)
     if path is not None and not path.exists():
         raise MissingInput(f"no chess model {model}", hint=f"give a file, or `{MATERIAL}`")
-    try:
-        module = importlib.import_module("agentd.cli.chess.model")
-    except ModuleNotFoundError:
-        raise MissingInput("no chess model is shipped", hint=f"use `{MATERIAL}`") from None
-    bot: Evaluator = module.load_bot(path, rating)
-    return bot
+    from agentd.cli.chess.model import load_bot
+
+    return load_bot(path, rating)

@@ -1,0 +1,161 @@
+"""``agentd chess match``: games against an engine or another model, with a score and an error bar.
+
+Adjudication: games end by the rules alone. Mate decides; stalemate, bare kings and the like are
+draws, threefold repetition and fifty moves are claimed as soon as they may be; nobody resigns.
+After --max-plies half-moves a game is a draw. A player that crashes, times out or answers
+illegally loses.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentd.cli.options import Json, Quiet, Verbose, terminal
+from agentd.errors import UsageError
+
+if TYPE_CHECKING:
+    from agentd.cli.chess.matching import Ledger, Plan
+    from agentd.cli.chess.players import Side
+    from agentd.cli.terminal import Terminal
+    from games.chess_tally import Tally
+
+LIMIT = "nodes=N, depth=N, time=S, or several with commas"
+
+
+def match(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="Folder of the match; goes on with what is there.")],
+    engine: Annotated[
+        str | None, typer.Option(help="A UCI engine's command.", show_default=False)
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="An option of that engine.", show_default=False),
+    ] = None,
+    limit: Annotated[str, typer.Option(help=f"The rival's, a move: {LIMIT}.")] = "nodes=2000",
+    against: Annotated[
+        str | None,
+        typer.Option(help="Instead of an engine: a model, or `material`.", show_default=False),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Our model, or `material`.", show_default="the shipped model"),
+    ] = None,
+    strength: Annotated[str, typer.Option(help="Ours, a move.")] = "nodes=400",
+    rating: Annotated[
+        int | None, typer.Option(help="Rating our model imitates.", min=1, show_default=False)
+    ] = None,
+    temperature: Annotated[float, typer.Option(min=0, help="How varied ours plays.")] = 0.0,
+    games: Annotated[int, typer.Option(min=1, max=100_000, help="How many.")] = 200,
+    openings: Annotated[
+        Path | None,
+        typer.Option(help="EPD list, also .gz or .zip.", show_default="random ones"),
+    ] = None,
+    max_plies: Annotated[int, typer.Option(min=1, help="Then it is a draw.")] = 400,
+    jobs: Annotated[int, typer.Option(min=1, max=256, help="Games at once.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Of openings and draws.")] = 0,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Play a match: each opening twice, colours swapped. Kept as PGN; a killed match goes on."""
+    screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
+    from agentd.cli.chess.bots import require_chess
+    from agentd.cli.threads import bound_blas
+
+    require_chess()
+    bound_blas()
+    from agentd.cli.chess.matching import Ledger, Plan, check_players, load_openings
+    from agentd.cli.chess.players import Side, parse_limit
+
+    rival = _rival(engine, option or [], limit, against)
+    ours = Side(parse_limit(strength), model=model, rating=rating, temperature=temperature)
+    source, positions = load_openings(openings, (games + 1) // 2, seed)
+    plan = Plan(ours, rival, games, seed, max_plies, source)
+    check_players(plan)
+    ledger = Ledger(out, plan)
+    _play(screen, plan, positions, ledger, jobs)
+
+
+def _rival(engine: str | None, option: list[str], limit: str, against: str | None) -> Side:
+    from agentd.cli.chess.players import Side, parse_limit
+
+    if (engine is None) == (against is None):
+        raise UsageError("a match needs a rival", hint="give either --engine or --against")
+    if against is not None and option:
+        raise UsageError("--option is for an engine", hint="leave it out, or give --engine")
+    options = {}
+    for text in option:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--option {text!r}: expected NAME=VALUE")
+        options[name.strip()] = value.strip()
+    return Side(parse_limit(limit), engine=engine, options=options, model=against)
+
+
+def _play(screen: Terminal, plan: Plan, positions: list[str], ledger: Ledger, jobs: int) -> None:
+    from agentd.cli.chess.matching import play_match
+
+    if ledger.games:
+        screen.note(f"going on after {len(ledger.games)} of {plan.games} games")
+    try:
+        for game in play_match(plan, positions, ledger, jobs):
+            so_far = _tally(ledger)
+            screen.note(
+                f"{len(ledger.games)}/{plan.games}  game {game.game + 1}"
+                f" ({'White' if game.white else 'Black'}): {game.result} {game.reason},"
+                f" {len(game.moves)} plies  {_shown(so_far)}"
+            )
+    finally:
+        pgn = ledger.write_pgn()
+    record = _record(plan, ledger, pgn)
+    elo, low, high = _tally(ledger).elo
+    screen.report(
+        record,
+        f"{plan.ours.name} against {plan.rival.name}\n{_shown(_tally(ledger))}\n"
+        f"Elo {elo:+.0f} ({low:+.0f} to {high:+.0f}, 95 %)\n"
+        f"{record['seconds_per_move']:.3f} s a move, at most {record['slowest_move']:.3f} s\n"
+        f"{pgn}",
+    )
+
+
+def _tally(ledger: Ledger) -> Tally:
+    from games.chess_tally import tally
+
+    return tally((game.game // 2, game.points) for game in ledger.games.values())
+
+
+def _shown(found: Tally) -> str:
+    return (
+        f"+{found.wins} ={found.draws} -{found.losses}"
+        f"  {100 * found.score:.1f} % ± {100 * found.error:.1f}"
+    )
+
+
+def _record(plan: Plan, ledger: Ledger, pgn: Path) -> dict[str, Any]:
+    found = _tally(ledger)
+    played = list(ledger.games.values())
+    elo = [value if math.isfinite(value) else None for value in found.elo]
+    return {
+        "bot": plan.ours.name,
+        "rival": plan.rival.name,
+        "games": found.games,
+        "wins": found.wins,
+        "draws": found.draws,
+        "losses": found.losses,
+        "score": round(found.score, 4),
+        "error": round(found.error, 4),
+        "elo": elo[0],
+        "elo_low": elo[1],
+        "elo_high": elo[2],
+        "forfeits": sum(game.reason.startswith("forfeit") for game in played),
+        "seconds_per_move": round(sum(game.seconds for game in played) / len(played), 4),
+        "slowest_move": round(max(game.slowest for game in played), 4),
+        "seed": plan.seed,
+        "openings": plan.openings,
+        "pgn": str(pgn),
+    }
