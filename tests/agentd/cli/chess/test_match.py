@@ -30,7 +30,7 @@ from agentd.errors import MissingInput, UsageError
 
 COMMAND = [sys.executable, "-m", "agentd", "chess", "match"]
 OURS = f"{sys.executable} -m agentd chess uci --model material"
-QUICK = ("--model", "material", "--strength", "nodes=2", "--max-plies", "12")
+QUICK = ("--model", "material", "--strength", "nodes=2", "--limit", "nodes=2", "--max-plies", "12")
 
 
 def run(*words: str) -> tuple[int, str, str]:
@@ -48,7 +48,7 @@ def result(folder: Path, *words: str) -> dict[str, Any]:
 
 
 def test_a_match_against_a_model_is_scored_kept_and_gone_on_with(tmp_path: Path) -> None:
-    words = (*QUICK, "--against", "material", "--limit", "nodes=2")
+    words = (*QUICK, "--against", "material")
     first = result(tmp_path, *words, "--games", "4")
     longer = result(tmp_path, *words, "--games", "6")
 
@@ -104,7 +104,7 @@ def test_a_killed_match_loses_no_finished_game(tmp_path: Path) -> None:
 def test_an_engine_plays_with_its_options(tmp_path: Path) -> None:
     found = result(
         tmp_path,
-        *("--engine", OURS, "--option", "Move Overhead=7", "--limit", "nodes=2"),
+        *("--engine", OURS, "--option", "Move Overhead=7"),
         *(*QUICK, "--games", "2", "--jobs", "1"),
     )
 
