@@ -8,7 +8,8 @@ and game clients, over TCP), then ``agentd rl eval`` of the saved agent on episo
 run and no stopping rule has seen. A task's score is each seed's mean over those episodes; mean,
 median and interquartile mean with its 95 % bootstrap interval are over the seeds. The peer's figure
 is a published one, with its source, or Stable-Baselines3's DQN with the RL Zoo's settings in the
-same run, seed by seed (``--peers cheap|all``).
+same run, seed by seed (``--peers cheap|all``); for MinAtar the DQN of its authors
+(``minatar_dqn.py``).
 
 Every finished run is added to ``--results`` at once: the same command again goes on where an
 interrupted one stopped, and runs only what is missing. A run counts as done for the same preset,
@@ -43,16 +44,31 @@ Run = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Measure:
+    """What is asked of a trained agent."""
+
+    goal: float
+    game: str | None = None  # another game than the preset's evaluation
+    wins: bool = False  # the score is the share of episodes with a positive return
+
+    def score(self, returns: list[float]) -> float:
+        """One score of ``returns``."""
+        if self.wins:
+            return sum(value > 0 for value in returns) / len(returns)
+        return sum(returns) / len(returns)
+
+
+@dataclass(frozen=True)
 class Task:
-    """One row of the table: a preset, its goal, and what others got."""
+    """A preset, what is asked of it, and what others got."""
 
     preset: str
-    goal: float
+    measures: tuple[Measure, ...]
     published: str = "–"
-    evaluation: str | None = None  # another game than the preset's
-    wins: bool = False  # the score is the share of episodes with a positive return
     episodes: int = 100
     sb3: dict[str, Any] = field(default_factory=dict)  # the Zoo's settings; empty for none
+    reference: str = ""  # a game of MinAtar, for the DQN of its authors
+    game: str = ""  # another game than the preset's
     cheap: bool = False  # the peer's run takes minutes at most
 
 
@@ -61,10 +77,10 @@ def _zoo(env: str, steps: int, **settings: Any) -> dict[str, Any]:
 
 
 TASKS = {
-    "catch": Task("catch", 0.99, "1.0 (bsuite's DQN solves it, arXiv:1908.03568)"),
+    "catch": Task("catch", (Measure(0.99),), "1.0 (bsuite's DQN solves it, arXiv:1908.03568)"),
     "cartpole": Task(
         "cartpole",
-        500,
+        (Measure(500),),
         f"500 ± 0 at 50,000 ({ZOO}); 488.7 ± 16 at 500,000 (CleanRL docs)",
         cheap=True,
         sb3=_zoo(
@@ -83,7 +99,7 @@ TASKS = {
     ),
     "acrobot": Task(
         "acrobot",
-        -80,
+        (Measure(-80),),
         f"-76.6 ± 12 at 100,000 ({ZOO}); -91.5 ± 7 (CleanRL docs)",
         sb3=_zoo(
             "Acrobot-v1",
@@ -101,7 +117,7 @@ TASKS = {
     ),
     "mountaincar": Task(
         "mountaincar",
-        -110,
+        (Measure(-110),),
         f"-100.8 ± 10 at 120,000 ({ZOO}); -195 ± 8 (CleanRL docs)",
         cheap=True,
         sb3=_zoo(
@@ -121,7 +137,7 @@ TASKS = {
     ),
     "lunarlander": Task(
         "lunarlander",
-        195,
+        (Measure(195),),
         f"195 ± 28 at 100,000 (SB3-contrib docs); 154 ± 79 ({ZOO}); both on v2",
         sb3=_zoo(
             "LunarLander-v3",
@@ -137,21 +153,45 @@ TASKS = {
             exploration_final_eps=0.1,
         ),
     ),
+    "deepsea": Task(
+        "deepsea", (Measure(0.9),), "size 10 is beyond plain ε-greedy DQN (arXiv:1908.03568)"
+    ),
+    "snake": Task("snake", (Measure(10),)),
+    "connect4": Task(
+        "connect4",
+        (
+            Measure(0.95, "connect4-random", wins=True),
+            Measure(0.70, "connect4-search", wins=True),
+        ),
+        episodes=200,
+    ),
+    "duel": Task("duel", (Measure(0.60, "duel-script", wins=True),), episodes=200),
+    "minatar": Task("minatar", (Measure(0),), reference="Breakout", episodes=50),
+    "minatar-asterix": Task(
+        *("minatar", (Measure(0),)),
+        reference="Asterix",
+        game="gym:MinAtar/Asterix-v1",
+        episodes=50,
+    ),
 }
 
 
 def ours(task: Task, seed: int) -> Run:
     """Train a preset over TCP, then evaluate what was saved."""
+    other = ("--env", task.game) if task.game else ()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         where = ("--data-dir", folder, "--agent", "bench")
-        trained = _agentd("train", "--preset", task.preset, "--seed", str(seed), *where)
+        trained = _agentd("train", "--preset", task.preset, "--seed", str(seed), *where, *other)
         if trained["interrupted"]:
             raise KeyboardInterrupt
-        game = ("--env", task.evaluation) if task.evaluation else ("--preset", task.preset)
         numbers = ("--episodes", str(task.episodes), "--seed", str(SEED_OF_EVALUATION + seed))
-        found = _agentd("eval", *where, *game, *numbers)
+        scores = []
+        for measure in task.measures:
+            game = ("--env", measure.game) if measure.game else other
+            found = _agentd("eval", *where, *(game or ("--preset", task.preset)), *numbers)
+            scores.append(measure.score(found["returns"]))
     return {
-        "score": _score(task, found["returns"]),
+        "scores": scores,
         "steps": trained["env_steps"],
         "steps_per_second": trained["env_steps_per_second"],
     }
@@ -189,13 +229,27 @@ def stable_baselines(task: Task, seed: int) -> Run:
             total, over = total + float(reward), terminated or truncated
         returns.append(total)
     return {
-        "score": _score(task, returns),
+        "scores": [measure.score(returns) for measure in task.measures],
         "steps": steps,
         "steps_per_second": round(steps / elapsed, 1),
     }
 
 
-PLAYERS = {"agentd": ours, "sb3": stable_baselines}
+def reference(task: Task, seed: int) -> Run:
+    """Train the DQN of MinAtar's authors, then evaluate it greedily."""
+    import minatar_dqn
+
+    steps = load_preset(task.preset).play.steps
+    net, speed = minatar_dqn.train(task.reference, steps, seed)
+    returns = minatar_dqn.play(net, task.reference, task.episodes, SEED_OF_EVALUATION + seed)
+    return {
+        "scores": [measure.score(returns) for measure in task.measures],
+        "steps": steps,
+        "steps_per_second": round(speed, 1),
+    }
+
+
+PLAYERS = {"agentd": ours, "sb3": stable_baselines, "reference": reference}
 
 
 def _agentd(verb: str, *arguments: str) -> dict[str, Any]:
@@ -206,16 +260,11 @@ def _agentd(verb: str, *arguments: str) -> dict[str, Any]:
     return found
 
 
-def _score(task: Task, returns: list[float]) -> float:
-    if task.wins:
-        return sum(value > 0 for value in returns) / len(returns)
-    return sum(returns) / len(returns)
-
-
 def key(name: str, who: str, seed: int) -> str:
     """What makes a run the same run: the task, the player, the seed, and all settings."""
     task = TASKS[name]
-    settings = json.dumps([task.sb3, task.evaluation, task.episodes, task.wins], sort_keys=True)
+    asked = [(measure.game, measure.wins) for measure in task.measures]
+    settings = json.dumps([task.sb3, task.game, task.episodes, asked], sort_keys=True)
     if who == "agentd":
         folder = resources.files("agentd") / "presets"
         settings += (folder / f"{task.preset}.yaml").read_text(encoding="utf-8")
@@ -235,9 +284,11 @@ def measure(names: list[str], seeds: int, peers: str, path: Path, again: bool) -
     runs = read_results(path)
     for name in names:
         task = TASKS[name]
-        peer = bool(task.sb3) and (peers == "all" or (peers == "cheap" and task.cheap))
+        players = ["agentd"]
+        if peers == "all" or (peers == "cheap" and task.cheap):
+            players += ["sb3"] * bool(task.sb3) + ["reference"] * bool(task.reference)
         for seed in range(1, seeds + 1):
-            for who in ("agentd", "sb3") if peer else ("agentd",):
+            for who in players:
                 here = key(name, who, seed)
                 if here in runs and not again:
                     continue
@@ -250,38 +301,40 @@ def measure(names: list[str], seeds: int, peers: str, path: Path, again: bool) -
 
 
 def rows(names: list[str], seeds: int, runs: dict[str, Run]) -> list[dict[str, Any]]:
-    """One row a task and player that has runs."""
+    """One row a task, player and measure that has runs."""
     found = []
     for name in names:
         task = TASKS[name]
         for who in PLAYERS:
             keys = [key(name, who, seed) for seed in range(1, seeds + 1)]
             done = [runs[one] for one in keys if one in runs]
-            if not done:
-                continue
-            scores = Scores(tuple(run["score"] for run in done))
-            low, high = scores.interval
-            speeds = sorted(run["steps_per_second"] for run in done)
-            row = {
-                "task": name,
-                "who": who,
-                "seeds": len(done),
-                "scores": list(scores.values),
-                "mean": scores.mean,
-                "std": scores.std,
-                "median": scores.median,
-                "iqm": scores.iqm,
-                "iqm_low": low,
-                "iqm_high": high,
-                "steps": [run["steps"] for run in done],
-                "steps_per_second": speeds[len(speeds) // 2],
-                "goal": task.goal,
-            }
-            if who == "agentd":
-                row |= {"met": scores.mean >= task.goal, "published": task.published}
-                row["limit"] = load_preset(task.preset).play.steps
-            found.append({k: round(v, 4) if type(v) is float else v for k, v in row.items()})
+            for index, measure in enumerate(task.measures if done else ()):
+                row = {"task": measure.game or name, "who": who, **_figures(done, index)}
+                row["goal"] = measure.goal
+                if who == "agentd":
+                    row |= {"met": row["mean"] >= measure.goal, "published": task.published}
+                    row["limit"] = load_preset(task.preset).play.steps
+                found.append({k: round(v, 4) if type(v) is float else v for k, v in row.items()})
     return found
+
+
+def _figures(done: list[Run], index: int) -> dict[str, Any]:
+    """Figures over the seeds of the measure ``index``."""
+    scores = Scores(tuple(run["scores"][index] for run in done))
+    low, high = scores.interval
+    speeds = sorted(run["steps_per_second"] for run in done)
+    return {
+        "seeds": len(done),
+        "scores": list(scores.values),
+        "mean": scores.mean,
+        "std": scores.std,
+        "median": scores.median,
+        "iqm": scores.iqm,
+        "iqm_low": low,
+        "iqm_high": high,
+        "steps": [run["steps"] for run in done],
+        "steps_per_second": speeds[len(speeds) // 2],
+    }
 
 
 def show(table: list[dict[str, Any]]) -> None:

@@ -38,7 +38,7 @@ def test_an_interrupted_bench_goes_on_with_what_is_missing(
         if seed == 3 and not ran.count(2) > 1:
             raise KeyboardInterrupt
         ran.append(seed)
-        return {"score": seed / 10, "steps": 10, "steps_per_second": 5.0}
+        return {"scores": [seed / 10], "steps": 10, "steps_per_second": 5.0}
 
     monkeypatch.setitem(bench.PLAYERS, "agentd", play)
     place = tmp_path / "results.json"
@@ -59,12 +59,15 @@ def test_other_settings_are_another_run(bench: ModuleType, monkeypatch: pytest.M
     before = bench.key("catch", "agentd", 1)
     assert before != bench.key("catch", "agentd", 2) != bench.key("catch", "sb3", 2)
 
-    monkeypatch.setitem(bench.TASKS, "catch", bench.Task("catch", 0.99, episodes=7))
+    monkeypatch.setitem(
+        bench.TASKS, "catch", bench.Task("catch", (bench.Measure(0.99),), episodes=7)
+    )
 
     assert bench.key("catch", "agentd", 1) != before
 
 
 def test_wins_are_the_share_of_positive_returns(bench: ModuleType) -> None:
-    task = bench.Task("catch", 0.9, wins=True)
+    returns = [1.0, -1.0, 0.0, 0.5]
 
-    assert bench._score(task, [1.0, -1.0, 0.0, 0.5]) == 0.5
+    assert bench.Measure(0.9, wins=True).score(returns) == 0.5
+    assert bench.Measure(0.9).score(returns) == 0.125
