@@ -1,13 +1,13 @@
 """What every learner is and shares: parameters that descend a gradient, guarded and resumable."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backend import Array, Backend, Host
+from engine.backend import AdamConstants, Array, Backend, Descending, Host
 from engine.errors import ShapeError
 from engine.network import Network
 from engine.optim import Optimizer
@@ -91,7 +91,8 @@ class Descent:
         self.updates = 0
         self.skipped = 0
         self.skipped_in_row = 0
-        self._backend, self._optimizer = backend, optimizer
+        self._backend, self._optimizer, self._clip_norm = backend, optimizer, clip_norm
+        self._elsewhere = optimizer.share()
         trainable = backend.rows(self.gradient, 0, network.n_trainable)
         self._figures = backend.zeros((2,))
         self.loss = backend.rows(self._figures, 0, 1)
@@ -101,17 +102,36 @@ class Descent:
         else:
             self._measure = backend.clip_norm(trainable, clip_norm, norm)
 
+    @property
+    def shared(self) -> Descending | None:
+        """What a whole step descends, or None where the optimizer's step is its own."""
+        rule = self._elsewhere
+        if rule is None:
+            return None
+        return Descending(
+            params=self.params,
+            gradient=self.gradient,
+            m=rule.m,
+            v=rule.v,
+            figures=self._figures,
+            clip_norm=self._clip_norm,
+        )
+
     def step(self) -> bool:
         """Descend once along ``gradient``; return whether it was finite and the step taken."""
         self._measure()
-        loss, norm = self._read()
-        if not (isfinite(loss) and isfinite(norm)):
-            self.skipped += 1
-            self.skipped_in_row += 1
+        if not self._is_finite():
             return False
         self._optimizer.step(self.params, self.gradient)
-        self.updates += 1
-        self.skipped_in_row = 0
+        return True
+
+    def step_by(self, whole: Callable[[AdamConstants], object]) -> bool:
+        """Let a whole step over ``shared`` descend; return whether it was finite and taken."""
+        assert self._elsewhere is not None, "nothing was shared"
+        whole(self._elsewhere.constants())
+        if not self._is_finite():
+            return False
+        self._elsewhere.taken()
         return True
 
     def stats(self) -> dict[str, float]:
@@ -146,6 +166,17 @@ class Descent:
         self.updates = int(scalars["updates"])
         self.skipped = int(scalars["skipped"])
         self.skipped_in_row = int(scalars["skipped_in_row"])
+
+    def _is_finite(self) -> bool:
+        """Look at loss and norm, and count the step as one taken or skipped."""
+        loss, norm = self._read()
+        if not (isfinite(loss) and isfinite(norm)):
+            self.skipped += 1
+            self.skipped_in_row += 1
+            return False
+        self.updates += 1
+        self.skipped_in_row = 0
+        return True
 
     def _read(self) -> tuple[float, float]:
         loss, norm = self._backend.to_host(self._figures).tolist()

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backend import Array, Backend, Host, Kind, Shape, Slot, Step
+from engine.backend import Array, Backend, DenseStack, Host, Kind, Shape, Slot, Step
 from engine.errors import ModelError, ShapeError
-from engine.layers import LayerSpec, Sequential
+from engine.layers import LayerSpec, Sequential, as_dense_stack
 from engine.recording import Arena, Calls, Layout, Penalty, Recording
 
 _MAX_PLANS = 1024
@@ -46,6 +46,13 @@ class Network:
         self.n_params = layout.n_trainable + layout.n_statistics
         self.input_kind: Kind = layout.input_kind
         self._draws = tuple(layout.draws)
+
+    @property
+    def dense_stack(self) -> DenseStack | None:
+        """The layers, if the network is nothing but dense ones without penalties; else None."""
+        if self.penalties or self.input_kind != "float":
+            return None
+        return as_dense_stack(self.root)
 
     def init(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """Return first parameters, (n_params,) float32, drawn slot by slot from ``rng``."""

@@ -8,13 +8,26 @@ gradient still decays the moments.
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from engine.backend import Array, Backend, Host, Step
+from engine.backend import AdamConstants, Array, Backend, Host, Step
 from engine.errors import ShapeError
 from engine.schedule import Schedule, make_schedule
 from engine.spec import OptimizerSpec
 
 State: TypeAlias = tuple[dict[str, Host], dict[str, Any]]
 """What ``get_state`` gives: arrays by name, and plain numbers that fit into JSON."""
+
+
+class Shared(NamedTuple):
+    """What a backend's whole step needs to take an optimizer's step itself.
+
+    m, v (n_params,) as ``Backend.adam`` has them; ``constants`` gives the next step's, ``taken``
+    is called once it was taken.
+    """
+
+    m: Array
+    v: Array
+    constants: Callable[[], AdamConstants]
+    taken: Callable[[], None]
 
 
 class Optimizer(Protocol):
@@ -31,6 +44,10 @@ class Optimizer(Protocol):
 
     def observe(self, value: float) -> None:
         """Tell the schedule a value that should fall, such as a validation loss."""
+        ...
+
+    def share(self) -> Shared | None:
+        """Return what it takes to step elsewhere; None where only ``step`` can."""
         ...
 
     def get_state(self) -> State: ...
@@ -89,6 +106,10 @@ class _Rule:
     def observe(self, value: float) -> None:
         """Tell the schedule a value that should fall, such as a validation loss."""
         self._schedule.observe(value)
+
+    def share(self) -> Shared | None:
+        """Return None: only the Adams' step is known elsewhere."""
+        return None
 
     def _bind_all(self, p: Array, g: Array) -> _Bound:
         p_cut, g_cut = self._cut("p", p), self._cut("g", g)
@@ -214,39 +235,52 @@ class Adam(_Rule):
     def _bind(self, p: Array, g: Array) -> Callable[..., object]:
         return self._backend.adam(p, g, self._state["g_sum"], self._state["g2_sum"])
 
-    def _run(self, op: Callable[..., object], lr: float) -> None:
-        self._adam(op, lr, self.spec.weight_decay, 1.0)
+    def share(self) -> Shared | None:
+        """Return the moments and constants, unless this optimizer clips by itself."""
+        if self.spec.clip_norm is not None or self.spec.clip_value is not None:
+            return None
+        m, v = (self._state[name] for name in self.moments)
+        return Shared(m, v, lambda: self._constants(self.lr, self.t + 1), self._count)
 
-    def _adam(self, op: Callable[..., object], lr: float, decay: float, shrink: float) -> None:
-        b1, b2, t = self.spec.b1, self.spec.b2, self.t
+    def _count(self) -> None:
+        self.t += 1
+
+    def _run(self, op: Callable[..., object], lr: float) -> None:
+        op(*self._constants(lr, self.t))
+
+    def _constants(self, lr: float, t: int) -> AdamConstants:
+        """Return the constants of step ``t``, which begin at 1."""
+        return self._adam(lr, t, self.spec.weight_decay, 1.0)
+
+    def _adam(self, lr: float, t: int, decay: float, shrink: float) -> AdamConstants:
+        b1, b2 = self.spec.b1, self.spec.b2
         mean = (1 - b1) / (1 - b1**t)  # m_hat = mean * g_sum
         root = ((1 - b2) / (1 - b2**t)) ** 0.5  # sqrt(v_hat) = root * sqrt(g2_sum)
-        op(b1, b2, lr * mean / root, self._eps / root, decay, shrink, True)
+        return b1, b2, lr * mean / root, self._eps / root, decay, shrink, True
 
 
 class AdamW(Adam):
     """Adam whose weight decay shrinks the weights (Loshchilov & Hutter 2017, arXiv:1711.05101)."""
 
-    def _run(self, op: Callable[..., object], lr: float) -> None:
-        self._adam(op, lr, 0.0, 1 - lr * self.spec.weight_decay)
+    def _constants(self, lr: float, t: int) -> AdamConstants:
+        return self._adam(lr, t, 0.0, 1 - lr * self.spec.weight_decay)
 
 
 class RAdam(Adam):
     """Liu et al. 2019, algorithm 2 (arXiv:1908.03265); eps is added to sqrt(v), as PyTorch does."""
 
-    def _run(self, op: Callable[..., object], lr: float) -> None:
-        b1, b2, t = self.spec.b1, self.spec.b2, self.t
+    def _constants(self, lr: float, t: int) -> AdamConstants:
+        b1, b2 = self.spec.b1, self.spec.b2
         rate = lr * (1 - b1) / (1 - b1**t)
         last = 2 / (1 - b2) - 1  # length of the moving average, at infinity and now
         now = last - 2 * t * b2**t / (1 - b2**t)
         decay = self.spec.weight_decay
         if now <= 5:  # the variance of the adaptive rate is not tractable yet
-            op(b1, b2, rate, self._eps, decay, 1.0, False)
-            return
+            return b1, b2, rate, self._eps, decay, 1.0, False
         rectify = (now - 4) * (now - 2) * last / ((last - 4) * (last - 2) * now)
         root = (1 - b2) ** 0.5  # sqrt(v) = root * sqrt(g2_sum)
         rate *= (rectify * (1 - b2**t)) ** 0.5 / root
-        op(b1, b2, rate, self._eps / root, decay, 1.0, True)
+        return b1, b2, rate, self._eps / root, decay, 1.0, True
 
 
 RULES: dict[str, type[_Rule]] = {

@@ -28,6 +28,7 @@ from engine.replay import Batch, RowFormat, Rows, TransitionReader, observations
 from engine.rewards import RewardConfig, RewardShaper
 from engine.sampling import UniformSampler
 from engine.td import action_value
+from engine.whole import WholeQ
 
 HUBER_WIDTH = 1.0
 """Where Huber's loss stops being quadratic: Mnih et al. 2015 clip the error at 1."""
@@ -114,6 +115,7 @@ class DqnLearner:
         self._input_shape = (2 * size, *network.input_shape)
         self._on = _OnDevice(backend, size, format, config.head, weighted=bool(config.priority))
         self._steps: dict[bool, tuple[Step, ...]] = {}
+        self._whole = self._bind_whole(network)
 
     @property
     def params(self) -> Array:
@@ -138,7 +140,10 @@ class DqnLearner:
         With distributions ``td_abs`` is their loss, which is what priorities are made of.
         """
         on = self._on
-        taken = on.values(self._learn.output(self.params, self.config.batch))
+        if self._whole is not None:
+            taken = self._backend.to_host(on.target) - self._backend.to_host(self._whole.td)
+        else:
+            taken = on.values(self._learn.output(self.params, self.config.batch))
         return {
             **self._descent.stats(),
             "td_abs": float(on.errors().mean()),
@@ -153,11 +158,17 @@ class DqnLearner:
         """
         if self._inputs and hi != self._observed:
             self._observe(rows, lo, hi)
-        self._take_gradient(self._source.next(rows, lo, hi, ahead))
-        if self._descent.step():
-            if self._source.priorities is not None:
-                self._source.priorities.update(self._on.errors())
-            self._follow_target()
+        batch = self._source.next(rows, lo, hi, ahead)
+        if self._whole is not None:
+            masked = self._write(batch)[1] is not None
+            taken = self._whole.run(batch.x, masked, self._tau(self.updates + 1))
+        else:
+            self._take_gradient(batch)
+            taken = self._descent.step()
+            if taken and self._tau(self.updates):
+                self._follow()
+        if taken and self._source.priorities is not None:
+            self._source.priorities.update(self._on.errors())
 
     def get_state(self) -> tuple[Arrays, Scalars]:
         """Return the parameters, target, optimizer, sampler, statistics and counters."""
@@ -198,10 +209,7 @@ class DqnLearner:
         """Leave the gradient of the batch's loss in the descent's vector, in place."""
         size, on, online = self.config.batch, self._on, self._descent.params
         x = batch.x.reshape(self._input_shape)
-        mask_tm1 = mask_t = None
-        if batch.mask is not None:
-            mask_tm1, mask_t = batch.mask[:size], batch.mask[size:]
-        on.write(batch, mask_t, self._source.weight)
+        mask_tm1, mask_t = self._write(batch)
         value = self._value.forward(self._target, x[size:], on.tile(mask_t))
         select = value
         if self.config.double:
@@ -215,15 +223,35 @@ class DqnLearner:
             step()
         self._learn.backward(self._descent.gradient, on.dy)
 
+    def _write(self, batch: Batch) -> tuple[Host | None, Host | None]:
+        """Bring all but the observations to the device; return the masks at t-1 and at t."""
+        mask_tm1 = mask_t = None
+        if batch.mask is not None:
+            mask_tm1, mask_t = batch.mask[: self.config.batch], batch.mask[self.config.batch :]
+        self._on.write(batch, mask_t, self._source.weight)
+        return mask_tm1, mask_t
+
+    def _bind_whole(self, network: Network) -> WholeQ | None:
+        """Bind the update as one call where that can be; distributions go op by op."""
+        config = self.config
+        if config.head.atoms > 1 or self._inputs:
+            return None
+        huber = HUBER_WIDTH if config.loss == "huber" else None
+        given = self._on.given()
+        return WholeQ.bind(
+            self._backend, network, self._descent, self._target, config.double, huber, **given
+        )
+
     def _bind_target(self) -> Step:
         if self.config.target_tau is not None:
             return self._backend.blend(self._descent.params, self._target, self.config.target_tau)
         return self._backend.copy(self._descent.params, self._target)
 
-    def _follow_target(self) -> None:
-        every = self.config.target_every
-        if every is None or self._descent.updates % every == 0:
-            self._follow()
+    def _tau(self, updates: int) -> float:
+        """Return the target network's step after update number ``updates``: 1 is a copy."""
+        if self.config.target_every is None:
+            return self.config.target_tau or 0.0
+        return float(updates % self.config.target_every == 0)
 
 
 class _Source:
@@ -287,6 +315,21 @@ class _OnDevice:
         self.dy = backend.zeros((size, head.atoms * format.n_actions))
         self._error: Array | None = None
         self._read: Step | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return the fields of a QStep that lie here; the errors then come from that step."""
+        size = self.action.shape[0]
+        self._error = self._backend.zeros(self.action.shape)
+        return {
+            "action": self.action,
+            "reward": self.reward,
+            "discount": self.discount,
+            "mask": self.mask_t,
+            "weight": self.weight,
+            "td": self._error,
+            "goal": self._backend.reshape(self.target, (size,)),
+            "branches": self._branches,
+        }
 
     def write(self, batch: Batch, mask_t: Host | None, weight: Host | None) -> None:
         """Copy what the ops read to the device; observations go to the passes."""

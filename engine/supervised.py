@@ -17,6 +17,7 @@ from engine.network import Network, Pass
 from engine.optim import Optimizer
 from engine.replay import NoValidStart, RowFormat
 from engine.sampling import get_rng_state, set_rng_state
+from engine.whole import bind_fit
 
 HUBER_WIDTH = 1.0
 """Where Huber's loss stops being quadratic."""
@@ -97,6 +98,17 @@ class SupervisedLearner:
         self._add_up = backend.sum_rows(column, self._descent.loss)
         self._loss: Step | None = None
         self._output: Array | None = None
+        self._y = backend.empty((size, *outputs))
+        self._whole = bind_fit(
+            backend,
+            network,
+            self._descent,
+            label=self._label,
+            weight=self._weight,
+            y=self._y,
+            is_class=is_class,
+            huber=HUBER_WIDTH if config.loss == "huber" else None,
+        )
 
     @property
     def params(self) -> Array:
@@ -130,6 +142,10 @@ class SupervisedLearner:
         reader.read(rows, lo, hi, self._rng)
         write(self._label, reader.target.reshape(self._label_shape))
         write(self._weight, reader.weight)
+        if self._whole is not None:
+            self._whole(reader.x)
+            self._output = self._y
+            return
         y = self._learn.forward(self._descent.params, reader.x.reshape(self._input_shape))
         if self._loss is None:
             self._loss, self._output = self._bind(y), y

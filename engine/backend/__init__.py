@@ -34,13 +34,28 @@ from engine.backend.memory import MemoryOps
 from engine.backend.noise import NoiseOps
 from engine.backend.optimizers import OptimizerOps
 from engine.backend.recurrent import RecurrentOps
+from engine.backend.whole import (
+    AdamConstants,
+    DenseLayer,
+    DenseStack,
+    Descending,
+    FitStep,
+    QStep,
+    WholeOps,
+)
 
 __all__ = [
     "Activation",
+    "AdamConstants",
     "Array",
     "Backend",
+    "DenseLayer",
+    "DenseStack",
+    "Descending",
+    "FitStep",
     "Host",
     "Kind",
+    "QStep",
     "Shape",
     "Slot",
     "Step",
@@ -58,6 +73,7 @@ class Backend(
     DistributionOps,
     NoiseOps,
     OptimizerOps,
+    WholeOps,
     Protocol,
 ):
     """What a machine must be able to do. ``NumPyBackend`` is the reference and the fast CPU."""

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-from engine.backend import Array, Shape
+from engine.backend import Array, DenseLayer, DenseStack, Shape
 from engine.layers.activation import PlacedActivation
 from engine.layers.conv import PlacedConv2d
 from engine.layers.dense import FUSED, PlacedDense
 from engine.layers.layer import Layer, LayerSpec, Options, tag_of
 from engine.layers.noisy import PlacedNoisyDense
+from engine.layers.shape import PlacedReshape
 from engine.recording import Layout, Recording
 
 
@@ -68,3 +69,16 @@ class PlacedSequential:
             below = need_dx or i > first
             gradient = self.layers[i].backward(r, outputs[i], outputs[i + 1], gradient, below)
         return gradient if need_dx else None
+
+
+def as_dense_stack(layer: Layer) -> DenseStack | None:
+    """Return ``layer`` as dense layers one after the other; None where it is more than that."""
+    if not isinstance(layer, PlacedSequential):
+        return None
+    stack = []
+    for part in layer.layers:
+        if isinstance(part, PlacedDense):
+            stack.append(DenseLayer(part.w, part.b, part.act))
+        elif not isinstance(part, PlacedReshape):
+            return None
+    return tuple(stack) or None

@@ -9,6 +9,7 @@ from engine.numpy_backend.norms import NormOps
 from engine.numpy_backend.optimizers import OptimizerOps
 from engine.numpy_backend.recurrent import RecurrentOps
 from engine.numpy_backend.sparse import SparseOps
+from engine.numpy_backend.whole import WholeOps
 
 __all__ = ["NumPyBackend"]
 
@@ -23,5 +24,6 @@ class NumPyBackend(
     RecurrentOps,
     DistributionOps,
     OptimizerOps,
+    WholeOps,
 ):
     """``engine.backend.Backend`` on NumPy. Its arrays are ndarrays; see ``Backend`` for each op."""

@@ -8,6 +8,7 @@ from engine.opencl_backend.norms import NormOps
 from engine.opencl_backend.optimizers import OptimizerOps
 from engine.opencl_backend.recurrent import RecurrentOps
 from engine.opencl_backend.sparse import SparseOps
+from engine.opencl_backend.whole import WholeOps
 
 __all__ = ["OpenCLBackend"]
 
@@ -21,6 +22,7 @@ class OpenCLBackend(
     NormOps,
     DistributionOps,
     OptimizerOps,
+    WholeOps,
 ):
     """``engine.backend.Backend`` on an OpenCL device; see ``Backend`` for each op.
 

@@ -6,7 +6,7 @@ from engine.opencl_backend.activations import ActivationOps
 from engine.opencl_backend.memory import Dv, optional
 from engine.opencl_backend.runtime import Grid
 
-_EPILOGUE: dict[Activation, int] = {"identity": 0, "relu": 1, "sigmoid": 2, "tanh": 3}
+EPILOGUE: dict[Activation, int] = {"identity": 0, "relu": 1, "sigmoid": 2, "tanh": 3}
 _SKINNY = 8  # rows up to which B is read straight from memory
 
 
@@ -17,7 +17,7 @@ class DenseOps(ActivationOps):
         expected = (x.shape[0], w.shape[1])
         if y.shape != expected or x.shape[1] != w.shape[0]:
             raise ShapeError("affine", expected, y.shape)
-        if act not in _EPILOGUE:
+        if act not in EPILOGUE:
             product, epilogue = self.affine(x, w, b, y), self.activation(act, y, y)
 
             def affine_act() -> None:
@@ -26,7 +26,7 @@ class DenseOps(ActivationOps):
 
             return affine_act
         (m, k), n = x.shape, w.shape[1]
-        tail = (*optional(b, y), _EPILOGUE[act], y)
+        tail = (*optional(b, y), EPILOGUE[act], y)
         if m <= _SKINNY:
             return self._skinny(m, n, k, x, w, *tail)
         return self._gemm(m, n, k, x, w, *tail, left=0, right=0)

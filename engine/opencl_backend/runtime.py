@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -21,6 +21,12 @@ _IN_FLIGHT = 64
 _TYPES: dict[str, Any] = {"f": np.float32, "i": np.int32, "u": np.uint32}
 _LOST = ("DEVICE_NOT_AVAILABLE", "INVALID_CONTEXT", "INVALID_COMMAND_QUEUE", "OUT_OF_RESOURCES")
 _FULL = ("MEM_OBJECT_ALLOCATION_FAILURE", "OUT_OF_HOST_MEMORY", "INVALID_BUFFER_SIZE")
+
+
+class LocalFloats(NamedTuple):
+    """A kernel's argument: so many float32 in the work-group's local memory."""
+
+    size: int
 
 
 class Runtime:
@@ -67,8 +73,8 @@ class Runtime:
     ) -> Step:
         """Return a step that launches kernel ``name`` of kernels/``file``.cl and gives its event.
 
-        int and float become int and float arguments, an array its buffer and its first index, any
-        other value a buffer by itself.
+        int and float become int and float arguments, an array its buffer and its first index,
+        LocalFloats local memory, any other value a buffer by itself.
         """
         import pyopencl as cl
 
@@ -86,7 +92,14 @@ class Runtime:
         return step
 
     def bind_scalars(
-        self, file: str, name: str, grid: Grid, local: Grid, *args: Any, types: str
+        self,
+        file: str,
+        name: str,
+        grid: Grid,
+        local: Grid,
+        *args: Any,
+        types: str,
+        options: tuple[str, ...] = (),
     ) -> Callable[..., Any]:
         """Like ``bind``, for kernels whose last arguments come with each call.
 
@@ -94,7 +107,7 @@ class Runtime:
         """
         import pyopencl as cl
 
-        kernel = self.kernel(file, name, args, ())
+        kernel = self.kernel(file, name, args, options)
         first = sum(2 if isinstance(arg, DeviceArray) else 1 for arg in args)
         casts = [(first + i, _TYPES[t]) for i, t in enumerate(types)]
         enqueue, queue, fault = cl.enqueue_nd_range_kernel, self.queue, self.fault
@@ -211,4 +224,8 @@ def _expand(arg: Any) -> tuple[Any, ...]:
         return (np.int32(arg),)
     if isinstance(arg, float):
         return (np.float32(arg),)
+    if isinstance(arg, LocalFloats):
+        import pyopencl as cl
+
+        return (cl.LocalMemory(4 * arg.size),)
     return (arg,)

@@ -1,0 +1,13 @@
+"""No whole steps: in NumPy a step in one call would be the same calls."""
+
+from engine.backend import DenseStack, Descending, FitStep, QStep
+
+
+class WholeOps:
+    """Binding gives None, so that learners take the ops one by one."""
+
+    def q_step(self, layers: DenseStack, on: Descending, q: QStep) -> None:
+        return None
+
+    def fit_step(self, layers: DenseStack, on: Descending, fit: FitStep) -> None:
+        return None
