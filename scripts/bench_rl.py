@@ -7,9 +7,12 @@ Needs the bench extra. Everyone learns with the same settings: those of our cart
 environments, 128-128, batch 128, 32 updates every 128 steps, 5-step returns), or the RL Zoo's for
 CartPole (1 environment, 256-256, batch 64, 128 updates every 256 steps). agentd plays as a user's
 game would: the daemon, its learner process and a client that speaks TCP. Its time ends when the
-last update that is due has been made, so nothing is left owing. The torch loop is one file in the
-manner of CleanRL, with one environment, so it takes part in zoo only. They take turns ``--rounds``
-times; medians are reported. Torch runs on one thread: measured, two are slower here.
+last update that is due has been made, so nothing is left owing. agentd's pace counts rows, of which
+an episode has one more than steps (its last observation); a run before the first round counts how
+many rows a step makes, and the pace is stretched by that, so that everyone makes the same updates
+for each environment step. The torch loop is one file in the manner of CleanRL, with one
+environment, so it takes part in zoo only. They take turns ``--rounds`` times; medians are reported.
+Torch runs on one thread: measured, two are slower here.
 """
 
 from __future__ import annotations
@@ -58,8 +61,8 @@ SETTINGS = {
 }
 
 
-def agent_config(s: Settings, seed: int) -> dict[str, Any]:
-    """The settings as an agent's configuration."""
+def agent_config(s: Settings, seed: int, rows_per_step: float = 1.0) -> dict[str, Any]:
+    """The settings as an agent's configuration; ``rows_per_step`` turns steps into rows."""
     return {
         "learner": "dqn",
         "seed": seed,
@@ -77,8 +80,8 @@ def agent_config(s: Settings, seed: int) -> dict[str, Any]:
         "replay": {"capacity": s.buffer},
         "pace": {
             "mode": "paced",  # every due update is made
-            "learn_start": s.start,
-            "train_every": s.every,
+            "learn_start": round(s.start * rows_per_step),
+            "train_every": round(s.every * rows_per_step),
             "updates": s.updates,
         },
         "exploration": {"start": 1.0, "end": s.epsilon, "steps": s.explore},
@@ -86,8 +89,10 @@ def agent_config(s: Settings, seed: int) -> dict[str, Any]:
     }
 
 
-def ours(s: Settings, steps: int, seed: int) -> dict[str, float]:
+def ours(s: Settings, steps: int, seed: int, rows_per_step: float = 1.0) -> dict[str, float]:
     """A daemon, its learner, and a client with CartPole; until the last due update is made."""
+    config = agent_config(s, seed, rows_per_step)
+    start, every = config["pace"]["learn_start"], config["pace"]["train_every"]
     from agentd.client import Client
     from games import make
 
@@ -102,7 +107,7 @@ def ours(s: Settings, steps: int, seed: int) -> dict[str, float]:
             game = make("cartpole", streams=s.streams, seed=seed)
             spec = game.spec
             with Client.connect(address, role="admin") as admin:
-                admin.create("bench", agent_config(s, seed))
+                admin.create("bench", config)
             with Client.connect(
                 address, "bench", spec.observation, spec.actions, role="train", streams=s.streams
             ) as client:
@@ -113,14 +118,14 @@ def ours(s: Settings, steps: int, seed: int) -> dict[str, float]:
                     rows += len(frame.kind)
                     frame = game.step(act.actions[frame.kind < 2])
                     done += s.streams
-                due = (rows - s.start) // s.every + 1
+                due = (rows - start) // every + 1
                 while (made := client.stats("bench").agents["bench"]["updates"]) < due * s.updates:
                     time.sleep(0.005)
                 elapsed = time.perf_counter() - first
         finally:
             daemon.send_signal(signal.SIGTERM)
             daemon.wait(20)
-    return {"steps_per_second": done / elapsed, "updates": made}
+    return {"steps_per_second": done / elapsed, "updates": made, "rows_per_step": rows / done}
 
 
 def stable_baselines(s: Settings, steps: int, seed: int) -> dict[str, float]:
@@ -147,8 +152,9 @@ def stable_baselines(s: Settings, steps: int, seed: int) -> dict[str, float]:
         device="cpu",
     )
     first = time.perf_counter()
-    model.learn(steps)
-    return {"steps_per_second": steps / (time.perf_counter() - first), "updates": model._n_updates}
+    model.learn(steps)  # whole periods: up to one more than asked for
+    elapsed = time.perf_counter() - first
+    return {"steps_per_second": model.num_timesteps / elapsed, "updates": model._n_updates}
 
 
 def torch_loop(s: Settings, steps: int, seed: int) -> dict[str, float]:
@@ -220,8 +226,9 @@ def main() -> None:
 
     torch.set_num_threads(1)  # measured: faster than 2 for this network
     shared = SETTINGS[args.settings]
+    rows_per_step = ours(shared, args.steps, args.rounds)["rows_per_step"]
     contestants = {
-        "agentd": lambda seed: ours(shared, args.steps, seed),
+        "agentd": lambda seed: ours(shared, args.steps, seed, rows_per_step),
         "stable-baselines3": lambda seed: stable_baselines(shared, args.steps, seed),
     }
     if shared.streams == 1:
