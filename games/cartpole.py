@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from games.game import (
     Frame,
+    Kind,
     Spec,
     Tensor,
     check_actions,
@@ -90,15 +91,25 @@ class CartPole:
         check_actions(actions, self.streams, 2)
         self.state = advance(self.state, actions)
         self.elapsed += 1
-        fell = (np.abs(self.state[:, 0]) > X_LIMIT) | (np.abs(self.state[:, 2]) > THETA_LIMIT)
         frame = Frame(
             stream=self._every.astype(np.uint32),
-            kind=outcome(fell, self.elapsed >= MAX_STEPS),
+            kind=self._kinds(),
             reward=np.ones(self.streams, np.float32),
             obs={"state": self.state.astype(np.float32)},
             mask=None,
         )
         return with_resets(self, frame)
+
+    def _kinds(self) -> NDArray[np.uint8]:
+        """Return what each stream's new row is, (S,)."""
+        if self.streams == 1:
+            x, _, theta, _ = self.state[0].tolist()
+            fell = abs(x) > X_LIMIT or abs(theta) > THETA_LIMIT
+            late = self.elapsed.item() >= MAX_STEPS
+            kind = Kind.TERMINATED if fell else Kind.TRUNCATED if late else Kind.MID
+            return np.array([kind.value], np.uint8)
+        angle, place = np.abs(self.state[:, 2]), np.abs(self.state[:, 0])
+        return outcome((place > X_LIMIT) | (angle > THETA_LIMIT), self.elapsed >= MAX_STEPS)
 
     def render(self, stream: int = 0) -> str:
         """Draw the cart of ``stream``."""

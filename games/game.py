@@ -146,6 +146,8 @@ def check_actions(actions: NDArray[np.integer[Any]], streams: int, n_actions: in
     """Raise ValueError unless ``actions`` is (S,) and every one is in [0, ``n_actions``)."""
     if actions.shape != (streams,):
         raise ValueError(f"want actions of shape ({streams},), got {actions.shape}")
+    if streams == 1 and 0 <= actions.item() < n_actions:  # as NumPy's calls cost ten times more
+        return
     # One comparison for both ends: seen as unsigned, a negative action is a huge one.
     if (actions.astype(np.uint64) >= n_actions).any():
         wrong = int(np.flatnonzero(actions.astype(np.uint64) >= n_actions)[0])

@@ -63,6 +63,19 @@ def test_a_long_balanced_episode_equals_gymnasiums_and_is_truncated_at_500_steps
     assert frame.reward.tolist() == [1, 0]
 
 
+def test_one_pole_is_what_it_would_be_among_many(game):
+    """A lone stream is stepped in Python's own numbers, and nobody can tell."""
+    alone, rng = CartPole(1, np.random.default_rng(0)), np.random.default_rng(2)
+    for _ in range(300):
+        alone.state[0], alone.elapsed[0] = game.state[5], game.elapsed[5]
+        actions = rng.integers(2, size=game.streams)
+        one, many = alone.step(actions[5:6]), game.step(actions)
+        assert (one.kind[0], one.reward[0]) == (many.kind[5], many.reward[5])
+        np.testing.assert_allclose(one.obs["state"][0], many.obs["state"][5], rtol=1e-6, atol=1e-7)
+        assert one.kind.dtype == many.kind.dtype
+        assert (len(one.kind) == 2) == (one.kind[0] >= Kind.TERMINATED)
+
+
 def test_first_states_are_small_and_the_limits_are_gymnasiums(game):
     env = gymnasium.make("CartPole-v1").unwrapped
 
