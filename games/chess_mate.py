@@ -25,7 +25,8 @@ def checking_moves(board: chess.Board, moves: Sequence[chess.Move]) -> list[ches
     found = []
     for move in moves:
         kind = board.piece_type_at(move.from_square) or 0
-        if move.promotion or kind == chess.KING or lifted >> move.from_square & 1:
+        castles = kind == chess.KING and abs(move.from_square - move.to_square) == 2
+        if move.promotion or castles or lifted >> move.from_square & 1:
             if board.gives_check(move):
                 found.append(move)
         elif reach[kind] >> move.to_square & 1 or (

@@ -1,9 +1,10 @@
 """Search on a network: PUCT with leaves evaluated in batches, captures played out at every leaf.
 
-The network is an ``Evaluator``. A leaf's value is its win probability, moved by what captures
-alone win there (``games.chess_exchange``), because one look at a position misses hanging pieces;
-mates are found by rule, carried up exactly, and short ones given by checks are looked for first.
-There is no clock here: ``should_stop`` is asked before every batch.
+The network is an ``Evaluator``. A leaf's value is its win probability, held to the material there
+and to what captures alone win (``games.chess_exchange``), because one look at a position misses
+hanging pieces, and positions of a search are wilder than those a network learned from. Mates are
+found by rule, carried up exactly, and short ones given by checks are looked for first. There is no
+clock here: ``should_stop`` is asked before every batch.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import chess
 import numpy as np
 from numpy.typing import NDArray
 
-from games.chess_exchange import exchange_gain
+from games.chess_exchange import exchange_gain, material
 from games.chess_mate import checking_moves, forced_mate, mating_move
 from games.chess_moves import legal_indices
 from games.chess_score import Score, cp_to_win, win_to_cp
@@ -239,8 +240,8 @@ class Search:
             priors *= 1.0 - settings.forcing
             priors[forcing] += settings.forcing / len(forcing)
         order = np.argsort(-priors, kind="stable")
-        if settings.exchange:
-            win = cp_to_win(win_to_cp(win) + settings.exchange * exchange_gain(board))
+        ahead = settings.trust * win_to_cp(win) + settings.material * material(board)
+        win = cp_to_win(ahead + settings.exchange * exchange_gain(board))
         moves = [leaf.moves[n] for n in order.tolist()]
         return _Known(moves, priors[order].tolist(), policy[order], win)
 

