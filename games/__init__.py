@@ -44,11 +44,11 @@ GAMES: dict[str, Make] = {
     "catch": Catch,
     "catch-noise": partial(Catch, noise=1.0),
     "catch-scale": partial(Catch, scale=1000.0),
-    "connect4": lambda tables, rng: SelfPlay(ConnectFour(tables, rng)),
+    "connect4": lambda tables, rng: SelfPlay(ConnectFour(tables, rng, opening=10)),
     "connect4-random": lambda n, rng: Against(ConnectFour(n, rng), random_player(rng)),
     "connect4-search": lambda n, rng: Against(ConnectFour(n, rng), search_player(rng)),
     "deepsea": DeepSea,
-    "duel": lambda tables, rng: SelfPlay(Duel(tables, rng)),
+    "duel": lambda tables, rng: SelfPlay(Duel(tables, rng, shaping=0.1)),
     "duel-script": lambda n, rng: Against(Duel(n, rng), fly_by_rules),
     "snake": Snake,
 }

@@ -34,7 +34,8 @@ class ConnectFour:
 
     ## Description
     Two sides drop discs in turn into one of seven columns of six cells. Who begins is drawn anew
-    for every episode. Four discs of one side in a row, column or diagonal win.
+    for every episode, and with ``opening`` the first few moves are. Four discs of one side in a
+    row, column or diagonal win.
 
     ## Action Space
     ``Discrete(7)``: the column. A full column is illegal; the mask says so.
@@ -64,16 +65,28 @@ class ConnectFour:
         turns=True,
     )
 
-    def __init__(self, tables: int, rng: np.random.Generator) -> None:
+    def __init__(self, tables: int, rng: np.random.Generator, opening: int = 0) -> None:
+        """Make ``tables`` boards. Each episode opens with up to ``opening`` random moves, so that
+        self-play does not play one game over and over.
+        """
+        self.opening = opening
         self.tables = tables
         self.board = np.zeros((tables, CELLS), np.int8)
         self.turn = np.zeros(tables, np.int64)
         self._rng = rng
 
     def begin(self, tables: Tables) -> None:
-        """Empty the boards; see ``Duo.begin``."""
-        self.board[tables] = 0
-        self.turn[tables] = self._rng.integers(2, size=len(tables))
+        """Empty the boards, or play the opening; see ``Duo.begin``."""
+        board = np.zeros((len(tables), CELLS), np.int8)
+        turn = self._rng.integers(2, size=len(tables))
+        moves = self._rng.integers(self.opening + 1, size=len(tables))
+        for move in range(self.opening):
+            rows = np.flatnonzero(moves > move)
+            side = sides(turn[rows])
+            after = dropped(board[rows], pick_any(self._rng, open_columns(board[rows])), side)
+            after[has_four(after, side)] = 0  # that game is over: begin it again
+            board[rows], turn[rows] = after, 1 - turn[rows]
+        self.board[tables], self.turn[tables] = board, turn
 
     def turns(self, tables: Tables) -> NDArray[np.bool_]:
         """One seat at a time; see ``Duo.turns``."""

@@ -14,16 +14,16 @@ from games.game import Observations, Spec, Tensor
 STRAIGHT, LEFT, RIGHT, FASTER, SLOWER, FIRE, BOOST = range(7)
 ACTIONS = 7
 # Lengths are in sides of the sky, times in steps.
-TURN = math.radians(9)  # a step
-SLOWEST, FASTEST, CHANGE = 0.006, 0.014, 0.002
-BOOSTED = 0.010  # added to the speed while the boost burns
-BOOST_BURNS, BOOST_RESTS = 6, 60
-BULLETS, BULLET_SPEED, BULLET_LIVES = 4, 0.035, 11
-GUN_RESTS = 8
-RADIUS = 0.03  # a bullet this near hits
+TURN = math.radians(15)  # a step
+SLOWEST, FASTEST, CHANGE = 0.010, 0.020, 0.0025
+BOOSTED = 0.015  # added to the speed while the boost burns
+BOOST_BURNS, BOOST_RESTS = 4, 30
+BULLETS, BULLET_SPEED, BULLET_LIVES = 4, 0.06, 7
+GUN_RESTS = 5
+RADIUS = 0.04  # a bullet this near hits
 HEALTH = 3
 HIT = 0.2
-MAX_STEPS = 400
+MAX_STEPS = 200
 FEATURES = 6 + 14 + 5 * BULLETS + 3 * BULLETS
 
 Floats = NDArray[np.float64]
@@ -33,10 +33,10 @@ class Duel:
     """T skies with two planes each, a world for two (``games.duo``); both act at once.
 
     ## Description
-    The sky is a square whose edges meet. A plane flies where it points; it turns by 9 degrees a
-    step, holds a speed between 0.006 and 0.014 sides a step, fires a bullet that flies 11 steps at
-    0.035 (a rest of 8 steps follows) and boosts for 6 steps (a rest of 60 follows). Three hits
-    down a plane.
+    The sky is a square whose edges meet. A plane flies where it points; it turns by 15 degrees a
+    step, holds a speed between 0.01 and 0.02 sides a step, fires a bullet that flies 7 steps at
+    0.06 (a rest of 5 steps follows) and boosts for 4 steps (a rest of 30 follows). Three hits down
+    a plane.
 
     ## Action Space
     ``Discrete(7)``: 0 straight, 1 left, 2 right, 3 faster, 4 slower, 5 fire, 6 boost. All are
@@ -50,10 +50,13 @@ class Duel:
     bullets, each place and life (12).
 
     ## Rewards
-    +0.2 for a hit, -0.2 for being hit; +1 for winning and -1 for losing. The sum over both is 0.
+    +0.2 for a hit, -0.2 for being hit; +1 for winning and -1 for losing. With ``shaping`` also the
+    change of a potential, that times how much better the plane aims at the other than the other
+    at it (the difference of the bearings' cosines, nothing at the end): over an episode it sums to
+    a constant of its first state (Ng, Harada & Russell 1999). The sum over both is 0.
 
     ## Episode End
-    Terminated when a plane is down, and after 400 steps: then the healthier plane wins, and
+    Terminated when a plane is down, and after 200 steps: then the healthier plane wins, and
     nobody where both are alike. Never truncated.
     """
 
@@ -65,8 +68,9 @@ class Duel:
         masked=False,
     )
 
-    def __init__(self, tables: int, rng: np.random.Generator) -> None:
+    def __init__(self, tables: int, rng: np.random.Generator, shaping: float = 0.0) -> None:
         self.tables = tables
+        self.shaping = shaping
         self._rng = rng
         self.place = np.zeros((tables, 2, 2))  # x, y in [0, 1)
         self.heading = np.zeros((tables, 2))  # radians
@@ -105,6 +109,7 @@ class Duel:
 
     def advance(self, tables: Tables, actions: NDArray[np.integer[Any]]) -> Advance:
         """Fly one step; see ``Duo.advance``."""
+        before = self._advantage(tables)
         self._steer(tables, actions)
         self._fire(tables, actions == FIRE)
         hits = self._fly_bullets(tables)  # (N, 2) that each seat scored
@@ -113,7 +118,9 @@ class Duel:
         health = self.health[tables].clip(0)
         over = (health == 0).any(axis=1) | (self.elapsed[tables] >= MAX_STEPS)
         ahead = np.sign(health - health[:, ::-1]) * over[:, None]
+        gained = np.where(over, 0.0, self._advantage(tables)) - before
         reward = HIT * (hits - hits[:, ::-1]) + ahead
+        reward += self.shaping * np.stack((gained, -gained), axis=1)
         return Advance(reward.astype(np.float32), over, np.zeros_like(over))
 
     def observe(self, tables: Tables, seats: Tables) -> Observations:
@@ -143,6 +150,13 @@ class Duel:
     def render(self, table: int) -> str:
         """Draw the sky of ``table``; see ``Duo.render``."""
         return render(self, table)
+
+    def _advantage(self, tables: Tables) -> Floats:
+        """How much better seat 0 aims at seat 1 than the other way round, (N,) in -2..2."""
+        way = shortest(self.place[tables, 1] - self.place[tables, 0])
+        angle = np.arctan2(way[:, 1], way[:, 0])
+        mine, its = self.heading[tables].T
+        return np.asarray(np.cos(mine - angle) + np.cos(its - angle))
 
     def _steer(self, tables: Tables, actions: NDArray[np.integer[Any]]) -> None:
         """Turn, change speed, boost, and move the planes, in place."""
@@ -247,12 +261,12 @@ def fly_by_rules(world: Duel, tables: Tables, seat: int) -> NDArray[np.integer[A
     error = np.arctan2(aim[:, 1], aim[:, 0])
     near = distance < BULLET_SPEED * BULLET_LIVES
     loaded = world.gun[tables, seat] <= 1
-    behind = (across[:, 0] < 0) & (distance < 0.25)
+    behind = (across[:, 0] < 0) & (distance < 0.3)
     facing = flight[:, 0] > 0
     rested = world.boost[tables, seat] <= 1
     action = np.where(error > 0, LEFT, RIGHT)
     action[np.abs(error) < TURN / 2] = FASTER
-    action[(np.abs(error) < TURN) & (distance < 0.12)] = SLOWER
+    action[(np.abs(error) < TURN) & (distance < 0.15)] = SLOWER
     action[near & loaded & (np.abs(error) < math.atan2(RADIUS, 0.2))] = FIRE
     action[behind & facing & rested] = BOOST
     return action

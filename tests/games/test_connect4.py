@@ -92,6 +92,17 @@ def test_a_moves_reward_comes_after_the_reply_or_with_the_end() -> None:
     assert len(told) == 10
 
 
+def test_an_opening_is_played_and_nobody_has_won_yet() -> None:
+    world = ConnectFour(200, np.random.default_rng(0), opening=10)
+    world.begin(np.arange(200))
+
+    discs = (world.board != 0).sum(axis=1)
+    assert set(discs.tolist()) == set(range(11))
+    assert (abs(world.board.sum(axis=1)) <= 1).all()
+    for side in (1, -1):
+        assert not has_four(world.board, np.full(200, side, np.int8)).any()
+
+
 def test_a_full_board_is_a_draw() -> None:
     world = ConnectFour(1, np.random.default_rng(0))
     world.begin(np.array([0]))

@@ -82,6 +82,23 @@ def test_a_gun_and_a_boost_rest(duel: Duel) -> None:
     assert duel.boost[0, 1] == BOOST_RESTS - GUN_RESTS + 1
 
 
+def test_shaping_rewards_aiming_and_sums_to_the_first_state() -> None:
+    world = Duel(1, np.random.default_rng(3), shaping=0.1)
+    plain = Duel(1, np.random.default_rng(3))
+    rng, sums = np.random.default_rng(4), np.zeros((2, 2))
+    for one in (world, plain):
+        one.begin(ALL)
+    first = world._advantage(ALL)[0]
+    over = False
+    while not over:
+        actions = rng.integers(7, size=(1, 2))
+        shaped, bare = world.advance(ALL, actions), plain.advance(ALL, actions)
+        sums += shaped.reward[0], bare.reward[0]
+        over = bool(shaped.terminated[0])
+
+    assert sums[0] - sums[1] == pytest.approx([-0.1 * first, 0.1 * first], abs=1e-4)
+
+
 def test_at_the_time_limit_the_healthier_plane_wins(duel: Duel) -> None:
     duel.elapsed[0] = MAX_STEPS - 1
     duel.health[0] = 2, 1
