@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from engine import layers
 from engine.backend import Shape
-from engine.layers import Dense, Dueling, LayerSpec
+from engine.layers import Dense, Dueling, LayerSpec, NoisyDense
 from engine.network import Network
 from engine.strictyaml import describe
 
@@ -191,12 +191,26 @@ decode_hook = _LayerHook()
 """The ``dec_hook`` of everything that holds a ModelSpec."""
 
 
-def build_network(spec: ModelSpec, input_shape: Shape, outputs: int | tuple[int, ...]) -> Network:
+def build_network(
+    spec: ModelSpec,
+    input_shape: Shape,
+    outputs: int | tuple[int, ...],
+    atoms: int = 1,
+    noisy: bool = False,
+    tail: tuple[LayerSpec, ...] = (),
+) -> Network:
     """Return the network of ``spec`` with its output layer: a Dense, or a dueling head.
 
-    ``outputs`` counts the outputs, or the actions of each branch. Raises ModelError when the
-    layers do not fit each other or the input.
+    ``outputs`` counts the outputs, or the actions of each branch; there are ``atoms`` numbers for
+    each. ``noisy`` puts noise on every dense layer. ``tail`` follows the output layer. Raises
+    ModelError when the layers do not fit each other or the input.
     """
     total = outputs if isinstance(outputs, int) else sum(outputs)
-    head = Dueling(outputs) if spec.dueling else Dense(total)
-    return Network(*spec.layers, head, input_shape=input_shape)
+    sigma = NoisyDense(1).sigma if noisy else None
+    head: LayerSpec = Dense(total * atoms)
+    if spec.dueling:
+        head = Dueling(outputs, atoms=atoms, sigma=sigma)
+    layers = (*spec.layers, head)
+    if noisy:
+        layers = tuple(NoisyDense(x.units) if isinstance(x, Dense) else x for x in layers)
+    return Network(*layers, *tail, input_shape=input_shape)

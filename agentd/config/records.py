@@ -9,11 +9,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from engine.layers import Dense, Relu
+from engine.layers import Dense, Expectation, Relu
 from engine.spec import ModelSpec, OptimizerSpec
 
 Count = Annotated[int, Meta(ge=1, le=2**31)]
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
+Number = Annotated[float, Meta(ge=-1e9, le=1e9)]
 Positive = Annotated[float, Meta(gt=0.0, le=1e9)]
 Seconds = Annotated[float, Meta(gt=0.0, le=1e6)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -60,6 +61,42 @@ class TargetConfig(Record, frozen=True, kw_only=True):
             raise ValueError("exactly one of `every` and `tau`")
 
 
+class PriorityConfig(Record, frozen=True, kw_only=True):
+    """How errors decide what is drawn, with ``dqn.prioritized`` (arXiv:1511.05952)."""
+
+    alpha: Annotated[float, Meta(ge=0.0, le=4.0)] = 0.6  # how much errors count; 0: not at all
+    beta: Fraction = 0.4  # how much importance weights undo it at first
+    beta_steps: Annotated[int, Meta(ge=0, le=2**53)] = 100_000  # updates until they undo all of it
+    epsilon: Positive = 1e-6  # added to every error
+
+
+class CategoricalConfig(Record, frozen=True, kw_only=True):
+    """The returns that a categorical distribution is over (C51, arXiv:1707.06887)."""
+
+    atoms: Annotated[int, Meta(ge=2, le=4096)] = 51
+    low: Number = -10.0  # the first atom; what is below counts as it
+    high: Number = 10.0  # the last one
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"low ({self.low}) is not below high ({self.high})")
+
+
+class QuantileConfig(Record, frozen=True, kw_only=True):
+    """The quantiles of the return (QR-DQN, arXiv:1710.10044)."""
+
+    atoms: Annotated[int, Meta(ge=1, le=4096)] = 51  # how many quantiles
+    kappa: Positive = 1.0  # the width of their Huber loss
+
+
+class RewardConfig(Record, frozen=True, kw_only=True):
+    """A step's reward counts as clip(scale * reward / spread, -clip, clip)."""
+
+    scale: Positive = 1.0
+    clip: Positive | None = None
+    normalize: bool = False  # spread: the deviation of the discounted return so far; else 1
+
+
 class DqnConfig(Record, frozen=True, kw_only=True):
     """Double Q-learning from replay (van Hasselt et al. 2015, arXiv:1509.06461)."""
 
@@ -69,6 +106,18 @@ class DqnConfig(Record, frozen=True, kw_only=True):
     batch: Annotated[int, Meta(ge=1, le=65536)] = 128  # rows per update
     target: TargetConfig = msgspec.field(default_factory=lambda: TargetConfig(every=500))
     clip_norm: Positive | None = 10.0  # bound on the gradient's norm
+    prioritized: bool = False  # draw what was most wrong most often
+    priority: PriorityConfig = msgspec.field(default_factory=PriorityConfig)
+    # what the network says of each action: its value, or a distribution of returns
+    distribution: Literal["none", "categorical", "quantile"] = "none"
+    categorical: CategoricalConfig = msgspec.field(default_factory=CategoricalConfig)
+    quantile: QuantileConfig = msgspec.field(default_factory=QuantileConfig)
+    # dense layers draw their weights anew for every update (arXiv:1706.10295); with
+    # exploration.kind noisy that explores, too
+    noisy: bool = False
+    frame_stack: Annotated[int, Meta(ge=1, le=64)] = 1  # rows of a stream that make one input
+    normalize_observations: bool = False  # by the mean and variance of all that was seen
+    reward: RewardConfig = msgspec.field(default_factory=RewardConfig)
 
 
 class RewardConfig(Record, frozen=True, kw_only=True):
@@ -219,6 +268,22 @@ class AgentConfig(Record, frozen=True, kw_only=True):
             )
         if self.learner == "stream_q":
             self._check_stream_q()
+        if self.learner == "dqn":
+            self._check_dqn()
+
+    def _check_dqn(self) -> None:
+        dqn, capacity = self.dqn, self.replay.capacity
+        if dqn.n_step + dqn.frame_stack > capacity:
+            raise ValueError(
+                f"dqn.n_step ({dqn.n_step}) and dqn.frame_stack ({dqn.frame_stack}) need more rows "
+                f"than replay.capacity ({capacity})"
+            )
+        if dqn.distribution != "none" and self.loss == "mse":
+            raise ValueError(
+                f"dqn.distribution {dqn.distribution} has a loss of its own: no `loss: mse` with it"
+            )
+        if any(isinstance(layer, Expectation) for layer in self.model.layers):
+            raise ValueError("model.layers: `expectation` follows from dqn.distribution by itself")
 
     def _check_stream_q(self) -> None:
         pace = self.pace

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentd.config import AgentConfig
-from agentd.learner.model import initial_weights
+from agentd.config import AgentConfig, records
+from agentd.learner.model import distribution_for, initial_weights
 from engine.backend import Backend
 from engine.learner import Learner
 from engine.network import Network
 from engine.optim import make_optimizer
 from engine.pqn import PqnConfig, PqnLearner
+from engine.priorities import PriorityConfig
 from engine.qlearning import DqnConfig, DqnLearner
 from engine.replay import RowFormat, check_n_step
 from engine.rewards import RewardConfig
@@ -60,6 +61,22 @@ def _dqn(config: AgentConfig) -> DqnConfig:
         target_tau=config.dqn.target.tau,
         clip_norm=config.dqn.clip_norm,
         loss=config.loss,
+        distribution=distribution_for(config.dqn),
+        priority=_priority(config.dqn.priority) if config.dqn.prioritized else None,
+        reward=RewardConfig(
+            scale=config.dqn.reward.scale,
+            clip=config.dqn.reward.clip,
+            normalize=config.dqn.reward.normalize,
+        ),
+    )
+
+
+def _priority(config: records.PriorityConfig) -> PriorityConfig:
+    return PriorityConfig(
+        alpha=config.alpha,
+        beta=config.beta,
+        beta_steps=config.beta_steps,
+        epsilon=config.epsilon,
     )
 
 

@@ -15,13 +15,15 @@ class RingLayout:
     """What a row is made of.
 
     row_bytes: raw bytes of one observation; n_actions: mask width A; branches: action numbers per
-    row; schema: digest of the agent's schema, so that another game's rows are never taken.
+    row; schema: digest of the agent's schema, so that another game's rows are never taken;
+    backwards: whether a row also knows the one before it, which stacks of rows need.
     """
 
     row_bytes: int
     n_actions: int
     branches: int
     schema: str
+    backwards: bool = False
 
     def identity(self, capacity: int, slack: int) -> dict[str, Any]:
         """What is written into the file's header and compared when it is opened again."""
@@ -34,6 +36,7 @@ class RingLayout:
             "schema": self.schema,
             "capacity": capacity,
             "slack": slack,
+            **({"backwards": True} if self.backwards else {}),
         }
 
 
@@ -51,8 +54,11 @@ def slack_for(capacity: int, largest_batch: int, train_every: int = 0) -> int:
     return max(default_slack(capacity), 2 * largest_batch, 4 * (largest_batch + train_every))
 
 
-def replay_columns(row_bytes: int, n_actions: int, branches: int) -> tuple[Column, ...]:
+def replay_columns(
+    row_bytes: int, n_actions: int, branches: int, backwards: bool = False
+) -> tuple[Column, ...]:
     """The columns of a replay ring file, in file order."""
+    more = (Column("prev", "<i8"),) if backwards else ()
     return (
         Column("obs", "u1", row_bytes),
         Column("mask_bits", "u1", (n_actions + 7) // 8),
@@ -65,4 +71,5 @@ def replay_columns(row_bytes: int, n_actions: int, branches: int) -> tuple[Colum
         Column("session", "<u4"),
         Column("seq", "<u8"),
         Column("version", "<u8"),
+        *more,
     )

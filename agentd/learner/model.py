@@ -10,13 +10,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.config.records import AgentConfig
+from agentd.config.records import STREAMING, AgentConfig, DqnConfig
 from agentd.errors import UsageError
 from agentd.protocol.schema import Schema
 from engine.backend import Backend
 from engine.devices import make_backend
 from engine.errors import EngineError, ModelError, ShapeError
 from engine.exploration import Exploration
+from engine.heads import CategoricalHead, QuantileHead
 from engine.layers import Dense, Flatten, Normalize
 from engine.network import Network
 from engine.numpy_backend import NumPyBackend
@@ -26,33 +27,73 @@ from engine.spec import build_network
 
 __all__ = [
     "backend_for",
+    "distribution_for",
     "exploration_for",
     "flat_weights",
     "initial_weights",
     "named_weights",
     "network_for",
     "row_format",
+    "stack_of",
 ]
+
+Q_LEARNERS = ("dqn", *STREAMING)
+"""Learners whose outputs are values of actions, branch by branch."""
 
 log = logging.getLogger(__name__)
 
 
-def network_for(config: AgentConfig, schema: Schema) -> Network:
-    """The network from a row's features to a number an action.
+def network_for(config: AgentConfig, schema: Schema, *, acting: bool = False) -> Network:
+    """The network from a row's features to what is learned of each action.
 
     Raises ModelError, also where noise is to explore and no layer has any.
 
-    A model that begins with Dense, such as the preset's, takes planes as well: they are flattened.
+    Of values that is one number an action, of distributions several; ``acting`` ends in one number
+    either way, from the same weights. A model that begins with Dense, such as the preset's, takes
+    planes as well: they are flattened.
     """
-    model = config.model
+    model, format, dqn = config.model, row_format(schema, stack_of(config)), _dqn_of(config)
     first = [layer for layer in model.layers if not isinstance(layer, Normalize)][:1]
-    if len(schema.input_shape) > 1 and all(isinstance(x, Dense) for x in first):
-        model = msgspec.structs.replace(model, layers=(Flatten(), *model.layers))
-    network = build_network(model, schema.input_shape, schema.n_actions)
+    layers = model.layers
+    if len(format.input_shape) > 1 and all(isinstance(x, Dense) for x in first):
+        layers = (Flatten(), *layers)
+    if dqn.normalize_observations and not any(isinstance(x, Normalize) for x in layers):
+        layers = (Normalize(), *layers)
+    model = msgspec.structs.replace(model, layers=layers)
+    actions = schema.branches if config.learner in Q_LEARNERS else schema.n_actions
+    head = distribution_for(dqn)
+    network = build_network(
+        model,
+        format.input_shape,
+        actions,
+        atoms=1 if head is None else head.atoms,
+        noisy=dqn.noisy,
+        tail=head.expectation() if head is not None and acting else (),
+    )
     noisy = any(slot.name.endswith(".sigma") for slot in network.slots)
     if config.exploration.kind == "noisy" and not noisy:
         raise ModelError("exploration.kind noisy: expected a model with noisy_dense layers")
     return network
+
+
+def distribution_for(dqn: DqnConfig) -> CategoricalHead | QuantileHead | None:
+    """What the network says of each action, None for its value alone."""
+    match dqn.distribution:
+        case "categorical":
+            return CategoricalHead(dqn.categorical.atoms, dqn.categorical.low, dqn.categorical.high)
+        case "quantile":
+            return QuantileHead(dqn.quantile.atoms, dqn.quantile.kappa)
+    return None
+
+
+def stack_of(config: AgentConfig) -> int:
+    """How many rows of a stream make one input."""
+    return _dqn_of(config).frame_stack
+
+
+def _dqn_of(config: AgentConfig) -> DqnConfig:
+    """The options of replay learning; the defaults where the agent learns in another way."""
+    return config.dqn if config.learner == "dqn" else DqnConfig()
 
 
 def backend_for(device: str) -> Backend:
@@ -103,9 +144,9 @@ def exploration_for(config: AgentConfig) -> Exploration:
     )
 
 
-def row_format(schema: Schema) -> RowFormat:
-    """How the engine reads the schema's raw rows."""
+def row_format(schema: Schema, stack: int = 1) -> RowFormat:
+    """How the engine reads the schema's raw rows, ``stack`` of a stream at a time."""
     tensors = tuple(
         TensorFormat(t.name, t.dtype, t.shape, t.offset, t.nbytes) for t in schema.tensors
     )
-    return RowFormat(tensors, schema.branches)
+    return RowFormat(tensors, schema.branches, stack)

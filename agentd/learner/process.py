@@ -22,7 +22,7 @@ from agentd.errors import AgentdError, ExitCode, StorageError
 from agentd.learner.board import Publication, WeightBoard
 from agentd.learner.build import learner_for
 from agentd.learner.control import Control, HungUp
-from agentd.learner.model import backend_for, network_for, row_format
+from agentd.learner.model import backend_for, network_for, row_format, stack_of
 from agentd.learner.pace import NO_DUE
 from agentd.learner.reader import open_reader
 from agentd.learner.saver import Saved, Saver
@@ -98,7 +98,7 @@ class LearnerProcess:
     ) -> None:
         """Open everything. Raises StorageError and its kin, ModelError, ShapeError."""
         network = network_for(config, schema)
-        format, replay = row_format(schema), agent_dir / "replay"
+        format, replay = row_format(schema, stack_of(config)), agent_dir / "replay"
         backend = backend_for(device)
         self._learner = learner_for(config, network, backend, format)
         reader = open_reader(replay, format, taught=config.learner == "supervised")

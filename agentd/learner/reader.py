@@ -64,8 +64,11 @@ class ReplayReader(RingReader):
     def __init__(self, path: Path, format: RowFormat) -> None:
         """Open the ring at ``path``. Raises RingMismatch, StorageError."""
         identity = identity_of(path)
-        sizes = (int(identity[key]) for key in ("row_bytes", "n_actions", "branches"))
-        super().__init__(path, identity, replay_columns(*sizes))
+        width, actions, branches = (
+            int(identity[key]) for key in ("row_bytes", "n_actions", "branches")
+        )
+        backwards = bool(identity.get("backwards", False))
+        super().__init__(path, identity, replay_columns(width, actions, branches, backwards))
         column = self._file.columns
         self._rows = Rows(
             format,
@@ -78,6 +81,7 @@ class ReplayReader(RingReader):
             column["explored"],
             column["stream"],
             column["version"],
+            prev=column["prev"] if backwards else None,
         )
 
     def rows(self, hi: int) -> Rows:

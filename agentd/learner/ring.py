@@ -73,7 +73,8 @@ class ReplayRing:
         Raises RingMismatch when the file holds other rows, StorageError when the disk refuses.
         """
         slack = default_slack(capacity) if slack is None else slack
-        columns = replay_columns(layout.row_bytes, layout.n_actions, layout.branches)
+        sizes = layout.row_bytes, layout.n_actions, layout.branches
+        columns = replay_columns(*sizes, layout.backwards)
         identity = layout.identity(capacity, slack)
         begin = begin or Counters()
         file, created = RingFile.open(path, identity, columns, capacity + slack, begin)
@@ -190,6 +191,22 @@ class ReplayRing:
         open_streams: NDArray[np.bool_] = self._last[base : base + streams] >= 0
         return open_streams
 
+    def recent(self, base: int, streams: int, rows: int) -> NDArray[np.uint8]:
+        """Return the newest ``rows`` observations of the slots [base, base + streams).
+
+        (streams, rows, row_bytes), oldest first; a row that there is not is the one after it, as
+        in stacks of rows. Those of a closed stream are undefined. The layout must be backwards.
+        """
+        column = self._file.columns
+        at = np.empty((streams, rows), np.int64)
+        row = np.maximum(self._last[base : base + streams], 0)
+        for i in reversed(range(rows)):
+            at[:, i] = row % self.physical
+            before, begins = column["prev"][at[:, i]], column["kind"][at[:, i]] == FIRST
+            row = np.where(begins | (before < self.oldest), row, before)
+        found: NDArray[np.uint8] = column["obs"][at]
+        return found
+
     def last_seqs(self) -> dict[int, int]:
         """Return the newest seq of every session that has rows in the ring."""
         return last_seqs(self.columns, self.oldest, self.head)
@@ -211,6 +228,8 @@ class ReplayRing:
         obs, bits, action, reward, kind, explored, stream, session, seq, version = rows
         column = self._file.columns
         column["next"][to] = -1
+        if self.layout.backwards:
+            column["prev"][to] = -1
         column["obs"][to] = obs[of]
         column["mask_bits"][to] = 0 if bits is None else bits[of]
         column["action"][to] = action[of]
@@ -271,6 +290,8 @@ class ReplayRing:
                 done.append(total[ended])
             self._file.columns["reward"][row[first] % self.physical] = 0.0
         self._return[stream] = total
+        if self.layout.backwards:
+            self._file.columns["prev"][row % self.physical] = np.where(linked, last, -1)
         if linked.all():
             after[last % self.physical] = row
         else:

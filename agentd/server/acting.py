@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.learner.model import row_format
 from agentd.protocol.rows import TERMINATED
 from agentd.protocol.schema import Schema, raw_to_features
 from engine.backend import Backend
@@ -44,6 +45,7 @@ class Actor:
         exploration: Exploration,
         seed: int,
         capacity: int,
+        stack: int = 1,
     ) -> None:
         self.network = network
         self.weights = np.zeros(network.n_params, np.float32)
@@ -57,6 +59,8 @@ class Actor:
         self._noisy: Pass | None = None
         if exploration.kind == "noisy":
             self._noisy = Pass(network, backend, _NOISE_ROWS, seed=seed, noisy=True)
+        self._stack = stack
+        self._format = row_format(schema, stack) if stack > 1 else None
         self._block: NDArray[np.float64] = np.empty((0, 1))
         self._block_start = 0
 
@@ -75,9 +79,20 @@ class Actor:
         return self._exploration.epsilon(env_steps)
 
     def values(self, obs: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The network's outputs (N, A) for raw rows (N, row_bytes), as a copy."""
-        x = raw_to_features(self._schema, obs).reshape(len(obs), *self._schema.input_shape)
-        return self._backend.to_host(self._pass.forward(self._params, x))
+        """The network's outputs (N, A) for raw rows (N K, row_bytes), as a copy.
+
+        K rows make one input where the agent stacks them.
+        """
+        return self._forward(self._pass, obs)
+
+    def _forward(self, run: Pass, obs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if self._format is None:
+            x = raw_to_features(self._schema, obs)
+        else:
+            x = np.empty((len(obs) // self._format.stack, self._format.features), np.float32)
+            self._format.decode(obs, x)
+        x = x.reshape(len(x), *self.network.input_shape)
+        return self._backend.to_host(run.forward(self._params, x))
 
     def act(
         self,
@@ -96,9 +111,10 @@ class Actor:
         depends on it and the seed alone, never on which rows share the batch.
         """
         q = self.values(obs)
-        n, branches = len(obs), self._schema.branches
+        n, branches = len(kind), self._schema.branches
         if self._noisy is not None and learned:
-            q[:learned] = self._noisy_values(self._noisy, obs[:learned], first_row)
+            part = obs[: learned * self._stack]
+            q[:learned] = self._noisy_values(self._noisy, part, first_row)
         lone = self._exploration.kind != "boltzmann" and n == len(branches) == 1
         if lone and mask is None and stream is None:
             return self._lone(q, int(kind[0]), learned, first_row, env_steps)
@@ -143,18 +159,17 @@ class Actor:
     def _noisy_values(
         self, run: Pass, obs: NDArray[np.uint8], first_row: int
     ) -> NDArray[np.float32]:
-        """Outputs (N, A) for consecutive rows with noise that is drawn anew every _NOISE_ROWS.
+        """Outputs (N, A) for N consecutive rows with noise that is drawn anew every _NOISE_ROWS.
 
         Which noise a row gets depends on its absolute index and the seed, as all exploration does.
         """
-        parts, at = [], 0
-        while at < len(obs):
+        parts, at, rows = [], 0, len(obs) // self._stack
+        while at < rows:
             block, begun = divmod(first_row + at, _NOISE_ROWS)
-            rows = obs[at : at + _NOISE_ROWS - begun]
+            upto = min(rows, at + _NOISE_ROWS - begun)
             run.set_state({"seed": self._seed, "calls": block})
-            x = raw_to_features(self._schema, rows).reshape(len(rows), *self._schema.input_shape)
-            parts.append(self._backend.to_host(run.forward(self._params, x)))
-            at += len(rows)
+            parts.append(self._forward(run, obs[at * self._stack : upto * self._stack]))
+            at = upto
         return np.concatenate(parts)
 
     def _draws(self, first_row: int, rows: int) -> NDArray[np.float64]:

@@ -36,6 +36,7 @@ from agentd.server.batch import Batch, Member, join
 from agentd.server.learning import Learning
 from agentd.server.returns import Returns
 from agentd.server.session import Frame, Session
+from agentd.server.stacks import Stacks
 from agentd.server.teaching import check_teach, read_teach
 from agentd.server.waiting import Waiting
 from agentd.store import read_checkpoint, write_checkpoint
@@ -71,6 +72,7 @@ class Agent:
         clock: Callable[[], float],
         wake: Callable[[Agent], None],
         wake_later: Callable[[Agent], None],
+        stacks: Stacks | None = None,
     ) -> None:
         self.name = folder.name
         self.checkpoints = folder / "checkpoints"
@@ -79,6 +81,7 @@ class Agent:
         self.actor = actor
         self.learning: Learning | None = None  # None: the agent learns nothing
         self.states = StreamStates()
+        self.stacks = stacks  # None: a row is seen alone
         self.returns = Returns()
         self.counters = Counters()
         self.sessions: dict[bytes, Session] = {}
@@ -107,6 +110,8 @@ class Agent:
         self._slots = max(self._slots, base + streams)
         self.states.grow(self._slots)
         self.returns.grow(self._slots)
+        if self.stacks is not None:
+            self.stacks.grow(self._slots)
         return base
 
     def begin_session(self, hello: Hello, window: int) -> Session:
@@ -147,6 +152,9 @@ class Agent:
         session.slot, session.serial = record.slot, record.serial
         session.last_seq, under_way = self.learning.reopen(record)
         self.states.open[base : base + record.streams] = under_way
+        if self.stacks is not None:
+            newest = self.learning.recent(base, record.streams, self.stacks.stack - 1)
+            self.stacks.restore(base, newest)
         session.detached_at = now
         self.trained_sessions += session.trains
         self.sessions[session.id] = session
@@ -253,8 +261,11 @@ class Agent:
     def _act(self, batch: Batch) -> Choice:
         learned = self._learned_rows(batch)
         learning = self.learning
+        obs = batch.obs
+        if self.stacks is not None:
+            obs = self.stacks.push(batch.stream, batch.kind, obs)
         choice = self.actor.act(
-            batch.obs,
+            obs,
             batch.mask,
             batch.kind,
             batch.local.astype(np.int64) if self.actor.needs_streams else None,

@@ -15,6 +15,7 @@ from agentd.learner.model import (
     flat_weights,
     initial_weights,
     network_for,
+    stack_of,
 )
 from agentd.learner.pace import Pace
 from agentd.learner.ring import ReplayRing, RingLayout, slack_for
@@ -23,6 +24,7 @@ from agentd.protocol.schema import Schema
 from agentd.server.acting import Actor
 from agentd.server.agent import Agent
 from agentd.server.learning import Learning
+from agentd.server.stacks import Stacks
 from agentd.store import read_checkpoint
 from engine.network import Network
 
@@ -44,7 +46,7 @@ def build_agent(server: Server, folder: Path, config: AgentConfig, schema: Schem
     (there are checkpoints and none is whole: acting with random weights is never an option).
     """
     limits = server.config.limits
-    network = network_for(config, schema)
+    network, stack = network_for(config, schema, acting=True), stack_of(config)
     wave = max(1, min(WAVE_ROWS, WAVE_BYTES // schema.row_bytes))
     actor = Actor(
         schema,
@@ -53,6 +55,7 @@ def build_agent(server: Server, folder: Path, config: AgentConfig, schema: Schem
         exploration_for(config),
         config.seed,
         capacity=max(wave, limits.max_rows),
+        stack=stack,
     )
     _load_weights(folder, config, network, actor)
     agent = Agent(
@@ -65,6 +68,7 @@ def build_agent(server: Server, folder: Path, config: AgentConfig, schema: Schem
         clock=server.now,
         wake=server.wake,
         wake_later=server.wake_later,
+        stacks=Stacks(stack, schema.row_bytes) if stack > 1 else None,
     )
     if config.learner != "none":
         agent.learning = _open_learning(server, folder, agent, wave)
@@ -99,7 +103,13 @@ def _open_learning(server: Server, folder: Path, agent: Agent, wave: int) -> Lea
     else:
         ring = ReplayRing.open(
             replay / "rows.ring",
-            RingLayout(schema.row_bytes, schema.n_actions, len(schema.branches), schema.digest()),
+            RingLayout(
+                schema.row_bytes,
+                schema.n_actions,
+                len(schema.branches),
+                schema.digest(),
+                backwards=stack_of(config) > 1,
+            ),
             config.replay.capacity,
             slack=slack,
         )

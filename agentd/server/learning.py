@@ -218,6 +218,11 @@ class Learning:
         self._steps.reopen(record.base, record.streams, record.serial, record.since)
         return last, self._steps.under_way(record.base, record.streams)
 
+    def recent(self, base: int, streams: int, rows: int) -> NDArray[np.uint8]:
+        """The newest raw rows of streams, (streams, rows, row_bytes), see `ReplayRing.recent`."""
+        assert self._steps is not None
+        return self._steps.recent(base, streams, rows)
+
     def note(self, session: Session, seq: int) -> None:
         """Remember a frame that was answered and left no row: it is not to be done again."""
         if session.slot >= 0:
