@@ -39,6 +39,12 @@ KeepDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Keep the agent there.", show_default="a temporary one"),
 ]
+AgentSet = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="A value of the agent, e.g. dqn.prioritized=true."
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Of the agent and the games.")]
 Seeds = Annotated[
     str | None,
@@ -55,6 +61,7 @@ def train(
     streams: Streams = None,
     clients: Clients = None,
     game: Game = None,
+    settings: AgentSet = None,
     keep_going: KeepGoing = False,
     data_dir: KeepDir = None,
     agent: Annotated[
@@ -70,6 +77,7 @@ def train(
     --seeds each seed is an agent of its own, <name>-<seed>, and the result is a summary.
     """
     out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
+    from agentd.cli.serve import collect_flags
     from agentd.cli.sweep import parse_seeds, run_sweep, summary, sweep_table
     from agentd.cli.training import Plan, run_plan
     from agentd.config import load_preset
@@ -77,7 +85,8 @@ def train(
     if seeds is not None and seed != 0:
         raise UsageError("name --seed or --seeds, not both")
     changes = {"steps": steps, "streams": streams, "clients": clients, "game": game}
-    plan_preset = change_play(load_preset(preset), changes)
+    flags = collect_flags({}, settings=[f"agent.{setting}" for setting in settings or ()])
+    plan_preset = change_play(load_preset(preset, flags), changes)
 
     def run(folder: Path, name: str, seed: int) -> Outcome:
         plan = Plan(plan_preset, name, folder, seed, stop_when_solved=not keep_going)

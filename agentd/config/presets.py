@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from importlib import resources
+from typing import Any
 
 from agentd.config.convert import convert, parse_layer
-from agentd.config.layers import Layer
+from agentd.config.layers import Layer, overlay
 from agentd.config.records import Preset
+from agentd.config.sources import flag_layer
 from agentd.errors import MissingInput
 
 FOLDER = "presets"
@@ -33,6 +36,9 @@ def preset_layer(name: str) -> Layer:
     return layer
 
 
-def load_preset(name: str) -> Preset:
-    """The preset ``name``, validated. Raises MissingInput or ConfigError."""
-    return convert(preset_layer(name), Preset)
+def load_preset(name: str, flags: Mapping[str, Any] | None = None) -> Preset:
+    """The preset ``name`` with ``flags`` by dotted key laid over it, validated.
+
+    Raises MissingInput or ConfigError.
+    """
+    return convert(overlay(preset_layer(name), flag_layer(flags or {})), Preset)

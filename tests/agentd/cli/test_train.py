@@ -146,6 +146,9 @@ def test_a_daemon_that_dies_is_told_in_one_line(tmp_path: Path) -> None:
         (("rl", "train", "--preset", "catch", "--steps", "0"), 2, "--steps"),
         (("rl", "train", "--preset", "catch", "--seeds", "3..1"), 2, "--seeds"),
         (("rl", "train", "--preset", "catch", "--seeds", "1", "--seed", "2"), 2, "not both"),
+        (("rl", "train", "--preset", "catch", "--set", "dqn.noisy"), 2, "KEY=VALUE"),
+        (("rl", "train", "--preset", "catch", "--set", "dqn.noise=1"), 78, "dqn.noise"),
+        (("rl", "train", "--preset", "catch", "--set", "replay.capacity=16"), 78, "capacity"),
     ],
 )
 def test_what_is_not_there_is_told(
