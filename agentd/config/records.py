@@ -89,14 +89,6 @@ class QuantileConfig(Record, frozen=True, kw_only=True):
     kappa: Positive = 1.0  # the width of their Huber loss
 
 
-class RewardConfig(Record, frozen=True, kw_only=True):
-    """A step's reward counts as clip(scale * reward / spread, -clip, clip)."""
-
-    scale: Positive = 1.0
-    clip: Positive | None = None
-    normalize: bool = False  # spread: the deviation of the discounted return so far; else 1
-
-
 class DqnConfig(Record, frozen=True, kw_only=True):
     """Double Q-learning from replay (van Hasselt et al. 2015, arXiv:1509.06461)."""
 
@@ -117,7 +109,6 @@ class DqnConfig(Record, frozen=True, kw_only=True):
     noisy: bool = False
     frame_stack: Annotated[int, Meta(ge=1, le=64)] = 1  # rows of a stream that make one input
     normalize_observations: bool = False  # by the mean and variance of all that was seen
-    reward: RewardConfig = msgspec.field(default_factory=RewardConfig)
 
 
 class RewardConfig(Record, frozen=True, kw_only=True):

@@ -63,11 +63,7 @@ def _dqn(config: AgentConfig) -> DqnConfig:
         loss=config.loss,
         distribution=distribution_for(config.dqn),
         priority=_priority(config.dqn.priority) if config.dqn.prioritized else None,
-        reward=RewardConfig(
-            scale=config.dqn.reward.scale,
-            clip=config.dqn.reward.clip,
-            normalize=config.dqn.reward.normalize,
-        ),
+        reward=_reward(config),
     )
 
 

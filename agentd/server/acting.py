@@ -113,8 +113,8 @@ class Actor:
         q = self.values(obs)
         n, branches = len(kind), self._schema.branches
         if self._noisy is not None and learned:
-            part = obs[: learned * self._stack]
-            q[:learned] = self._noisy_values(self._noisy, part, first_row)
+            seen = obs[: learned * self._stack]
+            q[:learned] = self._noisy_values(self._noisy, seen, first_row)
         lone = self._exploration.kind != "boltzmann" and n == len(branches) == 1
         if lone and mask is None and stream is None:
             return self._lone(q, int(kind[0]), learned, first_row, env_steps)
