@@ -250,8 +250,8 @@ class AgentConfig(Record, frozen=True, kw_only=True):
                 f"pace.train_every ({pace.train_every}) is more than replay.capacity "
                 f"({capacity}): a fragment of fresh rows would not fit into the ring"
             )
-        if self.learner not in STREAMING and self.reward != RewardConfig():
-            raise ValueError(f"`reward` shapes the rewards of {' and '.join(STREAMING)} only")
+        if self.learner not in ("dqn", *STREAMING) and self.reward != RewardConfig():
+            raise ValueError("`reward` is for learners of rewards, see `learner`")
         if self.learner == "pqn" and pace.updates % self.pqn.minibatches:
             raise ValueError(
                 f"pace.updates ({pace.updates}) is no multiple of pqn.minibatches "

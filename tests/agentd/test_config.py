@@ -189,7 +189,12 @@ BAD = {
     "agents:\n  X Y: {}": (2, "agents.X Y", "a name of 1 to 64", "'X Y'", ""),
     "agent:\n  exploration: {start: 2.0}": (2, "agent.exploration", "", "", ""),
     "agent:\n  exploration: {kind: noisy, spread: 7}": (2, "agent.exploration", "", "", ""),
-    "agent:\n  reward: {scale: 2.0}": (2, "agent", "", "", ""),
+    "agent:\n  learner: none\n  reward: {scale: 2.0}": (2, "agent", "", "", ""),
+    "agent:\n  dqn: {n_step: 16}\n  replay: {capacity: 16}\n  pace: {learn_start: 16}": (
+        *(2, "agent", "", "", ""),
+    ),
+    "agent:\n  loss: mse\n  dqn: {distribution: quantile}": (2, "agent", "", "", ""),
+    "agent:\n  model: {layers: [{expectation: 3}]}": (2, "agent", "", "", ""),
     "agent:\n  pqn: {lambda: 1.5}": (2, "agent.pqn.lambda", "<= 1", "1.5", ""),
     "agent:\n  pqn: {lambd: 1}": (2, "agent.pqn.lambd", "one of", "", "did you mean `lambda`?"),
     "tls: {cert: a}": (1, "tls", "", "", ""),
