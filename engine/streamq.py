@@ -244,19 +244,28 @@ class StreamQLearner:
         self._step(trace, action, error)
         self._last.value = self._taken(q, action)
         trace.tail = end
-        greedy = td.greedy_action(q, masks[0], self._format.branches)
-        if not trace_goes_on(kind, bool(rows.explored[i]), bool((action == greedy).all())):
+        explored = bool(rows.explored[i])
+        greedy = not explored or self._is_greedy(q, masks[0], action)
+        if not trace_goes_on(kind, explored, greedy):
             trace.forget()
         if kind >= TERMINATED:
             self._free.append(self._traces.pop(int(rows.stream[i])))
 
+    def _is_greedy(self, q: Host, mask: Host | None, action: Host) -> bool:
+        """Whether the action is the best one in every branch."""
+        return bool((td.greedy_action(q, mask, self._format.branches) == action).all())
+
     def _greatest(self, x: Host, mask: Host | None) -> float:
         """Return the greatest legal value of an observation, the mean over branches."""
         q = self._backend.to_host(self._value.forward(self.params, x, mask))
+        if mask is None and len(self._starts) == 1:
+            return float(q.max())
         return self._taken(q, td.greedy_action(q, mask, self._format.branches))
 
     def _taken(self, q: Host, action: Host) -> float:
         """Return the value of the given action of each branch, their mean."""
+        if len(self._starts) == 1:
+            return float(q[0, action[0, 0]])
         return float(td.action_value(q, action, self._format.branches).mean())
 
     def _step(self, trace: _Trace, action: Host, error: float) -> None:
