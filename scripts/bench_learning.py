@@ -97,6 +97,8 @@ TASKS = {
             exploration_final_eps=0.04,
         ),
     ),
+    "cartpole-pqn": Task("cartpole-pqn", (Measure(475),)),
+    "cartpole-stream": Task("cartpole-stream", (Measure(475),)),
     "acrobot": Task(
         "acrobot",
         (Measure(-80),),

@@ -57,8 +57,21 @@ def fingerprint(data_dir, agent="cart") -> str:
     return found.hexdigest()
 
 
-async def train_paced(serve, data_dir, steps: int, kill_at: int | None = None) -> tuple[str, dict]:
-    house = await serve(PACED, data_dir=data_dir)
+STREAMING = {
+    "pqn": {
+        "pqn": {"minibatches": 2},
+        "pace": {"mode": "paced", "learn_start": 20, "train_every": 20, "updates": 6},
+    },
+    "stream_q": {
+        "pace": {"mode": "paced", "learn_start": 20, "train_every": 20, "updates": 20},
+    },
+}
+
+
+async def train_paced(
+    serve, data_dir, steps: int, kill_at: int | None = None, config=PACED
+) -> tuple[str, dict]:
+    house = await serve(config, data_dir=data_dir)
     address = f"{house.host}:{house.port}"
 
     def kill(step: int) -> None:
@@ -70,8 +83,7 @@ async def train_paced(serve, data_dir, steps: int, kill_at: int | None = None) -
         with connect(address) as client:
             play(client, steps, seed=3, at=kill)
             learning = house.server.registry.loaded["cart"].learning
-            due = learning.handle.pace.reached(learning.head) + 1
-            while learning.handle.stats()["updates"] != 4 * due:
+            while learning.handle.stats()["due"] != learning.handle.pace.reached(learning.head):
                 time.sleep(0.02)  # the learner is up to one period behind the game
             client.save("cart")
             return client.stats("cart").agents["cart"]
@@ -95,6 +107,21 @@ async def test_paced_the_same_seed_gives_the_same_weights_and_a_killed_learner_c
     assert once == again
     assert after["learner_restarts"] == 1
     assert once == killed
+
+
+@pytest.mark.parametrize("learner", STREAMING)
+async def test_streaming_learners_repeat_themselves_through_a_kill(serve, tmp_path, learner):
+    config = PACED | {"learner": learner, "checkpoint": {"every_updates": 50}}
+    config |= {"exploration": {"kind": "boltzmann", "steps": 500}} | STREAMING[learner]
+
+    whole, stats = await train_paced(serve, tmp_path / "whole", 400, config=config)
+    killed, after = await train_paced(serve, tmp_path / "killed", 400, 230, config)
+
+    assert after["learner_restarts"] == 1
+    assert whole == killed
+    period = config["pace"]["updates"]  # one period behind, as everyone who is paced
+    assert 0 < stats["policy_lag"] <= stats["policy_lag_max"] <= 2 * period
+    assert stats["stale"] == 0
 
 
 async def test_a_killed_learner_costs_no_game_a_frame_and_learning_goes_on(serve):
