@@ -1,7 +1,10 @@
 """Matrix products: which kernel, which layout, which grid."""
 
+from functools import cached_property
+
 from engine.backend import Activation, Step
 from engine.errors import ShapeError
+from engine.opencl_backend import tensor_cores
 from engine.opencl_backend.activations import ActivationOps
 from engine.opencl_backend.memory import Dv, optional
 from engine.opencl_backend.runtime import Grid
@@ -54,6 +57,10 @@ class DenseOps(ActivationOps):
         grid, local = (lanes, -(-n // self.runtime.tuning.width)), (lanes, 1)
         return self.runtime.bind("sum_rows", "sum_rows", grid, local, rows, n, dy, db)
 
+    @cached_property
+    def _tensor_cores(self) -> tuple[str, ...] | None:
+        return tensor_cores.options_of(self)
+
     def _skinny(self, m: int, n: int, k: int, *args: Dv) -> Step:
         rows = 1 << (m - 1).bit_length()
         cols = 1 if self.runtime.is_gpu or n <= 64 else max(1, 8 // rows)
@@ -65,6 +72,9 @@ class DenseOps(ActivationOps):
     def _gemm(self, m: int, n: int, k: int, *args: Dv, left: int, right: int) -> Step:
         layout = (f"-DTA={left}", f"-DTB={right}")
         tuning = self.runtime.tuning
+        if tuning.mma and self._tensor_cores is not None:
+            options = (*layout, *self._tensor_cores)
+            return tensor_cores.bind(self.runtime, m, n, k, *args, options=options)
         if tuning.tiled:
             group, tile = 16, 16 * tuning.rows
             grid: Grid = (group * -(-n // tile), group * -(-m // tile))

@@ -20,11 +20,12 @@ _CPU_SIZES: dict[str, tuple[int, ...]] = {
     "width": (8, 16),
     "local": (16, 64, 256),
 }
-_GPU_SIZES: dict[str, tuple[int, ...]] = {
+_GPU_SIZES: dict[str, tuple[Any, ...]] = {
     "rows": (4, 6, 8),
     "depth": (8, 16, 32),
     "lanes": (32, 64, 128),
     "local": (64, 128, 256),
+    "mma": ("tf32x3",),
 }
 
 

@@ -13,7 +13,7 @@ from engine.opencl_backend.devices import is_gpu
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """Sizes that change a kernel's speed and never its result.
+    """Sizes that change a kernel's speed and, but for two modes of ``mma``, never its result.
 
     width   floats in a vector: 4, 8 or 16
     lanes   work-items that share a row in row-wise kernels, a power of two
@@ -21,6 +21,8 @@ class Tuning:
     tiled   whether matrix products run on tiles in local memory (GPU) or on packed panels (CPU)
     rows    MR, rows of sums in registers (panels); TM and TN of tiles
     depth   KC, depth of a panel; BK of tiles
+    mma     products on NVIDIA's tensor cores, where they work: "tf32x3" keeps float32's precision;
+            "tf32" and "bf16" do not and are for whoever asks for them; "" for none
 
     Raises ValueError on a size that no kernel was written for.
     """
@@ -31,6 +33,7 @@ class Tuning:
     tiled: bool
     rows: int
     depth: int
+    mma: str = ""
 
     def __post_init__(self) -> None:
         allowed = {
@@ -39,6 +42,7 @@ class Tuning:
             "local": (16, 32, 64, 128, 256),
             "rows": range(1, 17),
             "depth": (8, 16, 32, 64, 128, 256, 512),
+            "mma": ("", "tf32x3", "tf32", "bf16"),
         }
         for name, sizes in allowed.items():
             if getattr(self, name) not in sizes:
@@ -54,12 +58,17 @@ CPU = Tuning(width=16, lanes=1, local=64, tiled=False, rows=8, depth=256)
 """Shipped for PoCL and other CPUs."""
 
 GPU = Tuning(width=4, lanes=64, local=128, tiled=True, rows=4, depth=16)
-"""Shipped for NVIDIA and other GPUs."""
+"""Shipped for GPUs. Not measured yet: no GPU was at hand."""
+
+NVIDIA = Tuning(width=4, lanes=32, local=128, tiled=True, rows=8, depth=8)
+"""Shipped for NVIDIA: lanes are a warp, 8 x 8 sums an item. Not measured yet either."""
 
 
 def default_tuning(device: Any) -> Tuning:
     """Return the shipped tuning for a pyopencl device."""
-    return GPU if is_gpu(device) else CPU
+    if not is_gpu(device):
+        return CPU
+    return NVIDIA if "nvidia" in device.platform.name.lower() else GPU
 
 
 def load_tuning(device: Any) -> Tuning | None:

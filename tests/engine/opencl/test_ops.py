@@ -68,6 +68,18 @@ def test_op_equals_its_numpy_twin(op: str, both: Callable[..., None]) -> None:
             raise AssertionError(f"{op} {label}: {error}") from error
 
 
+@pytest.mark.parametrize("op", ops())
+def test_nan_is_among_the_inputs(op: str) -> None:
+    if op == "fill":
+        return  # reads nothing
+    met = False
+    for _, _, arrays, _ in CASES[op](np.random.default_rng(7)):
+        given = (array for array in arrays.values() if array is not None)
+        met |= any(array.dtype.kind == "f" and np.isnan(array).any() for array in given)
+
+    assert met, f"{op}: no case has NaN in an input"
+
+
 def elementwise(op: str, *names: str, fixed: tuple[Any, ...] = ()) -> None:
     @case(op)
     def make(rng: np.random.Generator) -> Iterator[Case]:

@@ -79,6 +79,55 @@ def test_too_large_an_array_is_a_named_error(opencl: Any) -> None:
         opencl.empty((1 << 42,))
 
 
+@pytest.mark.parametrize(
+    ("answer", "name"),
+    [
+        ("clEnqueueNDRangeKernel failed: DEVICE_NOT_AVAILABLE", "DeviceLostError"),
+        ("clFinish failed: OUT_OF_RESOURCES", "DeviceLostError"),
+        ("clEnqueueReadBuffer failed: INVALID_COMMAND_QUEUE", "DeviceLostError"),
+        ("clEnqueueNDRangeKernel failed: MEM_OBJECT_ALLOCATION_FAILURE", "DeviceMemoryError"),
+        ("clCreateBuffer failed: OUT_OF_HOST_MEMORY", "DeviceMemoryError"),
+        ("clSetKernelArg failed: INVALID_ARG_SIZE", "DeviceError"),
+    ],
+)
+def test_what_a_driver_answers_has_a_name(opencl: Any, answer: str, name: str) -> None:
+    found = opencl.runtime.fault(RuntimeError(answer), "gemm")
+
+    assert type(found).__name__ == name
+    assert "gemm" in str(found)
+    assert opencl.runtime.device.name.strip() in str(found)
+    assert answer in str(found)
+
+
+def test_a_launch_that_is_refused_names_the_kernel(opencl: Any) -> None:
+    from engine.opencl_backend.errors import DeviceError
+
+    y = opencl.zeros((64,))
+    step = opencl.runtime.bind("elementwise", "add", (1 << 20,), (1 << 20,), 64, y, y)
+
+    with pytest.raises(DeviceError, match="add on"):
+        step()
+
+
+def test_a_device_that_is_lost_is_told_and_not_waited_for(
+    opencl: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyopencl as cl
+
+    from engine.opencl_backend.errors import DeviceLostError
+
+    def lost(*args: Any, **named: Any) -> None:
+        raise cl.RuntimeError("clEnqueueReadBuffer failed: DEVICE_NOT_AVAILABLE")
+
+    y = opencl.zeros((4,))
+    monkeypatch.setattr(cl, "enqueue_copy", lost)
+
+    with pytest.raises(DeviceLostError, match="read on"):
+        opencl.to_host(y)
+    with pytest.raises(DeviceLostError, match="write on"):
+        opencl.write(y, np.ones(4, np.float32))
+
+
 def test_binaries_are_kept_and_damage_is_survived(
     opencl: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,8 +230,23 @@ def test_a_tuning_is_kept_per_device_and_damage_is_ignored(
     assert load_tuning(device) is None
 
 
-@pytest.mark.parametrize("wrong", [{"width": 5}, {"lanes": 3}, {"local": 7}, {"rows": 0}])
-def test_a_tuning_no_kernel_was_written_for_is_refused(wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize(("platform", "gpu"), [("NVIDIA CUDA", 1), ("AMD", 1), ("PoCL", 0)])
+def test_every_kind_of_device_has_a_shipped_tuning(platform: str, gpu: int) -> None:
+    pytest.importorskip("pyopencl")
+    from types import SimpleNamespace
+
+    from engine.opencl_backend.tuning import CPU, GPU, NVIDIA, default_tuning
+
+    device = SimpleNamespace(type=4 if gpu else 2, platform=SimpleNamespace(name=platform))
+
+    expected = {"NVIDIA CUDA": NVIDIA, "AMD": GPU, "PoCL": CPU}[platform]
+    assert default_tuning(device) is expected
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"mma": "fp8"}, {"width": 5}, {"lanes": 3}, {"local": 7}, {"rows": 0}]
+)
+def test_a_tuning_no_kernel_was_written_for_is_refused(wrong: dict[str, Any]) -> None:
     from engine.opencl_backend.tuning import CPU
 
     with pytest.raises(ValueError, match=f"tuning {next(iter(wrong))}"):
