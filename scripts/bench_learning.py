@@ -69,6 +69,7 @@ class Task:
     sb3: dict[str, Any] = field(default_factory=dict)  # the Zoo's settings; empty for none
     reference: str = ""  # a game of MinAtar, for the DQN of its authors
     game: str = ""  # another game than the preset's
+    settings: tuple[str, ...] = ()  # KEY=VALUE over the preset's
     cheap: bool = False  # the peer's run takes minutes at most
 
 
@@ -78,6 +79,13 @@ def _zoo(env: str, steps: int, **settings: Any) -> dict[str, Any]:
 
 TASKS = {
     "catch": Task("catch", (Measure(0.99),), "1.0 (bsuite's DQN solves it, arXiv:1908.03568)"),
+    # bsuite's diagnostics, measured on the plain game
+    "catch-noise": Task("catch", (Measure(0.9, "catch"),), game="catch-noise"),
+    "catch-scale": Task(
+        *("catch", (Measure(0.9, "catch"),)),
+        game="catch-scale",
+        settings=("reward.normalize=true",),
+    ),
     "cartpole": Task(
         "cartpole",
         (Measure(500),),
@@ -97,8 +105,8 @@ TASKS = {
             exploration_final_eps=0.04,
         ),
     ),
-    "cartpole-pqn": Task("cartpole-pqn", (Measure(475),)),
-    "cartpole-stream": Task("cartpole-stream", (Measure(475),)),
+    "cartpole-pqn": Task("cartpole-pqn", (Measure(475),), "PQN(λ): arXiv:2407.04811"),
+    "cartpole-stream": Task("cartpole-stream", (Measure(475),), "Stream Q(λ): arXiv:2410.14606"),
     "acrobot": Task(
         "acrobot",
         (Measure(-80),),
@@ -181,9 +189,12 @@ TASKS = {
 def ours(task: Task, seed: int) -> Run:
     """Train a preset over TCP, then evaluate what was saved."""
     other = ("--env", task.game) if task.game else ()
+    sets = [word for setting in task.settings for word in ("--set", setting)]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         where = ("--data-dir", folder, "--agent", "bench")
-        trained = _agentd("train", "--preset", task.preset, "--seed", str(seed), *where, *other)
+        trained = _agentd(
+            "train", "--preset", task.preset, "--seed", str(seed), *where, *other, *sets
+        )
         if trained["interrupted"]:
             raise KeyboardInterrupt
         numbers = ("--episodes", str(task.episodes), "--seed", str(SEED_OF_EVALUATION + seed))
@@ -266,7 +277,9 @@ def key(name: str, who: str, seed: int) -> str:
     """What makes a run the same run: the task, the player, the seed, and all settings."""
     task = TASKS[name]
     asked = [(measure.game, measure.wins) for measure in task.measures]
-    settings = json.dumps([task.sb3, task.game, task.episodes, asked], sort_keys=True)
+    settings = json.dumps(
+        [task.sb3, task.game, task.episodes, asked, *task.settings], sort_keys=True
+    )
     if who == "agentd":
         folder = resources.files("agentd") / "presets"
         settings += (folder / f"{task.preset}.yaml").read_text(encoding="utf-8")
@@ -311,7 +324,8 @@ def rows(names: list[str], seeds: int, runs: dict[str, Run]) -> list[dict[str, A
             keys = [key(name, who, seed) for seed in range(1, seeds + 1)]
             done = [runs[one] for one in keys if one in runs]
             for index, measure in enumerate(task.measures if done else ()):
-                row = {"task": measure.game or name, "who": who, **_figures(done, index)}
+                game = measure.game or task.game or load_preset(task.preset).play.game
+                row = {"task": name, "game": game, "who": who, **_figures(done, index)}
                 row["goal"] = measure.goal
                 if who == "agentd":
                     row |= {"met": row["mean"] >= measure.goal, "published": task.published}
@@ -352,7 +366,7 @@ def show(table: list[dict[str, Any]]) -> None:
             + {True: "  met", False: "  missed"}.get(row.get("met"), "")
         )
         if "published" in row:
-            print(f"{'':<18}published: {row['published']}")
+            print(f"{'':<18}on {row['game']}; published: {row['published']}")
 
 
 def main() -> None:
