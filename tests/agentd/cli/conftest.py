@@ -64,6 +64,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,
+            env={name: value for name, value in os.environ.items() if name != "AGENTD_DATA"},
         )
         started.append(process)
         return Serving(process)

@@ -1,0 +1,202 @@
+"""``agentd chess play``: a game in the terminal, against a local model or an agent of a daemon."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentd.cli.options import Quiet, Verbose, terminal
+from agentd.cli.terminal import Terminal
+from agentd.errors import MissingInput, UsageError
+
+if TYPE_CHECKING:
+    import chess
+
+    from agentd.cli.chess.policies import Policy
+    from agentd.cli.chess.table import Ask
+    from agentd.client import Client
+
+COLORS = ("white", "black", "random")
+SECONDS = 1.0
+
+Model = Annotated[
+    str | None,
+    typer.Option(help="A model's file, or `material`.", show_default="the shipped model"),
+]
+Connect = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="Play a daemon's agent.", show_default=False)
+]
+Rating = Annotated[
+    int | None,
+    typer.Option(min=600, max=3000, help="Imitate players of this rating.", show_default=False),
+]
+Nodes = Annotated[
+    int | None, typer.Option(min=1, max=10**6, help="Positions a move; 1: no search.")
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(min=0.0, max=5.0, help="0: the best move; above: varied.", show_default=False),
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Repeats a game.", show_default=False)]
+Save = Annotated[Path | None, typer.Option(help="Keep the game there.", show_default=False)]
+Plain = Annotated[bool, typer.Option("--ascii", help="Letters instead of chess symbols.")]
+Learn = Annotated[bool, typer.Option("--learn", help="The daemon learns from these games.")]
+
+
+def play(
+    context: typer.Context,
+    color: Annotated[str, typer.Option(help="Your colour: white, black or random.")] = "white",
+    model: Model = None,
+    rating: Rating = None,
+    nodes: Nodes = None,
+    depth: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Plies looked ahead.", show_default=False)
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.01, max=3600, help="Time a move.", show_default="1")
+    ] = None,
+    temperature: Temperature = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Repeats a game.", show_default=False)
+    ] = None,
+    connect: Connect = None,
+    agent: Annotated[str, typer.Option(help="The daemon's agent.")] = "chess",
+    learn: Learn = False,
+    fen: Annotated[str | None, typer.Option(help="Begin there.", show_default=False)] = None,
+    load: Annotated[
+        Path | None, typer.Option(help="Go on with this PGN game.", show_default=False)
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Keep the game there.", show_default=False)
+    ] = None,
+    plain: Annotated[
+        bool, typer.Option("--ascii", help="Letters instead of chess symbols.")
+    ] = False,
+    flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Black below.")] = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Play chess against the bot; `help` at its prompt tells the commands."""
+    screen = terminal(context, verbose=verbose, quiet=quiet)
+    from agentd.cli.chess.bots import require_chess
+
+    require_chess()
+    if color not in COLORS:
+        raise UsageError(f"no colour {color!r}", hint=f"use one of {', '.join(COLORS)}")
+    if learn and connect is None:
+        raise UsageError("--learn needs --connect HOST:PORT: it is a daemon that learns")
+    from rich.console import Console
+
+    from agentd.cli.chess.table import Table
+
+    board = _opening(fen, load)
+    human = color == "white" if color != "random" else bool(random.Random(seed).getrandbits(1))
+    if connect is not None:
+        policy = _of_daemon(connect, agent, learn)
+    else:
+        imitate = rating is not None and not (nodes or depth or seconds)
+        policy = _local(
+            model,
+            rating,
+            nodes=1 if imitate else nodes,
+            depth=depth,
+            seconds=seconds or (None if nodes or depth or imitate else SECONDS),
+            temperature=temperature if temperature is not None else (1.0 if imitate else 0.0),
+            seed=seed,
+        )
+    console = Console(file=screen.out, highlight=False, soft_wrap=True)
+    table = Table(policy, _asker(screen), console.print, human, board)
+    table.flip = flip if flip is not None else not human
+    table.ascii_only = plain or not _shows_symbols(screen)
+    table.save_to = save
+    names = ("You", policy.name) if human else (policy.name, "You")
+    table.tags = {"Event": "agentd chess play", "Date": time.strftime("%Y.%m.%d")}
+    table.tags |= {"White": names[0], "Black": names[1]}
+    try:
+        table.play()
+    finally:
+        policy.close()
+
+
+def _opening(fen: str | None, load: Path | None) -> chess.Board:
+    """The board to begin with. Raises UsageError for a wrong FEN or PGN, with the reason."""
+    import chess
+
+    from games.chess_table import Refused, read_pgn, read_position
+
+    if fen is not None and load is not None:
+        raise UsageError("--fen and --load exclude each other")
+    try:
+        if fen is not None:
+            return read_position(fen)
+        if load is not None:
+            if not load.is_file():
+                raise MissingInput(f"no game {load}")
+            return read_pgn(load.read_bytes().decode("utf-8", "replace"))
+    except Refused as reason:
+        raise UsageError(f"{load or '--fen'}: {reason}") from None
+    return chess.Board()
+
+
+def _local(
+    model: str | None,
+    rating: int | None,
+    *,
+    nodes: int | None,
+    depth: int | None,
+    seconds: float | None,
+    temperature: float,
+    seed: int | None,
+) -> Policy:
+    from agentd.cli.chess.bots import open_bot
+    from agentd.cli.chess.policies import LocalPolicy
+    from games.chess_search import Search, Settings
+
+    chosen = seed if seed is not None else random.SystemRandom().getrandbits(31)
+    settings = Settings(nodes=nodes, depth=depth, temperature=temperature, seed=chosen)
+    return LocalPolicy(
+        Search(open_bot(model, rating), settings), f"agentd {model or ''}".strip(), seconds
+    )
+
+
+def _of_daemon(address: str, agent: str, learn: bool) -> Policy:
+    from agentd.cli.chess.policies import ACTIONS, OBSERVATION, DaemonPolicy
+    from agentd.client import Address, Client
+
+    try:
+        where = Address.parse(address)
+    except ValueError as error:
+        raise UsageError(f"--connect: {error}") from None
+
+    def connect(role: str) -> Client:
+        return Client.connect(where, agent, OBSERVATION, ACTIONS, role=role, explain=True)  # type: ignore[arg-type]
+
+    return DaemonPolicy(connect, "train" if learn else "play", f"{agent} at {where}")
+
+
+def _asker(screen: Terminal) -> Ask:
+    """Asks on the terminal, with line editing where stdin is one."""
+
+    def ask(prompt: str) -> str | None:
+        try:
+            return input(prompt)
+        except EOFError:
+            screen.say()
+            return None
+        except UnicodeDecodeError:
+            return "\ufffd"
+
+    return ask
+
+
+def _shows_symbols(screen: Terminal) -> bool:
+    """Whether the terminal's encoding has chess symbols."""
+    try:
+        "♔".encode(getattr(screen.out, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
