@@ -197,10 +197,11 @@ def _check_order(
     last = states.last_of_stream(stream)
     under_way = states.open[stream]
     if not last.all():
-        _check_twice(states, stream, local, kind, last)
-        after_end = np.zeros(len(states.open), np.bool_)
-        after_end[stream[~last]] = True  # their earlier row in this frame ended the episode
-        under_way &= ~(after_end[stream] & last)
+        twice = np.zeros(len(states.open), np.bool_)
+        twice[stream[~last]] = True
+        again = twice[stream] & last  # their earlier row in this frame ended the episode
+        _check_twice(states, stream, local, kind, last, again)
+        under_way &= ~again
     wrong = (kind != FIRST) != under_way
     if wrong.any():
         at = int(np.argmax(wrong))
@@ -216,14 +217,15 @@ def _check_twice(
     local: NDArray[np.uint32],
     kind: NDArray[np.uint8],
     last: NDArray[np.bool_],
+    again: NDArray[np.bool_],
 ) -> None:
-    """A stream comes twice only as an ended row and, later, a first row."""
+    """A stream comes twice only as an ended row and, later, a first row; ``again`` marks these."""
     early = np.flatnonzero(~last)
     repeated = ~states.last_of_stream(stream[early])
     wrong = (kind[early] < TERMINATED) | repeated
-    again = np.isin(stream, stream[early]) & last & (kind != FIRST)
-    if wrong.any() or again.any():
-        at = int(early[np.argmax(wrong)]) if wrong.any() else int(np.argmax(again))
+    late = again & (kind != FIRST)
+    if wrong.any() or late.any():
+        at = int(early[np.argmax(wrong)]) if wrong.any() else int(np.argmax(late))
         raise _row(
             Code.DUPLICATE_STREAM,
             at,
