@@ -92,7 +92,7 @@ class Search:
         The same evaluator, settings and calls give the same answer unless ``should_stop`` cuts in.
         """
         settings, budget = self.settings, self.settings.budget()
-        if len(self._known) > UNLIMITED // 4:
+        if len(self._known) > UNLIMITED // 2:
             self._known.clear()
         self._past = _history(board)
         root = Node(chess.Move.null(), 1.0)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from games.chess_score import Score
 
-UNLIMITED = 1_000_000
-"""Visits after which every search ends: what its tree may take of memory."""
+UNLIMITED = 200_000
+"""Visits after which every search ends: its tree takes about a gibibyte then."""
 
 
 class Evaluator(Protocol):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from agentd.cli.chess.uci_words import Go
     from games.chess_search import Evaluator, Info, Result, Search
 
+_FORCED_NODES = 16
+"""Visits of a forced move against the clock: enough for a score and a reply to ponder on."""
 Load = Callable[[str | None, int | None], "Evaluator"]
 
 
@@ -137,8 +139,11 @@ class Session:
             raise
         if go == Go(searchmoves=go.searchmoves):
             go = Go(searchmoves=go.searchmoves, infinite=True)
-        search.settings = self._options.settings(go.nodes, go.plies())
         overhead = self._options.number("Move Overhead")
+        nodes = go.nodes
+        if nodes is None and go.seconds(self._board.turn, overhead) and self._forced():
+            nodes = _FORCED_NODES
+        search.settings = self._options.settings(nodes, go.plies())
         self._run = _Run(search, self._board.copy(), go, overhead, self._say)
         self._run.start()
 
@@ -161,6 +166,10 @@ class Session:
             evaluator = self._load(*wanted[:2])
             self._search, self._playing = Search(evaluator, Settings(seed=seed)), wanted
         return self._search
+
+    def _forced(self) -> bool:
+        """True if there is one legal move: no time is worth spending on it."""
+        return self._board is not None and self._board.legal_moves.count() == 1
 
     def _halt(self) -> None:
         """End the search that runs, if one does; its bestmove is written on return."""

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from games.chess_strength import Settings
+from games.chess_strength import UNLIMITED, Settings
 
 NO_MODEL = "<shipped>"
 
@@ -49,7 +49,7 @@ class Option:
 
 OPTIONS: dict[str, Option] = {
     "Model": Option("string", NO_MODEL),  # a file, or `material`
-    "Nodes": Option("spin", 0, 0, 1_000_000),  # most nodes a move; 0: as the clock says
+    "Nodes": Option("spin", 0, 0, UNLIMITED),  # most nodes a move; 0: as the clock says
     "Depth": Option("spin", 0, 0, 100),  # deepest line; 0: no limit
     "Temperature": Option("spin", 0, 0, 500),  # hundredths; 0 plays the best move
     "Seed": Option("spin", 0, 0, 2**31 - 1),

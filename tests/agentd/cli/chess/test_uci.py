@@ -255,3 +255,10 @@ def test_a_missing_model_is_one_line() -> None:
 
     assert run.returncode == 66
     assert run.stderr == "agentd: no chess model /no/model; give a file, or `material`\n"
+
+
+def test_a_forced_move_takes_no_time(pipe: Pipe) -> None:
+    pipe.send("position fen 7k/8/6K1/8/8/8/8/R7 b - - 0 1", "go wtime 9000000 btime 9000000")
+    assert pipe.wait_for("bestmove").split()[1] == "h8g8"
+    pipe.send("quit")
+    assert pipe.end() == 0
