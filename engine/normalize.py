@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.backend import Array, Backend, Host
-from engine.errors import ShapeError
+from engine.errors import ModelError, ShapeError
 from engine.layers import Normalize
 from engine.layers.layer import tag_of
 from engine.network import Network
@@ -63,6 +63,15 @@ class RunningMoments:
             raise ShapeError("running moments", (2, len(self.mean)), moments.shape)
         self.mean, self.squares = moments.astype(np.float64)
         self.count = int(count)
+
+
+def refuse_normalize(network: Network) -> None:
+    """Raise ModelError for a ``normalize`` layer where nobody would move its statistics."""
+    if any(isinstance(layer, Normalize) for layer in network.specs):
+        raise ModelError(
+            "normalize: only learners of games keep its statistics; training from data normalises "
+            "the data itself"
+        )
 
 
 class InputStatistics:

@@ -14,6 +14,7 @@ from engine.backend import Array, Backend, Host, Step
 from engine.errors import ShapeError
 from engine.learner import Arrays, Descent, Scalars, quiet, sampler_rng
 from engine.network import Network, Pass
+from engine.normalize import refuse_normalize
 from engine.optim import Optimizer
 from engine.replay import NoValidStart, RowFormat
 from engine.sampling import get_rng_state, set_rng_state
@@ -86,6 +87,7 @@ class SupervisedLearner:
         self._descent = Descent(network, backend, optimizer, config.clip_norm, weights)
         self._learn = Pass(network, backend, size, training=True, seed=seed)
         self._rng = sampler_rng(seed)
+        refuse_normalize(network)
         self._input_shape = (size, *network.input_shape)
         is_class = config.target == "class"
         self._label_shape = (size,) if is_class else (size, *outputs)

@@ -257,6 +257,8 @@ class AgentConfig(Record, frozen=True, kw_only=True):
                 f"pace.updates ({pace.updates}) is no multiple of pqn.minibatches "
                 f"({self.pqn.minibatches}): an epoch would be cut short"
             )
+        if self.learner in STREAMING:
+            self._check_lag()
         if self.learner == "stream_q":
             self._check_stream_q()
         if self.learner == "dqn":
@@ -275,6 +277,15 @@ class AgentConfig(Record, frozen=True, kw_only=True):
             )
         if any(isinstance(layer, Expectation) for layer in self.model.layers):
             raise ValueError("model.layers: `expectation` follows from dqn.distribution by itself")
+
+    def _check_lag(self) -> None:
+        settings = self.pqn if self.learner == "pqn" else self.stream_q
+        bound, pace = settings.max_policy_lag, self.pace
+        if pace.mode == "paced" and bound is not None and bound < pace.updates:
+            raise ValueError(
+                f"{self.learner}.max_policy_lag ({bound}) is less than pace.updates "
+                f"({pace.updates}): paced rows are a due point old, so none would be learned from"
+            )
 
     def _check_stream_q(self) -> None:
         pace = self.pace

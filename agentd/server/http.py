@@ -31,7 +31,16 @@ __all__ = ["Watched", "bind_http", "make_app", "make_http_server"]
 LATENCY_BOUNDS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0]
 
 _COUNTERS = ("env_steps", "episodes", "updates", "frames", "refused_frames", "learner_restarts")
-_GAUGES = ("return_mean", "eval_return_mean", "epsilon", "loss", "q_mean", "version", "queued_rows")
+_GAUGES = (
+    "return_mean",
+    "eval_return_mean",
+    "epsilon",
+    "loss",
+    "q_mean",
+    "version",
+    "queued_rows",
+    "policy_lag",
+)
 
 
 class Watched(Protocol):

@@ -19,6 +19,7 @@ from engine.data import Batch, Batches, DataError, Dataset, Normalizer, no_norma
 from engine.errors import EngineError, ModelError, ShapeError
 from engine.learner import Arrays, Descent, Scalars
 from engine.network import Network, Pass
+from engine.normalize import refuse_normalize
 from engine.numpy_backend import NumPyBackend
 from engine.optim import make_optimizer
 from engine.spec import LossSpec, OptimizerSpec
@@ -75,6 +76,7 @@ class Trainer:
         self._optimizer = make_optimizer(rule, self._backend, network.n_trainable)
         if len(network.output_shape) != 1:
             raise ModelError(f"the network gives {network.output_shape}: expected a row of outputs")
+        refuse_normalize(network)
         (outputs,) = network.output_shape
         self._objective = Objective(loss, self._backend, outputs, is_class)
         if weights is None:

@@ -229,6 +229,10 @@ def test_a_fault_is_told_with_its_place(text: str, write: Write) -> None:
         ({"learner": "pqn", "pace": {"train_every": 101, "updates": 4}}, "would not fit into the"),
         ({"learner": "stream_q", "pace": {"updates": 6}}, "learns from each row once"),
         ({"learner": "stream_q", "loss": "mse", "pace": {"train_every": 4}}, "no `optimizer`"),
+        (
+            {"pace": {"mode": "paced"}, "pqn": {"max_policy_lag": 3}},
+            "max_policy_lag .3. is less than pace.updates .4.",
+        ),
         ({"learner": "pqn", "pace": {"updates": 6}}, "6.* no multiple of pqn.minibatches .4"),
     ],
 )

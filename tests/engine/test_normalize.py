@@ -6,7 +6,8 @@ import pytest
 from engine.errors import ModelError, ShapeError
 from engine.layers import Conv2d, Dense, Flatten, LayerNorm, Normalize, Relu
 from engine.network import Network, Pass
-from engine.normalize import InputStatistics, RunningMoments
+from engine.normalize import InputStatistics, RunningMoments, refuse_normalize
+from engine.training import Trainer
 
 
 @pytest.mark.parametrize("cuts", [(), (1,), (1, 2, 3, 90), (50,)])
@@ -105,3 +106,11 @@ def test_it_comes_before_every_trained_layer(before):
         Network(*before, Normalize(), input_shape=(3,))
     with pytest.raises(ModelError, match="comes first"):
         Network(Conv2d(2), Normalize(), input_shape=(3, 3, 1))
+
+
+def test_training_from_data_refuses_the_layer():
+    with pytest.raises(ModelError, match="normalises the data itself"):
+        Trainer(Network(Normalize(), Dense(2), input_shape=(3,)))
+    with pytest.raises(ModelError, match="normalize"):
+        refuse_normalize(Network(Flatten(), Normalize(), Dense(2), input_shape=(3,)))
+    refuse_normalize(Network(LayerNorm(), input_shape=(3,)))
