@@ -14,15 +14,17 @@ class DistributionOps(LossOps, TdOps):
 
     def categorical_values(self, y: Nd, low: float, high: float, q: Nd) -> Step:
         batch, z, width = _sizes("categorical_values", y, q)
-        p, row = self.empty(y.shape), self.empty((batch, 1, width))
+        p, row = self.empty((batch, width, z)), self.empty((batch, width, 1))
         total, atoms = row.reshape(batch, width), self._atoms(low, high, z)
+        by_action = y.transpose(0, 2, 1)  # sums run along what lies together
 
         def step() -> None:
-            np.maximum.reduce(y, 1, None, row, keepdims=True)
-            np.subtract(y, row, p)
+            np.copyto(p, by_action)
+            np.maximum.reduce(p, 2, None, row, keepdims=True)
+            np.subtract(p, row, p)
             np.exp(p, p)
-            np.add.reduce(p, 1, None, row, keepdims=True)
-            np.matmul(atoms, p, q)
+            np.add.reduce(p, 2, None, row, keepdims=True)
+            np.matmul(p, atoms, q)
             np.divide(q, total, q)
 
         return step
@@ -162,10 +164,12 @@ class DistributionOps(LossOps, TdOps):
         starts = np.array([at for at, _ in ranges(branches)])
         most = np.array(branches) - 1
         row = np.arange(batch)[None, :, None] * (z * width) + np.arange(z) * width
-        at = np.empty((len(branches), batch, z), np.intp)
+        at, column = np.empty((len(branches), batch, z), np.intp), np.empty(action.shape, np.intp)
 
         def find() -> None:
-            column = np.clip(action, 0, most) + starts
+            np.minimum(action, most, out=column)
+            np.maximum(column, 0, out=column)
+            np.add(column, starts, column)
             np.add(row, column.T[:, :, None], at)
 
         return find, at.reshape(-1, z)

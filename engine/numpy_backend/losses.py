@@ -183,16 +183,20 @@ class LossOps(ActivationOps):
         at, near = self.empty(out.shape), self.empty(out.shape)
         left, right = np.empty(out.shape, np.intp), np.empty(out.shape, np.intp)
         row, flat = np.arange(batch)[:, None] * z, out.reshape(-1)
+        least, most, zero, last = (self.scalar(v) for v in (low, high, 0, z - 1))
 
         def step() -> None:
-            np.clip(atoms, low, high, at)
+            np.maximum(atoms, least, out=at)
+            np.minimum(at, most, out=at)
             np.subtract(at, self.dtype.type(low), at)
             np.divide(at, self.dtype.type(gap), at)
-            np.clip(at, 0, z - 1, at)
+            np.maximum(at, zero, out=at)
+            np.minimum(at, last, out=at)
             np.floor(at, near)
             np.subtract(at, near, at)  # the share of the right neighbour
             np.copyto(left, near, casting="unsafe")
-            np.clip(left, 0, z - 1, left)  # of a NaN
+            np.maximum(left, 0, out=left)  # of a NaN
+            np.minimum(left, z - 1, out=left)
             np.minimum(left + 1, z - 1, out=right)
             out.fill(0)
             np.multiply(probability, at, near)

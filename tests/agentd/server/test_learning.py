@@ -29,6 +29,20 @@ PACED = {
     "exploration": {"start": 1.0, "end": 0.1, "steps": 2_000},
     "checkpoint": {"every_seconds": None, "every_updates": 300},
 }
+ALL = PACED | {
+    "model": {"layers": [{"dense": 16}, "relu"], "dueling": True},
+    "dqn": {
+        **PACED["dqn"],
+        "n_step": 3,
+        "prioritized": True,
+        "distribution": "categorical",
+        "noisy": True,
+        "frame_stack": 3,
+        "normalize_observations": True,
+    },
+    "reward": {"normalize": True},
+    "exploration": {"kind": "noisy"},
+}
 FREE = PACED | {"pace": {"mode": "free", "learn_start": 50, "train_every": 4, "updates": 1}}
 
 
@@ -122,6 +136,16 @@ async def test_streaming_learners_repeat_themselves_through_a_kill(serve, tmp_pa
     period = config["pace"]["updates"]  # one period behind, as everyone who is paced
     assert 0 < stats["policy_lag"] <= stats["policy_lag_max"] <= 2 * period
     assert stats["stale"] == 0
+
+
+@pytest.mark.slow
+async def test_with_every_improvement_a_killed_learner_changes_nothing(serve, tmp_path):
+    once, stats = await train_paced(serve, tmp_path / "once", 800, config=ALL)
+    killed, after = await train_paced(serve, tmp_path / "killed", 800, 600, config=ALL)
+
+    assert stats["updates"] > 200
+    assert after["learner_restarts"] == 1
+    assert once == killed
 
 
 async def test_a_killed_learner_costs_no_game_a_frame_and_learning_goes_on(serve):
