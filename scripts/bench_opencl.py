@@ -9,7 +9,11 @@ two streams (read one array, write one): 4 MiB, in a CPU's caches, and 128 MiB, 
 Training steps are compared with the NumPy backend (one BLAS thread) and, where it is installed,
 with torch on the CPU (one thread too): the median of alternating runs. ``--save`` writes the
 result to scripts/results/opencl-<device>-<date>.json. Nothing here needs a GPU; on one,
-the same command measures that.
+the same command also measures every line of ``bench_gpu.py`` beside torch on that GPU.
+
+Where steps take turns on a busy machine, the median tells of the machine: PoCL shares a step out
+to a thread per core and waits for the last of them, so one other process costs a whole time slice
+now and then. The least time is what the step itself needs; both are printed, and their ratios.
 """
 
 from __future__ import annotations
@@ -250,6 +254,10 @@ def measure(device: str, seconds: float, only: str) -> dict[str, Any]:
             if theirs := torch_trainer(sizes, batch):
                 runs["torch cpu"] = theirs
             result["steps"][f"train {name} batch {batch}"] = compare(runs, seconds)
+    if be.runtime.is_gpu and only in "gpu":
+        from bench_gpu import shows
+
+        result["gpu_lines"] = shows(be, seconds, top["gbytes_memory"])
     after = ceilings(be, seconds)  # on a shared machine the first look may have been disturbed
     result["ceilings"] = {name: max(value, after[name]) for name, value in top.items()}
     return result
@@ -268,6 +276,17 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"{name:<28}{rates}  {share:>4.0%}")
     for name, row in result["steps"].items():
         lines.append(f"{name:<34}" + "  ".join(f"{k} {s * 1e3:.3f} ms" for k, s in row.items()))
+        others = [k for k in row if k != "opencl" and "least" not in k]
+        told = (
+            f"{k}/opencl {row[k] / row['opencl']:.2f} (least"
+            f" {row[f'{k}, least'] / row['opencl, least']:.2f})"
+            for k in others
+        )
+        lines.append(" " * 34 + "  ".join(told))
+    if "gpu_lines" in result:
+        from bench_gpu import lines_of
+
+        lines += lines_of(result["gpu_lines"])
     return "\n".join(lines)
 
 

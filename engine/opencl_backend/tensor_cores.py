@@ -25,9 +25,13 @@ def options_of(backend: Any) -> tuple[str, ...] | None:
     error, products then go without.
     """
     mode = backend.runtime.tuning.mma
-    if not mode or "nvidia" not in backend.runtime.device.platform.name.lower():
-        return None
-    return MODES[mode][0] if passes(backend, mode) else None
+    return MODES[mode][0] if mode and works(backend, mode) else None
+
+
+def works(backend: Any, mode: str) -> bool:
+    """Return whether the device is NVIDIA's and passes the trial of ``mode``."""
+    nvidia = "nvidia" in backend.runtime.device.platform.name.lower()
+    return nvidia and passes(backend, mode)
 
 
 def passes(backend: Any, mode: str) -> bool:
