@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from agentd.cli.options import Json, Quiet, Verbose, terminal
+from agentd.cli.options import Device, Json, Quiet, Verbose, terminal
 from agentd.cli.train import (
     Clients,
     KeepDir,
@@ -25,6 +25,7 @@ def demo(
     steps: Steps = None,
     clients: Clients = None,
     data_dir: KeepDir = None,
+    device: Device = None,
     as_json: Json = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -45,7 +46,7 @@ def demo(
         "one agent learns from all of them"
     )
     with kept_or_temporary(data_dir) as folder:
-        plan = Plan(preset, "demo", folder, seed)
+        plan = Plan(preset, "demo", folder, seed, device=device)
         outcome = run_plan(plan, out, "agentd demo · CartPole over TCP")
     tell_outcome(outcome, out, data_dir)
     if not outcome.solved and not outcome.interrupted:

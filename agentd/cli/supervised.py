@@ -18,7 +18,9 @@ Data = Annotated[
     Path | None,
     typer.Option(help="A folder of IDX files, or .csv, .npz, .npy, .pb.", show_default=False),
 ]
-Device = Annotated[str, typer.Option(help="cpu, opencl or opencl:<i or name>.")]
+Device = Annotated[
+    str, typer.Option(help="cpu, opencl or opencl:<i or name>; ! at its end: that or none.")
+]
 Threads = Annotated[int, typer.Option(min=1, help="BLAS threads; more helps wide layers.")]
 
 

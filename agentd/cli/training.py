@@ -49,6 +49,7 @@ class Plan:
     data_dir: Path
     seed: int
     stop_when_solved: bool = True
+    device: str | None = None  # None: the configuration's
 
 
 @dataclass
@@ -115,7 +116,7 @@ def run_plan(plan: Plan, terminal: Terminal, title: str) -> Outcome:
     interrupts = Interrupts()
     with (
         interrupts.trapped(),
-        Daemon(plan.data_dir) as daemon,
+        Daemon(plan.data_dir, flags=["--device", plan.device] if plan.device else []) as daemon,
         Client.connect((daemon.host, daemon.port), role="admin", retry_for=RETRY_S) as admin,
         View(terminal, history) as view,
     ):

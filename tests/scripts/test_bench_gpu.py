@@ -1,0 +1,35 @@
+"""The lines a GPU must show run on any device, with smaller sizes."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.opencl
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "bench_gpu.py"
+
+
+def test_every_line_runs_and_without_torch_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.opencl_backend.devices import list_devices
+
+    if not list_devices():
+        pytest.skip("no OpenCL platform: `pip install agentd[opencl]` brings PoCL")
+    from engine.opencl_backend import OpenCLBackend
+
+    spec = importlib.util.spec_from_file_location("bench_gpu", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    bench: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    found = bench.shows(OpenCLBackend(), 0.0, 10.0, side=64, vector=1 << 12)
+
+    names = ["sgemm", "softmax", "dqn update", "adam"]
+    assert [next(n for n in names if line.startswith(n)) for line in found] == names
+    told = bench.lines_of(found)
+    assert all("no torch" in line for line in told[:-1])
+    assert all(line["ours_ms"] > 0 for line in found.values())
