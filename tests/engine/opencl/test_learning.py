@@ -8,6 +8,7 @@ import pytest
 
 from engine.data import Dataset
 from engine.devices import DeviceNameError, make_backend
+from engine.heads import CategoricalHead, QuantileHead
 from engine.layers import (
     BatchNorm,
     Conv2d,
@@ -17,6 +18,7 @@ from engine.layers import (
     Flatten,
     LayerNorm,
     MaxPool2d,
+    NoisyDense,
     Normalize,
     Relu,
     Tanh,
@@ -25,6 +27,7 @@ from engine.network import Network, Pass
 from engine.numpy_backend import NumPyBackend
 from engine.optim import make_optimizer
 from engine.pqn import PqnConfig, PqnLearner
+from engine.priorities import PriorityConfig
 from engine.qlearning import DqnConfig, DqnLearner
 from engine.replay import FIRST, TERMINATED
 from engine.spec import OptimizerSpec
@@ -70,6 +73,35 @@ def test_a_dqn_learner_takes_the_same_steps(
     np.testing.assert_allclose(device["params"], host["params"], rtol=1e-3, atol=2e-4)
     for name in ("loss", "grad_norm", "updates"):
         assert learners[1].stats[name] == pytest.approx(learners[0].stats[name], rel=1e-2)
+
+
+C51, QR = CategoricalHead(atoms=7, low=-4.0, high=4.0), QuantileHead(atoms=5)
+
+
+@pytest.mark.parametrize("distribution", [None, C51, QR], ids=["values", "c51", "quantiles"])
+@pytest.mark.parametrize("noisy", [False, True])
+def test_prioritised_noisy_distributions_take_the_same_steps(
+    opencl: Any, make_ring: Callable[..., Any], distribution: Any, noisy: bool
+) -> None:
+    ring = fill(make_ring(256, 4, (3,)))
+    config = DqnConfig(batch=33, distribution=distribution, priority=PriorityConfig(beta_steps=20))
+    atoms = config.head.atoms
+    head = Dueling((3,), atoms=atoms, sigma=0.5) if noisy else Dense(3 * atoms)
+    network = Network(NoisyDense(16) if noisy else Dense(16), Tanh(), head, input_shape=(4,))
+    learners = []
+    for backend in (NumPyBackend(), opencl):
+        rule = make_optimizer(OptimizerSpec(lr=1e-3), backend, network.n_trainable)
+        learners.append(DqnLearner(network, backend, rule, ring.rows.format, config, seed=3))
+
+    for learner in learners:
+        for _ in range(20):
+            learner.update(ring.rows, 0, ring.head)
+
+    host, device = (learner.get_state()[0] for learner in learners)
+    assert host.keys() == device.keys()
+    np.testing.assert_allclose(device["params"], host["params"], rtol=1e-3, atol=2e-4)
+    priority = "replay.priority"
+    np.testing.assert_allclose(device[priority], host[priority], rtol=1e-2, atol=1e-3)
 
 
 def test_a_pqn_learner_takes_the_same_steps(opencl: Any, make_ring: Callable[..., Any]) -> None:
