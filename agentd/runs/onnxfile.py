@@ -14,8 +14,10 @@ from engine.layers.activation import PlacedActivation
 from engine.layers.conv import PlacedConv2d
 from engine.layers.dense import PlacedDense
 from engine.layers.dropout import PlacedDropout
+from engine.layers.noisy import PlacedNoisyDense
 from engine.layers.norm import PlacedBatchNorm, PlacedLayerNorm, PlacedNormalize
 from engine.layers.pool import PlacedAvgPool2d, PlacedMaxPool2d
+from engine.layers.scale import PlacedScale
 from engine.layers.sequential import PlacedSequential
 from engine.layers.shape import PlacedReshape
 from engine.network import Network
@@ -81,6 +83,12 @@ class _Graph:
                 given = [x, self.slot(layer.w)]
                 given += [self.slot(layer.b)] if layer.b else []
                 return self.activation(layer.act, self.add("Gemm", *given))
+            case PlacedNoisyDense():  # without noise: the means
+                mu = self._read(layer.mu)
+                given = [x, self.constant(mu[:-1]), self.constant(mu[-1])]
+                return self.activation(layer.act, self.add("Gemm", *given))
+            case PlacedScale():
+                return self.add("Mul", x, self.constant(np.array(layer.factor, np.float32)))
             case PlacedConv2d():
                 given = [self.constant(self._read(layer.w).transpose(3, 2, 0, 1))]
                 given += [self.slot(layer.b)] if layer.b else []

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.layers import Dense, Dueling, NoisyDense, Relu, Tanh
+from engine.layers import Dense, Dueling, NoisyDense, Relu, Scale, Tanh
 from engine.layers.noisy import factor_noise
 from engine.network import Network, Pass
 
@@ -18,6 +18,7 @@ def noisy(*layers, features=3):
         (NoisyDense(4), Tanh(), NoisyDense(2)),
         (NoisyDense(3), Relu(), Dueling((2, 3), sigma=0.5)),
         (Dense(3), Tanh(), Dueling(2, atoms=3, sigma=0.5)),
+        (Scale(0.5), Dense(3), Scale(2.0), Tanh(), NoisyDense(2)),
     ],
 )
 def test_gradients(check_gradient, rng, layers):
@@ -85,3 +86,11 @@ def test_a_pass_without_noise_takes_the_means(backend, rng):
 
     mu = params[:16].reshape(4, 4)
     np.testing.assert_allclose(backend.to_host(y)[0], mu.sum(axis=0), rtol=1e-5)
+
+
+def test_scale_makes_a_byte_a_share(backend):
+    run = Pass(Network(Scale(), input_shape=(2, 1, 2)), backend, 1)
+
+    y = run.forward(backend.zeros((0,)), np.array([[[[0, 51]], [[102, 255]]]], np.float32))
+
+    np.testing.assert_allclose(backend.to_host(y).reshape(-1), [0, 0.2, 0.4, 1], rtol=1e-6)
