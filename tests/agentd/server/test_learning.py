@@ -108,7 +108,7 @@ async def train_paced(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)  # fifteen seconds, but for a machine that is busy
+@pytest.mark.timeout(600)  # on a busy machine it took five minutes
 async def test_paced_the_same_seed_gives_the_same_weights_and_a_killed_learner_changes_nothing(
     serve, tmp_path
 ):
