@@ -28,6 +28,11 @@ class Histogram:
         self.n += weight
         self.total += seconds * weight
 
+    def add_all(self, seconds: list[float]) -> None:
+        """Count every one of these samples."""
+        for sample in seconds:
+            self.add(sample)
+
     def quantile(self, q: float) -> float:
         """The duration in seconds that a share ``q`` of the samples does not exceed; 0 if none."""
         left = q * self.n

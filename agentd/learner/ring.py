@@ -140,6 +140,10 @@ class ReplayRing:
         a stream without room; nothing has changed then.
         """
         n, head = len(kind), self._counters.head
+        if n == 1 and mask is None:
+            return self._append_one(
+                obs, action, reward, kind, explored, stream, session, seq, version
+            )
         if not 0 < n <= self.max_append:
             raise ValueError(f"want 1..{self.max_append} rows, got {n}")
         self._mark[stream] = self._count[:n]  # the last row of a stream wins
@@ -160,6 +164,54 @@ class ReplayRing:
             c.episodes + ended,
             c.return_sum + float(self.finished.sum()) if ended else c.return_sum,
             head if c.masks_since < 0 and mask is not None else c.masks_since,
+        )
+        self._file.commit.write(self._counters)
+        return head
+
+    def _append_one(
+        self,
+        obs: NDArray[np.uint8],
+        action: NDArray[np.int32],
+        reward: NDArray[np.float32],
+        kind: NDArray[np.uint8],
+        explored: NDArray[np.uint8] | int,
+        stream: NDArray[np.int64],
+        session: NDArray[np.uint32] | int,
+        seq: NDArray[np.uint64] | int,
+        version: NDArray[np.uint64] | int,
+    ) -> int:
+        """`append` of one row without a mask, in plain numbers: a third of the time."""
+        c = self._counters
+        head, at, one = c.head, int(stream[0]), int(kind[0])
+        slot = head % self.physical
+        last = int(self._last[at])  # raises IndexError before anything has changed
+        gain = 0.0 if one == FIRST else float(reward[0])
+        self._file.reserve(slot + 1)
+        column = self._file.columns
+        column["next"][slot] = -1
+        column["obs"][slot] = obs[0]
+        column["mask_bits"][slot] = 0
+        column["action"][slot] = action[0]
+        column["reward"][slot] = gain
+        column["kind"][slot] = one
+        column["stream"][slot] = at
+        column["explored"][slot] = explored if isinstance(explored, int) else explored[0]
+        column["session"][slot] = session if isinstance(session, int) else session[0]
+        column["seq"][slot] = seq if isinstance(seq, int) else seq[0]
+        column["version"][slot] = version if isinstance(version, int) else version[0]
+        total = gain if one == FIRST else float(self._return[at]) + gain
+        if one != FIRST and last >= max(0, head + 1 - self.physical):
+            column["next"][last % self.physical] = head
+        ended = one >= TERMINATED
+        self._last[at] = -1 if ended else head
+        self._return[at] = total
+        self.finished = np.array([total]) if ended else _NO_REWARDS
+        self._counters = Counters(
+            head + 1,
+            c.env_steps + 1 - ended,
+            c.episodes + ended,
+            c.return_sum + total if ended else c.return_sum,
+            c.masks_since,
         )
         self._file.commit.write(self._counters)
         return head

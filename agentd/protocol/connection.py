@@ -13,6 +13,7 @@ from enum import Enum
 
 from agentd.protocol import messages as m
 from agentd.protocol.codec import (
+    HEADER,
     PROTOCOL,
     FrameDecoder,
     decode_client,
@@ -21,6 +22,7 @@ from agentd.protocol.codec import (
     encode,
 )
 from agentd.protocol.errors import Code, ProtocolError
+from agentd.protocol.pattern import LEAST_SEQ, Pattern, Patterns
 
 __all__ = [
     "HANDSHAKE_FRAME",
@@ -33,6 +35,9 @@ __all__ = [
 
 HANDSHAKE_FRAME = 16 * 1024
 """Bytes that a frame may have before ``welcome``."""
+
+MOST_LAYOUTS = 16
+"""Layouts of steps that one connection is recognised by."""
 
 
 class State(Enum):
@@ -69,9 +74,15 @@ class ServerConnection:
     ``receive`` takes bytes; ``next_event`` gives the next legal message, None when more bytes are
     needed, or raises ProtocolError. Anything else it raises is a bug. After a fatal error the
     machine is CLOSED and stays there.
+
+    Once two steps of one size came one after the other, ``alike`` takes further ones of their
+    layout without decoding them. Connections share ``patterns``.
     """
 
-    def __init__(self, max_frame: int) -> None:
+    def __init__(self, max_frame: int, patterns: Patterns | None = None) -> None:
+        self._patterns = patterns or Patterns()
+        self._layouts: dict[int, Pattern | None] = {}  # by bytes of the frame; None: not worth it
+        self._step_bytes = 0  # of the last step that was decoded
         self.state = State.AWAIT_HELLO
         self._max_frame = max_frame
         self._decoder = FrameDecoder(min(max_frame, HANDSHAKE_FRAME))
@@ -86,6 +97,21 @@ class ServerConnection:
     def has_partial(self) -> bool:
         """True while an unfinished frame is held."""
         return self._decoder.has_partial
+
+    def alike(self, data: bytes) -> tuple[Pattern, int] | None:
+        """Layout and seq of ``data`` when it is one whole step of a known layout, come in order.
+
+        The step is then taken. After None nothing has changed: ``receive`` the bytes.
+        """
+        pattern = self._layouts.get(len(data))
+        if pattern is None or self._decoder.has_partial or self.state is not State.OPEN:
+            return None
+        seq = pattern.seq_of(data)
+        low, high = self._seqs
+        if not low <= seq <= high:
+            return None
+        self._seqs = (seq + 1, seq + 1)
+        return pattern, seq
 
     def next_event(self) -> m.ClientMessage | None:
         """The next message that is legal now."""
@@ -102,7 +128,19 @@ class ServerConnection:
             if fault.fatal:
                 self.state = State.CLOSED
             raise
+        if type(message) is m.Step:
+            if len(body) == self._step_bytes:
+                self._learn(body, message)
+            self._step_bytes = len(body)
         return message
+
+    def _learn(self, body: memoryview | bytes, step: m.Step) -> None:
+        """Know the next step of this layout."""
+        size = len(body) + HEADER.size
+        if size not in self._layouts and step.seq >= LEAST_SEQ:
+            if len(self._layouts) >= MOST_LAYOUTS:
+                self._layouts.clear()
+            self._layouts[size] = self._patterns.of(body, step)
 
     def welcome(self, message: m.Welcome) -> bytes:
         """Open the session; bytes to send. From here on frames may be as large as agreed."""

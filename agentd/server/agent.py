@@ -29,10 +29,11 @@ from agentd.learner.sessions import SessionRecord
 from agentd.protocol.codec import encode
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Act, Hello, Step, Taught, Teach
+from agentd.protocol.pattern import Pattern, encode_acts
 from agentd.protocol.rows import StreamStates, check_lengths, check_rows
 from agentd.protocol.schema import Schema
 from agentd.server.acting import Actor, Choice
-from agentd.server.batch import Batch, Member, join
+from agentd.server.batch import Batch, Joiner
 from agentd.server.learning import Learning
 from agentd.server.returns import Returns
 from agentd.server.session import Frame, Session
@@ -44,6 +45,9 @@ from agentd.store import read_checkpoint, write_checkpoint
 __all__ = ["Agent"]
 
 log = logging.getLogger("agentd.agent")
+
+MOST_LAYOUTS = 256
+"""Layouts of steps that are remembered as fitting the schema."""
 
 
 @dataclass(slots=True)
@@ -82,6 +86,7 @@ class Agent:
         self.learning: Learning | None = None  # None: the agent learns nothing
         self.states = StreamStates()
         self.stacks = stacks  # None: a row is seen alone
+        self._joiner = Joiner(schema)
         self.returns = Returns()
         self.counters = Counters()
         self.sessions: dict[bytes, Session] = {}
@@ -94,6 +99,8 @@ class Agent:
         self._wake_later = wake_later
         self._free: list[tuple[int, int]] = []  # (base, streams) given back
         self._slots = 0
+        self._awake = False  # True while a flush is on its way
+        self._fitting: dict[Pattern, int] = {}  # rows of the layouts whose lengths are right
 
     # -- sessions ------------------------------------------------------------------------------
 
@@ -164,7 +171,7 @@ class Agent:
     def take(self, session: Session, message: Step | Teach, arrived: float) -> None:
         """Queue one new frame; it is answered this turn of the loop, unless the agent is paced."""
         session.last_seq = message.seq
-        frame = Frame(message, 0, arrived)
+        frame = Frame(session, message.seq, 0, arrived, message)
         try:
             if isinstance(message, Step):
                 frame.rows = check_lengths(self.schema, message, self._max_rows)
@@ -173,14 +180,42 @@ class Agent:
         except ProtocolError as fault:
             fault.seq = message.seq
             frame.fault = fault
-        self.waiting.add(session, frame)
-        self._wake(self)
+        self._queue(frame)
+
+    def take_alike(
+        self, session: Session, pattern: Pattern, data: bytes, seq: int, arrived: float
+    ) -> None:
+        """As ``take``, for a step whose layout is known: ``data`` is the whole frame."""
+        session.last_seq = seq
+        rows = self._fitting.get(pattern)
+        if rows is None:
+            self._measure(session, pattern, data, seq, arrived)
+        else:
+            self._queue(Frame(session, seq, rows, arrived, None, pattern, data))
+
+    def _measure(
+        self, session: Session, pattern: Pattern, data: bytes, seq: int, arrived: float
+    ) -> None:
+        """Check the lengths of a layout once; what does not fit is refused frame by frame."""
+        step = pattern.step(data, seq)
+        self.take(session, step, arrived)
+        if session.pending[-1].fault is None:
+            if len(self._fitting) >= MOST_LAYOUTS:
+                self._fitting.clear()
+            self._fitting[pattern] = session.pending[-1].rows
+
+    def _queue(self, frame: Frame) -> None:
+        self.waiting.add(frame.session, frame)
+        if not self._awake:
+            self._awake = True
+            self._wake(self)
 
     def flush(self) -> None:
         """Answer everything that may be answered; raises nothing.
 
         Frames of training sessions stay while a paced learner is behind.
         """
+        self._awake = False
         while self.waiting:
             wave = self.waiting.next_wave(self._may_train(), self.max_wave)
             if not wave:
@@ -198,19 +233,19 @@ class Agent:
             learning.take_newest()
         return True
 
-    def _answer(self, wave: list[Member]) -> None:
+    def _answer(self, wave: list[Frame]) -> None:
         steps = []
-        for member in wave:
-            if member.frame.fault is not None:
-                self._refuse(member, member.frame.fault)
-            elif isinstance(member.frame.message, Teach):
-                self._learn_taught(member, member.frame.message)
+        for frame in wave:
+            if frame.fault is not None:
+                self._refuse(frame, frame.fault)
+            elif isinstance(frame.message, Teach):
+                self._learn_taught(frame, frame.message)
             else:
-                steps.append(member)
+                steps.append(frame)
         if len(steps) > 1:  # rows that are learned stand first, so that they can be cut off as one
-            steps.sort(key=lambda member: not member.session.trains)
+            steps.sort(key=lambda frame: not frame.session.trains)
         while steps:
-            batch = join(self.schema, steps)
+            batch = self._joiner.join(steps)
             try:
                 self._check(batch)
             except ProtocolError as fault:
@@ -225,8 +260,8 @@ class Agent:
             choice = self._act(batch)
         except Exception:
             log.exception("acting failed agent=%s rows=%d", self.name, len(batch))
-            for member in batch.members:
-                self._refuse(member, ProtocolError(Code.INTERNAL, "the server failed; see its log"))
+            for frame in batch.frames:
+                self._refuse(frame, ProtocolError(Code.INTERNAL, "the server failed; see its log"))
         else:
             self._reply(batch, choice)
 
@@ -243,17 +278,17 @@ class Agent:
             mask=batch.mask,
         )
 
-    def _without_guilty(self, steps: list[Member], fault: ProtocolError) -> list[Member]:
+    def _without_guilty(self, steps: list[Frame], fault: ProtocolError) -> list[Frame]:
         if len(steps) == 1:
             self._refuse(steps[0], fault)
             return []
         good = []
-        for member in steps:
+        for frame in steps:
             try:
-                self._check(join(self.schema, [member]))
-                good.append(member)
+                self._check(self._joiner.join([frame]))
+                good.append(frame)
             except ProtocolError as own:
-                self._refuse(member, own)
+                self._refuse(frame, own)
         return good
 
     # -- acting --------------------------------------------------------------------------------
@@ -277,7 +312,7 @@ class Agent:
         if learned and learning is not None:
             learning.keep(batch, learned, choice)
         self.states.apply(batch.stream, batch.kind)
-        roles = [(m.session.role, end) for m, end in zip(batch.members, batch.ends, strict=True)]
+        roles = [(f.session.role, end) for f, end in zip(batch.frames, batch.ends, strict=True)]
         self.returns.add(batch.stream, batch.kind, batch.reward, roles)
         return choice
 
@@ -286,40 +321,43 @@ class Agent:
         if self.learning is None or not self.learning.learns_steps:
             return 0
         end = 0
-        for member, upto in zip(batch.members, batch.ends, strict=True):
-            if not member.session.trains:
+        for frame, upto in zip(batch.frames, batch.ends, strict=True):
+            if not frame.session.trains:
                 break
             end = upto
         return end
 
     def _reply(self, batch: Batch, choice: Choice) -> None:
         now = self._clock()
-        width = 4 * len(self.schema.branches)
-        action = memoryview(choice.action.tobytes())
-        start = 0
-        learning = self.learning
-        unwritten = learning if learning is not None and not learning.learns_steps else None
-        for member, end in zip(batch.members, batch.ends, strict=True):
-            session, frame = member.session, member.frame
-            if unwritten is not None:
-                unwritten.note(session, frame.message.seq)
+        frames, learning = batch.frames, self.learning
+        if learning is not None and not learning.learns_steps:
+            for frame in frames:
+                learning.note(frame.session, frame.seq)
+        for frame, answer in zip(frames, self._encode(batch, choice), strict=True):
+            frame.session.answer(frame.seq, answer)
+        counters = self.counters
+        counters.latency.add_all([now - frame.arrived for frame in frames])
+        counters.frames += len(frames)
+        counters.rows += len(batch)
+        counters.waves += 1
+
+    def _encode(self, batch: Batch, choice: Choice) -> list[bytes]:
+        """The ``act`` frames of a batch, in the order of its frames."""
+        frames, rows = batch.frames, batch.frames[0].rows
+        if all(frame.rows == rows and not frame.session.explain for frame in frames):
+            return encode_acts([frame.seq for frame in frames], choice.action, choice.version)
+        out, start = [], 0
+        for frame, end in zip(frames, batch.ends, strict=True):
             q = explored = None
-            if session.explain:
+            if frame.session.explain:
                 q = memoryview(choice.q[start:end].tobytes())
                 explored = memoryview(choice.explored[start:end].tobytes())
-            act = Act(
-                seq=frame.message.seq,
-                action=action[start * width : end * width],
-                version=choice.version,
-                q=q,
-                explored=explored,
-            )
-            session.answer(frame.message.seq, encode(act))
-            self.counters.latency.add(now - frame.arrived)
+            action = memoryview(choice.action[start:end].tobytes())
+            version = choice.version
+            act = Act(seq=frame.seq, action=action, version=version, q=q, explored=explored)
+            out.append(encode(act))
             start = end
-        self.counters.frames += len(batch.members)
-        self.counters.rows += len(batch)
-        self.counters.waves += 1
+        return out
 
     # -- teaching and refusing -------------------------------------------------------------------
 
@@ -340,30 +378,30 @@ class Agent:
         supervised = self.config.learner == "supervised"
         return check_teach(self.schema, message, self._max_rows, supervised, self._values)
 
-    def _learn_taught(self, member: Member, message: Teach) -> None:
+    def _learn_taught(self, frame: Frame, message: Teach) -> None:
         learning = self.learning
         assert learning is not None
         try:
-            rows = read_teach(self.schema, message, member.frame.rows, self._values)
-            queued = learning.teach(member.session, message.seq, rows)
+            rows = read_teach(self.schema, message, frame.rows, self._values)
+            queued = learning.teach(frame.session, message.seq, rows)
         except StorageError as fault:
-            self._refuse(member, ProtocolError(Code.STORAGE_FAILED, str(fault)))
+            self._refuse(frame, ProtocolError(Code.STORAGE_FAILED, str(fault)))
             return
         except ProtocolError as fault:
-            self._refuse(member, fault)
+            self._refuse(frame, fault)
             return
         reply = Taught(seq=message.seq, queued=queued, version=self.actor.version)
-        member.session.answer(message.seq, encode(reply))
+        frame.session.answer(message.seq, encode(reply))
 
-    def _refuse(self, member: Member, fault: ProtocolError) -> None:
-        fault.seq = member.frame.message.seq
+    def _refuse(self, frame: Frame, fault: ProtocolError) -> None:
+        fault.seq = frame.seq
         if self.learning is not None:
-            self.learning.note(member.session, fault.seq)
+            self.learning.note(frame.session, fault.seq)
         self.counters.refused_frames += 1
         log.info(
             "frame refused agent=%s seq=%d code=%s %s", self.name, fault.seq, fault.code, fault
         )
-        member.session.answer(fault.seq, encode(fault.to_message()))
+        frame.session.answer(fault.seq, encode(fault.to_message()))
 
     def recall(self, session: Session, seq: int) -> bytes:
         """The answer to a frame of before a restart, from the ring."""

@@ -31,6 +31,7 @@ from agentd.protocol.messages import (
 )
 
 if TYPE_CHECKING:
+    from agentd.protocol.pattern import Pattern
     from agentd.server.server import Server
     from agentd.server.session import Session
 
@@ -47,7 +48,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: Server) -> None:
         self.server = server
         self.limits = server.config.limits
-        self.wire = ServerConnection(max_frame=self.limits.max_frame)
+        self.wire = ServerConnection(self.limits.max_frame, server.patterns)
         self.grant = Grant.NONE
         self.session: Session | None = None
         self.peer = "?"
@@ -73,10 +74,17 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes and act on every message that is complete."""
-        if not self.closing:
-            self.heard = self.server.now()
-            self.wire.receive(data)
-            self._pump()
+        if self.closing:
+            return
+        self.heard = self.server.now()
+        session = self.session
+        if session is not None and not self._held():
+            known = self.wire.alike(data)
+            if known is not None:
+                self._take_alike(session, *known, data)
+                return
+        self.wire.receive(data)
+        self._pump()
 
     def pause_writing(self) -> None:
         """The peer reads too slowly: take no more frames until it has read."""
@@ -154,6 +162,16 @@ class Connection(asyncio.Protocol):
         else:
             session.wanted = message.seq
             session.agent.take(session, message, self.heard)
+
+    def _take_alike(self, session: Session, pattern: Pattern, seq: int, data: bytes) -> None:
+        self._unanswered += 1
+        if seq <= session.last_seq:
+            session.repeat(seq)
+        else:
+            session.wanted = seq
+            session.agent.take_alike(session, pattern, data, seq, self.heard)
+        if self._unanswered >= self.limits.window:
+            self._flow()
 
     async def _shake(self, hello: Hello) -> None:
         try:

@@ -147,18 +147,18 @@ class Learning:
         assert self._steps is not None
         serials: NDArray[np.uint32] | int
         seqs: NDArray[np.uint64] | int
-        if len(batch.members) == 1:
-            session = batch.members[0].session
-            serials, seqs = session.serial, batch.members[0].frame.message.seq
+        if len(batch.frames) == 1:
+            session = batch.frames[0].session
+            serials, seqs = session.serial, batch.frames[0].seq
             slots: list[int] | int = session.slot
             newest: NDArray[np.uint64] | int = seqs
         else:
-            ends = zip(batch.members, batch.ends, strict=True)
-            members = [member for member, end in ends if end <= rows]
-            slots = [m.session.slot for m in members]
-            newest = np.array([m.frame.message.seq for m in members], np.uint64)
-            counts = [m.frame.rows for m in members]
-            serials = np.repeat(np.array([m.session.serial for m in members], np.uint32), counts)
+            ends = zip(batch.frames, batch.ends, strict=True)
+            frames = [frame for frame, end in ends if end <= rows]
+            slots = [f.session.slot for f in frames]
+            newest = np.array([f.seq for f in frames], np.uint64)
+            counts = [f.rows for f in frames]
+            serials = np.repeat(np.array([f.session.serial for f in frames], np.uint32), counts)
             seqs = np.repeat(newest, counts)
         self._steps.append(
             batch.obs[:rows],

@@ -24,6 +24,7 @@ from agentd.latency import Histogram
 from agentd.learner.link import POLL_S
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Hello, Operation, Ping, ServerMessage, Welcome
+from agentd.protocol.pattern import Patterns
 from agentd.server.agent import Agent
 from agentd.server.connection import Connection
 from agentd.server.handshake import shake
@@ -51,6 +52,7 @@ class Server:
         self.refusals = 0
         self.accepted = 0
         self.registry = Registry(self, data_dir)
+        self.patterns = Patterns()
         self._tasks: asyncio.TaskGroup | None = None
         self._flushing: list[Agent] = []
         self._draining = False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from agentd.protocol.errors import ProtocolError
 from agentd.protocol.messages import Step, Teach
+from agentd.protocol.pattern import Pattern
 
 if TYPE_CHECKING:
     from agentd.server.agent import Agent
@@ -18,12 +19,24 @@ __all__ = ["Frame", "Session"]
 
 @dataclass(slots=True, eq=False)
 class Frame:
-    """A frame that was taken and is not yet answered."""
+    """A frame that was taken and is not yet answered: decoded, or bytes of a known layout."""
 
-    message: Step | Teach
+    session: Session
+    seq: int
     rows: int
     arrived: float  # ``Server.now``, seconds
+    message: Step | Teach | None
+    pattern: Pattern | None = None
+    data: bytes = b""
     fault: ProtocolError | None = None  # found on arrival; told when the frame's turn comes
+
+    @property
+    def step(self) -> Step:
+        """The message of a step frame."""
+        if self.pattern is not None:
+            return self.pattern.step(self.data, self.seq)
+        assert isinstance(self.message, Step)
+        return self.message
 
 
 class Session:
@@ -86,7 +99,7 @@ class Session:
                 if self.connection is not None:
                     self.connection.deliver(data)
                 return
-        if not any(frame.message.seq == seq for frame in self.pending):
+        if not any(frame.seq == seq for frame in self.pending):
             data = self.agent.recall(self, seq)
             if self.connection is not None:
                 self.connection.deliver(data)

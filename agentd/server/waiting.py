@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from agentd.server.batch import Member
 from agentd.server.session import Frame, Session
 
 __all__ = ["Waiting"]
@@ -37,13 +36,13 @@ class Waiting:
             self.rows -= sum(frame.rows for frame in session.pending)
             session.pending.clear()
 
-    def next_wave(self, trains: bool, max_rows: int) -> list[Member]:
+    def next_wave(self, trains: bool, max_rows: int) -> list[Frame]:
         """The oldest frame of each session, as many as fit into ``max_rows`` rows, at least one.
 
         Frames of training sessions stay unless ``trains``. The others of a session wait for the
         next wave: a frame's check may depend on what the one before it did.
         """
-        wave: list[Member] = []
+        wave: list[Frame] = []
         rest: list[Session] = []
         rows = 0
         for session in self._sessions:
@@ -53,7 +52,7 @@ class Waiting:
                 continue
             session.pending.popleft()
             rows += frame.rows
-            wave.append(Member(session, frame))
+            wave.append(frame)
             if session.pending:
                 rest.append(session)
         self._sessions = rest

@@ -1,0 +1,191 @@
+"""Steps that are alike: one layout, known byte for byte, so that many are read at once.
+
+A client's frames differ in their numbers and hardly ever in what stands around them. A ``Pattern``
+is what stands around: the literal bytes of one frame that was decoded and accepted, and where its
+seq and bins lie. A frame of the same size with the same literals is therefore valid in the same
+way, and its numbers lie in the same places: nothing is decoded, and the columns of many such frames
+are cut from one array. Anything else takes the general path of `agentd.protocol.codec`.
+
+Shape letters: F frames, n rows of each, L bytes of a frame with its header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.protocol.codec import HEADER, encode
+from agentd.protocol.messages import Act, Step
+
+__all__ = ["LEAST_SEQ", "Pattern", "Patterns", "encode_acts"]
+
+LEAST_SEQ = 256
+"""Smaller ones take one byte or two in the shortest form: the layout would not last."""
+
+MOST_BYTES = 1 << 20
+"""A longer frame is not worth it: its numbers cost more than all that surrounds them."""
+
+LONG_BIN = 8192
+"""Bytes from which on a bin is copied by itself, not joined with the others first."""
+
+_SEQ = b"\xa3seq"
+_SEQ_BYTES = {0xCD: 2, 0xCE: 4, 0xCF: 8}  # a byte for a smaller one is not worth a pattern either
+_SHORTEST = {2: 1 << 8, 4: 1 << 16, 8: 1 << 32}  # the least seq whose shortest form is so long
+
+
+class Pattern:
+    """The layout of a step frame. Equal layouts are one object within one ``Patterns``.
+
+    size          L
+    rows          n, as ``kind`` counts them
+    stream, kind, reward, mask, obs  where the bins lie in the frame; mask is None without one
+    """
+
+    __slots__ = (
+        *("_end", "_head", "_rest", "_start", "kind", "mask", "obs", "reward", "rows"),
+        *("size", "stream"),
+    )
+
+    def __init__(self, frame: bytes, bins: dict[str, slice], seq: slice) -> None:
+        """Use ``Patterns.of``."""
+        self.size = len(frame)
+        self.stream, self.kind, self.reward = bins["stream"], bins["kind"], bins["reward"]
+        self.mask = bins.get("mask")
+        self.obs = {name[4:]: at for name, at in bins.items() if name.startswith("obs.")}
+        self.rows = self.kind.stop - self.kind.start
+        self._start, self._end = seq.start, seq.stop
+        self._head, *self._rest = _literals(frame, [seq, *bins.values()])
+
+    @property
+    def literals(self) -> tuple[Any, ...]:
+        """What two equal patterns have in common."""
+        return (self.size, self._head, *self._rest)
+
+    def seq_of(self, frame: bytes) -> int:
+        """The seq of a frame of this layout; 0 when it is another one (no seq is 0)."""
+        if len(frame) != self.size or not frame.startswith(self._head[1]):
+            return 0
+        for at, literal in self._rest:
+            if not frame.startswith(literal, at):
+                return 0
+        return int.from_bytes(frame[self._start : self._end])
+
+    def step(self, frame: bytes, seq: int) -> Step:
+        """The message that a frame of this layout holds, as views into it."""
+        view = memoryview(frame)
+        return Step(
+            seq=seq,
+            stream=view[self.stream],
+            kind=view[self.kind],
+            reward=view[self.reward],
+            obs={name: view[at] for name, at in self.obs.items()},
+            mask=None if self.mask is None else view[self.mask],
+        )
+
+    def column(self, frames: Sequence[bytes], at: slice, dtype: Any) -> NDArray[Any]:
+        """One bin of all frames of this layout, in order, as a flat array of ``dtype``."""
+        return np.frombuffer(b"".join([frame[at] for frame in frames]), dtype)
+
+    def stack(self, frames: Sequence[bytes], at: slice, out: NDArray[np.uint8]) -> None:
+        """Copy one bin of all frames into ``out`` (F * n, bytes of a row), in place."""
+        n, size = self.rows, out.shape[1]
+        if n * size < LONG_BIN:
+            out[:] = self.column(frames, at, np.uint8).reshape(-1, size)
+            return
+        for row, frame in enumerate(frames):
+            part = np.frombuffer(frame, np.uint8, n * size, at.start)
+            out[n * row : n * row + n] = part.reshape(n, size)
+
+
+class Patterns:
+    """The layouts that peers have shown, each once; forgets all when there are too many."""
+
+    def __init__(self, most: int = 256) -> None:
+        self._most = most
+        self._known: dict[tuple[Any, ...], Pattern] = {}
+
+    def of(self, body: memoryview | bytes, step: Step) -> Pattern | None:
+        """The layout of an accepted step whose bins are views into ``body``; None without use."""
+        if len(body) > MOST_BYTES:
+            return None
+        bins = {"stream": step.stream, "kind": step.kind, "reward": step.reward}
+        bins |= {f"obs.{name}": data for name, data in step.obs.items()}
+        if step.mask is not None:
+            bins["mask"] = step.mask
+        if not all(bins.values()):  # an empty bin lies nowhere
+            return None
+        start = _address(body) - HEADER.size
+        places = {name: _place(data, start) for name, data in bins.items()}
+        frame = HEADER.pack(len(body)) + body
+        seq = _find_seq(frame, list(places.values()))
+        if seq is None:
+            return None
+        found = Pattern(frame, places, seq)
+        if len(self._known) >= self._most:
+            self._known.clear()
+        return self._known.setdefault(found.literals, found)
+
+
+def encode_acts(seqs: list[int], action: NDArray[np.int32], version: int) -> list[bytes]:
+    """The ``act`` frames of F steps of n rows each, bare of ``q``; the bytes are ``encode``'s.
+
+    seqs (F,), action (F * n, branches).
+    """
+    count = len(seqs)
+    if count == 1:
+        data: Any = action.tobytes()
+        return [encode(Act(seq=seqs[0], action=data, version=version))]
+    size = action.nbytes // count
+    low, high = min(seqs), max(seqs)
+    raw = action.reshape(count, -1).view(np.uint8)
+    width = next((w for w in (2, 4, 8) if _SHORTEST[w] <= low and high < 1 << 8 * w), 0)
+    if count < 4 or width == 0:
+        rows = [memoryview(row.tobytes()) for row in raw]
+        acts = zip(seqs, rows, strict=True)
+        return [encode(Act(seq=seq, action=row, version=version)) for seq, row in acts]
+    first = encode(Act(seq=low, action=bytes(size), version=version))  # type: ignore[arg-type]
+    out = np.empty((count, len(first)), np.uint8)
+    out[:] = np.frombuffer(first, np.uint8)
+    at = first.index(_SEQ) + len(_SEQ) + 1
+    out[:, at : at + width] = np.array(seqs, f">u{width}").view(np.uint8).reshape(count, width)
+    end = first.index(b"\xa7version")
+    out[:, end - size : end] = raw
+    blob, step = out.tobytes(), len(first)
+    return [blob[start : start + step] for start in range(0, len(blob), step)]
+
+
+def _address(view: memoryview | bytes) -> int:
+    place: int = np.frombuffer(view, np.uint8).__array_interface__["data"][0]
+    return place
+
+
+def _place(data: memoryview, start: int) -> slice:
+    at = _address(data) - start
+    return slice(at, at + len(data))
+
+
+def _literals(frame: bytes, gaps: list[slice]) -> list[tuple[int, bytes]]:
+    """What lies between the gaps, with its place; the first piece may be long, none is empty."""
+    pieces, at = [], 0
+    for gap in [*sorted(gaps, key=lambda gap: gap.start), slice(len(frame), len(frame))]:
+        if gap.start > at:
+            pieces.append((at, frame[at : gap.start]))
+        at = gap.stop
+    return pieces
+
+
+def _find_seq(frame: bytes, bins: list[slice]) -> slice | None:
+    """Where the number after the key ``seq`` lies; None when that is not plain to see."""
+    found = []
+    for at, literal in _literals(frame, bins):
+        where = literal.find(_SEQ)
+        if where >= 0:
+            found.append(at + where + len(_SEQ))
+            if literal.find(_SEQ, where + 1) >= 0:
+                return None
+    if len(found) != 1 or (width := _SEQ_BYTES.get(frame[found[0]])) is None:
+        return None
+    return slice(found[0] + 1, found[0] + 1 + width)
