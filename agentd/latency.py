@@ -1,10 +1,10 @@
-"""Latency histograms: constant memory, one addition a sample, quantiles within 5 %."""
+"""Histograms of durations and of sizes: constant memory, one addition a sample."""
 
 from __future__ import annotations
 
 import math
 
-__all__ = ["Histogram"]
+__all__ = ["Histogram", "Sizes"]
 
 _PER_OCTAVE = 16  # buckets a factor of two: each 4.4 % wide
 _FLOOR_S = 1e-6
@@ -12,7 +12,7 @@ _BUCKETS = 26 * _PER_OCTAVE  # 1 µs … 67 s
 
 
 class Histogram:
-    """Counts of durations in seconds over log-spaced buckets."""
+    """Counts of durations in seconds over log-spaced buckets; quantiles within 5 %."""
 
     __slots__ = ("counts", "n", "total")
 
@@ -27,11 +27,6 @@ class Histogram:
         self.counts[min(at, _BUCKETS - 1)] += weight
         self.n += weight
         self.total += seconds * weight
-
-    def add_all(self, seconds: list[float]) -> None:
-        """Count every one of these samples."""
-        for sample in seconds:
-            self.add(sample)
 
     def quantile(self, q: float) -> float:
         """The duration in seconds that a share ``q`` of the samples does not exceed; 0 if none."""
@@ -62,3 +57,32 @@ class Histogram:
         """Forget every sample."""
         self.counts = [0] * _BUCKETS
         self.n, self.total = 0, 0.0
+
+
+class Sizes:
+    """Counts of whole numbers from 1 on over buckets 1, 2, 3–4, 5–8, … each twice the last."""
+
+    __slots__ = ("counts", "n", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * 32
+        self.n = self.total = 0
+
+    def add(self, size: int) -> None:
+        """Count one sample."""
+        self.counts[(size - 1).bit_length()] += 1
+        self.n += 1
+        self.total += size
+
+    def quantile(self, q: float) -> int:
+        """The upper end of the bucket that at most a share 1 - ``q`` exceeds; 0 if none."""
+        left = q * self.n
+        for at, count in enumerate(self.counts):
+            left -= count
+            if count and left <= 0:
+                return 1 << at
+        return 0
+
+    def cumulative(self, buckets: int) -> list[tuple[int, int]]:
+        """(upper end, samples up to it) of the first ``buckets`` buckets."""
+        return [(1 << at, sum(self.counts[: at + 1])) for at in range(buckets)]

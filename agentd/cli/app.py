@@ -14,6 +14,7 @@ from agentd.cli import (
     models,
     serve,
     supervised,
+    top,
     train,
     version,
 )
@@ -38,6 +39,7 @@ config = typer.Typer(help="Write, show and describe configurations.", no_args_is
 
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
+app.command("top")(top.top)
 app.command("train")(supervised.train)
 app.command("test")(supervised.measure_run)
 app.command("new")(models.new)

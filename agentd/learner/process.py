@@ -81,6 +81,13 @@ def _learn(agent_dir: Path, device: str, control: Control) -> int:
         raise
 
 
+def _yield_to_others() -> None:
+    """Never preempt a process that has just been woken: a game waits for it, and not for us."""
+    if hasattr(os, "SCHED_BATCH"):
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 def read_schema(path: Path) -> Schema:
     """Read an agent's stored schema. Raises StorageError when it is not there or no schema."""
     try:
@@ -105,6 +112,8 @@ class LearnerProcess:
         self._reader, self._backend, self._control = reader, backend, control
         self._trainer = Trainer(self._learner, reader, config.pace)
         self._free = config.pace.mode == "free"
+        if self._free:
+            _yield_to_others()
         self._board = WeightBoard.open(replay / "weights.board", network.n_params, writable=True)
         self._saver = Saver(agent_dir / "checkpoints", config, schema, network, self._trainer)
         self._published = self._told = self._rated = time.monotonic()

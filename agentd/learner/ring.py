@@ -140,7 +140,7 @@ class ReplayRing:
         a stream without room; nothing has changed then.
         """
         n, head = len(kind), self._counters.head
-        if n == 1 and mask is None:
+        if n == 1 and mask is None and not self.layout.backwards:
             return self._append_one(
                 obs, action, reward, kind, explored, stream, session, seq, version
             )

@@ -14,7 +14,6 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,16 +22,17 @@ import numpy as np
 
 from agentd.config.records import AgentConfig
 from agentd.errors import StorageError
-from agentd.latency import Histogram
+from agentd.learner.link import POLL_S
 from agentd.learner.model import flat_weights, named_weights
 from agentd.learner.sessions import SessionRecord
 from agentd.protocol.codec import encode
 from agentd.protocol.errors import Code, ProtocolError
-from agentd.protocol.messages import Act, Hello, Step, Taught, Teach
-from agentd.protocol.pattern import Pattern, encode_acts
+from agentd.protocol.messages import Hello, Step, Taught, Teach
+from agentd.protocol.pattern import Pattern
 from agentd.protocol.rows import StreamStates, check_lengths, check_rows
 from agentd.protocol.schema import Schema
 from agentd.server.acting import Actor, Choice
+from agentd.server.answers import Counters, encode_answers
 from agentd.server.batch import Batch, Joiner
 from agentd.server.learning import Learning
 from agentd.server.returns import Returns
@@ -46,19 +46,11 @@ __all__ = ["Agent"]
 
 log = logging.getLogger("agentd.agent")
 
+ANSWER_S = 0.002
+"""How long before a deadline an answer is begun."""
+
 MOST_LAYOUTS = 256
 """Layouts of steps that are remembered as fitting the schema."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """What the agent has done since the daemon started."""
-
-    frames: int = 0
-    rows: int = 0
-    refused_frames: int = 0
-    waves: int = 0
-    latency: Histogram = field(default_factory=Histogram)
 
 
 class Agent:
@@ -75,7 +67,7 @@ class Agent:
         max_wave: int,
         clock: Callable[[], float],
         wake: Callable[[Agent], None],
-        wake_later: Callable[[Agent], None],
+        wake_later: Callable[[Agent, float], None],
         stacks: Stacks | None = None,
     ) -> None:
         self.name = folder.name
@@ -125,7 +117,7 @@ class Agent:
         """A new session for a welcomed client."""
         base = self.reserve(hello.streams)
         session = Session(self, os.urandom(16), hello.run, hello.role, hello.streams, base, window)
-        session.explain = hello.explain
+        session.wishes(hello)
         if self.learning is not None and session.trains:
             self.learning.enter(session)
         self.trained_sessions += session.trains
@@ -206,6 +198,9 @@ class Agent:
 
     def _queue(self, frame: Frame) -> None:
         self.waiting.add(frame.session, frame)
+        self._rouse()
+
+    def _rouse(self) -> None:
         if not self._awake:
             self._awake = True
             self._wake(self)
@@ -213,15 +208,23 @@ class Agent:
     def flush(self) -> None:
         """Answer everything that may be answered; raises nothing.
 
-        Frames of training sessions stay while a paced learner is behind.
+        Frames of training sessions stay while a paced learner is behind, but not past the deadline
+        that their client stated: they then get the answer of the weights at hand.
         """
         self._awake = False
         while self.waiting:
             wave = self.waiting.next_wave(self._may_train(), self.max_wave)
             if not wave:
-                self._wake_later(self)
+                wave = self.waiting.overdue(self._clock() + ANSWER_S)
+                self.counters.overdue_frames += len(wave)
+            if not wave:
+                left = self.waiting.soonest_deadline() - ANSWER_S - self._clock()
+                self._wake_later(self, min(POLL_S, max(left, 0.0)))
                 return
             self._answer(wave)
+            if self.waiting and self.waiting.only_bulk:
+                self._rouse()
+                return
 
     def _may_train(self) -> bool:
         learning = self.learning
@@ -333,31 +336,9 @@ class Agent:
         if learning is not None and not learning.learns_steps:
             for frame in frames:
                 learning.note(frame.session, frame.seq)
-        for frame, answer in zip(frames, self._encode(batch, choice), strict=True):
+        for frame, answer in zip(frames, encode_answers(batch, choice), strict=True):
             frame.session.answer(frame.seq, answer)
-        counters = self.counters
-        counters.latency.add_all([now - frame.arrived for frame in frames])
-        counters.frames += len(frames)
-        counters.rows += len(batch)
-        counters.waves += 1
-
-    def _encode(self, batch: Batch, choice: Choice) -> list[bytes]:
-        """The ``act`` frames of a batch, in the order of its frames."""
-        frames, rows = batch.frames, batch.frames[0].rows
-        if all(frame.rows == rows and not frame.session.explain for frame in frames):
-            return encode_acts([frame.seq for frame in frames], choice.action, choice.version)
-        out, start = [], 0
-        for frame, end in zip(frames, batch.ends, strict=True):
-            q = explored = None
-            if frame.session.explain:
-                q = memoryview(choice.q[start:end].tobytes())
-                explored = memoryview(choice.explored[start:end].tobytes())
-            action = memoryview(choice.action[start:end].tobytes())
-            version = choice.version
-            act = Act(seq=frame.seq, action=action, version=version, q=q, explored=explored)
-            out.append(encode(act))
-            start = end
-        return out
+        self.counters.count(batch, now)
 
     # -- teaching and refusing -------------------------------------------------------------------
 
@@ -423,13 +404,9 @@ class Agent:
             "sessions": len(self.sessions),
             "connections": sum(s.connection is not None for s in self.sessions.values()),
             "version": self.actor.version,
-            "frames": counters.frames,
-            "rows": counters.rows,
-            "refused_frames": counters.refused_frames,
+            **counters.stats(),
+            "queued_frames": self.waiting.frames,
             "queued_rows": self.waiting.rows,
-            "rows_per_wave": counters.rows / counters.waves if counters.waves else 0.0,
-            "act_p50_ms": 1e3 * counters.latency.quantile(0.5),
-            "act_p99_ms": 1e3 * counters.latency.quantile(0.99),
             "return_mean": self.returns.mean("train"),
             "eval_return_mean": self.returns.mean("eval"),
             "eval_episodes": self.returns.episodes["eval"],

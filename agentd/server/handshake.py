@@ -39,7 +39,7 @@ async def shake(server: Server, connection: Connection, hello: Hello) -> Welcome
         if session.connection is None:
             session.detach(server.now())
         return _welcome(server, session.id, session.agent.name, 0, resumed, session.last_seq)
-    session.explain = hello.explain
+    session.wishes(hello)
     _attach(connection, session)
     version = session.agent.actor.version
     return _welcome(server, session.id, session.agent.name, version, resumed, session.last_seq)

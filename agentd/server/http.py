@@ -24,23 +24,21 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from agentd.auth import Grant, Tokens
-from agentd.latency import Histogram
+from agentd.latency import Histogram, Sizes
 
 __all__ = ["Watched", "bind_http", "make_app", "make_http_server"]
 
 LATENCY_BOUNDS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0]
 
-_COUNTERS = ("env_steps", "episodes", "updates", "frames", "refused_frames", "learner_restarts")
-_GAUGES = (
-    "return_mean",
-    "eval_return_mean",
-    "epsilon",
-    "loss",
-    "q_mean",
-    "version",
-    "queued_rows",
-    "policy_lag",
+_COUNTERS = (
+    *("env_steps", "episodes", "updates", "frames", "rows", "refused_frames", "overdue_frames"),
+    *("learner_restarts",),
 )
+_GAUGES = (
+    *("return_mean", "eval_return_mean", "epsilon", "loss", "q_mean", "version", "policy_lag"),
+    *("queued_rows", "queued_frames", "sessions", "connections"),
+)
+BATCH_BUCKETS = 14  # up to 8,192 rows
 
 
 class Watched(Protocol):
@@ -50,6 +48,11 @@ class Watched(Protocol):
 
     @property
     def act_latency(self) -> Histogram: ...
+
+    @property
+    def loop_lag(self) -> Histogram: ...
+
+    def batch_sizes(self) -> Mapping[str, Sizes]: ...
 
     @property
     def ready(self) -> bool: ...
@@ -68,7 +71,15 @@ class _Metrics(Collector):
     def collect(self) -> Iterator[Any]:
         for key, value in self._watched.totals().items():
             yield GaugeMetricFamily(f"agentd_{key}", f"Daemon: {key}.", value=value)
-        yield self._latency()
+        yield _seconds(
+            "agentd_act_latency_seconds",
+            "From a step frame's arrival to its act written.",
+            self._watched.act_latency,
+        )
+        yield _seconds(
+            "agentd_loop_lag_seconds", "How late the event loop is.", self._watched.loop_lag
+        )
+        yield self._batches()
         stats = self._watched.agent_stats(None)
         for keys, family in ((_COUNTERS, CounterMetricFamily), (_GAUGES, GaugeMetricFamily)):
             for key in keys:
@@ -78,15 +89,22 @@ class _Metrics(Collector):
                         metric.add_metric([name], values[key])
                 yield metric
 
-    def _latency(self) -> HistogramMetricFamily:
-        histogram = self._watched.act_latency
-        counts = histogram.cumulative(LATENCY_BOUNDS_S)
-        buckets = [(str(b), float(n)) for b, n in zip(LATENCY_BOUNDS_S, counts, strict=True)]
+    def _batches(self) -> HistogramMetricFamily:
         family = HistogramMetricFamily(
-            "agentd_act_latency_seconds", "From a step frame's arrival to its act written."
+            "agentd_agent_batch_rows", "Agent: rows of one forward pass.", labels=["agent"]
         )
-        family.add_metric([], [*buckets, ("+Inf", float(histogram.n))], histogram.total)
+        for name, sizes in self._watched.batch_sizes().items():
+            buckets = [(str(end), float(n)) for end, n in sizes.cumulative(BATCH_BUCKETS)]
+            family.add_metric([name], [*buckets, ("+Inf", float(sizes.n))], float(sizes.total))
         return family
+
+
+def _seconds(name: str, text: str, histogram: Histogram) -> HistogramMetricFamily:
+    counts = histogram.cumulative(LATENCY_BOUNDS_S)
+    buckets = [(str(b), float(n)) for b, n in zip(LATENCY_BOUNDS_S, counts, strict=True)]
+    family = HistogramMetricFamily(name, text)
+    family.add_metric([], [*buckets, ("+Inf", float(histogram.n))], histogram.total)
+    return family
 
 
 def make_app(watched: Watched) -> Starlette:
@@ -168,7 +186,7 @@ _PAGE = """<!doctype html>
 <table><thead><tr id="head"></tr></thead><tbody id="rows"></tbody></table>
 <script>
 const columns=["agent","env_steps","episodes","return_mean","epsilon","updates","loss","q_mean",
- "version","act_p50_ms","act_p99_ms"];
+ "version","policy_lag","queued_frames","batch_p50","act_p50_ms","act_p99_ms","act_p999_ms"];
 const show=v=>typeof v=="number"?(Number.isInteger(v)?v.toLocaleString():v.toPrecision(4)):v??"";
 const cell=(tag,text)=>{const c=document.createElement(tag);c.textContent=text;return c};
 document.getElementById("head").append(...columns.map(c=>cell("th",c)));

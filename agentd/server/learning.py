@@ -274,6 +274,7 @@ class Learning:
         counters = self.ring.counters
         return {
             **{key: _number(value) for key, value in self.handle.stats().items()},
+            "policy_lag": self._policy_lag(),
             "rows_kept": self.head - self.ring.oldest,
             "env_steps": counters.env_steps,
             "episodes": counters.episodes,
@@ -286,6 +287,11 @@ class Learning:
             "degraded": self.handle.degraded or self.storage_failing,
             "lost_rows": self.lost_rows,
         }
+
+    def _policy_lag(self) -> int:
+        """Updates that the learner is ahead of the acting weights; 0 before its first."""
+        made = self.handle.stats()["updates"]
+        return max(0, int(made) - self._actor.version) if made == made else 0
 
     async def close(self, save: bool = True) -> None:
         """End the learner, after a last checkpoint if ``save``, and close the files."""

@@ -20,8 +20,7 @@ from typing import Any
 
 from agentd.auth import Tokens
 from agentd.config.records import ServerConfig
-from agentd.latency import Histogram
-from agentd.learner.link import POLL_S
+from agentd.latency import Histogram, Sizes
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Hello, Operation, Ping, ServerMessage, Welcome
 from agentd.protocol.pattern import Patterns
@@ -49,6 +48,7 @@ class Server:
         self.data_dir = data_dir
         self.connections: set[Connection] = set()
         self.retired_latency = Histogram()  # of agents that are no longer in memory
+        self.loop_lag: Histogram = Histogram()  # how late the loop came to what was due
         self.refusals = 0
         self.accepted = 0
         self.registry = Registry(self, data_dir)
@@ -225,9 +225,9 @@ class Server:
         if agent not in self._flushing:
             self._flushing.append(agent)
 
-    def wake_later(self, agent: Agent) -> None:
-        """Have ``agent`` look again soon, should the learner's bell be lost."""
-        self.loop.call_later(POLL_S, self.wake, agent)
+    def wake_later(self, agent: Agent, seconds: float) -> None:
+        """Have ``agent`` look again so soon: a deadline, or a bell of the learner that was lost."""
+        self.loop.call_later(seconds, self.wake, agent)
 
     def _flush(self) -> None:
         agents, self._flushing = self._flushing, []
@@ -238,8 +238,10 @@ class Server:
 
     async def _sweep(self) -> None:
         while True:
+            due = self.now() + SWEEP_S
             await asyncio.sleep(SWEEP_S)
             now = self.now()
+            self.loop_lag.add(max(0.0, now - due))
             for connection in list(self.connections):
                 self._check_deadlines(connection, now)
             self.registry.expire(now - self.config.limits.resume_s)
@@ -290,9 +292,13 @@ class Server:
             merged.merge(agent.counters.latency)
         return merged
 
+    def batch_sizes(self) -> Mapping[str, Sizes]:
+        """Rows of one forward pass, by agent."""
+        return {name: agent.counters.batch for name, agent in self.registry.loaded.items()}
+
     def totals(self) -> Mapping[str, float]:
         """Counters of the whole daemon."""
-        latency = self.act_latency
+        latency, agents = self.act_latency, self.registry.loaded.values()
         return {
             "connections": len(self.connections),
             "accepted": self.accepted,
@@ -300,6 +306,11 @@ class Server:
             "agents": len(self.registry.loaded),
             "act_p50_ms": round(1e3 * latency.quantile(0.5), 4),
             "act_p99_ms": round(1e3 * latency.quantile(0.99), 4),
+            "act_p999_ms": round(1e3 * latency.quantile(0.999), 4),
+            "loop_lag_p50_ms": round(1e3 * self.loop_lag.quantile(0.5), 4),
+            "loop_lag_p99_ms": round(1e3 * self.loop_lag.quantile(0.99), 4),
+            "queued_frames": sum(agent.waiting.frames for agent in agents),
+            "queued_rows": sum(agent.waiting.rows for agent in agents),
         }
 
     def agent_stats(self, name: str | None) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agentd.protocol.errors import ProtocolError
-from agentd.protocol.messages import Step, Teach
+from agentd.protocol.messages import Hello, Step, Teach
 from agentd.protocol.pattern import Pattern
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ class Session:
         "agent",
         "answers",
         "base",
+        "bulk",
         "connection",
+        "deadline_s",
         "detached_at",
         "explain",
         "id",
@@ -78,12 +80,30 @@ class Session:
         self.slot = -1  # slot in the durable session table; -1: the session is not kept
         self.serial = 0  # the number that its rows carry in the ring
         self.explain = False
+        self.bulk = False  # realtime sessions come before it
+        self.deadline_s: float | None = None  # seconds that an answer is of use
         self.last_seq = 0
         self.wanted = 0  # newest seq that the present connection has sent (again)
         self.connection: Connection | None = None
         self.detached_at: float | None = None
         self.pending: deque[Frame] = deque()
         self.answers: deque[tuple[int, bytes]] = deque(maxlen=window)
+
+    def wishes(self, hello: Hello) -> None:
+        """Take what a hello asks for beside its role; a resumed session may ask for other things.
+
+        The priority of a session with waiting frames stays until they are answered.
+        """
+        self.explain = hello.explain
+        self.deadline_s = None if hello.deadline_ms is None else hello.deadline_ms / 1e3
+        if not self.pending:
+            self.bulk = hello.priority == "bulk"
+
+    def deadline_of_oldest(self) -> float:
+        """When the oldest unanswered frame's answer comes too late; infinity without a deadline."""
+        if self.deadline_s is None or not self.pending:
+            return float("inf")
+        return self.pending[0].arrived + self.deadline_s
 
     def answer(self, seq: int, data: bytes) -> None:
         """Keep the answer to ``seq`` and send it if the present connection asked for it."""

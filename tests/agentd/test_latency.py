@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from agentd.latency import Histogram
+from agentd.latency import Histogram, Sizes
 
 
 def test_quantiles_are_within_five_percent():
@@ -40,3 +40,13 @@ def test_merged_histograms_count_as_one():
     one.merge(two)
     assert (one.n, one.total) == (4, pytest.approx(0.301))
     assert one.quantile(0.9) == pytest.approx(0.1, rel=0.05)
+
+
+def test_sizes_fall_into_buckets_that_double():
+    sizes = Sizes()
+    assert sizes.quantile(0.5) == 0
+    for size in (1, 2, 3, 4, 5, 8, 1024, 1025):
+        sizes.add(size)
+    assert sizes.cumulative(4) == [(1, 1), (2, 2), (4, 4), (8, 6)]
+    assert (sizes.quantile(0.5), sizes.quantile(0.8), sizes.quantile(1.0)) == (4, 1024, 2048)
+    assert (sizes.n, sizes.total) == (8, 2072)

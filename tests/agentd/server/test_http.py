@@ -51,6 +51,12 @@ async def test_health_metrics_and_stats_tell_what_was_played(serve):
     assert status == 200
     assert 'agentd_agent_env_steps_total{agent="a"} 4.0' in metrics
     assert "agentd_act_latency_seconds_count 1.0" in metrics
+    assert "agentd_loop_lag_seconds_count" in metrics
+    batches = 'agentd_agent_batch_rows_bucket{agent="a",le='
+    assert batches + '"2"} 0.0' in metrics
+    assert batches + '"4"} 1.0' in metrics
+    for gauge in ("queued_frames", "policy_lag", "version"):
+        assert f'agentd_agent_{gauge}{{agent="a"}} 0.0' in metrics
     stats = json.loads((await get(house, "/stats"))[1])
     assert stats["server"]["connections"] == 1
     assert stats["agents"]["a"]["frames"] == 1

@@ -1,0 +1,62 @@
+"""What `top` draws of two readings, and what it reads from a daemon."""
+
+import io
+import json
+
+import numpy as np
+from rich.console import Console
+
+from agentd.cli.top import Sample, render
+from agentd.client import FIRST, Client
+
+AGENT = {
+    "connections": 3, "frames": 100, "rows": 1600, "batch_p50": 16, "batch_p99": 64,
+    "queued_rows": 0, "act_p50_ms": 0.25, "act_p99_ms": 1.5, "act_p999_ms": 4.0,
+    "return_mean": 21.25, "version": 40, "policy_lag": 2, "updates": 42, "learner_state": "running",
+}  # fmt: skip
+SERVER = {"connections": 3, "accepted": 9, "refusals": 1, "act_p50_ms": 0.25, "queued_frames": 5}
+
+
+def drawn(now: Sample, before: Sample | None) -> str:
+    console = Console(file=io.StringIO(), width=140, color_system=None)
+    console.print(render(now, before, "here"))
+    return console.file.getvalue()
+
+
+def test_rates_are_what_came_between_two_readings():
+    before = Sample(10.0, SERVER, {"cart": AGENT})
+    now = Sample(12.0, SERVER, {"cart": AGENT | {"frames": 300, "rows": 4800, "updates": 52}})
+    text = drawn(now, before)
+    row = next(line for line in text.splitlines() if line.startswith(" cart"))
+    assert row.split()[:4] == ["cart", "3", "100", "1,600"]
+    assert row.split()[-3:] == ["2", "5", "running"]
+    assert "queued 5 frames" in text
+    assert "p99.9" in text
+
+
+def test_what_is_not_known_is_a_dash():
+    text = drawn(Sample(1.0, SERVER, {"play": {"connections": 0, "return_mean": None}}), None)
+    row = next(line for line in text.splitlines() if line.startswith(" play"))
+    assert row.split()[1:4] == ["0", "–", "–"]
+    assert "no agent" in drawn(Sample(1.0, {}, {}), None)
+
+
+def test_top_reads_a_running_daemon_once(run, serve):
+    daemon = serve("--set", "agent.learner=none")
+    with Client.connect(
+        ("127.0.0.1", daemon.port), "a", {"x": ("float32", (2,))}, 3, streams=2
+    ) as client:
+        client.step(np.zeros((2, 2), np.float32), [0, 0], [FIRST, FIRST])
+        found = run("top", f"127.0.0.1:{daemon.port}", "--json")
+        text = run("top", f"127.0.0.1:{daemon.port}").stdout
+    record = json.loads(found.stdout)
+    assert record["agents"]["a"]["rows"] == 2
+    assert record["agents"]["a"]["batch_p50"] == 2
+    assert record["server"]["loop_lag_p99_ms"] >= 0
+    assert "act p50" in text
+
+
+def test_top_without_a_daemon_says_that_nobody_answers(run):
+    found = run("top", "127.0.0.1:9", "--json")
+    assert (found.returncode, found.stdout) == (69, "")
+    assert found.stderr.count("\n") == 1
