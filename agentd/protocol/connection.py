@@ -22,7 +22,7 @@ from agentd.protocol.codec import (
     encode,
 )
 from agentd.protocol.errors import Code, ProtocolError
-from agentd.protocol.pattern import LEAST_SEQ, Pattern, Patterns
+from agentd.protocol.pattern import Pattern, Patterns
 
 __all__ = [
     "HANDSHAKE_FRAME",
@@ -137,7 +137,7 @@ class ServerConnection:
     def _learn(self, body: memoryview | bytes, step: m.Step) -> None:
         """Know the next step of this layout."""
         size = len(body) + HEADER.size
-        if size not in self._layouts and step.seq >= LEAST_SEQ:
+        if size not in self._layouts:
             if len(self._layouts) >= MOST_LAYOUTS:
                 self._layouts.clear()
             self._layouts[size] = self._patterns.of(body, step)

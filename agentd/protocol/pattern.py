@@ -20,10 +20,7 @@ from numpy.typing import NDArray
 from agentd.protocol.codec import HEADER, encode
 from agentd.protocol.messages import Act, Step
 
-__all__ = ["LEAST_SEQ", "Pattern", "Patterns", "encode_acts"]
-
-LEAST_SEQ = 256
-"""Smaller ones take one byte or two in the shortest form: the layout would not last."""
+__all__ = ["Pattern", "Patterns", "encode_acts"]
 
 MOST_BYTES = 1 << 20
 """A longer frame is not worth it: its numbers cost more than all that surrounds them."""
@@ -32,8 +29,9 @@ LONG_BIN = 8192
 """Bytes from which on a bin is copied by itself, not joined with the others first."""
 
 _SEQ = b"\xa3seq"
-_SEQ_BYTES = {0xCD: 2, 0xCE: 4, 0xCF: 8}  # a byte for a smaller one is not worth a pattern either
-_SHORTEST = {2: 1 << 8, 4: 1 << 16, 8: 1 << 32}  # the least seq whose shortest form is so long
+_SEQ_BYTES = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}  # after the byte that says so
+_FORMS = ((1, 0, 1 << 7), (1, 1 << 7, 1 << 8), (2, 1 << 8, 1 << 16), (4, 1 << 16, 1 << 32))
+"""Bytes of a seq in its shortest form, the first of these seqs, and the first beyond them."""
 
 
 class Pattern:
@@ -45,7 +43,7 @@ class Pattern:
     """
 
     __slots__ = (
-        *("_end", "_head", "_rest", "_start", "kind", "mask", "obs", "reward", "rows"),
+        *("_below", "_end", "_head", "_rest", "_start", "kind", "mask", "obs", "reward", "rows"),
         *("size", "stream"),
     )
 
@@ -57,6 +55,9 @@ class Pattern:
         self.obs = {name[4:]: at for name, at in bins.items() if name.startswith("obs.")}
         self.rows = self.kind.stop - self.kind.start
         self._start, self._end = seq.start, seq.stop
+        self._below = 1 << 64
+        if frame[seq.start - len(_SEQ) : seq.start] == _SEQ:  # the byte is the number itself
+            self._below = 1 << 7
         self._head, *self._rest = _literals(frame, [seq, *bins.values()])
 
     @property
@@ -71,7 +72,8 @@ class Pattern:
         for at, literal in self._rest:
             if not frame.startswith(literal, at):
                 return 0
-        return int.from_bytes(frame[self._start : self._end])
+        seq = int.from_bytes(frame[self._start : self._end])
+        return seq if seq < self._below else 0
 
     def step(self, frame: bytes, seq: int) -> Step:
         """The message that a frame of this layout holds, as views into it."""
@@ -141,7 +143,7 @@ def encode_acts(seqs: list[int], action: NDArray[np.int32], version: int) -> lis
     size = action.nbytes // count
     low, high = min(seqs), max(seqs)
     raw = action.reshape(count, -1).view(np.uint8)
-    width = next((w for w in (2, 4, 8) if _SHORTEST[w] <= low and high < 1 << 8 * w), 0)
+    width, least, _ = next((f for f in _FORMS if f[1] <= low and high < f[2]), (0, 0, 0))
     if count < 4 or width == 0:
         rows = [memoryview(row.tobytes()) for row in raw]
         acts = zip(seqs, rows, strict=True)
@@ -149,7 +151,7 @@ def encode_acts(seqs: list[int], action: NDArray[np.int32], version: int) -> lis
     first = encode(Act(seq=low, action=bytes(size), version=version))  # type: ignore[arg-type]
     out = np.empty((count, len(first)), np.uint8)
     out[:] = np.frombuffer(first, np.uint8)
-    at = first.index(_SEQ) + len(_SEQ) + 1
+    at = first.index(_SEQ) + len(_SEQ) + (least > 0)
     out[:, at : at + width] = np.array(seqs, f">u{width}").view(np.uint8).reshape(count, width)
     end = first.index(b"\xa7version")
     out[:, end - size : end] = raw
@@ -186,6 +188,10 @@ def _find_seq(frame: bytes, bins: list[slice]) -> slice | None:
             found.append(at + where + len(_SEQ))
             if literal.find(_SEQ, where + 1) >= 0:
                 return None
-    if len(found) != 1 or (width := _SEQ_BYTES.get(frame[found[0]])) is None:
+    if len(found) != 1:
         return None
-    return slice(found[0] + 1, found[0] + 1 + width)
+    (at,) = found
+    if frame[at] < 1 << 7:
+        return slice(at, at + 1)
+    width = _SEQ_BYTES.get(frame[at])
+    return None if width is None else slice(at + 1, at + 1 + width)
