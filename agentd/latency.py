@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 __all__ = ["Histogram", "Sizes"]
 
@@ -53,6 +55,17 @@ class Histogram:
         self.n += other.n
         self.total += other.total
 
+    def share(self) -> dict[str, Any]:
+        """The histogram as plain values, for another process."""
+        return {"counts": {str(i): n for i, n in enumerate(self.counts) if n}, "total": self.total}
+
+    def add_share(self, share: Mapping[str, Any]) -> None:
+        """Add what ``share`` returned elsewhere."""
+        for at, count in share["counts"].items():
+            self.counts[int(at)] += count
+            self.n += count
+        self.total += share["total"]
+
     def reset(self) -> None:
         """Forget every sample."""
         self.counts = [0] * _BUCKETS
@@ -82,6 +95,17 @@ class Sizes:
             if count and left <= 0:
                 return 1 << at
         return 0
+
+    def share(self) -> dict[str, Any]:
+        """The histogram as plain values, for another process."""
+        return {"counts": {str(i): n for i, n in enumerate(self.counts) if n}, "total": self.total}
+
+    def add_share(self, share: Mapping[str, Any]) -> None:
+        """Add what ``share`` returned elsewhere."""
+        for at, count in share["counts"].items():
+            self.counts[int(at)] += count
+            self.n += count
+        self.total += share["total"]
 
     def cumulative(self, buckets: int) -> list[tuple[int, int]]:
         """(upper end, samples up to it) of the first ``buckets`` buckets."""

@@ -47,7 +47,12 @@ def serve(
     data_dir: DataDir = None,
     device: Device = None,
     settings: Set = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Serving processes; more than one for agents that do not learn."),
+    ] = None,
     until_eof: Lifeline = False,
+    worker: Annotated[int | None, typer.Option(hidden=True, help="For our own parent.")] = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -57,10 +62,14 @@ def serve(
     """
     out = terminal(context, verbose=verbose, quiet=quiet, logs=True)
     bound_blas()
+    if worker is not None:
+        run_worker(worker)
+        return
     from agentd.config import resolve
 
+    given = {"host": host, "port": port, "http_port": http_port, "data_dir": data_dir}
     flags = collect_flags(
-        {"host": host, "port": port, "http_port": http_port, "data_dir": data_dir},
+        given | {"workers": workers},
         device=device,
         no_http=no_http,
         settings=settings,
@@ -134,6 +143,24 @@ def _with_present_device(config: Any) -> Any:
     backend = backend_for(config.device)
     device = config.device.removesuffix("!") if backend.name == "opencl" else "cpu"
     return msgspec.structs.replace(config, device=device)
+
+
+def run_worker(descriptor: int) -> None:
+    """Be a further serving process of the daemon at the other end of ``descriptor``."""
+    import socket
+
+    from agentd.auth import Tokens
+    from agentd.server.worker import Worker, read_task
+
+    sock = socket.socket(fileno=descriptor)
+    config, number, data_dir = read_task(sock)
+    tokens = Tokens.from_file(Path(config.tokens)) if config.tokens else Tokens()
+
+    async def main() -> None:
+        await Worker(config, tokens, data_dir, number, sock).run(lambda addresses: None)
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(main())
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

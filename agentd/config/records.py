@@ -350,6 +350,8 @@ class ServerConfig(Record, frozen=True, kw_only=True):
     host: Annotated[str, Meta(min_length=1, max_length=255)] = "127.0.0.1"
     port: Port = 7331  # 0 picks a free one
     unix: str | None = None  # also listen on this unix socket
+    # serving processes on the port; all but the first play only agents with `learner: none`
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
     http_port: Port | None = 7332  # health and metrics; null for none
     data_dir: str = ""  # "" is $XDG_DATA_HOME/agentd
     device: Device = "cpu"
@@ -359,3 +361,7 @@ class ServerConfig(Record, frozen=True, kw_only=True):
     autocreate: bool | None = None  # create unknown agents; null: only when bound to loopback
     agent: AgentConfig = msgspec.field(default_factory=AgentConfig)  # what unknown agents become
     agents: dict[AgentName, AgentConfig] = msgspec.field(default_factory=dict)  # what named ones do
+
+    def __post_init__(self) -> None:
+        if self.workers > 1 and self.tls is not None:
+            raise ValueError("workers > 1 needs a port without TLS: its sockets change hands")

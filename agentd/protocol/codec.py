@@ -144,6 +144,12 @@ class FrameDecoder:
         need, self._need = self._need, None
         return self._take(need)
 
+    def rest(self) -> bytes:
+        """Take out everything between frames; what is left of a frame keeps its header."""
+        header = b"" if self._need is None else HEADER.pack(self._need)
+        self._need = None
+        return header + (bytes(self._take(self._size)) if self._size else b"")
+
     @property
     def has_partial(self) -> bool:
         """True while bytes of an unfinished frame are held."""

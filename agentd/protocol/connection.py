@@ -93,6 +93,10 @@ class ServerConnection:
         """Take bytes from the peer; they must not change afterwards."""
         self._decoder.feed(data)
 
+    def unread(self) -> bytes:
+        """Take out the bytes that no event was made of."""
+        return self._decoder.rest()
+
     @property
     def has_partial(self) -> bool:
         """True while an unfinished frame is held."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -113,10 +112,10 @@ class Agent:
             self.stacks.grow(self._slots)
         return base
 
-    def begin_session(self, hello: Hello, window: int) -> Session:
+    def begin_session(self, hello: Hello, window: int, id: bytes) -> Session:
         """A new session for a welcomed client."""
         base = self.reserve(hello.streams)
-        session = Session(self, os.urandom(16), hello.run, hello.role, hello.streams, base, window)
+        session = Session(self, id, hello.run, hello.role, hello.streams, base, window)
         session.wishes(hello)
         if self.learning is not None and session.trains:
             self.learning.enter(session)
@@ -415,6 +414,16 @@ class Agent:
             out["epsilon"] = self.actor.epsilon(learning.env_steps)
             out |= learning.stats()
         return out
+
+    def share(self) -> dict[str, Any]:
+        """What this process adds to the agent's stats in another one."""
+        return {
+            "sessions": len(self.sessions),
+            "connections": sum(s.connection is not None for s in self.sessions.values()),
+            "queued_rows": self.waiting.rows,
+            "queued_frames": self.waiting.frames,
+            "counters": self.counters.share(),
+        }
 
     async def save(self) -> tuple[str, int]:
         """Write a checkpoint; its name and step once it is on disk. Raises StorageError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,9 @@ from agentd.server.acting import Choice
 from agentd.server.batch import Batch
 
 __all__ = ["Counters", "encode_answers"]
+
+
+_WHOLE = ("frames", "rows", "refused_frames", "overdue_frames", "waves")
 
 
 @dataclass(slots=True)
@@ -35,6 +39,18 @@ class Counters:
         self.rows += len(batch)
         self.waves += 1
         self.batch.add(len(batch))
+
+    def share(self) -> dict[str, Any]:
+        """The counters as plain values, for another process."""
+        whole = {name: getattr(self, name) for name in _WHOLE}
+        return whole | {"latency": self.latency.share(), "batch": self.batch.share()}
+
+    def add(self, share: Mapping[str, Any]) -> None:
+        """Add what ``share`` returned elsewhere."""
+        for name in _WHOLE:
+            setattr(self, name, getattr(self, name) + share[name])
+        self.latency.add_share(share["latency"])
+        self.batch.add_share(share["batch"])
 
     def stats(self) -> dict[str, Any]:
         """The counters by the names that `stats` has for them."""

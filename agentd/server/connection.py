@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
@@ -40,6 +41,8 @@ __all__ = ["Connection"]
 log = logging.getLogger("agentd.connection")
 
 MAX_WAITING_OPERATIONS = 16
+MOST_UNREAD = 64 * 1024
+"""Bytes behind a hello that may go to another process with it."""
 
 
 class Connection(asyncio.Protocol):
@@ -59,6 +62,7 @@ class Connection(asyncio.Protocol):
         self.operations: deque[Operation] = deque()
         self._transport: asyncio.Transport | None = None
         self.shaking = self.welcomed = False
+        self.came_from: int | None = None  # number of the worker that took it in
         self.ended = 0.0  # when goodbye was said
         self._operating = self._reading_paused = self._pump_soon = False
         self._unanswered = 0
@@ -176,6 +180,8 @@ class Connection(asyncio.Protocol):
     async def _shake(self, hello: Hello) -> None:
         try:
             welcome = await self.server.welcome(self, hello)
+            if welcome is None:
+                return  # another process welcomes it
             if self.closing:  # the peer has left meanwhile: its session waits for a resume
                 self.server.forget(self)
             else:
@@ -245,6 +251,19 @@ class Connection(asyncio.Protocol):
             self.ended = self.server.now()
             if self._transport is not None:
                 self._transport.close()
+
+    def take_socket(self) -> tuple[int, bytes] | None:
+        """Let go of a socket that waits for its welcome: a descriptor and the unread bytes.
+
+        The connection is over here and not for the peer. None when the bytes are too many, or
+        the peer has left.
+        """
+        rest = self.wire.unread()
+        if self._transport is None or self.closing or len(rest) > MOST_UNREAD:
+            return None
+        fd = os.dup(self._transport.get_extra_info("socket").fileno())
+        self.abort()
+        return fd, rest
 
     def abort(self) -> None:
         """Close at once; what was not sent is lost."""

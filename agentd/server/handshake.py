@@ -93,7 +93,7 @@ async def _find_session(server: Server, hello: Hello, schema: Schema) -> tuple[S
             return known, True
         _displace(known)  # the game began anew: what was open ends as truncated
         agent.end_session(known)
-    return agent.begin_session(hello, server.config.limits.window), False
+    return agent.begin_session(hello, server.config.limits.window, server.new_session_id()), False
 
 
 def _attach(connection: Connection, session: Session) -> None:

@@ -83,7 +83,7 @@ class Registry:
                 if not self._exists(name):
                     self._require_autocreate(name)
                     await asyncio.to_thread(self._write_config, name, self._server.config.agent)
-                stored = self._stored_schema(name)
+                stored = self.stored_schema(name)
                 _require_same(name, stored or schema, schema)
                 agent = await self._load(name, schema)
             else:
@@ -102,7 +102,7 @@ class Registry:
         async with self._lock(name):
             if name in self.loaded:
                 return self.loaded[name]
-            schema = self._stored_schema(name) if self._exists(name) else None
+            schema = self.stored_schema(name) if self._exists(name) else None
             if schema is None:
                 raise self._unknown(name)
             return await self._load(name, schema)
@@ -127,7 +127,7 @@ class Registry:
             raise self._unknown(name)
         folder = self._root / name
         config = await asyncio.to_thread(load_agent_config, folder / CONFIG)
-        schema = self._stored_schema(name)
+        schema = self.stored_schema(name)
         return {
             "loaded": name in self.loaded,
             "config": plain(config),
@@ -168,7 +168,9 @@ class Registry:
         """Go back to a checkpoint; its step. Raises UNKNOWN_CHECKPOINT."""
         agent = await self.ensure(name)
         with _storage():
-            return await agent.load(checkpoint)
+            step = await agent.load(checkpoint)
+        self._server.tell_workers({"do": "load", "agent": name, "checkpoint": checkpoint})
+        return step
 
     async def unload(self, name: str) -> None:
         """Save and drop from memory. Raises AGENT_IN_USE while sessions are attached."""
@@ -225,10 +227,15 @@ class Registry:
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
 
+    def folder(self, name: str) -> Path:
+        """Where an agent is kept."""
+        return self._root / name
+
     def _exists(self, name: str) -> bool:
         return (self._root / name / CONFIG).exists()
 
-    def _stored_schema(self, name: str) -> Schema | None:
+    def stored_schema(self, name: str) -> Schema | None:
+        """The schema that an agent was bound to, None before its first hello."""
         path = self._root / name / SCHEMA
         if not path.exists():
             return None
@@ -250,6 +257,7 @@ class Registry:
 
     def _require_unused(self, agent: Agent) -> None:
         used = sum(session.connection is not None for session in agent.sessions.values())
+        used += self._server.played_elsewhere(agent.name)
         if used:
             raise ProtocolError(
                 Code.AGENT_IN_USE,
@@ -292,6 +300,7 @@ class Registry:
     def _retire(self, name: str) -> bool:
         """Take an agent out of memory, its latencies kept; False when it was not there."""
         agent = self.loaded.pop(name, None)
+        self._server.tell_workers({"do": "drop", "agent": name})
         if agent is None:
             return False
         self._server.retired_latency.merge(agent.counters.latency)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import resource
 import signal
 import ssl
@@ -25,10 +26,12 @@ from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Hello, Operation, Ping, ServerMessage, Welcome
 from agentd.protocol.pattern import Patterns
 from agentd.server.agent import Agent
+from agentd.server.answers import Counters
 from agentd.server.connection import Connection
 from agentd.server.handshake import shake
 from agentd.server.operations import operate
 from agentd.server.registry import Registry
+from agentd.server.workers import Workers
 
 __all__ = ["Server"]
 
@@ -53,6 +56,9 @@ class Server:
         self.accepted = 0
         self.registry = Registry(self, data_dir)
         self.patterns = Patterns()
+        self.workers: Workers | None = None
+        if config.workers > 1:
+            self.workers = Workers(self, config.workers, data_dir)
         self._tasks: asyncio.TaskGroup | None = None
         self._flushing: list[Agent] = []
         self._draining = False
@@ -76,6 +82,8 @@ class Server:
                 http = await self._start_http(tasks)
                 sweeper = tasks.create_task(self._sweep())
                 self._trap_signals()
+                if self.workers is not None:
+                    await self.workers.start(listeners[0].sockets[0].getsockname()[1])
                 on_ready([_address(s) for listener in listeners for s in listener.sockets])
                 await self._stop.wait()
                 await self._drain(listeners)
@@ -101,6 +109,7 @@ class Server:
                 ssl=context,
                 backlog=1024,
                 reuse_address=True,
+                reuse_port=self.config.workers > 1,
             )
         ]
         if self.config.unix:
@@ -140,6 +149,8 @@ class Server:
         self._draining = True
         for listener in listeners:
             listener.close()
+        if self.workers is not None:
+            await self.workers.stop()
         await self._until(lambda: not any(a.waiting for a in self.registry.loaded.values()))
         for connection in list(self.connections):
             if connection.welcomed:
@@ -196,11 +207,26 @@ class Server:
             connection.session = None
             session.agent.end_session(session)
 
-    async def welcome(self, connection: Connection, hello: Hello) -> Welcome:
-        """Answer a hello. Raises a fatal ProtocolError."""
+    async def welcome(self, connection: Connection, hello: Hello) -> Welcome | None:
+        """Answer a hello; None when another process will. Raises a fatal ProtocolError."""
         if self._draining:
             raise _shutting_down()
+        if self.workers is not None and self.workers.give(connection, hello):
+            return None
         return await shake(self, connection, hello)
+
+    def new_session_id(self) -> bytes:
+        """16 bytes that nobody can guess; the first is the number of the serving process."""
+        return bytes([0]) + os.urandom(15) if self.workers is not None else os.urandom(16)
+
+    def tell_workers(self, message: dict[str, Any]) -> None:
+        """Send a message to the further serving processes, if there are any."""
+        if self.workers is not None:
+            self.workers.tell(message)
+
+    def played_elsewhere(self, agent: str) -> int:
+        """Connections to an agent in further serving processes."""
+        return 0 if self.workers is None else self.workers.connections(agent)
 
     async def operate(self, connection: Connection, operation: Operation) -> ServerMessage:
         """Do one operation (R11). Raises ProtocolError."""
@@ -290,6 +316,8 @@ class Server:
         merged.merge(self.retired_latency)
         for agent in self.registry.loaded.values():
             merged.merge(agent.counters.latency)
+        if self.workers is not None:
+            merged.merge(self.workers.counters().latency)
         return merged
 
     def batch_sizes(self) -> Mapping[str, Sizes]:
@@ -299,10 +327,11 @@ class Server:
     def totals(self) -> Mapping[str, float]:
         """Counters of the whole daemon."""
         latency, agents = self.act_latency, self.registry.loaded.values()
+        more = self.workers.totals if self.workers is not None else lambda key: 0
         return {
-            "connections": len(self.connections),
-            "accepted": self.accepted,
-            "refusals": self.refusals,
+            "connections": len(self.connections) + more("connections"),
+            "accepted": self.accepted + more("accepted"),
+            "refusals": self.refusals + more("refusals"),
             "agents": len(self.registry.loaded),
             "act_p50_ms": round(1e3 * latency.quantile(0.5), 4),
             "act_p99_ms": round(1e3 * latency.quantile(0.99), 4),
@@ -315,7 +344,17 @@ class Server:
 
     def agent_stats(self, name: str | None) -> dict[str, dict[str, Any]]:
         """Counters of one agent or of all that are in memory."""
-        return self.registry.stats(name)
+        if self.workers is None or (name is not None and name not in self.workers.agents()):
+            return self.registry.stats(name)
+        agents, loaded = self.workers.agents(), self.registry.loaded
+        names = {*agents, *loaded} if name is None else {name}
+        found = {}
+        for each in names:
+            agent = loaded.get(each)
+            own = {"learner": "none"} if agent is None else agent.stats()
+            counters = Counters() if agent is None else agent.counters
+            found[each] = self.workers.stats(each, own, counters)
+        return found
 
 
 def _shutting_down() -> ProtocolError:
