@@ -324,6 +324,24 @@ def learning(args: argparse.Namespace) -> dict:
     return out
 
 
+def workers(args: argparse.Namespace) -> dict:
+    """One serving process and two, at frames so large that the servers are the limit."""
+    out = {}
+    with agentd() as one, agentd("--workers", "2") as two:
+        for rows in (256, 1024):
+            spec = {"agent": "net", "rows": rows, "connections": 16, "seconds": args.seconds}
+            turn = {"one": one, "two": two}
+            makers = {
+                name: lambda s=server, spec=spec: drive(s, generators=2, **spec)
+                for name, server in turn.items()
+            }
+            found = take_turns(args.rounds, makers)
+            out[f"16x{rows}"] = found
+            if not args.json:
+                show(f"one and two serving processes, 16 x {rows} rows", found, "one")
+    return out
+
+
 def idle(args: argparse.Namespace) -> dict:
     """Resident memory before and while many connections are silent; then each asks once."""
     count, seconds = (256, 3.0) if args.quick else (1024, 60.0)
@@ -353,6 +371,7 @@ SUITES = {
     "forward": forward,
     "open": open_loop,
     "learning": learning,
+    "workers": workers,
     "idle": idle,
 }
 
