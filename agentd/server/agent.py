@@ -28,11 +28,11 @@ from agentd.protocol.codec import encode
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Hello, Step, Taught, Teach
 from agentd.protocol.pattern import Pattern
-from agentd.protocol.rows import StreamStates, check_lengths, check_rows
+from agentd.protocol.rows import StreamStates, check_lengths
 from agentd.protocol.schema import Schema
 from agentd.server.acting import Actor, Choice
 from agentd.server.answers import Counters, encode_answers
-from agentd.server.batch import Batch, Joiner
+from agentd.server.batch import Batch, Joiner, check_batch
 from agentd.server.learning import Learning
 from agentd.server.returns import Returns
 from agentd.server.session import Frame, Session
@@ -249,7 +249,7 @@ class Agent:
         while steps:
             batch = self._joiner.join(steps)
             try:
-                self._check(batch)
+                check_batch(self.schema, self.states, batch)
             except ProtocolError as fault:
                 steps = self._without_guilty(steps, fault)
             else:
@@ -267,19 +267,6 @@ class Agent:
         else:
             self._reply(batch, choice)
 
-    def _check(self, batch: Batch) -> None:
-        check_rows(
-            self.schema,
-            self.states,
-            stream=batch.stream,
-            local=batch.local,
-            streams=batch.streams,
-            kind=batch.kind,
-            reward=batch.reward,
-            obs=batch.obs,
-            mask=batch.mask,
-        )
-
     def _without_guilty(self, steps: list[Frame], fault: ProtocolError) -> list[Frame]:
         if len(steps) == 1:
             self._refuse(steps[0], fault)
@@ -287,7 +274,7 @@ class Agent:
         good = []
         for frame in steps:
             try:
-                self._check(self._joiner.join([frame]))
+                check_batch(self.schema, self.states, self._joiner.join([frame]))
                 good.append(frame)
             except ProtocolError as own:
                 self._refuse(frame, own)

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from agentd.protocol.messages import Step, Teach
 from agentd.protocol.pattern import Pattern
+from agentd.protocol.rows import StreamStates, check_rows
 from agentd.protocol.schema import Schema
 from agentd.server.session import Frame
 
-__all__ = ["Batch", "Joiner", "observations"]
+__all__ = ["Batch", "Joiner", "check_batch", "observations"]
 
 
 @dataclass(slots=True)
@@ -36,6 +37,21 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.kind)
+
+
+def check_batch(schema: Schema, states: StreamStates, batch: Batch) -> None:
+    """Raise ProtocolError for the first rule of R5 that a row of the batch breaks."""
+    check_rows(
+        schema,
+        states,
+        stream=batch.stream,
+        local=batch.local,
+        streams=batch.streams,
+        kind=batch.kind,
+        reward=batch.reward,
+        obs=batch.obs,
+        mask=batch.mask,
+    )
 
 
 class Joiner:
