@@ -288,9 +288,12 @@ class Learning:
             "lost_rows": self.lost_rows,
         }
 
-    def _policy_lag(self) -> int:
+    def _policy_lag(self) -> float:
         """Updates that the learner is ahead of the acting weights; 0 before its first."""
-        made = self.handle.stats()["updates"]
+        stats = self.handle.stats()
+        made, measured = stats["updates"], stats["policy_lag"]
+        if measured == measured:  # the learner knows better: it looks at the rows themselves
+            return measured
         return max(0, int(made) - self._actor.version) if made == made else 0
 
     async def close(self, save: bool = True) -> None:
