@@ -68,6 +68,7 @@ def port(folder: Path) -> Iterator[int]:
     number = free_port()
     environ = os.environ | {"AGENTD_PORT": str(number), "AGENTD_HTTP_PORT": "null"}
     environ["AGENTD_DATA_DIR"] = str(folder / "data")
+    environ.pop("AGENTD_DATA", None)  # where the tests' data lie; no variable of the daemon's
     command = [str(BIN / "agentd"), "serve", "corridor.yaml"]
     with subprocess.Popen(command, cwd=folder, env=environ, stdout=subprocess.PIPE) as daemon:
         assert daemon.stdout is not None
