@@ -193,3 +193,16 @@ def test_a_recipe_in_code_is_the_same_record():
 
     made = ChessRecipe(value=HeadSpec(layers=(Dense(4), Relu())))
     assert make_head(made, "value").output_shape == (1,)
+
+
+def test_the_shipped_model_says_what_it_is_and_plays():
+    bot = load_bot()
+    figures = bot.facts["figures"]
+    assert bot.facts["data"]["rows"] > 6_000_000
+    assert figures["top1"] >= 0.38
+    assert figures["cross_entropy"] <= 2.35
+    start, ahead = chess.Board(), chess.Board("4k3/pppp4/8/8/8/8/PPPP4/3QK3 w - - 0 1")
+    logits, win = bot.evaluate([start, ahead])
+    usual = {move_index(chess.Move.from_uci(move), True) for move in ("e2e4", "d2d4")}
+    assert logits[0].argmax() in usual
+    assert 0.4 < win[0] < 0.6 < 0.9 < win[1]
