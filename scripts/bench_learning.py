@@ -163,9 +163,7 @@ TASKS = {
             exploration_final_eps=0.1,
         ),
     ),
-    "deepsea": Task(
-        "deepsea", (Measure(0.9),), "size 10 is beyond plain ε-greedy DQN (arXiv:1908.03568)"
-    ),
+    "deepsea": Task("deepsea", (Measure(0.9),)),
     "snake": Task("snake", (Measure(10),)),
     "connect4": Task(
         "connect4",
