@@ -203,6 +203,7 @@ def test_other_networks_and_optimizers_go_op_by_op(opencl: Any, layers: Any, rul
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # PoCL builds groups of 256 items for half a minute
 def test_groups_of_many_items_take_the_same_steps(
     make_ring: Callable[..., Any], close: Callable[..., None]
 ) -> None:
