@@ -4,11 +4,13 @@ Two readers fill the same columns: ``PythonChessReader`` here, and the optional 
 ``games.chess_rust``. What they return is equal, row for row.
 """
 
+from __future__ import annotations
+
 import re
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import chess
 import numpy as np
@@ -33,6 +35,13 @@ RESULTS = ("1-0", "0-1", "1/2-1/2", "*")
 EVALUATION = re.compile(r"\[%eval\s+(#?-?\d{1,5}(?:\.\d+)?(?:,\d+)?)\s*\]")
 CLOCK = re.compile(r"\[%clk\s+(\d{1,4}):(\d{1,2}):(\d{1,2})(?:\.\d+)?\s*\]")
 EMPTY_LINE = re.compile(r"\n[ \t\r]*\n\s*(?=\S)")
+
+
+Opening: TypeAlias = "dict[str, tuple[chess.Move, Opening]]"
+"""What each move's text means after the same moves, and what may follow: games begin alike."""
+OPENING_PLIES = 14
+OPENINGS = 50_000
+"""Moves remembered, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +90,30 @@ def _split_at_empty_lines(text: str) -> Iterator[str]:
 class PythonChessReader:
     """Replays games on python-chess's board; evaluations and clocks from their comments."""
 
+    def __init__(self) -> None:
+        self._openings = _Openings()
+
     def read(self, games: Sequence[GameText]) -> tuple[Plies, NDArray[np.uint8]]:
-        columns = _Columns()
+        columns = _Columns(self._openings)
         faults = np.array([columns.replay(game) for game in games], np.uint8)
         return columns.plies(), faults
+
+
+class _Openings:
+    """What the first moves of games mean: looked up, they need no search."""
+
+    def __init__(self) -> None:
+        self.first: Opening = {}
+        self._count = 0
+
+    def remember(self, known: Opening, text: str, move: chess.Move, ply: int) -> Opening | None:
+        """Note the move that ``text`` means after the moves that led to ``known``."""
+        if ply >= OPENING_PLIES or self._count >= OPENINGS:
+            return None
+        self._count += 1
+        later: Opening = {}
+        known[text] = (move, later)
+        return later
 
 
 class _Columns:
@@ -92,12 +121,13 @@ class _Columns:
 
     WIDTH = 14
 
-    def __init__(self) -> None:
+    def __init__(self, openings: _Openings) -> None:
         self._numbers = array("Q")
         self._evaluations = array("h")
         self._clocks = array("H")
         self._count: list[int] = []
         self._mated: list[bool] = []
+        self._openings = openings
 
     def replay(self, game: GameText) -> int:
         """Append the half-moves of ``game``; return why it is dropped, with none appended."""
@@ -125,12 +155,19 @@ class _Columns:
         put, parse, push = self._numbers.extend, board.parse_san, board.push
         evaluations, clocks = self._evaluations, self._clocks
         first = len(evaluations)
+        known = self._openings.first if board.fen() == chess.STARTING_FEN else None
         for move_text, comment in main_line(moves):
             if not move_text:
                 if comment and len(evaluations) > first:
                     self._comment(comment)
                 continue
-            move = parse(move_text)
+            if known is None:
+                move = parse(move_text)
+            elif move_text in known:
+                move, known = known[move_text]
+            else:
+                move = parse(move_text)
+                known = self._openings.remember(known, move_text, move, len(evaluations) - first)
             put(
                 (
                     board.pawns,
@@ -155,11 +192,9 @@ class _Columns:
 
     def _comment(self, text: str) -> None:
         """Take evaluation and clock of the half-move that a comment follows."""
-        found = EVALUATION.search(text)
-        if found:
+        if "%eval" in text and (found := EVALUATION.search(text)):
             self._evaluations[-1] = evaluation_code(found[1])
-        found = CLOCK.search(text)
-        if found:
+        if "%clk" in text and (found := CLOCK.search(text)):
             hours, minutes, seconds = map(int, found.groups())
             self._clocks[-1] = min(NO_CLOCK - 1, hours * 3600 + minutes * 60 + seconds)
 

@@ -5,6 +5,7 @@ and adds what depends on neighbours: the past, evaluations, clocks.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,7 @@ def _clocks(
     return clock
 
 
+@lru_cache(maxsize=1 << 14)
 def evaluation_code(text: str) -> int:
     """Return the i2 of ``%eval``'s text, ``0.24``, ``#-3`` or either with ``,depth``."""
     value = text.partition(",")[0]

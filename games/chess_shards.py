@@ -22,7 +22,7 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 ROWS_PER_SHARD = 2**20
 
-Save = Callable[[Path, bytes], None]
+Save = Callable[[Path, bytes | memoryview], None]
 """Makes bytes the content of a file, durably."""
 
 
@@ -168,27 +168,32 @@ class ShardWriter:
 
     def __init__(self, folder: Path, manifest: Manifest, save: Save) -> None:
         self._folder, self._manifest, self._save = folder, manifest, save
-        self._parts: list[Positions] = []
-        self.room = manifest.rows_per_shard
+        self._rows = np.empty(manifest.rows_per_shard, POSITION)
+        self._taken = 0
+
+    @property
+    def room(self) -> int:
+        """Rows that the present shard still takes."""
+        return len(self._rows) - self._taken
 
     def add(self, rows: Positions) -> None:
         """Take rows (N,), at most ``room``; a shard that is full then is saved."""
-        assert len(rows) <= self.room
-        self._parts.append(rows)
-        self.room -= len(rows)
+        end = self._taken + len(rows)
+        self._rows[self._taken : end] = rows
+        self._taken = end
         if not self.room:
             self.flush()
 
     def flush(self) -> None:
         """Save what was taken since the last shard, if anything was."""
-        data = b"".join(part.tobytes() for part in self._parts)
-        if data:
-            name = f"shard-{len(self._manifest.shards):05}.bin"
-            self._save(self._folder / name, data)
-            rows, digest = len(data) // POSITION.itemsize, hashlib.sha256(data).hexdigest()
-            self._manifest.shards.append(Shard(name, rows, digest))
-        self._parts.clear()
-        self.room = self._manifest.rows_per_shard
+        if not self._taken:
+            return
+        name = f"shard-{len(self._manifest.shards):05}.bin"
+        data = self._rows[: self._taken].view(np.uint8).data
+        self._save(self._folder / name, data)
+        shard = Shard(name, self._taken, hashlib.sha256(data).hexdigest())
+        self._manifest.shards.append(shard)
+        self._taken = 0
 
 
 def pieces_of(

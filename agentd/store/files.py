@@ -80,7 +80,7 @@ class Files:
             raise OSError(errno.EFBIG, f"more than {limit} bytes", str(path))
         return data
 
-    def write_whole(self, path: Path, data: bytes) -> None:
+    def write_whole(self, path: Path, data: bytes | memoryview) -> None:
         """Create ``path`` with ``data`` and wait until it is on the disk."""
         fd = self.create(path)
         try:
@@ -104,7 +104,7 @@ class Files:
         self.sync_dir(path.parent)
 
 
-def write_file(path: Path, data: bytes, files: Files | None = None) -> None:
+def write_file(path: Path, data: bytes | memoryview, files: Files | None = None) -> None:
     """Make ``data`` the content of ``path``: after a crash the old content or the new. Durable.
 
     Raises StorageError; the old file is then as it was.

@@ -32,7 +32,8 @@ def write(folder: Path, rows: np.ndarray, size: int) -> Manifest:
     manifest = Manifest({}, size, [Source("a", 1)])
     writer = ShardWriter(folder, manifest, Path.write_bytes)
     while len(rows):
-        rows, part = rows[writer.room :], rows[: writer.room]
+        room = min(writer.room, 4)
+        rows, part = rows[room:], rows[:room]
         writer.add(part)
     writer.flush()
     (folder / MANIFEST).write_bytes(manifest.encode())
