@@ -15,7 +15,7 @@ import zstandard
 from agentd.cli import main
 from games.chess_shards import open_shards, read_manifest
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(run, tmp_path, write_games):
     dump.write_bytes(zstandard.compress(write_games(100, plies=30) * 16))
     filters.write_text("games_per_player: 250\nskip_plies: 3\nmin_clock_s: 250\n")
     common = ("chess", "prepare", str(dump), "--filter", str(filters), "--shard-rows", "2011")
-    assert run(*common, "--out", str(tmp_path / "whole")).returncode == 0
+    assert run(*common, "--out", str(tmp_path / "whole"), timeout=200).returncode == 0
     folder, killed = tmp_path / "killed", 0
     for _ in range(30):
         process = subprocess.Popen(
@@ -79,7 +79,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(run, tmp_path, write_games):
     manifest = read_manifest(folder)
     assert manifest.complete
     assert manifest.total.dropped["player cap"] > 0
-    again = run(*common, "--out", str(folder), "--json")
+    again = run(*common, "--out", str(folder), "--json", timeout=200)
     assert again.returncode == 0
     assert json.loads(again.stdout)["rows"] == manifest.total.rows
 
