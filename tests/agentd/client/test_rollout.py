@@ -209,10 +209,10 @@ def test_every_game_of_ours_plays(name, client_of):
     tally = Tally()
     for turn in play(client_of(game), game):
         tally.add(turn)
-        if tally.steps >= 300:
+        if tally.steps >= 1800:
             break
 
-    assert tally.steps == 300
+    assert tally.steps == 1800
     assert tally.episodes > 0
 
 
@@ -299,4 +299,5 @@ def test_every_game_of_ours_can_be_evaluated(name, client_of):
 
     found = evaluate(client_of(game, role="eval"), game, 4)
 
-    assert [e.stream for e in found.episodes] == [0, 0, 1, 2]
+    share = np.arange(4) % game.streams  # a game for two has two streams
+    assert [e.stream for e in found.episodes] == sorted(share)
