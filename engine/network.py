@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from engine.backend import Array, Backend, DenseStack, Host, Kind, Shape, Slot, Step
 from engine.errors import ModelError, ShapeError
-from engine.layers import LayerSpec, Sequential, as_dense_stack
+from engine.layers import LayerSpec, Sequential
+from engine.layers.sequential import as_dense_stack
 from engine.recording import Arena, Calls, Layout, Penalty, Recording
 
 _MAX_PLANS = 1024

@@ -19,7 +19,7 @@ from engine.layers.pool import AvgPool2d, GlobalAvgPool, MaxPool2d
 from engine.layers.recurrent import Lstm, Rnn
 from engine.layers.residual import Residual
 from engine.layers.scale import Scale
-from engine.layers.sequential import Sequential, as_dense_stack
+from engine.layers.sequential import Sequential
 from engine.layers.shape import Flatten, Reshape
 
 __all__ = [
@@ -53,5 +53,4 @@ __all__ = [
     "Sigmoid",
     "Softplus",
     "Tanh",
-    "as_dense_stack",
 ]
