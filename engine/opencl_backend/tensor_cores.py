@@ -34,10 +34,10 @@ def works(backend: Any, mode: str) -> bool:
     return nvidia and passes(backend, mode)
 
 
-def passes(backend: Any, mode: str) -> bool:
-    """Return whether one product in ``mode`` builds, runs and gives NumPy's numbers."""
+def passes(backend: Any, mode: str, sizes: tuple[int, int, int] = _TRIAL) -> bool:
+    """Return whether one product (m, k) by (k, n) in ``mode`` builds, runs and is NumPy's."""
     options, tolerance = MODES[mode]
-    (m, n, k), rng = _TRIAL, np.random.default_rng(0)
+    (m, n, k), rng = sizes, np.random.default_rng(0)
     a, b = rng.standard_normal((m, k)), rng.standard_normal((k, n))
     x, w, y = backend.asarray(a), backend.asarray(b), backend.zeros((m, n))
     try:
