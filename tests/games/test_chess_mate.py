@@ -11,10 +11,10 @@ from games.chess_mate import checking_moves, forced_mate, mating_move
 
 def perft_positions(limit: int) -> Iterator[chess.Board]:
     """Positions of the perft corpora, the tricky ones first."""
-    root = os.environ.get("AGENTD_DATA")
-    folder = Path(root or "/nowhere") / "corpora/chess/perft"
+    data = Path(os.environ.get("AGENTD_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    folder = data / "corpora/chess/perft"
     if not folder.is_dir():
-        pytest.skip("needs AGENTD_DATA with corpora/chess/perft")
+        pytest.skip(f"no perft corpora in {folder}: set AGENTD_DATA")
     for name in ("tricky", "random"):
         with gzip.open(folder / f"{name}.perft.gz", "rt") as lines:
             for line in lines:

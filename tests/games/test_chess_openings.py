@@ -75,9 +75,9 @@ def test_picks_without_repeats_while_there_are_enough() -> None:
 
 
 def test_reads_a_published_list() -> None:
-    root = os.environ.get("AGENTD_DATA")
-    path = Path(root or "/nowhere") / "corpora/chess/openings/noob_2moves.epd.zip"
+    data = Path(os.environ.get("AGENTD_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    path = data / "corpora/chess/openings/noob_2moves.epd.zip"
     if not path.is_file():
-        pytest.skip("needs AGENTD_DATA with corpora/chess/openings")
+        pytest.skip(f"no {path}: set AGENTD_DATA")
 
     assert len(read_openings(path)) == 7_314

@@ -117,10 +117,10 @@ def test_the_policy_is_asked_in_batches_for_the_same_answers() -> None:
 
 
 def test_a_search_on_material_solves_real_puzzles() -> None:
-    root = os.environ.get("AGENTD_DATA")
-    path = Path(root or "/nowhere") / "lichess/puzzles/lichess_puzzles_public.csv.zst"
+    data = Path(os.environ.get("AGENTD_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    path = data / "lichess/puzzles/lichess_puzzles_public.csv.zst"
     if not path.is_file():
-        pytest.skip("needs AGENTD_DATA with lichess/puzzles")
+        pytest.skip(f"no {path}: set AGENTD_DATA")
     puzzles = [puzzle for puzzle in read_puzzles(path) if puzzle.rating < 1_200]
     assert len(puzzles) > 10_000
     drawn = draw_puzzles(puzzles, 20, seed=1)
