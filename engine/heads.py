@@ -7,6 +7,7 @@ Shapes: B rows, A actions over all branches, N branches, Z numbers an action. Ou
 the z-th number of all actions side by side.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -124,7 +125,7 @@ class ValueHead:
         return error
 
 
-class _DistributionHead:
+class _DistributionHead(ABC):
     """What C51 and QR-DQN share: the loss is taken of the distributions of the actions taken."""
 
     __slots__ = ()
@@ -166,10 +167,11 @@ class _DistributionHead:
         """Return outputs (B, Z A) as (B, Z, A)."""
         return backend.reshape(y, (y.shape[0], self.atoms, y.shape[1] // self.atoms))
 
+    @abstractmethod
     def _row_loss(
         self, be: Backend, y: Array, target: Array, weight: Array | None, dy: Array, loss: Array
     ) -> Step:
-        raise NotImplementedError
+        """Bind each row's loss (B,) and its gradient dy (B, Z), from the action's numbers y."""
 
 
 @dataclass(frozen=True, slots=True)
