@@ -183,6 +183,27 @@ class Descent:
         return loss, norm
 
 
+class Descends:
+    """A learner whose parameters are a `Descent`'s."""
+
+    _descent: Descent
+
+    @property
+    def params(self) -> Array:
+        """The parameters (n_params,) that acting reads."""
+        return self._descent.params
+
+    @property
+    def updates(self) -> int:
+        """Gradient steps taken."""
+        return self._descent.updates
+
+    @property
+    def skipped_in_row(self) -> int:
+        """Updates skipped since the last one taken."""
+        return self._descent.skipped_in_row
+
+
 def sampler_rng(seed: int) -> np.random.Generator:
     """Return the generator that draws a learner's batches; independent of the weights' one."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(1,))))

@@ -26,7 +26,7 @@ from engine.fragments import (
     fresh_transitions,
     join,
 )
-from engine.learner import Arrays, Descent, Scalars, quiet, sampler_rng
+from engine.learner import Arrays, Descends, Descent, Scalars, quiet, sampler_rng
 from engine.network import Network, Pass
 from engine.normalize import InputStatistics
 from engine.optim import Optimizer
@@ -89,7 +89,7 @@ class _Window(NamedTuple):
 _NO_WINDOW = _Window(-1, np.empty(0, np.int64), np.empty(0, np.float32))
 
 
-class PqnLearner:
+class PqnLearner(Descends):
     """Gallici et al. 2024 (arXiv:2407.04811). Satisfies `engine.learner.Learner`.
 
     ``weights`` are the first parameters (n_params,), the network's own draw from ``seed`` without
@@ -122,21 +122,6 @@ class PqnLearner:
         self._window, self._order = _NO_WINDOW, np.empty(0, np.int64)
         self._done = 0  # minibatches of this window
         self._lag, self._dropped = NO_LAG, 0
-
-    @property
-    def params(self) -> Array:
-        """The parameters (n_params,)."""
-        return self._descent.params
-
-    @property
-    def updates(self) -> int:
-        """Gradient steps taken."""
-        return self._descent.updates
-
-    @property
-    def skipped_in_row(self) -> int:
-        """Updates skipped since the last one taken."""
-        return self._descent.skipped_in_row
 
     @property
     @quiet

@@ -19,7 +19,7 @@ from engine.backend import Array, Backend, Host, Step
 from engine.errors import ShapeError
 from engine.feed import BatchFeed
 from engine.heads import CategoricalHead, Head, QuantileHead, ValueHead
-from engine.learner import Arrays, Descent, Scalars, quiet, sampler_rng
+from engine.learner import Arrays, Descends, Descent, Scalars, quiet, sampler_rng
 from engine.network import Network, Pass
 from engine.normalize import InputStatistics
 from engine.optim import Optimizer
@@ -79,7 +79,7 @@ class DqnConfig:
         return self.distribution or ValueHead(HUBER_WIDTH if self.loss == "huber" else None)
 
 
-class DqnLearner:
+class DqnLearner(Descends):
     """Deep Q-learning from a ring of rows (Mnih et al. 2015; van Hasselt et al. 2015).
 
     ``weights`` are the first parameters (n_params,), the network's own draw from ``seed`` without
@@ -116,21 +116,6 @@ class DqnLearner:
         self._on = _OnDevice(backend, size, format, config.head, weighted=bool(config.priority))
         self._steps: dict[bool, tuple[Step, ...]] = {}
         self._whole = self._bind_whole(network)
-
-    @property
-    def params(self) -> Array:
-        """The online parameters (n_params,)."""
-        return self._descent.params
-
-    @property
-    def updates(self) -> int:
-        """Gradient steps taken."""
-        return self._descent.updates
-
-    @property
-    def skipped_in_row(self) -> int:
-        """Updates skipped since the last one taken."""
-        return self._descent.skipped_in_row
 
     @property
     @quiet

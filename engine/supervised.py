@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.backend import Array, Backend, Host, Step
 from engine.errors import ShapeError
-from engine.learner import Arrays, Descent, Scalars, quiet, sampler_rng
+from engine.learner import Arrays, Descends, Descent, Scalars, quiet, sampler_rng
 from engine.network import Network, Pass
 from engine.normalize import refuse_normalize
 from engine.optim import Optimizer
@@ -60,7 +60,7 @@ class SupervisedConfig:
     clip_norm: float | None = None
 
 
-class SupervisedLearner:
+class SupervisedLearner(Descends):
     """Fits the network to taught rows, each of the range equally likely, with replacement.
 
     ``weights`` are the first parameters (n_params,), the network's own draw from ``seed`` without
@@ -111,21 +111,6 @@ class SupervisedLearner:
             is_class=is_class,
             huber=HUBER_WIDTH if config.loss == "huber" else None,
         )
-
-    @property
-    def params(self) -> Array:
-        """The parameters (n_params,)."""
-        return self._descent.params
-
-    @property
-    def updates(self) -> int:
-        """Gradient steps taken."""
-        return self._descent.updates
-
-    @property
-    def skipped_in_row(self) -> int:
-        """Updates skipped since the last one taken."""
-        return self._descent.skipped_in_row
 
     @property
     def stats(self) -> dict[str, float]:
