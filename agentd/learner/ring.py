@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from agentd.learner.layout import RingLayout, default_slack, replay_columns, slack_for
 from agentd.learner.mapped import Counters, RingFile
-from agentd.learner.recall import Answer, find_answer, last_seqs, open_episodes
+from agentd.learner.recall import Answer, find_answer, open_episodes
+from agentd.learner.writer import RingWriter
 
 __all__ = [
     "Answer",
@@ -34,7 +35,7 @@ FIRST, MID, TERMINATED = 0, 1, 2
 _NO_REWARDS: NDArray[np.float64] = np.empty(0)
 
 
-class ReplayRing:
+class ReplayRing(RingWriter):
     """The one writer of a replay ring.
 
     `append` costs about 50 µs for 1,024 small rows. After each append, ``finished`` holds the
@@ -43,11 +44,9 @@ class ReplayRing:
 
     def __init__(self, file: RingFile, layout: RingLayout, capacity: int, streams: int) -> None:
         """Use `open`."""
-        self._file, self.layout, self.capacity = file, layout, capacity
-        self.physical = file.rows
-        self.max_append = (self.physical - capacity) // 2
+        super().__init__(file, capacity)
+        self.layout = layout
         self.finished: NDArray[np.float64] = _NO_REWARDS
-        self._counters = file.commit.read()
         self._last = np.full(streams, -1, np.int64)  # newest row of each open stream, or -1
         self._return = np.zeros(streams)
         self._mark = np.zeros(streams, np.int64)
@@ -82,31 +81,6 @@ class ReplayRing:
             _repair(file, capacity)
         file.begin_writing()
         return cls(file, layout, capacity, streams)
-
-    @property
-    def head(self) -> int:
-        """Absolute index of the next row."""
-        return self._counters.head
-
-    @property
-    def counters(self) -> Counters:
-        """What is committed."""
-        return self._counters
-
-    @property
-    def oldest(self) -> int:
-        """Absolute index of the oldest row that is whole."""
-        return max(self._file.start, self.head - self.capacity)
-
-    @property
-    def columns(self) -> dict[str, NDArray[Any]]:
-        """The mapped columns by name, each (C, …), indexed by ``absolute % physical``."""
-        return self._file.columns
-
-    @property
-    def waiting(self) -> NDArray[np.int64]:
-        """(1,) shared word: 2 + the due point whose publication the server waits for, or 0."""
-        return self._file.waiting
 
     def reserve_streams(self, streams: int) -> None:
         """Make room for global stream slots below ``streams``."""
@@ -144,18 +118,13 @@ class ReplayRing:
             return self._append_one(
                 obs, action, reward, kind, explored, stream, session, seq, version
             )
-        if not 0 < n <= self.max_append:
-            raise ValueError(f"want 1..{self.max_append} rows, got {n}")
+        parts = self._room(n)
         self._mark[stream] = self._count[:n]  # the last row of a stream wins
         repeated = self._mark[stream] != self._count[:n]
         bits = None if mask is None else self._pack(mask)
-        slot = head % self.physical
-        fits = min(n, self.physical - slot)
-        self._file.reserve(slot + fits)
         rows = (obs, bits, action, reward, kind, explored, stream, session, seq, version)
-        self._write(slice(slot, slot + fits), slice(0, fits), rows)
-        if fits < n:
-            self._write(slice(0, n - fits), slice(fits, n), rows)
+        for to, of in parts:
+            self._write(to, of, rows)
         ended = self._link(head, stream, kind, reward, repeated)
         c = self._counters
         self._counters = Counters(
@@ -259,21 +228,9 @@ class ReplayRing:
         found: NDArray[np.uint8] = column["obs"][at]
         return found
 
-    def last_seqs(self) -> dict[int, int]:
-        """Return the newest seq of every session that has rows in the ring."""
-        return last_seqs(self.columns, self.oldest, self.head)
-
     def answer(self, session: int, seq: int) -> Answer | None:
         """Return what was answered to this frame, or None when the ring has no row of it."""
         return find_answer(self.columns, self.oldest, self.head, session, seq)
-
-    def mark_durable(self, counters: Counters) -> None:
-        """Note that the rows below ``counters.head`` are on disk: power loss goes back to here."""
-        self._file.durable.write(counters)
-
-    def close(self, *, clean: bool = True) -> None:
-        """Stop writing; ``clean`` waits until all of it is on disk. Raises OSError."""
-        self._file.close(clean=clean)
 
     def _write(self, to: slice, of: slice, rows: Sequence[Any]) -> None:
         """Copy rows ``of`` the batch into the slots ``to``."""

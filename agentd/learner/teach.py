@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from agentd.learner.layout import default_slack
 from agentd.learner.mapped import Column, Counters, RingFile
-from agentd.learner.recall import last_seqs
+from agentd.learner.writer import RingWriter
 
 __all__ = ["TeachLayout", "TeachRing", "teach_columns"]
 
@@ -57,15 +57,13 @@ def teach_columns(row_bytes: int, target: str, width: int) -> tuple[Column, ...]
     )
 
 
-class TeachRing:
+class TeachRing(RingWriter):
     """The one writer of a teach ring. ``env_steps`` and ``episodes`` of its counters stay 0."""
 
     def __init__(self, file: RingFile, layout: TeachLayout, capacity: int) -> None:
         """Use `open`."""
-        self._file, self.layout, self.capacity = file, layout, capacity
-        self.physical = file.rows
-        self.max_append = (self.physical - capacity) // 2
-        self._counters = file.commit.read()
+        super().__init__(file, capacity)
+        self.layout = layout
 
     @classmethod
     def open(
@@ -89,31 +87,6 @@ class TeachRing:
         file.begin_writing()
         return cls(file, layout, capacity)
 
-    @property
-    def head(self) -> int:
-        """Absolute index of the next row."""
-        return self._counters.head
-
-    @property
-    def counters(self) -> Counters:
-        """What is committed."""
-        return self._counters
-
-    @property
-    def oldest(self) -> int:
-        """Absolute index of the oldest row that is whole."""
-        return max(self._file.start, self.head - self.capacity)
-
-    @property
-    def columns(self) -> dict[str, NDArray[Any]]:
-        """The mapped columns by name, each (C, …), indexed by ``absolute % physical``."""
-        return self._file.columns
-
-    @property
-    def waiting(self) -> NDArray[np.int64]:
-        """(1,) shared word: 2 + the due point whose publication the server waits for, or 0."""
-        return self._file.waiting
-
     def append(
         self,
         obs: NDArray[np.uint8],
@@ -128,16 +101,8 @@ class TeachRing:
         and seq (N,) or one number for all. N is at most ``max_append``. Raises StorageError when
         the disk is full; nothing has changed then.
         """
-        n, head = len(obs), self._counters.head
-        if not 0 < n <= self.max_append:
-            raise ValueError(f"want 1..{self.max_append} rows, got {n}")
-        slot = head % self.physical
-        fits = min(n, self.physical - slot)
-        self._file.reserve(slot + fits)
-        for to, of in (
-            (slice(slot, slot + fits), slice(0, fits)),
-            (slice(0, n - fits), slice(fits, n)),
-        ):
+        n, head = len(obs), self.head
+        for to, of in self._room(n):
             column = self._file.columns
             column["obs"][to] = obs[of]
             column["target"][to] = target[of]
@@ -147,20 +112,8 @@ class TeachRing:
         self._file.commit.write(self._counters)
         return head
 
-    def last_seqs(self) -> dict[int, int]:
-        """Return the newest seq of every session that has rows in the ring."""
-        return last_seqs(self.columns, self.oldest, self.head)
-
     def knows(self, session: int, seq: int) -> bool:
         """Whether rows of this frame are in the ring."""
         slot = np.arange(self.oldest, self.head) % self.physical
         columns = self._file.columns
         return bool(((columns["seq"][slot] == seq) & (columns["session"][slot] == session)).any())
-
-    def mark_durable(self, counters: Counters) -> None:
-        """Note that the rows below ``counters.head`` are on disk: power loss goes back to here."""
-        self._file.durable.write(counters)
-
-    def close(self, *, clean: bool = True) -> None:
-        """Stop writing; ``clean`` waits until all of it is on disk. Raises OSError."""
-        self._file.close(clean=clean)

@@ -52,6 +52,34 @@ class Ring:
             for kind, reward in zip(kinds, [0.0, *rewards], strict=True)
         ]
 
+    def fill(
+        self, length=120, streams=3, *, masked=False, explore=0.0, seed=0, scale=1.0
+    ) -> "Ring":
+        """Append ``length`` random rows, stream after stream, with every kind of end."""
+        rng = np.random.default_rng(seed)
+        row = self.rows.format
+        branches, features = row.branches, row.features // row.stack
+        last = [TERMINATED] * streams
+        for i in range(length):
+            at = i % streams
+            kind = FIRST if last[at] >= TERMINATED else int(rng.choice([1, 1, 1, 1, 2, 3]))
+            mask = None
+            if masked:
+                mask = (rng.random(sum(branches)) < 0.5).astype(np.uint8)
+                mask[np.cumsum((0, *branches[:-1]))] = 1
+            self.add(
+                at,
+                kind,
+                obs=rng.standard_normal(features),
+                reward=float(rng.normal()) * scale,
+                action=[int(rng.integers(n)) for n in branches],
+                mask=mask,
+                explored=int(rng.random() < explore),
+                version=i // 20,
+            )
+            last[at] = kind
+        return self
+
 
 @pytest.fixture(scope="session")
 def make_ring() -> Callable[..., Ring]:

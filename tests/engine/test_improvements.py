@@ -28,24 +28,6 @@ def learner_of(backend, network, ring, config, seed=0, optimizer=None):
     return DqnLearner(network, backend, rule, ring.rows.format, config, seed)
 
 
-def fill(ring, streams=3, length=120, masked=False, seed=0, start=0):
-    """Add random episodes of every kind of end."""
-    rng = np.random.default_rng(seed)
-    branches = ring.rows.format.branches
-    features = ring.rows.format.features // ring.rows.format.stack
-    last = [TERMINATED] * streams
-    for i in range(start, start + length):
-        stream = i % streams
-        kind = FIRST if last[stream] >= TERMINATED else int(rng.choice([1, 1, 1, 1, 2, 3]))
-        mask = (rng.random(sum(branches)) < 0.5).astype(np.uint8)
-        mask[np.cumsum((0, *branches[:-1]))] = 1
-        action = [int(rng.integers(n)) for n in branches]
-        given = {"obs": rng.standard_normal(features), "reward": 2 * float(rng.normal())}
-        ring.add(stream, kind, **given, action=action, mask=mask if masked else None)
-        last[stream] = kind
-    return ring
-
-
 @pytest.mark.parametrize("branches", [(3,), (2, 3)])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("dueling", [False, True])
@@ -55,7 +37,7 @@ def test_a_prioritised_update_descends_the_slope_of_the_weighted_loss(
     exact, slope, make_ring, branches, masked, dueling, double, head
 ):
     """Central differences through network and rule: after some updates, so that weights differ."""
-    ring = fill(make_ring(128, 3, branches), masked=masked)
+    ring = make_ring(128, 3, branches).fill(masked=masked, scale=2)
     total = sum(branches)
     last = Dueling(branches, atoms=head.atoms) if dueling else Dense(head.atoms * total)
     network = Network(Dense(3), Tanh(), last, input_shape=(3,))
@@ -139,7 +121,7 @@ def build(backend, make_ring, name, seed):
         head = Dueling(branches, atoms=atoms, sigma=sigma)
     first = (Normalize(),) if extra.get("normalize") else ()
     network = Network(*first, hidden, Relu(), head, input_shape=(4 * stack,))
-    fill(ring, length=200, masked=bool(extra.get("masked")))
+    ring.fill(length=200, masked=bool(extra.get("masked")), scale=2)
     return ring, learner_of(backend, network, ring, config, seed)
 
 

@@ -26,31 +26,6 @@ def make_learner(backend, network, rows, config, seed=0, optimizer=RADAM):
     return PqnLearner(network, backend, rule, rows.format, config, seed)
 
 
-def fill(ring, length=120, streams=3, masked=False, seed=0):
-    """Fill a ring with random episodes of every kind of end, stream after stream."""
-    rng = np.random.default_rng(seed)
-    branches, features = ring.rows.format.branches, ring.rows.format.features
-    last = [TERMINATED] * streams
-    for i in range(length):
-        stream = i % streams
-        kind = FIRST if last[stream] >= TERMINATED else int(rng.choice([1, 1, 1, 1, 2, 3]))
-        mask = None
-        if masked:
-            mask = (rng.random(sum(branches)) < 0.5).astype(np.uint8)
-            mask[np.cumsum((0, *branches[:-1]))] = 1
-        ring.add(
-            stream,
-            kind,
-            obs=rng.standard_normal(features),
-            reward=float(rng.normal()),
-            action=[int(rng.integers(n)) for n in branches],
-            mask=mask,
-            version=i // 20,
-        )
-        last[stream] = kind
-    return ring
-
-
 def expected_targets(be, network, params, ring, window, gamma, lambda_):
     """The λ-returns of the window's transitions, by the rule and a plain forward pass."""
     rows, branches = ring.rows, ring.rows.format.branches
@@ -73,7 +48,7 @@ def test_an_update_descends_the_slope_of_the_loss(
     exact, slope, make_ring, branches, masked, loss, head
 ):
     """Central differences in float64, with the λ-returns held fixed: p moves by -lr * slope."""
-    ring = fill(make_ring(128, 3, branches), masked=masked)
+    ring = make_ring(128, 3, branches).fill(masked=masked)
     last = Dueling(branches) if head is Dueling else Dense(sum(branches))
     network = Network(Dense(4), LayerNorm(), Tanh(), last, input_shape=(3,))
     config = PqnConfig(gamma=0.9, lambda_=0.7, window=40, minibatches=1, clip_norm=None, loss=loss)
@@ -102,7 +77,7 @@ def test_an_update_descends_the_slope_of_the_loss(
 
 
 def test_an_epoch_sees_every_transition_once_in_an_order_of_its_own(backend, make_ring):
-    ring = fill(make_ring(128, 3))
+    ring = make_ring(128, 3).fill()
     network = Network(Dense(2), input_shape=(3,))
     learner = make_learner(backend, network, ring.rows, PqnConfig(window=50, minibatches=4))
     count, orders, targets = len(fresh_transitions(ring.rows, 0, ring.head, 50)[0]), [], set()
@@ -121,7 +96,7 @@ def test_an_epoch_sees_every_transition_once_in_an_order_of_its_own(backend, mak
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("stop", [1, 6, 8, 13])
 def test_resumes_bit_for_bit_in_the_middle_of_a_window(backend, make_ring, masked, stop):
-    ring = fill(make_ring(256, 3), length=240, masked=masked)
+    ring = make_ring(256, 3).fill(length=240, masked=masked)
     network = Network(Normalize(), Dense(16), LayerNorm(), Relu(), Dense(2), input_shape=(3,))
     reward = RewardConfig(scale=0.5, normalize=True, clip=2.0)
     config = PqnConfig(window=40, minibatches=4, max_policy_lag=15, reward=reward)
@@ -148,7 +123,7 @@ def test_resumes_bit_for_bit_in_the_middle_of_a_window(backend, make_ring, maske
 
 
 def test_observations_are_normalised_by_those_of_all_windows(backend, make_ring):
-    ring = fill(make_ring(256, 3), length=240)
+    ring = make_ring(256, 3).fill(length=240)
     network = Network(Normalize(), Dense(2), input_shape=(3,))
     learner = make_learner(backend, network, ring.rows, PqnConfig(window=40, minibatches=2))
 
@@ -163,7 +138,7 @@ def test_observations_are_normalised_by_those_of_all_windows(backend, make_ring)
 
 
 def test_stale_rows_are_counted_and_left_out(backend, make_ring):
-    ring = fill(make_ring(128, 3))
+    ring = make_ring(128, 3).fill()
     network = Network(Dense(2), input_shape=(3,))
     strict = PqnConfig(window=60, minibatches=1, max_policy_lag=0)
     learner = make_learner(backend, network, ring.rows, strict)
@@ -188,7 +163,7 @@ def test_stale_rows_are_counted_and_left_out(backend, make_ring):
 
 @pytest.mark.parametrize("wrong", [np.inf, np.nan])
 def test_what_is_not_finite_is_skipped_and_counted(backend, make_ring, wrong):
-    ring = fill(make_ring(128, 3))
+    ring = make_ring(128, 3).fill()
     network = Network(Dense(8), Relu(), Dense(2), input_shape=(3,))
     learner = make_learner(backend, network, ring.rows, PqnConfig(window=40, minibatches=2))
     learner.update(ring.rows, 0, 80)
@@ -220,7 +195,7 @@ def test_a_window_of_few_transitions_still_learns_from_each(backend, make_ring):
 
 
 def test_wrong_settings_are_named(backend, make_ring):
-    ring = fill(make_ring(64, 3), length=40)
+    ring = make_ring(64, 3).fill(length=40)
     network = Network(Dense(2), input_shape=(3,))
 
     for wrong in ({"gamma": 1.5}, {"lambda_": -0.1}, {"window": 0}, {"minibatches": 0}):

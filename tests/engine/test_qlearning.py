@@ -34,31 +34,6 @@ def make_learner(backend, network, rows, config, seed=0, optimizer=ADAM):
     return DqnLearner(network, backend, rule, rows.format, config, seed)
 
 
-def fill(ring, streams=3, length=120, masked=False, seed=0):
-    """Fill a ring with random episodes of every kind of end."""
-    rng = np.random.default_rng(seed)
-    branches, features = ring.rows.format.branches, ring.rows.format.features
-    last = [TERMINATED] * streams
-    for i in range(length):
-        stream = i % streams
-        kind = FIRST if last[stream] >= TERMINATED else int(rng.choice([1, 1, 1, 1, 2, 3]))
-        mask = None
-        if masked:
-            mask = (rng.random(sum(branches)) < 0.5).astype(np.uint8)
-            mask[np.cumsum((0, *branches[:-1]))] = 1
-        action = [int(rng.integers(n)) for n in branches]
-        ring.add(
-            stream,
-            kind,
-            obs=rng.standard_normal(features),
-            reward=float(rng.normal()) * 2,
-            action=action,
-            mask=mask,
-        )
-        last[stream] = kind
-    return ring
-
-
 @pytest.mark.parametrize("branches", [(3,), (2, 3)])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize(("double", "loss"), [(True, "huber"), (False, "mse")])
@@ -67,7 +42,7 @@ def test_an_update_descends_the_slope_of_the_td_loss(
     exact, slope, make_ring, branches, masked, double, loss, dueling
 ):
     """Central differences through network and rule, in float64: p moves by -lr * d loss / d p."""
-    ring = fill(make_ring(128, 3, branches), masked=masked)
+    ring = make_ring(128, 3, branches).fill(masked=masked, scale=2)
     head = Dueling(branches) if dueling else Dense(sum(branches))
     network = Network(Dense(4), Tanh(), head, input_shape=(3,))
     config = DqnConfig(
@@ -103,7 +78,7 @@ def test_an_update_descends_the_slope_of_the_td_loss(
 
 
 def test_clipping_bounds_the_step(exact, make_ring):
-    ring = fill(make_ring(128, 3))
+    ring = make_ring(128, 3).fill(scale=2)
     network = Network(Dense(8), Relu(), Dense(2), input_shape=(3,))
     config = DqnConfig(batch=16, clip_norm=1e-3, loss="mse")
     learner = make_learner(exact, network, ring.rows, config, optimizer=SGD)
@@ -117,7 +92,7 @@ def test_clipping_bounds_the_step(exact, make_ring):
 
 
 def test_hard_target_follows_every_n_updates(backend, make_ring):
-    ring = fill(make_ring(128, 3))
+    ring = make_ring(128, 3).fill(scale=2)
     network = Network(Dense(2), input_shape=(3,))
     learner = make_learner(backend, network, ring.rows, DqnConfig(batch=8, target_every=3))
     equal = []
@@ -131,7 +106,7 @@ def test_hard_target_follows_every_n_updates(backend, make_ring):
 
 
 def test_soft_target_moves_by_tau(exact, make_ring):
-    ring = fill(make_ring(128, 3))
+    ring = make_ring(128, 3).fill(scale=2)
     network = Network(Dense(2), input_shape=(3,))
     config = DqnConfig(batch=8, target_every=None, target_tau=0.25)
     learner = make_learner(exact, network, ring.rows, config)
@@ -147,7 +122,7 @@ def test_soft_target_moves_by_tau(exact, make_ring):
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("target", [{}, {"target_every": None, "target_tau": 0.01}])
 def test_two_thousand_updates_equal_one_thousand_resumed(backend, make_ring, masked, target):
-    ring = fill(make_ring(256, 3), length=240, masked=masked)
+    ring = make_ring(256, 3).fill(length=240, masked=masked, scale=2)
     network = Network(Dense(16), Relu(), Dense(2), input_shape=(3,))
     config = DqnConfig(batch=16, n_step=3, **target)
     rate = OptimizerSpec(lr=1e-3, schedule=ScheduleSpec(name="linear", steps=1_500, final=0.1))
@@ -176,7 +151,7 @@ def test_two_thousand_updates_equal_one_thousand_resumed(backend, make_ring, mas
 @pytest.mark.parametrize("loss", ["huber", "mse"])
 @pytest.mark.parametrize("wrong", [np.inf, np.nan])
 def test_what_is_not_finite_is_skipped_and_counted(backend, make_ring, loss, wrong):
-    ring = fill(make_ring(128, 3))
+    ring = make_ring(128, 3).fill(scale=2)
     good = ring.rows.reward.copy()
     network = Network(Dense(8), Relu(), Dense(2), input_shape=(3,))
     learner = make_learner(backend, network, ring.rows, DqnConfig(batch=32, loss=loss))
@@ -196,7 +171,7 @@ def test_what_is_not_finite_is_skipped_and_counted(backend, make_ring, loss, wro
 
 
 def test_a_rate_far_too_high_stops_itself_with_finite_weights(backend, make_ring):
-    ring = fill(make_ring(128, 3))
+    ring = make_ring(128, 3).fill(scale=2)
     network = Network(Dense(16), Relu(), Dense(16), Relu(), Dense(2), input_shape=(3,))
     rate = OptimizerSpec(name="sgd", lr=1e6)
     config = DqnConfig(batch=32, clip_norm=None, loss="mse", target_every=1)
@@ -210,7 +185,7 @@ def test_a_rate_far_too_high_stops_itself_with_finite_weights(backend, make_ring
 
 
 def test_an_update_allocates_next_to_nothing(backend, make_ring):
-    ring = fill(make_ring(512, 256), length=500)
+    ring = make_ring(512, 256).fill(length=500, scale=2)
     network = Network(Dense(64), Relu(), Dense(2), input_shape=(256,))
     learner = make_learner(backend, network, ring.rows, DqnConfig(batch=256, n_step=3))
     for _ in range(3):
@@ -226,7 +201,7 @@ def test_an_update_allocates_next_to_nothing(backend, make_ring):
 
 
 def test_figures_of_the_last_update(backend, make_ring):
-    ring = fill(make_ring(128, 3))
+    ring = make_ring(128, 3).fill(scale=2)
     network = Network(Dense(2), input_shape=(3,))
     learner = make_learner(backend, network, ring.rows, DqnConfig(batch=8))
 
@@ -241,7 +216,7 @@ def test_figures_of_the_last_update(backend, make_ring):
 
 
 def test_wrong_settings_are_named(backend, make_ring):
-    ring = fill(make_ring(32, 3), length=30)
+    ring = make_ring(32, 3).fill(length=30, scale=2)
     network = Network(Dense(2), input_shape=(3,))
 
     with pytest.raises(ValueError, match="exactly one"):

@@ -20,32 +20,6 @@ def make_learner(backend, network, ring, seed=0, **config):
     return StreamQLearner(network, backend, ring.rows.format, StreamQConfig(**config), seed)
 
 
-def fill(ring, length=60, streams=3, masked=False, seed=0):
-    """Fill a ring with random episodes of every kind of end, some actions exploratory."""
-    rng = np.random.default_rng(seed)
-    branches, features = ring.rows.format.branches, ring.rows.format.features
-    last = [TERMINATED] * streams
-    for i in range(length):
-        stream = i % streams
-        kind = FIRST if last[stream] >= TERMINATED else int(rng.choice([1, 1, 1, 1, 1, 2, 3]))
-        mask = None
-        if masked:
-            mask = (rng.random(sum(branches)) < 0.5).astype(np.uint8)
-            mask[np.cumsum((0, *branches[:-1]))] = 1
-        ring.add(
-            stream,
-            kind,
-            obs=rng.standard_normal(features),
-            reward=float(rng.normal()),
-            action=[int(rng.integers(n)) for n in branches],
-            mask=mask,
-            explored=int(rng.random() < 0.3),
-            version=i,
-        )
-        last[stream] = kind
-    return ring
-
-
 def follow_the_rules(be, network, params, ring, config, slope):
     """Stream Q(λ) in plain float64, gradients by central differences: parameters of each step."""
     rows, branches = ring.rows, ring.rows.format.branches
@@ -86,7 +60,7 @@ def follow_the_rules(be, network, params, ring, config, slope):
 @pytest.mark.parametrize("branches", [(3,), (2, 2)])
 @pytest.mark.parametrize("masked", [False, True])
 def test_every_step_is_that_of_the_rules(exact, slope, make_ring, branches, masked):
-    ring = fill(make_ring(64, 3, branches), length=40, masked=masked)
+    ring = make_ring(64, 3, branches).fill(length=40, masked=masked, explore=0.3)
     network = Network(Dense(4), LayerNorm(), Tanh(), Dense(sum(branches)), input_shape=(3,))
     config = StreamQConfig(gamma=0.9, lambda_=0.7, lr=0.5, window=40, reward=RewardConfig())
     learner = StreamQLearner(network, exact, ring.rows.format, config, seed=4)
@@ -104,7 +78,7 @@ def test_every_step_is_that_of_the_rules(exact, slope, make_ring, branches, mask
 
 
 def test_streams_do_not_share_a_trace_and_the_windows_change_nothing(backend, make_ring):
-    ring = fill(make_ring(256, 3), length=200, streams=5)
+    ring = make_ring(256, 3).fill(length=200, streams=5, explore=0.3)
     network = Network(Normalize(), Dense(8), LayerNorm(), Dense(2), input_shape=(3,))
     results = []
 
@@ -172,7 +146,7 @@ def test_rewards_are_divided_by_the_spread_of_returns(backend, make_ring):
 
 @pytest.mark.parametrize("stop", [3, 40, 61])
 def test_resumes_bit_for_bit_in_the_middle_of_a_window(backend, make_ring, stop):
-    ring = fill(make_ring(256, 3), length=120, streams=4, masked=True)
+    ring = make_ring(256, 3).fill(length=120, streams=4, masked=True, explore=0.3)
     network = Network(
         Normalize(), Dense(8, init="sparse"), LayerNorm(), LeakyRelu(), Dense(2), input_shape=(3,)
     )
@@ -223,7 +197,7 @@ def test_what_is_not_finite_is_skipped_and_counted(backend, make_ring, wrong):
 
 
 def test_wrong_settings_are_named(backend, make_ring):
-    ring = fill(make_ring(64, 3), length=40)
+    ring = make_ring(64, 3).fill(length=40, explore=0.3)
     network = Network(Dense(2), input_shape=(3,))
 
     for wrong in ({"gamma": 1.5}, {"lambda_": -0.1}, {"lr": 0}, {"kappa": 0}, {"traces": 0}):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import TracebackType
-from typing import Self, cast
+from typing import cast
 
 import msgspec
 
+from agentd.cli.chess.crew import Crew
 from agentd.cli.chess.players import Played, Player, Side, open_player, play_game
 from agentd.errors import JobFailed, MissingInput, StorageError, UsageError
 from agentd.store import write_file
@@ -118,43 +117,17 @@ def _pgn(game: Played, plan: Plan) -> str:
     return f"{written}\n"
 
 
-class Tables:
+class Tables(Crew):
     """``count`` processes, each with both players at a board; a context manager."""
 
     def __init__(self, count: int, plan: Plan) -> None:
-        self._context = multiprocessing.get_context("spawn")
-        self._count, self._plan = count, msgspec.json.encode(plan)
-        self._pipes: list[Connection] = []
-        self._processes: list[multiprocessing.process.BaseProcess] = []
-
-    def __enter__(self) -> Self:
-        for _ in range(self._count):
-            ours, theirs = self._context.Pipe()
-            process = self._context.Process(target=_sit, args=(theirs, self._plan), daemon=True)
-            process.start()
-            theirs.close()
-            self._pipes.append(ours)
-            self._processes.append(process)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for pipe in self._pipes:
-            pipe.close()
-        for process in self._processes:
-            if kind is not None:
-                process.terminate()
-            process.join()
+        super().__init__(count, _sit, msgspec.json.encode(plan))
 
     def play(self, games: Sequence[tuple[int, str]]) -> Iterator[Played]:
         """Yield each of ``games``, (number, opening), as it ends. Raises JobFailed."""
         left = list(reversed(games))
         busy = set[Connection]()
-        for pipe in self._pipes[: len(left)]:
+        for pipe in self.pipes[: len(left)]:
             pipe.send_bytes(msgspec.json.encode(left.pop()))
             busy.add(pipe)
         while busy:

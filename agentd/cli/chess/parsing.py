@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import signal
 from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection, wait
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, cast
 
+from agentd.cli.chess.crew import Crew
 from agentd.errors import JobFailed, UsageError
 
 if TYPE_CHECKING:
@@ -41,49 +40,21 @@ def open_reader(name: str) -> Reader:
     return PythonChessReader()
 
 
-class Parsers:
+class Parsers(Crew):
     """``count`` processes that parse; a context manager."""
 
     def __init__(self, count: int, reader: str, wanted: Filter) -> None:
-        self._context = multiprocessing.get_context("spawn")
-        self._count, self._arguments = count, (reader, wanted)
-        self._pipes: list[Connection] = []
-        self._processes: list[multiprocessing.process.BaseProcess] = []
-
-    def __enter__(self) -> Self:
-        for _ in range(self._count):
-            ours, theirs = self._context.Pipe()
-            process = self._context.Process(
-                target=_work, args=(theirs, *self._arguments), daemon=True
-            )
-            process.start()
-            theirs.close()
-            self._pipes.append(ours)
-            self._processes.append(process)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for pipe in self._pipes:
-            pipe.close()
-        for process in self._processes:
-            if kind is not None:
-                process.terminate()
-            process.join()
+        super().__init__(count, _work, reader, wanted)
 
     def parse(self, blocks: Iterable[Block]) -> Iterator[tuple[Block, ParsedBlock]]:
         """Yield each block with its result, in the order of ``blocks``. Raises JobFailed."""
         source = iter(blocks)
-        idle, busy = list(self._pipes), dict[Connection, int]()
+        idle, busy = list(self.pipes), dict[Connection, int]()
         sent, given, more = 0, 0, True
         blocks_of: dict[int, Block] = {}
         results: dict[int, ParsedBlock] = {}
         while more or busy or results:
-            while more and idle and sent - given < AHEAD * self._count:
+            while more and idle and sent - given < AHEAD * self.count:
                 block = next(source, None)
                 more = block is not None
                 if block is not None:
@@ -117,9 +88,8 @@ class Parsers:
         return unpack_block(answer[1:])
 
     def _lost(self, pipe: Connection) -> JobFailed:
-        process = self._processes[self._pipes.index(pipe)]
-        process.join(5)
-        return JobFailed(f"a parsing process died (code {process.exitcode})", hint=_GO_ON)
+        code = self.exit_code(pipe)
+        return JobFailed(f"a parsing process died (code {code})", hint=_GO_ON)
 
 
 def _work(pipe: Connection, reader_name: str, wanted: Filter) -> None:
