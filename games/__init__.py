@@ -42,6 +42,7 @@ Make = Callable[[int, np.random.Generator], Game]
 GAMES: dict[str, Make] = {
     "cartpole": CartPole,
     "catch": Catch,
+    "catch-idle": partial(Catch, actions=30),
     "catch-noise": partial(Catch, noise=1.0),
     "catch-scale": partial(Catch, scale=1000.0),
     "connect4": lambda tables, rng: SelfPlay(ConnectFour(tables, rng, opening=10)),

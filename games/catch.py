@@ -34,7 +34,8 @@ class Catch:
     the middle of the bottom row and moves one column a step; walls stop it.
 
     ## Action Space
-    ``Discrete(3)``: 0 left, 1 stay, 2 right. All are always legal.
+    ``Discrete(3)``: 0 left, 1 stay, 2 right; with more actions than three the others stay, too. All
+    are always legal.
 
     ## Observation Space
     ``board``: float32 (10, 5), 1 where the ball or the paddle is, 0 elsewhere. Row 0 is the top.
@@ -48,20 +49,24 @@ class Catch:
     truncated.
     """
 
-    spec = Spec(
-        name="catch",
-        observation={"board": Tensor("float32", (ROWS, COLUMNS))},
-        actions=3,
-        max_steps=ROWS - 1,
-        masked=False,
-    )
-
     def __init__(
-        self, streams: int, rng: np.random.Generator, scale: float = 1.0, noise: float = 0.0
+        self,
+        streams: int,
+        rng: np.random.Generator,
+        scale: float = 1.0,
+        noise: float = 0.0,
+        actions: int = 3,
     ) -> None:
         """Make ``streams`` boards. As in bsuite's diagnostics, every reward is multiplied by
         ``scale``, and gets Gaussian noise of the standard deviation ``noise``.
         """
+        self.spec = Spec(
+            name="catch",
+            observation={"board": Tensor("float32", (ROWS, COLUMNS))},
+            actions=actions,
+            max_steps=ROWS - 1,
+            masked=False,
+        )
         self.streams = streams
         self._scale, self._noise = scale, noise
         self._rng = rng
@@ -82,8 +87,8 @@ class Catch:
 
     def step(self, actions: NDArray[np.integer[Any]]) -> Frame:
         """Move every paddle, then let every ball fall one row; see ``Game.step``."""
-        check_actions(actions, self.streams, 3)
-        self._paddle += actions.astype(np.int64) - STAY
+        check_actions(actions, self.streams, self.spec.actions)
+        self._paddle += np.where(actions > RIGHT, STAY, actions).astype(np.int64) - STAY
         self._paddle.clip(0, COLUMNS - 1, out=self._paddle)
         self._ball_row += 1
         landed = self._ball_row == ROWS - 1

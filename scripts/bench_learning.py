@@ -27,167 +27,44 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from learning_tasks import ABLATIONS, TASKS, Measure, Task
+
+from agentd.cli.daemon import Daemon
+from agentd.cli.playing import open_game
 from agentd.cli.scores import Scores
+from agentd.client.rollout import join
 from agentd.config import load_preset
+from agentd.protocol.rows import FIRST, MID
 from agentd.store import write_file
 
 RESULTS = Path(__file__).parent / "results" / "learning.json"
 SEED_OF_EVALUATION = 1_000_000  # apart from every seed that training derives
-ZOO = "RL Zoo benchmark.md"
+
+ALL = TASKS | ABLATIONS
 
 Run = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Measure:
-    """What is asked of a trained agent."""
-
-    goal: float
-    game: str | None = None  # another game than the preset's evaluation
-    wins: bool = False  # the score is the share of episodes with a positive return
-
-    def score(self, returns: list[float]) -> float:
-        """One score of ``returns``."""
-        if self.wins:
-            return sum(value > 0 for value in returns) / len(returns)
-        return sum(returns) / len(returns)
-
-
-@dataclass(frozen=True)
-class Task:
-    """A preset, what is asked of it, and what others got."""
-
-    preset: str
-    measures: tuple[Measure, ...]
-    published: str = "–"
-    episodes: int = 100
-    sb3: dict[str, Any] = field(default_factory=dict)  # the Zoo's settings; empty for none
-    reference: str = ""  # a game of MinAtar, for the DQN of its authors
-    game: str = ""  # another game than the preset's
-    settings: tuple[str, ...] = ()  # KEY=VALUE over the preset's
-    cheap: bool = False  # the peer's run takes minutes at most
-
-
-def _zoo(env: str, steps: int, **settings: Any) -> dict[str, Any]:
-    return {"env": env, "steps": steps, **settings}
-
-
-TASKS = {
-    "catch": Task("catch", (Measure(0.99),), "1.0 (bsuite's DQN solves it, arXiv:1908.03568)"),
-    # bsuite's diagnostics, measured on the plain game
-    "catch-noise": Task("catch", (Measure(0.9, "catch"),), game="catch-noise"),
-    "catch-scale": Task(
-        *("catch", (Measure(0.9, "catch"),)),
-        game="catch-scale",
-        settings=("reward.normalize=true",),
-    ),
-    "cartpole": Task(
-        "cartpole",
-        (Measure(500),),
-        f"500 ± 0 at 50,000 ({ZOO}); 488.7 ± 16 at 500,000 (CleanRL docs)",
-        cheap=True,
-        sb3=_zoo(
-            "CartPole-v1",
-            50_000,
-            learning_rate=2.3e-3,
-            batch_size=64,
-            buffer_size=100_000,
-            learning_starts=1_000,
-            target_update_interval=10,
-            train_freq=256,
-            gradient_steps=128,
-            exploration_fraction=0.16,
-            exploration_final_eps=0.04,
-        ),
-    ),
-    "cartpole-pqn": Task("cartpole-pqn", (Measure(475),), "PQN(λ): arXiv:2407.04811"),
-    "cartpole-stream": Task("cartpole-stream", (Measure(475),), "Stream Q(λ): arXiv:2410.14606"),
-    "acrobot": Task(
-        "acrobot",
-        (Measure(-80),),
-        f"-76.6 ± 12 at 100,000 ({ZOO}); -91.5 ± 7 (CleanRL docs)",
-        sb3=_zoo(
-            "Acrobot-v1",
-            100_000,
-            learning_rate=6.3e-4,
-            batch_size=128,
-            buffer_size=50_000,
-            learning_starts=0,
-            target_update_interval=250,
-            train_freq=4,
-            gradient_steps=-1,
-            exploration_fraction=0.12,
-            exploration_final_eps=0.1,
-        ),
-    ),
-    "mountaincar": Task(
-        "mountaincar",
-        (Measure(-110),),
-        f"-100.8 ± 10 at 120,000 ({ZOO}); -195 ± 8 (CleanRL docs)",
-        cheap=True,
-        sb3=_zoo(
-            "MountainCar-v0",
-            120_000,
-            learning_rate=4e-3,
-            batch_size=128,
-            buffer_size=10_000,
-            gamma=0.98,
-            learning_starts=1_000,
-            target_update_interval=600,
-            train_freq=16,
-            gradient_steps=8,
-            exploration_fraction=0.2,
-            exploration_final_eps=0.07,
-        ),
-    ),
-    "lunarlander": Task(
-        "lunarlander",
-        (Measure(195),),
-        f"195 ± 28 at 100,000 (SB3-contrib docs); 154 ± 79 ({ZOO}); both on v2",
-        sb3=_zoo(
-            "LunarLander-v3",
-            100_000,
-            learning_rate=6.3e-4,
-            batch_size=128,
-            buffer_size=50_000,
-            learning_starts=0,
-            target_update_interval=250,
-            train_freq=4,
-            gradient_steps=-1,
-            exploration_fraction=0.12,
-            exploration_final_eps=0.1,
-        ),
-    ),
-    "deepsea": Task("deepsea", (Measure(0.9),)),
-    "snake": Task("snake", (Measure(10),)),
-    "connect4": Task(
-        "connect4",
-        (
-            Measure(0.95, "connect4-random", wins=True),
-            Measure(0.70, "connect4-search", wins=True),
-        ),
-        episodes=200,
-    ),
-    "duel": Task("duel", (Measure(0.60, "duel-script", wins=True),), episodes=200),
-    "minatar": Task("minatar", (Measure(0),), reference="Breakout", episodes=50),
-    "minatar-asterix": Task(
-        *("minatar", (Measure(0),)),
-        reference="Asterix",
-        game="gym:MinAtar/Asterix-v1",
-        episodes=50,
-    ),
-}
-
-
 def ours(task: Task, seed: int) -> Run:
     """Train a preset over TCP, then evaluate what was saved."""
+    return _train(task, seed, task.settings)
+
+
+def without(task: Task, seed: int) -> Run:
+    """The same without the improvement that an ablation is about."""
+    return _train(task, seed, task.settings + task.without)
+
+
+def _train(task: Task, seed: int, settings: tuple[str, ...]) -> Run:
     other = ("--env", task.game) if task.game else ()
-    sets = [word for setting in task.settings for word in ("--set", setting)]
+    sets = [word for setting in settings for word in ("--set", setting)]
+    if task.steps:
+        sets += ["--steps", str(task.steps), "--keep-going"]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         where = ("--data-dir", folder, "--agent", "bench")
         trained = _agentd(
@@ -198,6 +75,9 @@ def ours(task: Task, seed: int) -> Run:
         numbers = ("--episodes", str(task.episodes), "--seed", str(SEED_OF_EVALUATION + seed))
         scores = []
         for measure in task.measures:
+            if measure.bias:
+                scores.append(bias(Path(folder), task, measure, seed))
+                continue
             game = ("--env", measure.game) if measure.game else other
             found = _agentd("eval", *where, *(game or ("--preset", task.preset)), *numbers)
             scores.append(measure.score(found["returns"]))
@@ -206,6 +86,35 @@ def ours(task: Task, seed: int) -> Run:
         "steps": trained["env_steps"],
         "steps_per_second": trained["env_steps_per_second"],
     }
+
+
+def bias(folder: Path, task: Task, measure: Measure, seed: int) -> float:
+    """How far the values of the first states exceed the discounted return that follows them.
+
+    The mean over ``task.episodes`` greedy episodes; 0 for an agent that knows what it will get.
+    """
+    preset = load_preset(task.preset)
+    streams = task.episodes
+    game = open_game(measure.game or preset.play.game, streams, SEED_OF_EVALUATION + seed)
+    values, returns, weight = np.zeros(streams), np.zeros(streams), np.ones(streams)
+    actions, first = np.zeros(streams, np.int32), True
+    with (
+        Daemon(folder) as daemon,
+        join((daemon.host, daemon.port), "bench", game, role="eval", explain=True) as client,
+    ):
+        frame = game.reset()
+        while weight.any():
+            act = client.step(frame.obs, frame.reward, frame.kind, frame.stream, frame.mask)
+            if first:
+                assert act.q is not None, "explain asks for the values"
+                values[frame.stream], first = act.q.max(axis=1), False
+            actions[frame.stream] = act.actions
+            frame = game.step(actions)
+            played = frame.kind != FIRST
+            stream, kind = frame.stream[played], frame.kind[played]
+            returns[stream] += weight[stream] * frame.reward[played]
+            weight[stream] *= np.where(kind == MID, preset.agent.dqn.gamma, 0.0)
+    return float((values - returns).mean())
 
 
 def stable_baselines(task: Task, seed: int) -> Run:
@@ -260,7 +169,7 @@ def reference(task: Task, seed: int) -> Run:
     }
 
 
-PLAYERS = {"agentd": ours, "sb3": stable_baselines, "reference": reference}
+PLAYERS = {"agentd": ours, "without": without, "sb3": stable_baselines, "reference": reference}
 
 
 def _agentd(verb: str, *arguments: str) -> dict[str, Any]:
@@ -273,12 +182,16 @@ def _agentd(verb: str, *arguments: str) -> dict[str, Any]:
 
 def key(name: str, who: str, seed: int) -> str:
     """What makes a run the same run: the task, the player, the seed, and all settings."""
-    task = TASKS[name]
-    asked = [(measure.game, measure.wins) for measure in task.measures]
+    task = ALL[name]
+    asked = [(m.game, m.wins, *(["bias"] if m.bias else [])) for m in task.measures]
     settings = json.dumps(
         [task.sb3, task.game, task.episodes, asked, *task.settings], sort_keys=True
     )
-    if who == "agentd":
+    if task.steps:
+        settings += f" {task.steps}"
+    if who == "without":
+        settings += " ".join(task.without)
+    if who in ("agentd", "without"):
         folder = resources.files("agentd") / "presets"
         settings += (folder / f"{task.preset}.yaml").read_text(encoding="utf-8")
     return f"{name}/{who}/{seed}/{hashlib.sha256(settings.encode()).hexdigest()[:12]}"
@@ -296,8 +209,8 @@ def measure(names: list[str], seeds: int, peers: str, path: Path, again: bool) -
     """Run what is missing in ``path``, seed by seed and the players in turn; all runs."""
     runs = read_results(path)
     for name in names:
-        task = TASKS[name]
-        players = ["agentd"]
+        task = ALL[name]
+        players = ["agentd", *["without"] * bool(task.without)]
         if peers == "all" or (peers == "cheap" and task.cheap):
             players += ["sb3"] * bool(task.sb3) + ["reference"] * bool(task.reference)
         for seed in range(1, seeds + 1):
@@ -317,17 +230,19 @@ def rows(names: list[str], seeds: int, runs: dict[str, Run]) -> list[dict[str, A
     """One row a task, player and measure that has runs."""
     found = []
     for name in names:
-        task = TASKS[name]
+        task = ALL[name]
         for who in PLAYERS:
             keys = [key(name, who, seed) for seed in range(1, seeds + 1)]
             done = [runs[one] for one in keys if one in runs]
             for index, measure in enumerate(task.measures if done else ()):
                 game = measure.game or task.game or load_preset(task.preset).play.game
                 row = {"task": name, "game": game, "who": who, **_figures(done, index)}
-                row["goal"] = measure.goal
+                row |= {"goal": measure.goal, "bias": measure.bias}
                 if who == "agentd":
-                    row |= {"met": row["mean"] >= measure.goal, "published": task.published}
-                    row["limit"] = load_preset(task.preset).play.steps
+                    row |= {"published": task.published, "without": ", ".join(task.without)}
+                    row["limit"] = task.steps or load_preset(task.preset).play.steps
+                if who == "agentd" and measure.goal is not None:
+                    row["met"] = row["mean"] >= measure.goal
                 found.append({k: round(v, 4) if type(v) is float else v for k, v in row.items()})
     return found
 
@@ -360,25 +275,30 @@ def show(table: list[dict[str, Any]]) -> None:
         print(
             f"{row['task']:<18}{row['who']:<8}{row['seeds']:>5}{row['mean']:>9.2f}"
             f"{row['std']:>7.2f}{row['median']:>9.2f}{row['iqm']:>9.2f}  {interval:<19}"
-            f"{max(row['steps']):>10,}{row['steps_per_second']:>9,.0f}{row['goal']:>8g}"
+            f"{max(row['steps']):>10,}{row['steps_per_second']:>9,.0f}"
+            f"{'–' if row['goal'] is None else format(row['goal'], 'g'):>8}"
             + {True: "  met", False: "  missed"}.get(row.get("met"), "")
         )
-        if "published" in row:
+        what = "excess of the first states' values" if row["bias"] else "return"
+        if row.get("without"):
+            print(f"{'':<18}{what} on {row['game']}; below it without: {row['without']}")
+        elif "published" in row:
             print(f"{'':<18}on {row['game']}; published: {row['published']}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", default=",".join(TASKS), help="of " + ", ".join(TASKS))
+    parser.add_argument("--tasks", default=",".join(TASKS), help="of " + ", ".join(ALL))
+    parser.add_argument("--ablations", action="store_true", help="only " + ", ".join(ABLATIONS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--peers", choices=("none", "cheap", "all"), default="cheap")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--again", action="store_true", help="measure what is there anew")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    names = args.tasks.split(",")
-    if unknown := sorted(set(names) - set(TASKS)):
-        parser.error(f"no task {', '.join(unknown)}; there are {', '.join(TASKS)}")
+    names = list(ABLATIONS) if args.ablations else args.tasks.split(",")
+    if unknown := sorted(set(names) - set(ALL)):
+        parser.error(f"no task {', '.join(unknown)}; there are {', '.join(ALL)}")
     try:
         runs = measure(names, args.seeds, args.peers, args.results, args.again)
     except KeyboardInterrupt:

@@ -56,3 +56,16 @@ def test_noise_and_scale_change_the_rewards_and_nothing_else() -> None:
     noise = np.concatenate([noisy.step(np.ones(64, int)).reward[:64] for _ in range(8)])
     assert abs(noise.mean()) < 0.2
     assert 0.85 < noise.std() < 1.15
+
+
+def test_idle_actions_stay_where_they_are() -> None:
+    plain, idle = games.make("catch", 8, seed=1), games.make("catch-idle", 8, seed=1)
+    for action in (0, 1, 2):
+        np.testing.assert_array_equal(
+            plain.step(np.full(8, action)).obs["board"], idle.step(np.full(8, action)).obs["board"]
+        )
+    np.testing.assert_array_equal(
+        plain.step(np.ones(8, int)).obs["board"], idle.step(np.arange(22, 30)).obs["board"]
+    )
+    with pytest.raises(ValueError, match="30"):
+        idle.step(np.full(8, 30))

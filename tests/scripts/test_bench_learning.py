@@ -3,9 +3,12 @@
 import importlib.util
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from agentd.config import load_preset
@@ -15,6 +18,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "bench_learning.py"
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
     spec = importlib.util.spec_from_file_location("bench_learning", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
@@ -25,7 +29,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_every_task_has_its_preset(bench: ModuleType) -> None:
-    for name, task in bench.TASKS.items():
+    for name, task in bench.ALL.items():
         assert load_preset(task.preset).play.steps > 0, name
 
 
@@ -59,9 +63,7 @@ def test_other_settings_are_another_run(bench: ModuleType, monkeypatch: pytest.M
     before = bench.key("catch", "agentd", 1)
     assert before != bench.key("catch", "agentd", 2) != bench.key("catch", "sb3", 2)
 
-    monkeypatch.setitem(
-        bench.TASKS, "catch", bench.Task("catch", (bench.Measure(0.99),), episodes=7)
-    )
+    monkeypatch.setitem(bench.ALL, "catch", bench.Task("catch", (bench.Measure(0.99),), episodes=7))
 
     assert bench.key("catch", "agentd", 1) != before
 
@@ -71,3 +73,51 @@ def test_wins_are_the_share_of_positive_returns(bench: ModuleType) -> None:
 
     assert bench.Measure(0.9, wins=True).score(returns) == 0.5
     assert bench.Measure(0.9).score(returns) == 0.125
+
+
+def test_an_ablation_runs_with_and_without_its_improvement(
+    bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def agentd(verb: str, *arguments: str) -> dict[str, object]:
+        asked.append(" ".join(arguments))
+        value = 0.25 if any("n_step=1" in words for words in asked[-2:]) else 0.75
+        return {
+            "interrupted": False,
+            "returns": [value],
+            "env_steps": 2_000,
+            "env_steps_per_second": 1.0,
+        }
+
+    monkeypatch.setattr(bench, "_agentd", agentd)
+    runs = bench.measure(["n-step"], 2, "none", tmp_path / "results.json", False)
+
+    trained = [words for words in asked if "--keep-going" in words]
+    assert ["dqn.n_step=1" in words for words in trained] == [False, True, False, True]
+    assert bench.key("n-step", "agentd", 1) != bench.key("n-step", "without", 1)
+    rows = bench.rows(["n-step"], 2, runs)
+    assert [(row["who"], row["scores"]) for row in rows] == [
+        ("agentd", [0.75, 0.75]),
+        ("without", [0.25, 0.25]),
+    ]
+
+
+def test_bias_is_what_the_first_values_promise_beyond_the_return(
+    bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Client:
+        def step(self, obs: Any, reward: Any, kind: Any, stream: Any, mask: Any) -> Any:
+            q = np.tile(np.float32([0.0, 2.0, 1.0]), (len(kind), 1))
+            ball, paddle = obs["board"][:, :-1].sum(axis=1).argmax(1), obs["board"][:, -1].argmax(1)
+            return SimpleNamespace(q=q, actions=1 + np.sign(ball - paddle).astype(np.int32))
+
+    monkeypatch.setattr(
+        bench, "Daemon", lambda folder: nullcontext(SimpleNamespace(host="", port=0))
+    )
+    monkeypatch.setattr(bench, "join", lambda *_, **__: nullcontext(Client()))
+    task = bench.Task("catch", (), episodes=20)
+
+    found = bench.bias(tmp_path, task, bench.Measure(game="catch", bias=True), 1)
+
+    assert found == pytest.approx(2.0 - 0.99**8)

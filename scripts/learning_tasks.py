@@ -1,0 +1,182 @@
+"""What `bench_learning.py` measures: presets, what is asked of them, and what others got."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+ZOO = "RL Zoo benchmark.md"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is asked of a trained agent."""
+
+    goal: float | None = None  # None where the task is only compared
+    game: str | None = None  # another game than the preset's evaluation
+    wins: bool = False  # the score is the share of episodes with a positive return
+    bias: bool = False  # the score is how far the first states' values exceed what follows
+
+    def score(self, returns: list[float]) -> float:
+        """One score of ``returns``."""
+        if self.wins:
+            return sum(value > 0 for value in returns) / len(returns)
+        return sum(returns) / len(returns)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A preset, what is asked of it, and what others got."""
+
+    preset: str
+    measures: tuple[Measure, ...]
+    published: str = "–"
+    episodes: int = 100
+    sb3: dict[str, Any] = field(default_factory=dict)  # the Zoo's settings; empty for none
+    reference: str = ""  # a game of MinAtar, for the DQN of its authors
+    game: str = ""  # another game than the preset's
+    settings: tuple[str, ...] = ()  # KEY=VALUE over the preset's
+    without: tuple[str, ...] = ()  # an ablation: KEY=VALUE that take the improvement away
+    steps: int = 0  # play exactly so many, solved or not; 0 for the preset's, until it is solved
+    cheap: bool = False  # the peer's run takes minutes at most
+
+
+def _zoo(env: str, steps: int, **settings: Any) -> dict[str, Any]:
+    return {"env": env, "steps": steps, **settings}
+
+
+_ZOO_LONG = {
+    "learning_rate": 6.3e-4,
+    "batch_size": 128,
+    "buffer_size": 50_000,
+    "learning_starts": 0,
+    "target_update_interval": 250,
+    "train_freq": 4,
+    "gradient_steps": -1,
+    "exploration_fraction": 0.12,
+    "exploration_final_eps": 0.1,
+}
+
+TASKS = {
+    "catch": Task("catch", (Measure(0.99),), "1.0 (bsuite's DQN solves it, arXiv:1908.03568)"),
+    # bsuite's diagnostics, measured on the plain game
+    "catch-noise": Task("catch", (Measure(0.9, "catch"),), game="catch-noise"),
+    "catch-scale": Task(
+        *("catch", (Measure(0.9, "catch"),)),
+        game="catch-scale",
+        settings=("reward.normalize=true",),
+    ),
+    "cartpole": Task(
+        "cartpole",
+        (Measure(500),),
+        f"500 ± 0 at 50,000 ({ZOO}); 488.7 ± 16 at 500,000 (CleanRL docs)",
+        cheap=True,
+        sb3=_zoo(
+            "CartPole-v1",
+            50_000,
+            learning_rate=2.3e-3,
+            batch_size=64,
+            buffer_size=100_000,
+            learning_starts=1_000,
+            target_update_interval=10,
+            train_freq=256,
+            gradient_steps=128,
+            exploration_fraction=0.16,
+            exploration_final_eps=0.04,
+        ),
+    ),
+    "cartpole-pqn": Task("cartpole-pqn", (Measure(475),), "PQN(λ): arXiv:2407.04811"),
+    "cartpole-stream": Task("cartpole-stream", (Measure(475),), "Stream Q(λ): arXiv:2410.14606"),
+    "acrobot": Task(
+        "acrobot",
+        (Measure(-80),),
+        f"-76.6 ± 12 at 100,000 ({ZOO}); -91.5 ± 7 (CleanRL docs)",
+        sb3=_zoo("Acrobot-v1", 100_000, **_ZOO_LONG),
+    ),
+    "mountaincar": Task(
+        "mountaincar",
+        (Measure(-110),),
+        f"-100.8 ± 10 at 120,000 ({ZOO}); -195 ± 8 (CleanRL docs)",
+        cheap=True,
+        sb3=_zoo(
+            "MountainCar-v0",
+            120_000,
+            learning_rate=4e-3,
+            batch_size=128,
+            buffer_size=10_000,
+            gamma=0.98,
+            learning_starts=1_000,
+            target_update_interval=600,
+            train_freq=16,
+            gradient_steps=8,
+            exploration_fraction=0.2,
+            exploration_final_eps=0.07,
+        ),
+    ),
+    "lunarlander": Task(
+        "lunarlander",
+        (Measure(195),),
+        f"195 ± 28 at 100,000 (SB3-contrib docs); 154 ± 79 ({ZOO}); both on v2",
+        sb3=_zoo("LunarLander-v3", 100_000, **_ZOO_LONG),
+    ),
+    "deepsea": Task("deepsea", (Measure(0.9),)),
+    "snake": Task("snake", (Measure(10),)),
+    "connect4": Task(
+        "connect4",
+        (
+            Measure(0.95, "connect4-random", wins=True),
+            Measure(0.70, "connect4-search", wins=True),
+        ),
+        episodes=200,
+    ),
+    "duel": Task("duel", (Measure(0.60, "duel-script", wins=True),), episodes=200),
+    "minatar": Task("minatar", (Measure(0),), reference="Breakout", episodes=50),
+    "minatar-asterix": Task(
+        *("minatar", (Measure(0),)),
+        reference="Asterix",
+        game="gym:MinAtar/Asterix-v1",
+        episodes=50,
+    ),
+}
+
+ABLATIONS = {
+    # noise has no mean: a policy's return stays what it is, the largest of noisy values does not
+    "double": Task(
+        "catch",
+        (Measure(game="catch"), Measure(game="catch", bias=True)),
+        game="catch-noise",
+        steps=18_000,
+        without=("dqn.double=false",),
+    ),
+    # 28 of 30 actions do the same: one value tells of all of them
+    "dueling": Task(
+        "catch",
+        (Measure(),),
+        game="catch-idle",
+        steps=6_000,
+        settings=("model.dueling=true",),
+        without=("model.dueling=false",),
+    ),
+    "n-step": Task("catch", (Measure(),), steps=2_000, without=("dqn.n_step=1",)),
+    # a few treasures among tens of thousands of rows
+    "prioritized": Task(
+        "deepsea",
+        (Measure(),),
+        steps=30_000,
+        episodes=20,
+        settings=("dqn.prioritized=true",),
+        without=("dqn.prioritized=false",),
+    ),
+    "categorical": Task(
+        "cartpole",
+        (Measure(),),
+        steps=15_000,
+        settings=(
+            "dqn.distribution=categorical",
+            "dqn.categorical.low=0",
+            "dqn.categorical.high=100",
+        ),
+        without=("dqn.distribution=none",),
+    ),
+}
+"""A task with an improvement and the same task without it, at the same number of steps."""
