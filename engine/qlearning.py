@@ -41,6 +41,9 @@ class DqnConfig:
     """What a `DqnLearner` does with its rows.
 
     gamma         discount per step, in [0, 1]
+    alternating   a stream's rows are those of two sides in turn, each as its own side sees it: what
+                  is gained from the next row on counts against this one, -gamma stands for gamma
+                  (negamax; alternating Markov games, Littman 1996, section 3.2)
     n_step        rewards summed before the bootstrap, at least 1
     double        the online network selects the action that the target network values
     batch         B, transitions per update
@@ -56,6 +59,7 @@ class DqnConfig:
     """
 
     gamma: float = 0.99
+    alternating: bool = False
     n_step: int = 1
     double: bool = True
     batch: int = 128
@@ -72,6 +76,11 @@ class DqnConfig:
             raise ValueError("want exactly one of target_every and target_tau")
         if not 0 <= self.gamma <= 1 or self.n_step < 1 or self.batch < 1:
             raise ValueError("want 0 <= gamma <= 1, n_step >= 1 and batch >= 1")
+
+    @property
+    def per_row(self) -> float:
+        """What a reward loses from row to row, its sign where sides alternate."""
+        return -self.gamma if self.alternating else self.gamma
 
     @property
     def head(self) -> Head:
@@ -244,9 +253,9 @@ class _Source:
 
     def __init__(self, format: RowFormat, config: DqnConfig, seed: int) -> None:
         size, rng = config.batch, sampler_rng(seed)
-        self._shaper = RewardShaper(config.reward, config.gamma)
+        self._shaper = RewardShaper(config.reward, config.per_row)
         shape = None if config.reward.changes_nothing else self._shaper
-        self._reader = TransitionReader(format, size, config.n_step, config.gamma, shape)
+        self._reader = TransitionReader(format, size, config.n_step, config.per_row, shape)
         self.priorities: PrioritizedSampler | None = None
         if config.priority is not None:
             self.priorities = PrioritizedSampler(size, config.priority, rng, format.stack)

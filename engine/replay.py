@@ -192,6 +192,7 @@ class TransitionReader:
 
     Sutton & Barto 2018, equation 7.1: rewards of up to n steps, discounted by γ; the walk along
     ``next`` stops at the episode's end and before ``hi``, and bootstraps from where it stopped.
+    With a γ below 0 every other row counts against the first one: two sides move in turn.
     Several batches may be read at once: NumPy's calls then cost little for each of them.
     """
 

@@ -15,7 +15,7 @@ from games.catch import Catch
 from games.connect4 import ConnectFour, search_player
 from games.deepsea import DeepSea
 from games.duel import Duel, fly_by_rules
-from games.duo import Against, SelfPlay, random_player
+from games.duo import Against, InTurn, SelfPlay, random_player
 from games.game import Frame, Game, Kind, Spec, Tensor
 from games.snake import Snake
 
@@ -29,6 +29,7 @@ __all__ = [
     "Duel",
     "Frame",
     "Game",
+    "InTurn",
     "Kind",
     "SelfPlay",
     "Snake",
@@ -45,7 +46,7 @@ GAMES: dict[str, Make] = {
     "catch-idle": partial(Catch, actions=30),
     "catch-noise": partial(Catch, noise=1.0),
     "catch-scale": partial(Catch, scale=1000.0),
-    "connect4": lambda tables, rng: SelfPlay(ConnectFour(tables, rng, opening=10)),
+    "connect4": lambda tables, rng: InTurn(ConnectFour(tables, rng, opening=10)),
     "connect4-random": lambda n, rng: Against(ConnectFour(n, rng), random_player(rng)),
     "connect4-search": lambda n, rng: Against(ConnectFour(n, rng), search_player(rng)),
     "deepsea": DeepSea,
@@ -53,8 +54,8 @@ GAMES: dict[str, Make] = {
     "duel-script": lambda n, rng: Against(Duel(n, rng), fly_by_rules),
     "snake": Snake,
 }
-"""Every game by its name. ``connect4`` and ``duel`` are played against itself, two streams a table;
-their other names seat a player of ours opposite the agent."""
+"""Every game by its name. The agent plays ``connect4`` and ``duel`` against itself; their other
+names seat a player of ours opposite the agent."""
 
 
 def make(name: str, streams: int = 1, seed: int | None = None) -> Game:

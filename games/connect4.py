@@ -27,6 +27,9 @@ def _lines() -> NDArray[np.int64]:
 
 
 LINES = _lines()
+ON_LINE = np.zeros((CELLS, len(LINES)), np.float32)  # 1 where a cell is one of a line's four
+ON_LINE[LINES.T, np.arange(len(LINES))] = 1
+PLANES = 5
 
 
 class ConnectFour:
@@ -41,12 +44,12 @@ class ConnectFour:
     ``Discrete(7)``: the column. A full column is illegal; the mask says so.
 
     ## Observation Space
-    ``board``: uint8 (6, 7, 2), 1 where a disc lies: the last axis is those of the side that looks,
-    then the other's. Row 0 is the top.
+    ``board``: uint8 (6, 7, 5), five planes of 0 and 1, row 0 at the top: the discs of the side that
+    looks; the other's; the empty cells where a disc would connect four, for the side that looks;
+    the same for the other; and the cells into which a disc may fall now.
 
     ## Rewards
-    +1 for the side that connects four, -1 for the other, 0 for a draw and before the end. In
-    self-play each side is a stream: its move is answered by the row after the other's reply.
+    +1 for the side that connects four, -1 for the other, 0 for a draw and before the end.
 
     ## Episode End
     Terminated by four in a row or by a full board. Never truncated.
@@ -58,11 +61,10 @@ class ConnectFour:
 
     spec = Spec(
         name="connect4",
-        observation={"board": Tensor("uint8", (ROWS, COLUMNS, 2))},
+        observation={"board": Tensor("uint8", (ROWS, COLUMNS, PLANES))},
         actions=COLUMNS,
         max_steps=CELLS,
         masked=True,
-        turns=True,
     )
 
     def __init__(self, tables: int, rng: np.random.Generator, opening: int = 0) -> None:
@@ -95,8 +97,10 @@ class ConnectFour:
     def observe(self, tables: Tables, seats: Tables) -> Observations:
         """The board as each seat sees it; see ``Duo.observe``."""
         mine = self.board[tables] * sides(seats)[:, None]
-        discs = np.stack((mine > 0, mine < 0), axis=2).astype(np.uint8)
-        return {"board": discs.reshape(-1, ROWS, COLUMNS, 2)}
+        own, its = mine > 0, mine < 0
+        planes = (own, its, *fourth_cells(own, its), landings(mine == 0))
+        board = np.stack(planes, axis=2).astype(np.uint8)
+        return {"board": board.reshape(-1, ROWS, COLUMNS, PLANES)}
 
     def legal(self, tables: Tables, seats: Tables) -> NDArray[np.uint8]:
         """The columns with room, or every one where the board is full; see ``Duo.legal``."""
@@ -162,6 +166,23 @@ def has_four(board: NDArray[np.int8], side: NDArray[np.int8]) -> NDArray[np.bool
     sums = board[:, LINES].sum(axis=2, dtype=np.int8)
     four: NDArray[np.bool_] = (sums == 4 * side[:, None]).any(axis=1)
     return four
+
+
+def fourth_cells(
+    own: NDArray[np.bool_], its: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the empty cells that make a four of ``own`` discs, and of ``its``: (N, 42) each."""
+    count = [discs.astype(np.float32) @ ON_LINE for discs in (own, its)]  # on each line, (N, 69)
+    three = [(a == 3) & (b == 0) for a, b in (count, reversed(count))]
+    mine, others = (~(own | its) & (lines.astype(np.float32) @ ON_LINE.T > 0) for lines in three)
+    return mine, others
+
+
+def landings(empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the cells (N, 42) into which a disc may fall: empty ones with no empty one below."""
+    lowest = empty.copy()
+    lowest[:, :-COLUMNS] &= ~empty[:, COLUMNS:]
+    return lowest
 
 
 def search_player(rng: np.random.Generator) -> Player:

@@ -1,10 +1,10 @@
-"""Games for two: a world with tables of two seats, and the two ways in which an agent plays one.
+"""Games for two: a world with tables of two seats, and the ways in which an agent plays one.
 
-``SelfPlay`` seats the agent on both sides: each seat is a stream of its own, sees the world with
-its own eyes and earns its own rewards. ``Against`` seats it opposite a player that is part of the
-game. Where the seats take turns, a stream waits without a row while the other seat thinks; what it
-earned meanwhile arrives with its next row, so a move's reward comes after the other's reply, or
-with the row that ends the episode.
+``SelfPlay`` seats the agent on both sides of a world in which both act at once: each seat is a
+stream of its own, sees the world with its own eyes and earns its own rewards. Where they take
+turns, ``InTurn`` does: a table is one stream, whose rows are those of both sides in turn.
+``Against`` seats the agent opposite a player that is part of the game; what a move earns then comes
+with the row after the other's reply, or with the row that ends the episode.
 
 Shape letters: T tables, S streams, N tables of one call, A actions.
 """
@@ -86,10 +86,8 @@ def pick_any(rng: np.random.Generator, wanted: NDArray[np.bool_]) -> NDArray[np.
 
 
 class SelfPlay:
-    """The agent on both sides of T tables: streams 2t and 2t + 1 are the seats of table t.
-
-    A ``Game`` of 2T streams. Where the seats take turns (``spec.turns``), a frame has a row of each
-    stream that chooses next, and none of those that wait; their actions are ignored.
+    """The agent on both sides of T tables whose seats act at once: a ``Game`` of 2T streams, of
+    which 2t and 2t + 1 are the seats of table t.
     """
 
     def __init__(self, world: Duo) -> None:
@@ -97,9 +95,9 @@ class SelfPlay:
         self.streams = SEATS * world.tables
         self.spec = world.spec._replace(seats=SEATS)
         self._every: Tables = np.arange(world.tables)
-        self._pending = np.zeros((world.tables, SEATS), np.float32)
-        self._opened = np.zeros((world.tables, SEATS), np.bool_)  # has had a row this episode
         self.reset()
+        if not world.turns(self._every).all():
+            raise ValueError(f"the seats of {world.spec.name} take turns: want InTurn")
 
     def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> Frame:
         """Begin anew at the tables of ``streams``, for both of their seats; see ``Game.reset``."""
@@ -107,56 +105,91 @@ class SelfPlay:
         if streams is not None:
             check_streams(streams, self.streams)
             tables = np.array(list(dict.fromkeys((streams // SEATS).tolist())), np.int64)
-        self._begin(tables)
-        return self._first_rows(tables)
+        self.world.begin(tables)
+        return self._frame(tables, np.zeros(len(tables), np.uint8), _no_reward(tables))
 
     def step(self, actions: NDArray[np.integer[Any]]) -> Frame:
-        """Play one action of every stream whose turn it is; see ``Game.step``."""
+        """Play one action of every stream; see ``Game.step``."""
         if actions.shape != (self.streams,):
             raise ValueError(f"want actions of shape ({self.streams},), got {actions.shape}")
         both = actions.reshape(-1, SEATS)
-        turns = self.world.turns(self._every)
         for seat in range(SEATS):
-            tables = np.flatnonzero(turns[:, seat])
-            self.world.check(tables, seat, both[tables, seat])
+            self.world.check(self._every, seat, both[:, seat])
         done = self.world.advance(self._every, both)
-        self._pending += done.reward
         kind = outcome(done.terminated, done.truncated)
-        ended = kind >= Kind.TERMINATED
-        rows = np.where(ended[:, None], self._opened, self.world.turns(self._every))
-        at, seats = np.nonzero(rows)
-        frame = self._frame(at, seats, np.where(self._opened[at, seats], kind[at], 0))
-        if not ended.any():
-            return frame
-        again = np.flatnonzero(ended)
-        self._begin(again)
-        return join_frames(frame, self._first_rows(again))
+        frame = self._frame(self._every, kind, done.reward)
+        ended = np.flatnonzero(kind >= Kind.TERMINATED)
+        return join_frames(frame, self.reset(SEATS * ended)) if len(ended) else frame
 
     def render(self, stream: int = 0) -> str:
         """Draw the table of ``stream``."""
         return self.world.render(stream // SEATS)
 
-    def _begin(self, tables: Tables) -> None:
-        self.world.begin(tables)
-        self._pending[tables] = 0
-        self._opened[tables] = False
-
-    def _first_rows(self, tables: Tables) -> Frame:
-        """The rows of the seats that choose first, in the order of ``tables``."""
-        row, seats = np.nonzero(self.world.turns(tables))
-        return self._frame(tables[row], seats, np.zeros(len(row), np.uint8))
-
-    def _frame(self, at: Tables, seats: Tables, kind: NDArray[np.integer[Any]]) -> Frame:
-        """The rows of those seats, with what they earned since their last row."""
-        reward = np.where(kind == Kind.FIRST, 0, self._pending[at, seats]).astype(np.float32)
-        self._pending[at, seats] = 0
-        self._opened[at, seats] = True
+    def _frame(self, tables: Tables, kind: NDArray[np.uint8], reward: NDArray[np.float32]) -> Frame:
+        """The rows of both seats of ``tables`` (N,), with ``kind`` (N,) and ``reward`` (N, 2)."""
+        at, seats = np.repeat(tables, SEATS), np.tile(np.arange(SEATS), len(tables))
         return Frame(
             stream=(at * SEATS + seats).astype(np.uint32),
-            kind=kind.astype(np.uint8),
-            reward=reward,
+            kind=np.repeat(kind, SEATS),
+            reward=reward.reshape(-1),
             obs=self.world.observe(at, seats),
             mask=self.world.legal(at, seats),
+        )
+
+
+class InTurn:
+    """The agent on both sides of T tables whose seats take turns: a ``Game`` of T streams.
+
+    A stream's rows are those of both sides in turn: the world as the one that moves next sees it,
+    with what the last move earned the other one, who made it. Learn from it with
+    ``dqn.alternating``; the return of an episode is what both sides earned by their own moves.
+    """
+
+    def __init__(self, world: Duo) -> None:
+        self.world = world
+        self.streams = world.tables
+        self.spec = world.spec
+        self._every: Tables = np.arange(world.tables)
+        self.reset()
+
+    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> Frame:
+        """Begin anew at ``streams``; see ``Game.reset``."""
+        tables = self._every if streams is None else streams
+        check_streams(tables, self.streams)
+        self.world.begin(tables)
+        return self._frame(tables, np.zeros(len(tables), np.uint8), _no_reward(tables)[:, 0])
+
+    def step(self, actions: NDArray[np.integer[Any]]) -> Frame:
+        """Play one action at every table, of the seat whose turn it is; see ``Game.step``."""
+        if actions.shape != (self.streams,):
+            raise ValueError(f"want actions of shape ({self.streams},), got {actions.shape}")
+        mover = self._mover(self._every)
+        for seat in range(SEATS):
+            tables = np.flatnonzero(mover == seat)
+            self.world.check(tables, seat, actions[tables])
+        done = self.world.advance(self._every, np.stack((actions, actions), axis=1))
+        kind = outcome(done.terminated, done.truncated)
+        frame = self._frame(self._every, kind, done.reward[self._every, mover])
+        ended = np.flatnonzero(kind >= Kind.TERMINATED)
+        return join_frames(frame, self.reset(ended)) if len(ended) else frame
+
+    def render(self, stream: int = 0) -> str:
+        """Draw the table of ``stream``."""
+        return self.world.render(stream)
+
+    def _mover(self, tables: Tables) -> NDArray[np.intp]:
+        """The seat whose turn it is at each of ``tables``, (N,)."""
+        seat: NDArray[np.intp] = self.world.turns(tables).argmax(axis=1)
+        return seat
+
+    def _frame(self, tables: Tables, kind: NDArray[np.uint8], reward: NDArray[np.float32]) -> Frame:
+        seats = self._mover(tables)
+        return Frame(
+            stream=tables.astype(np.uint32),
+            kind=kind,
+            reward=reward,
+            obs=self.world.observe(tables, seats),
+            mask=self.world.legal(tables, seats),
         )
 
 
@@ -166,7 +199,7 @@ class Against:
     def __init__(self, world: Duo, player: Player) -> None:
         self.world = world
         self.streams = world.tables
-        self.spec = world.spec._replace(turns=False)
+        self.spec = world.spec
         self._player = player
         self._every: Tables = np.arange(world.tables)
         self.reset()
@@ -233,6 +266,10 @@ class Against:
             obs=self.world.observe(tables, seats),
             mask=self.world.legal(tables, seats),
         )
+
+
+def _no_reward(tables: Tables) -> NDArray[np.float32]:
+    return np.zeros((len(tables), SEATS), np.float32)
 
 
 def join_frames(one: Frame, two: Frame) -> Frame:

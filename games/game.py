@@ -7,8 +7,7 @@ final observation, so nothing is lost to the reset) and the row that opens the n
 call is spent on resetting.
 
 In a game for several (``spec.seats``) the seats of one world are streams that follow each other;
-they begin and end their episodes together. Where they take turns (``spec.turns``), a stream that
-waits has no row in the frame, and its action is ignored.
+they begin and end their episodes together.
 
 Shape letters: S streams, N rows of one frame (S <= N <= 2S), A actions.
 """
@@ -54,15 +53,13 @@ class Spec(NamedTuple):
     max_steps: int  # no episode is longer than this many actions
     masked: bool  # every frame carries a mask of the legal actions
     seats: int = 1  # streams of one world: those with the same stream // seats
-    turns: bool = False  # a stream has no row while another of its world chooses
 
 
 class Frame(NamedTuple):
     """The rows of one step, in the order in which an agent should see them.
 
-    Rows 0..S-1 belong to the streams 0..S-1 when the frame came from ``step`` (without those that
-    wait for their turn); the rows that open the next episodes follow. The arrays are the caller's
-    to keep.
+    Rows 0..S-1 belong to the streams 0..S-1 when the frame came from ``step``; the rows that open
+    the next episodes follow. The arrays are the caller's to keep.
     """
 
     stream: NDArray[np.uint32]  # (N,) which stream the row belongs to
@@ -85,9 +82,8 @@ class Game(Protocol):
         """Begin a new episode in each of ``streams`` (all of them by default).
 
         Episodes under way there are forgotten. The frame holds one ``FIRST`` row a stream, in the
-        order asked for; where a world has several seats, those of all its streams, world by world;
-        where they take turns, of those that choose first. Raises ValueError for a stream the game
-        does not have.
+        order asked for; where a world has several seats, those of all its streams, world by world.
+        Raises ValueError for a stream the game does not have.
         """
 
     def step(self, actions: NDArray[np.integer[Any]]) -> Frame:

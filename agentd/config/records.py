@@ -93,6 +93,8 @@ class DqnConfig(Record, frozen=True, kw_only=True):
     """Double Q-learning from replay (van Hasselt et al. 2015, arXiv:1509.06461)."""
 
     gamma: Fraction = 0.99  # discount per step
+    # a stream's rows are those of two sides in turn: what the next row gains, this one loses
+    alternating: bool = False
     n_step: Annotated[int, Meta(ge=1, le=64)] = 1  # rewards summed before the bootstrap
     double: bool = True  # choose with the online network, value with the target network
     batch: Annotated[int, Meta(ge=1, le=65536)] = 128  # rows per update

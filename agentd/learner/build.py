@@ -54,6 +54,7 @@ def learner_for(
 def _dqn(config: AgentConfig) -> DqnConfig:
     return DqnConfig(
         gamma=config.dqn.gamma,
+        alternating=config.dqn.alternating,
         n_step=config.dqn.n_step,
         double=config.dqn.double,
         batch=config.dqn.batch,

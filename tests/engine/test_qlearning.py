@@ -371,3 +371,46 @@ def test_learns_catch(backend, make_ring):
             x, reward, ended = game.step(best(x))
         returns.append(reward)
     assert np.mean(returns) == 1.0
+
+
+def test_alternating_rows_learn_the_game_of_two_sides_from_random_play(backend, make_ring):
+    """Nim: take one to three of ten stones; who takes the last one wins."""
+    rng, stones, eye = np.random.default_rng(2), 10, np.eye(11, dtype=np.float32)
+    ring = make_ring(2_048, features=11, branches=(3,))
+    while ring.head < 1_500:
+        left, kind, reward = stones, FIRST, 0.0
+        while left:
+            legal = (np.arange(3) < left).astype(np.uint8)
+            action = int(rng.integers(min(3, left)))
+            ring.add(0, kind, obs=eye[left], reward=reward, action=action, mask=legal)
+            left, kind = left - action - 1, MID
+            reward = float(left == 0)
+        ring.add(0, TERMINATED, obs=eye[0], reward=reward)
+    network = Network(Dense(3), input_shape=(11,))
+    config = DqnConfig(gamma=0.9, alternating=True, batch=64, target_every=20, loss="mse")
+    learner = make_learner(backend, network, ring.rows, config)
+    for _ in range(1_500):
+        learner.update(ring.rows, 0, ring.head)
+
+    run = Pass(network, backend, stones + 1)
+    q = backend.to_host(run.forward(learner.params, eye))
+    for left in range(1, stones + 1):
+        moves = q[left, : min(3, left)]
+        if left % 4:  # leave a multiple of four, and the other side loses
+            assert moves.argmax() + 1 == left % 4
+            assert moves.max() > 0.3
+        else:
+            assert moves.max() < -0.3
+
+
+def test_alternating_sums_rewards_of_both_sides_with_their_signs(make_ring):
+    ring = make_ring(16)
+    for i in range(6):
+        ring.add(0, MID if i else FIRST, obs=[i], reward=float(10**i))
+
+    config = DqnConfig(gamma=0.5, alternating=True, n_step=3)
+    reader = TransitionReader(ring.rows.format, 1, config.n_step, config.per_row)
+    batch = reader.read(ring.rows, ring.head, np.array([0]))
+
+    assert batch.reward_t[0] == pytest.approx(10 - 0.5 * 100 + 0.25 * 1000)
+    assert batch.discount_t[0] == pytest.approx(-0.125)

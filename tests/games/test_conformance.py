@@ -24,7 +24,7 @@ def game(request, name):
 
 
 def random_actions(rng, game, frame):
-    """A legal action for each stream, drawn from its last row in ``frame``; -1 for who waits."""
+    """A legal action for each stream, drawn from its last row in ``frame``."""
     legal = np.ones((len(frame.stream), game.spec.actions)) if frame.mask is None else frame.mask
     actions = np.full(game.streams, -1)
     for stream, row in zip(frame.stream, legal, strict=True):
@@ -36,16 +36,6 @@ def worlds(game, streams):
     """The streams of the worlds of ``streams``, world by world."""
     found = dict.fromkeys(s // game.spec.seats for s in streams)
     return [w * game.spec.seats + seat for w in found for seat in range(game.spec.seats)]
-
-
-def chooses(game, frame, streams):
-    """Whether the rows of ``frame`` are those of ``streams``, or of those whose turn it is."""
-    told = frame.stream.tolist()
-    if not game.spec.turns:
-        return told == streams
-    in_order = [s for s in streams if s in told] == told
-    asked = {s // game.spec.seats for s in streams}
-    return in_order and {s // game.spec.seats for s in told} == asked
 
 
 def play(game, steps=STEPS, seed=3):
@@ -85,7 +75,7 @@ def test_every_number_is_finite_and_every_row_has_a_legal_action(game):
 def test_reset_opens_an_episode_in_every_stream(game):
     frame = game.reset()
 
-    assert chooses(game, frame, list(range(game.streams)))
+    assert frame.stream.tolist() == list(range(game.streams))
     assert (frame.kind == Kind.FIRST).all()
     assert (frame.reward == 0).all()
 
@@ -99,7 +89,7 @@ def test_reset_of_some_streams_leaves_the_others_alone(name):
 
     frame = game.reset(np.array([2 * seats, 0]))
 
-    assert chooses(game, frame, worlds(game, [2 * seats, 0]))
+    assert frame.stream.tolist() == worlds(game, [2 * seats, 0])
     assert (frame.kind == Kind.FIRST).all()
     assert game.render(seats) == before
 
@@ -114,9 +104,8 @@ def test_step_answers_a_row_a_stream_and_then_the_rows_that_open_the_next_episod
         streams = frame.stream.tolist()
         closed = [s for s, kind in zip(streams[:n], frame.kind[:n], strict=True) if kind in ENDED]
         assert len(set(streams[:n])) == n
-        if not game.spec.turns:
-            assert streams == [*range(game.streams), *closed]
-            assert not first[:n].any()
+        assert streams == [*range(game.streams), *closed]
+        assert not first[:n].any()
         for stream, kind in zip(streams, frame.kind, strict=True):
             assert (kind == Kind.FIRST) == (stream not in open_now)
             open_now.add(stream)

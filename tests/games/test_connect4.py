@@ -12,11 +12,14 @@ from games.connect4 import (
     ConnectFour,
     best_of_two_plies,
     dropped,
+    fourth_cells,
     has_four,
+    landings,
+    open_columns,
     render,
 )
-from games.duo import SelfPlay
-from games.game import Kind
+from games.duo import Against, InTurn, SelfPlay
+from games.game import Game, Kind
 
 
 def board(*rows: str) -> np.ndarray:
@@ -26,15 +29,14 @@ def board(*rows: str) -> np.ndarray:
     return np.array([[numbers[mark] for line in lines for mark in line]], np.int8)
 
 
-def play(game: SelfPlay, columns: list[int]) -> list[tuple[int, int, int, float]]:
-    """Play ``columns`` at one table; (ply, stream, kind, reward) of every row."""
+def play(game: Game, columns: list[int]) -> list[tuple[int, int, float]]:
+    """Play ``columns`` at one table; (ply, kind, reward) of every row."""
     frame, told = game.reset(), []
     for ply, column in enumerate([*columns, -1]):
-        rows = zip(frame.stream, frame.kind, frame.reward, strict=True)
-        told += [(ply, int(s), int(k), float(r)) for s, k, r in rows]
+        told += [(ply, int(k), float(r)) for k, r in zip(frame.kind, frame.reward, strict=True)]
         if column < 0:
             return told
-        frame = game.step(np.array([column, column]))
+        frame = game.step(np.array([column]))
     return told
 
 
@@ -65,31 +67,84 @@ def test_a_disc_falls_onto_what_lies_there() -> None:
     assert render(after[1]).splitlines()[5] == "|. . x . . . o|"
 
 
-def test_each_side_sees_its_own_discs_first() -> None:
+def test_each_side_sees_its_own_discs_and_fourth_cells_first() -> None:
     world = ConnectFour(1, np.random.default_rng(0))
-    world.board[:] = board("..x...o")
+    world.board[:] = board("..x.ooo")
     table = np.zeros(2, np.int64)
 
     seen = world.observe(table, np.array([0, 1]))["board"]
 
-    assert seen.shape == (2, ROWS, COLUMNS, 2)
-    assert (seen[0, 5, 2].tolist(), seen[0, 5, 6].tolist()) == ([1, 0], [0, 1])
-    np.testing.assert_array_equal(seen[0], seen[1][..., ::-1])
+    assert seen.shape == (2, ROWS, COLUMNS, 5)
+    assert (seen[0, 5, 2].tolist(), seen[0, 5, 6].tolist()) == ([1, 0, 0, 0, 0], [0, 1, 0, 0, 0])
+    assert seen[0, 5, 3].tolist() == [0, 0, 0, 1, 1]  # four for the other, and a disc falls there
+    np.testing.assert_array_equal(seen[0], seen[1][..., [1, 0, 3, 2, 4]])
 
 
-def test_a_moves_reward_comes_after_the_reply_or_with_the_end() -> None:
-    game = SelfPlay(ConnectFour(1, np.random.default_rng(0)))
+def test_the_cells_that_complete_four_are_those_where_a_disc_would() -> None:
+    rng = np.random.default_rng(5)
+    boards = rng.integers(-1, 2, size=(200, CELLS)).astype(np.int8)
+    boards[has_four(boards, np.ones(200, np.int8)) | has_four(boards, -np.ones(200, np.int8))] = 0
 
-    told = play(game, [0, 1, 0, 1, 0, 1, 0])  # who begins stacks four
+    found = fourth_cells(boards > 0, boards < 0)
 
-    begins = told[0][1]
-    other = 1 - begins
-    assert told[:2] == [(0, begins, Kind.FIRST, 0.0), (1, other, Kind.FIRST, 0.0)]
-    assert told[2:7] == [(p, (begins, other)[p % 2], Kind.MID, 0.0) for p in range(2, 7)]
-    ends = {stream: (kind, reward) for _, stream, kind, reward in told[7:9]}
-    assert ends == {begins: (Kind.TERMINATED, 1.0), other: (Kind.TERMINATED, -1.0)}
-    assert told[9][2] == Kind.FIRST
-    assert len(told) == 10
+    for side, cells in zip((1, -1), found, strict=True):
+        each = np.full(200, side, np.int8)
+        for cell in range(CELLS):
+            tried = boards.copy()
+            tried[:, cell] = side
+            want = (boards[:, cell] == 0) & has_four(tried, each)
+            np.testing.assert_array_equal(cells[:, cell], want)
+    assert found[0].any()
+
+
+def test_a_disc_falls_where_the_landings_are() -> None:
+    world = ConnectFour(50, np.random.default_rng(0), opening=30)
+    world.begin(np.arange(50))
+    seen = landings(world.board == 0).reshape(-1, ROWS, COLUMNS)
+
+    np.testing.assert_array_equal(seen.any(axis=1), open_columns(world.board))
+    for column in range(COLUMNS):
+        room = np.flatnonzero(open_columns(world.board)[:, column])
+        before = world.board[room]
+        after = dropped(before, np.full(len(room), column), np.ones(len(room), np.int8))
+        fell = (after != before).reshape(-1, ROWS, COLUMNS)[..., column]
+        np.testing.assert_array_equal(fell, seen[room, :, column])
+
+
+def test_in_turn_a_row_is_the_next_movers_and_its_reward_the_last_ones() -> None:
+    game = InTurn(ConnectFour(1, np.random.default_rng(0)))
+    frame = game.reset()
+    for column in (0, 1, 0, 1, 0, 1):
+        before = frame.obs["board"][0]
+        frame = game.step(np.array([column]))
+        after = frame.obs["board"][0]
+        np.testing.assert_array_equal(after[..., 0], before[..., 1])  # what was its, is own
+        assert after[..., 1].sum() == before[..., 0].sum() + 1
+        assert (frame.kind.tolist(), frame.reward.tolist()) == ([Kind.MID], [0.0])
+
+    frame = game.step(np.array([0]))  # who began stacks four
+
+    assert frame.kind.tolist() == [Kind.TERMINATED, Kind.FIRST]
+    assert frame.reward.tolist() == [1.0, 0.0]
+
+
+def test_against_a_player_a_moves_reward_comes_after_the_reply() -> None:
+    def stack(world: ConnectFour, tables: np.ndarray, seat: int) -> np.ndarray:
+        return np.full(len(tables), 1)
+
+    game = Against(ConnectFour(1, np.random.default_rng(1)), stack)
+
+    told = play(game, [0, 0, 6, 5])
+
+    # Three of our discs lie apart when the other's fourth falls onto column 1.
+    last = max(ply for ply, kind, _ in told if kind == Kind.TERMINATED)
+    assert (last, Kind.TERMINATED, -1.0) in told
+    assert [reward for ply, kind, reward in told if ply < last] == [0.0] * last
+
+
+def test_seats_that_take_turns_are_no_streams_of_their_own() -> None:
+    with pytest.raises(ValueError, match="take turns"):
+        SelfPlay(ConnectFour(2, np.random.default_rng(0)))
 
 
 def test_an_opening_is_played_and_nobody_has_won_yet() -> None:
@@ -147,8 +202,8 @@ def test_two_plies_beat_chance_and_are_equal_to_themselves(name: str, wins: floa
 
 
 def test_a_full_column_is_refused_by_name() -> None:
-    game = SelfPlay(ConnectFour(1, np.random.default_rng(0)))
+    game = InTurn(ConnectFour(1, np.random.default_rng(0)))
     play(game, [3] * 6)
 
     with pytest.raises(ValueError, match="column 3 of table 0 is full"):
-        game.step(np.array([3, 3]))
+        game.step(np.array([3]))
