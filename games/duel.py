@@ -18,13 +18,14 @@ TURN = math.radians(15)  # a step
 SLOWEST, FASTEST, CHANGE = 0.010, 0.020, 0.0025
 BOOSTED = 0.015  # added to the speed while the boost burns
 BOOST_BURNS, BOOST_RESTS = 4, 30
-BULLETS, BULLET_SPEED, BULLET_LIVES = 4, 0.06, 7
+BULLETS, BULLET_SPEED, BULLET_LIVES = 2, 0.06, 7
 GUN_RESTS = 5
 RADIUS = 0.04  # a bullet this near hits
 HEALTH = 3
 HIT = 0.2
 MAX_STEPS = 200
-FEATURES = 6 + 14 + 5 * BULLETS + 3 * BULLETS
+FEATURES = 6 + 14 + 2 * 4 + (8 + 6) * BULLETS
+PASSED = 4 * RADIUS  # a bullet that passes farther away than this is seen as if at this distance
 
 Floats = NDArray[np.float64]
 
@@ -43,11 +44,14 @@ class Duel:
     always legal; a gun or boost at rest does nothing.
 
     ## Observation Space
-    ``sky``: float32 (52,), all of it as seen from the plane, x ahead and y to the left:
+    ``sky``: float32 (56,), all of it as seen from the plane, x ahead and y to the left:
     own speed, health, rest of the gun and of the boost, boost burning, time left (6); the other's
     place, distance, cosine and sine of its bearing, of its heading and of our bearing from it, its
-    speed, health, rests and burning (14); its bullets, each place, velocity and life (20); our own
-    bullets, each place and life (12).
+    speed, health, rests and burning (14); what a bullet of ours would do if fired now at one who
+    flies straight on, and one of the other at us: cosine and sine of the turn it lacks, by how much
+    it passes to the side, in how many steps (8); the other's bullets, the newest first, each place,
+    life, when it is nearest to us if we fly straight on, where it is then, velocity (16); our own,
+    each place, life, when it is nearest to the other, where it is then (12).
 
     ## Rewards
     +0.2 for a hit, -0.2 for being hit; +1 for winning and -1 for losing. With ``shaping`` also the
@@ -142,6 +146,8 @@ class Duel:
             np.cos(angles),
             np.sin(angles),
             self._state(tables, other),
+            self._aim(tables, seats),
+            self._aim(tables, other),
             self._bullets(tables, other, place, heading, moving=True),
             self._bullets(tables, seats, place, heading, moving=False),
         ]
@@ -177,7 +183,7 @@ class Duel:
         self.gun[tables] = np.where(fires, GUN_RESTS, rest)
         row, seat = np.nonzero(fires)
         table = tables[row]
-        # A gun rests long enough for one of four bullets to be spent.
+        # A gun rests long enough for one of two bullets to be spent.
         slot = self.life[table, seat].argmin(axis=1)
         self.bullet[table, seat, slot] = self.place[table, seat]
         self.flight[table, seat, slot] = along(
@@ -208,18 +214,55 @@ class Duel:
         )
         return np.stack(columns, axis=1)
 
+    def _motion(self, tables: Tables, seats: Tables) -> Floats:
+        """How far each plane flies in a step, (N, 2)."""
+        speed = self.speed[tables, seats] + BOOSTED * burning(self.boost[tables, seats])
+        return along(self.heading[tables, seats], speed)
+
+    def _aim(self, tables: Tables, seats: Tables) -> Floats:
+        """What a bullet of ``seats`` would do if fired now, (N, 4); see the class."""
+        back, other = -self.heading[tables, seats], 1 - seats
+        across = turned(shortest(self.place[tables, other] - self.place[tables, seats]), back)
+        motion = turned(self._motion(tables, other), back)
+        distance = np.linalg.norm(across, axis=1, keepdims=True)
+        lead = across + motion * (distance / BULLET_SPEED)
+        lead /= np.linalg.norm(lead, axis=1, keepdims=True).clip(1e-9)
+        steps, apart = nearest(across, motion - (BULLET_SPEED, 0.0), np.array(BULLET_LIVES))
+        return np.concatenate((lead, apart[:, 1:], steps), axis=1)
+
     def _bullets(
         self, tables: Tables, seats: Tables, place: Floats, heading: Floats, *, moving: bool
     ) -> Floats:
         """The bullets of ``seats`` from ``place`` (N, 2) and ``heading`` (N,), zeros for none."""
-        life = self.life[tables, seats]
-        back = -heading[:, None]
-        across = turned(shortest(self.bullet[tables, seats] - place[:, None]), back)
-        parts = [4 * across, life[..., None] / BULLET_LIVES]
+        table, seat, back = tables[:, None], seats[:, None], -heading[:, None]
+        slot = np.argsort(-self.life[tables, seats], axis=1)
+        life, bullet = self.life[table, seat, slot], self.bullet[table, seat, slot]
+        flight = self.flight[table, seat, slot]
+        across = shortest(bullet - self.place[table, 1 - seat])
+        steps, apart = nearest(across, flight - self._motion(table, 1 - seat), life)
+        parts = [
+            4 * turned(shortest(bullet - place[:, None]), back),
+            life[..., None] / BULLET_LIVES,
+            steps,
+            turned(apart, back),
+        ]
         if moving:
-            parts.append(turned(self.flight[tables, seats], back) / BULLET_SPEED)
+            parts.append(turned(flight, back) / BULLET_SPEED)
         seen = np.concatenate(parts, axis=2) * (life > 0)[..., None]
         return seen.reshape(len(seen), -1)
+
+
+def nearest(
+    across: Floats, motion: Floats, life: NDArray[np.integer[Any]]
+) -> tuple[Floats, Floats]:
+    """When what is ``across`` (..., 2) and flies by ``motion`` is nearest within ``life`` (...)
+    steps, (..., 1) as a share of a bullet's life; and where it is then, (..., 2), at most 1 away.
+    """
+    speed = (motion**2).sum(axis=-1).clip(1e-9)
+    steps = (-(across * motion).sum(axis=-1) / speed).clip(0, life)[..., None]
+    apart = across + motion * steps
+    distance = np.linalg.norm(apart, axis=-1, keepdims=True)
+    return steps / BULLET_LIVES, apart / distance.clip(PASSED)
 
 
 def burning(rest: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -9,12 +9,17 @@ import games
 from games.duel import (
     BOOST,
     BOOST_RESTS,
+    BULLET_LIVES,
+    BULLET_SPEED,
     FASTEST,
     FIRE,
     GUN_RESTS,
+    HEALTH,
     HIT,
     LEFT,
     MAX_STEPS,
+    PASSED,
+    RADIUS,
     RIGHT,
     STRAIGHT,
     TURN,
@@ -114,11 +119,54 @@ def test_at_the_time_limit_the_healthier_plane_wins(duel: Duel) -> None:
 def test_a_plane_sees_with_its_own_eyes(duel: Duel) -> None:
     mine, its = see(duel, 0), see(duel, 1)
 
-    assert mine.shape == (52,)
+    assert mine.shape == (56,)
     assert mine[6:8] == pytest.approx([4 * 0.2, 0.0], abs=1e-6)  # straight ahead
     assert mine[9] == pytest.approx(1.0)  # cosine of the bearing
     assert its[6:8] == pytest.approx([0.0, 4 * 0.2], abs=1e-6)  # to the left
     assert mine[11] == pytest.approx(its[9], abs=1e-6)  # our bearing from it is what it sees
+
+
+def test_a_plane_sees_what_its_next_bullet_would_do(duel: Duel) -> None:
+    duel.heading[0, 1] = 0.0  # it flies away from our gun: no turn is lacking
+    gap = BULLET_SPEED - duel.speed[0, 1]
+    assert see(duel, 0)[20:24] == pytest.approx([1, 0, 0, 0.2 / gap / BULLET_LIVES], abs=1e-6)
+    assert see(duel, 1)[24:28] == pytest.approx(see(duel, 0)[20:24], abs=1e-6)
+
+    duel.heading[0, 1] = math.pi / 2  # it flies to the left: so must we turn
+    cosine, sine, aside, _ = see(duel, 0)[20:24]
+    assert sine / cosine == pytest.approx(duel.speed[0, 1] / BULLET_SPEED, abs=1e-6)
+    assert aside > 0
+
+
+def test_a_bullet_that_will_hit_is_seen_to_come_within_its_radius() -> None:
+    world, rng, every = (
+        Duel(400, np.random.default_rng(6)),
+        np.random.default_rng(7),
+        np.arange(400),
+    )
+    world.begin(every)
+    world.place[:, 1] = (world.place[:, 0] + rng.uniform(-0.3, 0.3, (400, 2))) % 1
+    fire = np.tile([FIRE, STRAIGHT], (400, 1))
+    world.advance(every, fire)
+    seen = world.observe(every, np.ones(400, np.int64))["sky"][:, 28:36]  # its newest bullet
+    for _ in range(BULLET_LIVES - 1):
+        world.advance(every, np.zeros((400, 2), np.int64))
+    hit = (world.health[:, 1] < HEALTH) & (seen[:, 2] > 0)
+
+    nearest = np.linalg.norm(seen[:, 4:6], axis=1)
+    assert (nearest[hit] < RADIUS / PASSED).all()
+    assert (nearest[~hit & (seen[:, 2] > 0)] > 0.9 * RADIUS / PASSED).mean() > 0.9
+    assert 10 < hit.sum() < 390
+
+
+def test_the_newest_bullet_is_seen_first(duel: Duel) -> None:
+    duel.heading[0, 1] = math.pi / 2
+    duel.gun[0, 0] = 0
+    fly(duel, FIRE, steps=GUN_RESTS + 1)  # the second one leaves as the gun has rested
+
+    lives = see(duel, 1)[28 + 2 : 28 + 16 : 8]
+    assert lives.tolist() == sorted(lives.tolist(), reverse=True)
+    assert (lives > 0).all()
 
 
 def test_what_is_seen_does_not_depend_on_where_the_sky_begins(duel: Duel) -> None:
