@@ -135,14 +135,20 @@ def run_server(config: Any, out: Terminal) -> None:
 
 
 def _with_present_device(config: Any) -> Any:
-    """Return ``config`` with a device that is there: what is wrong is told now, and once."""
+    """Return ``config`` with a device that is there and has its kernels.
+
+    What is wrong is told now, and once.
+    """
     import msgspec
 
     from agentd.learner.model import backend_for
+    from agentd.server.acting import prepare
 
     backend = backend_for(config.device)
-    device = config.device.removesuffix("!") if backend.name == "opencl" else "cpu"
-    return msgspec.structs.replace(config, device=device)
+    if backend.name != "opencl":
+        return msgspec.structs.replace(config, device="cpu")
+    prepare(backend)  # before the first hello, which would have to wait for it
+    return msgspec.structs.replace(config, device=config.device.removesuffix("!"))
 
 
 def run_worker(descriptor: int) -> None:

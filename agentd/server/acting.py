@@ -12,13 +12,24 @@ from agentd.protocol.rows import TERMINATED
 from agentd.protocol.schema import Schema, raw_to_features
 from engine.backend import Backend
 from engine.exploration import Exploration, act, act_boltzmann, greedy, uniforms
+from engine.layers import Dense, Relu
 from engine.network import Network, Pass
 
-__all__ = ["Actor", "Choice"]
+__all__ = ["Actor", "Choice", "prepare"]
 
 _BLOCK_ROWS = 1024
 _NOISE_ROWS = 64
 """Consecutive rows that share the noise of the noisy layers."""
+_REHEARSED = (1, 2, 4, 8, 16)
+"""Batches that between them use every kernel a forward pass may need."""
+
+
+def prepare(backend: Backend) -> None:
+    """Have the kernels built that dense networks act with: seconds, once for each machine."""
+    network = Network(Dense(96), Relu(), Dense(8), input_shape=(8,))
+    run, params = Pass(network, backend, _REHEARSED[-1]), backend.zeros((network.n_params,))
+    for rows in _REHEARSED:
+        backend.to_host(run.forward(params, np.zeros((rows, 8), np.float32)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,19 @@ class Actor:
         """Act with what ``weights`` now holds."""
         self.version = version
         self._backend.write(self._params, self.weights)
+
+    def rehearse(self) -> None:
+        """Act once for few rows and for many, so that no game waits for what first use costs.
+
+        On a device that is building kernels, which may take seconds; a batch's size decides which.
+        """
+        most = min(_REHEARSED[-1], self._pass.capacity)
+        blank = np.zeros((most * self._stack, self._schema.row_bytes), np.uint8)
+        for rows in _REHEARSED:
+            if rows <= most:
+                self.values(blank[: rows * self._stack])
+        if self._noisy is not None:
+            self._noisy_values(self._noisy, blank[: self._stack], 0)
 
     def epsilon(self, env_steps: int) -> float:
         """ε after ``env_steps`` environment steps."""

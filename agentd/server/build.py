@@ -58,6 +58,7 @@ def build_agent(server: Server, folder: Path, config: AgentConfig, schema: Schem
         stack=stack,
     )
     _load_weights(folder, config, network, actor)
+    actor.rehearse()
     agent = Agent(
         folder,
         config,

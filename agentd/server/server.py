@@ -38,6 +38,7 @@ __all__ = ["Server"]
 log = logging.getLogger("agentd.server")
 
 SWEEP_S = 0.25
+AFTER_S = 0.02
 SPARE_FILES = 64  # descriptors kept back for files, pipes and listeners
 RETRY_MS = 1_000
 
@@ -268,6 +269,8 @@ class Server:
             await asyncio.sleep(SWEEP_S)
             now = self.now()
             self.loop_lag.add(max(0.0, now - due))
+            if now - due > SWEEP_S:  # we were away: what came meanwhile is read first
+                await asyncio.sleep(AFTER_S)
             for connection in list(self.connections):
                 self._check_deadlines(connection, now)
             self.registry.expire(now - self.config.limits.resume_s)

@@ -133,15 +133,28 @@ class House:
         await self.task
 
 
-def server_config(agent: dict | None = None, **limits: object) -> ServerConfig:
+def server_config(agent: dict | None = None, device: str = "cpu", **limits: object) -> ServerConfig:
     config = agent_config_from_wire({"learner": "none"} | (agent or {}))
     return ServerConfig(
         port=0,
+        device=device,
         http_port=None,
         autocreate=True,
         agent=config,
         limits=LimitsConfig(**limits),  # type: ignore[arg-type]
     )
+
+
+@pytest.fixture(name="hello")
+def hello_fixture():
+    """What a game says first."""
+    return hello()
+
+
+@pytest.fixture
+def build_house(tmp_path):
+    """A daemon for tests that bring a loop of their own: ``await build_house(window=2).up()``."""
+    return lambda **limits: House(server_config(**limits), Tokens(), tmp_path / "data")
 
 
 @pytest.fixture
