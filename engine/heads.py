@@ -18,6 +18,32 @@ from engine.backend import Array, Backend, Host, Shape, Step
 from engine.layers import Expectation, LayerSpec
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """What an update reads and writes.
+
+    value, select   what the far end is worth: the target network's outputs (B, Z A), and the values
+                    (B, A) that select its action, the same array for a plain maximum
+    mask            (B, A) uint8, 1 = legal at the far end, or None
+    reward          (B,); discount (B,)
+    y, action       the outputs (B, Z A) at the near end, and what was done there (B, N) int32
+    weight          (B,) or None
+    target          (B, target_size), dy (B, Z A) and loss (1,): written
+    """
+
+    value: Array
+    select: Array
+    mask: Array | None
+    reward: Array
+    discount: Array
+    y: Array
+    action: Array
+    weight: Array | None
+    target: Array
+    dy: Array
+    loss: Array
+
+
 class Head(Protocol):
     """One reading of the outputs."""
 
@@ -38,32 +64,8 @@ class Head(Protocol):
         """Bind q (B, A) = the value of each action."""
         ...
 
-    def bind_target(
-        self,
-        backend: Backend,
-        branches: Shape,
-        value: Array,
-        select: Array,
-        mask: Array | None,
-        reward: Array,
-        discount: Array,
-        target: Array,
-    ) -> Step:
-        """Bind target (B, target_size) from the outputs ``value`` and the values ``select``."""
-        ...
-
-    def bind_loss(
-        self,
-        backend: Backend,
-        branches: Shape,
-        y: Array,
-        action: Array,
-        target: Array,
-        weight: Array | None,
-        dy: Array,
-        loss: Array,
-    ) -> tuple[Step, Array]:
-        """Bind loss (1,) and its gradient dy; return with it what ``errors`` reads."""
+    def bind_step(self, backend: Backend, branches: Shape, update: Update) -> tuple[Step, Array]:
+        """Bind target, loss and gradient; return with it what ``errors`` reads."""
         ...
 
     def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
@@ -90,35 +92,12 @@ class ValueHead:
     def bind_values(self, backend: Backend, y: Array, q: Array) -> Step:
         return backend.copy(y, q)
 
-    def bind_target(
-        self,
-        backend: Backend,
-        branches: Shape,
-        value: Array,
-        select: Array,
-        mask: Array | None,
-        reward: Array,
-        discount: Array,
-        target: Array,
-    ) -> Step:
-        flat = backend.reshape(target, (target.shape[0],))
-        return backend.td_target(value, select, mask, branches, reward, discount, flat)
-
-    def bind_loss(
-        self,
-        backend: Backend,
-        branches: Shape,
-        y: Array,
-        action: Array,
-        target: Array,
-        weight: Array | None,
-        dy: Array,
-        loss: Array,
-    ) -> tuple[Step, Array]:
-        td = backend.zeros(action.shape)
-        flat = backend.reshape(target, (target.shape[0],))
-        bound = backend.td_loss(y, action, flat, weight, branches, self.huber, dy, td, loss)
-        return bound, td
+    def bind_step(self, backend: Backend, branches: Shape, update: Update) -> tuple[Step, Array]:
+        u, td = update, backend.zeros(update.action.shape)
+        ahead = (u.value, u.select, u.mask, branches, u.reward, u.discount)
+        taken = (u.y, u.action, u.weight, self.huber)
+        goal = backend.reshape(u.target, (u.target.shape[0],))
+        return backend.td_step(*ahead, *taken, goal, u.dy, td, u.loss), td
 
     def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
         error: NDArray[np.floating[Any]] = np.abs(found).mean(axis=1)
@@ -131,6 +110,18 @@ class _DistributionHead(ABC):
     __slots__ = ()
     atoms: int
 
+    def bind_step(self, backend: Backend, branches: Shape, update: Update) -> tuple[Step, Array]:
+        u = update
+        aim = self._bind_target(backend, branches, u)
+        goal = (u.y, u.action, u.target, u.weight, u.dy, u.loss)
+        descend, each = self.bind_loss(backend, branches, *goal)
+
+        def step() -> None:
+            aim()
+            descend()
+
+        return step, each
+
     def bind_loss(
         self,
         backend: Backend,
@@ -142,6 +133,7 @@ class _DistributionHead(ABC):
         dy: Array,
         loss: Array,
     ) -> tuple[Step, Array]:
+        """Bind loss (1,) and its gradient dy towards ``target``; return with it each row's."""
         size, n = y.shape[0], len(branches)
         taken, slope = (backend.zeros((n * size, self.atoms)) for _ in range(2))
         each = backend.zeros((n * size,))
@@ -168,6 +160,10 @@ class _DistributionHead(ABC):
         return backend.reshape(y, (y.shape[0], self.atoms, y.shape[1] // self.atoms))
 
     @abstractmethod
+    def _bind_target(self, backend: Backend, branches: Shape, u: Update) -> Step:
+        """Bind the update's target."""
+
+    @abstractmethod
     def _row_loss(
         self, be: Backend, y: Array, target: Array, weight: Array | None, dy: Array, loss: Array
     ) -> Step:
@@ -191,19 +187,9 @@ class CategoricalHead(_DistributionHead):
     def bind_values(self, backend: Backend, y: Array, q: Array) -> Step:
         return backend.categorical_values(self._split(backend, y), self.low, self.high, q)
 
-    def bind_target(
-        self,
-        backend: Backend,
-        branches: Shape,
-        value: Array,
-        select: Array,
-        mask: Array | None,
-        reward: Array,
-        discount: Array,
-        target: Array,
-    ) -> Step:
-        y, ends = self._split(backend, value), (self.low, self.high)
-        given = (y, select, mask, branches, *ends, reward, discount, target)
+    def _bind_target(self, backend: Backend, branches: Shape, u: Update) -> Step:
+        y, ends = self._split(backend, u.value), (self.low, self.high)
+        given = (y, u.select, u.mask, branches, *ends, u.reward, u.discount, u.target)
         return backend.categorical_target(*given)
 
     def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
@@ -236,19 +222,10 @@ class QuantileHead(_DistributionHead):
     def bind_values(self, backend: Backend, y: Array, q: Array) -> Step:
         return backend.quantile_values(self._split(backend, y), q)
 
-    def bind_target(
-        self,
-        backend: Backend,
-        branches: Shape,
-        value: Array,
-        select: Array,
-        mask: Array | None,
-        reward: Array,
-        discount: Array,
-        target: Array,
-    ) -> Step:
-        y = self._split(backend, value)
-        return backend.quantile_target(y, select, mask, branches, reward, discount, target)
+    def _bind_target(self, backend: Backend, branches: Shape, u: Update) -> Step:
+        y = self._split(backend, u.value)
+        given = (y, u.select, u.mask, branches, u.reward, u.discount, u.target)
+        return backend.quantile_target(*given)
 
     def _row_loss(
         self, be: Backend, y: Array, target: Array, weight: Array | None, dy: Array, loss: Array

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from engine.backend import Array, Backend, Host, Step
 from engine.errors import ShapeError
 from engine.feed import BatchFeed
-from engine.heads import CategoricalHead, Head, QuantileHead, ValueHead
+from engine.heads import CategoricalHead, Head, QuantileHead, Update, ValueHead
 from engine.learner import Arrays, Descends, Descent, Scalars, quiet, sampler_rng
 from engine.network import Network, Pass
 from engine.normalize import InputStatistics
@@ -351,13 +351,21 @@ class _OnDevice:
         steps: tuple[Step, ...] = ()
         if head.atoms > 1:
             steps, select = (head.bind_values(be, select, self.q),), self.q
-        target = head.bind_target(
-            be, branches, value, select, mask, self.reward, self.discount, self.target
+        update = Update(
+            value=value,
+            select=select,
+            mask=mask,
+            reward=self.reward,
+            discount=self.discount,
+            y=y,
+            action=self.action,
+            weight=self.weight,
+            target=self.target,
+            dy=self.dy,
+            loss=loss,
         )
-        descend, self._error = head.bind_loss(
-            be, branches, y, self.action, self.target, self.weight, self.dy, loss
-        )
-        return (*steps, target, descend)
+        descend, self._error = head.bind_step(be, branches, update)
+        return (*steps, descend)
 
     def values(self, y: Array) -> Host:
         """Return the values of the actions taken, (B, N), from the outputs ``y``."""

@@ -122,3 +122,23 @@ class LossOps(Protocol):
         infinite or NaN even where its slope is bounded.
         """
         ...
+
+    def td_step(
+        self,
+        value: Array,
+        select: Array,
+        mask: Array | None,
+        branches: tuple[int, ...],
+        reward: Array,
+        discount: Array,
+        q: Array,
+        action: Array,
+        weight: Array | None,
+        huber: float | None,
+        target: Array,
+        dq: Array,
+        td: Array,
+        loss: Array,
+    ) -> Step:
+        """``td_target``, then ``td_loss`` towards it: one launch where the backend has one."""
+        ...

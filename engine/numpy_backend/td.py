@@ -85,6 +85,32 @@ class TdOps(MemoryOps):
 
         return step
 
+    def td_step(
+        self,
+        value: Nd,
+        select: Nd,
+        mask: Nd | None,
+        branches: tuple[int, ...],
+        reward: Nd,
+        discount: Nd,
+        q: Nd,
+        action: Nd,
+        weight: Nd | None,
+        huber: float | None,
+        target: Nd,
+        dq: Nd,
+        td: Nd,
+        loss: Nd,
+    ) -> Step:
+        aim = self.td_target(value, select, mask, branches, reward, discount, target)
+        descend = self.td_loss(q, action, target, weight, branches, huber, dq, td, loss)
+
+        def step() -> None:
+            aim()
+            descend()
+
+        return step
+
     def _legal(self, q: Nd, mask: Nd | None) -> tuple[Nd, Step]:
         """Return q with illegal actions out of the way, and the step that brings it up to date."""
         if mask is None:

@@ -1,5 +1,7 @@
 """Temporal-difference targets and losses; ``engine.td`` says what each of them must equal."""
 
+from typing import Any
+
 from engine.backend import Step
 from engine.errors import ShapeError
 from engine.opencl_backend.heads import HeadOps
@@ -20,10 +22,10 @@ class TdOps(HeadOps):
         target: Dv,
     ) -> Step:
         _check_values("td_target", branches, value, select)
-        rows = value.shape[0]
-        grid, local = self.runtime.items(rows)
-        given = (rows, len(branches), self.starts(branches), value, select, *optional(mask, value))
-        return self.runtime.bind("td", "td_target", grid, local, *given, reward, discount, target)
+        grid, local = self.runtime.items(value.shape[0])
+        ahead = (value, select, *optional(mask, value), reward, discount)
+        given = (*self._rows(value, branches), *ahead, target)
+        return self.runtime.bind("td", "td_target", grid, local, *given)
 
     def td_loss(
         self,
@@ -38,11 +40,40 @@ class TdOps(HeadOps):
         loss: Dv,
     ) -> Step:
         _check_values("td_loss", branches, q, dq)
-        rows, lanes = q.shape[0], self.runtime.tuning.lanes
-        given = (rows, len(branches), self.starts(branches), q, action, target)
-        bend = (0, 0.0) if huber is None else (1, float(huber))
-        args = (*given, *optional(weight, q), *bend, dq, td, loss)
-        return self.runtime.bind("td", "td_loss", (lanes,), (lanes,), *args)
+        taken = (q, action, *optional(weight, q), *_bend(huber))
+        args = (*self._rows(q, branches), *taken, target, dq, td, loss)
+        return self.runtime.bind("td", "td_loss", *self.runtime.each_row(1), *args)
+
+    def td_step(
+        self,
+        value: Dv,
+        select: Dv,
+        mask: Dv | None,
+        branches: tuple[int, ...],
+        reward: Dv,
+        discount: Dv,
+        q: Dv,
+        action: Dv,
+        weight: Dv | None,
+        huber: float | None,
+        target: Dv,
+        dq: Dv,
+        td: Dv,
+        loss: Dv,
+    ) -> Step:
+        _check_values("td_step", branches, value, select)
+        _check_values("td_step", branches, q, dq)
+        ahead = (value, select, *optional(mask, value), reward, discount)
+        taken = (q, action, *optional(weight, q), *_bend(huber))
+        args = (*self._rows(q, branches), *ahead, *taken, target, dq, td, loss)
+        return self.runtime.bind("td", "td_step", *self.runtime.each_row(1), *args)
+
+    def _rows(self, q: Dv, branches: tuple[int, ...]) -> tuple[Any, ...]:
+        return q.shape[0], len(branches), self.starts(branches)
+
+
+def _bend(huber: float | None) -> tuple[int, float]:
+    return (0, 0.0) if huber is None else (1, float(huber))
 
 
 def _check_values(what: str, branches: tuple[int, ...], a: Dv, b: Dv) -> None:

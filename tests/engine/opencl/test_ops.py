@@ -333,6 +333,35 @@ def td_loss(rng: np.random.Generator) -> Iterator[Case]:
             yield f"{rows} {branches} NaN", bind, spoilt, ()
 
 
+@case("td_step")
+def td_step(rng: np.random.Generator) -> Iterator[Case]:
+    for rows, branches in BRANCHES:
+        for huber in (None, 0.8):
+
+            def bind(be: Any, branches: Any = branches, huber: Any = huber, **a: Any) -> Any:
+                ahead = (a[k] for k in ("value", "select", "mask"))
+                taken = (a[k] for k in ("q", "action", "weight"))
+                outs = (a[k] for k in ("target", "dq", "td", "loss"))
+                scalars = (a["reward"], a["discount"])
+                return be.td_step(*ahead, branches, *scalars, *taken, huber, *outs)
+
+            width = sum(branches)
+            value, select, q, dq = (floats(rng, rows, width) for _ in range(4))
+            arrays = {"value": value, "select": select, "q": q, "dq": dq, "mask": None}
+            arrays |= {name: floats(rng, rows) for name in ("reward", "target")}
+            arrays["discount"] = rng.choice([0, 0.97, 0.99], rows).astype(np.float32)
+            action = np.stack([rng.integers(0, n, rows) for n in branches], 1).astype(np.int32)
+            arrays |= {"action": action, "td": floats(rng, *action.shape), "loss": floats(rng, 1)}
+            arrays["weight"] = None
+            weight = rng.random(rows).astype(np.float32)
+            legal = {"mask": masks(rng, rows, width), "weight": weight}
+            yield f"{rows} {branches} {huber}", bind, arrays, ()
+            yield f"{rows} {branches} {huber} plain", bind, arrays | {"select": value}, ()
+            yield f"{rows} {branches} {huber} masked, weighted", bind, arrays | legal, ()
+            yield f"{rows} {branches} NaN", bind, arrays | {"select": with_nan(select)}, ()
+            yield f"{rows} {branches} NaN q", bind, arrays | {"q": with_nan(q)}, ()
+
+
 @case("norm")
 def norm(rng: np.random.Generator) -> Iterator[Case]:
     def bind(be: Any, g: Any, out: Any) -> Any:
