@@ -1,10 +1,10 @@
-// activation: y = act(x) and dx = dy * act'(x), a vector of numbers per work-item.
+// activation: y = act(x) and dx = dy * act'(x), a chunk of numbers per work-item.
 //
 // Shapes   x, y, dy, dx (n,) float32; y may be x, dx may be dy.
-// Launch   global (round_up(ceil(n / WIDTH), local),), any local. Items past n do nothing.
+// Launch   global (round_up(ceil(n / CHUNK), local),), any local. Items past n do nothing.
 // Mirror   engine/numpy_backend/activations.py: activation, activation_backward.
 // Bound    memory: 8 bytes a number forward, 12 backward (16 for gelu).
-// Tuning   WIDTH: 16 on CPUs, 4 on GPUs.
+// Tuning   WIDTH, CHUNK.
 #include "vector.clh"
 
 #define EXP_LIMIT 10.0f
@@ -18,10 +18,11 @@
         __global float *y, const ulong y_at,                                                       \
         const float slope)                                                                         \
     {                                                                                              \
-        const int at = get_global_id(0) * WIDTH;                                                   \
-        if (at >= n) return;                                                                       \
-        const vec v = load(n, at, x + x_at);                                                       \
-        store(VALUE, n, at, y + y_at);                                                             \
+        FOR_CHUNK(at, n)                                                                           \
+        {                                                                                          \
+            const vec v = load(n, at, x + x_at);                                                   \
+            store(VALUE, n, at, y + y_at);                                                         \
+        }                                                                                          \
     }
 
 // DERIVATIVE is a function of the output t; for gelu t is the input.
@@ -33,10 +34,11 @@
         __global float *dx, const ulong dx_at,                                                     \
         const float slope)                                                                         \
     {                                                                                              \
-        const int at = get_global_id(0) * WIDTH;                                                   \
-        if (at >= n) return;                                                                       \
-        const vec t = load(n, at, y + y_at);                                                       \
-        store(load(n, at, dy + dy_at) * (DERIVATIVE), n, at, dx + dx_at);                          \
+        FOR_CHUNK(at, n)                                                                           \
+        {                                                                                          \
+            const vec t = load(n, at, y + y_at);                                                   \
+            store(load(n, at, dy + dy_at) * (DERIVATIVE), n, at, dx + dx_at);                      \
+        }                                                                                          \
     }
 
 static inline vec gelu_tanh(const vec v)

@@ -1,11 +1,11 @@
-// elementwise: sums, products, blends, clipping and penalties, a vector of numbers per work-item.
+// elementwise: sums, products, blends, clipping and penalties, a chunk of numbers per work-item.
 //
 // Shapes   all arrays (n,) float32, y may be x; for add_row y (rows, n).
-// Launch   global (round_up(ceil(n / WIDTH), local),), any local; for add_row times rows.
-//          Items past the end do nothing.
+// Launch   global (round_up(ceil(n / CHUNK), local),), any local; for add_row a vector an item,
+//          global (round_up(rows * ceil(n / WIDTH), local),). Items past the end do nothing.
 // Mirror   engine/numpy_backend/memory.py: add, add_row, plus, multiply, blend; optimizers.py: clip_value, penalty.
 // Bound    memory: 12 bytes a number (add, plus, multiply, blend, penalty), 8 (clip_value).
-// Tuning   WIDTH: 16 on CPUs, 4 on GPUs.
+// Tuning   WIDTH, CHUNK.
 #include "vector.clh"
 
 __kernel void add(
@@ -13,10 +13,8 @@ __kernel void add(
     __global const float *x, const ulong x_at,
     __global float *y, const ulong y_at)
 {
-    const int at = get_global_id(0) * WIDTH;
-    if (at >= n) return;
     x += x_at, y += y_at;
-    store(load(n, at, y) + load(n, at, x), n, at, y);
+    FOR_CHUNK(at, n) store(load(n, at, y) + load(n, at, x), n, at, y);
 }
 
 __kernel void add_row(
@@ -38,9 +36,7 @@ __kernel void plus(
     __global const float *b, const ulong b_at,
     __global float *y, const ulong y_at)
 {
-    const int at = get_global_id(0) * WIDTH;
-    if (at >= n) return;
-    store(load(n, at, a + a_at) + load(n, at, b + b_at), n, at, y + y_at);
+    FOR_CHUNK(at, n) store(load(n, at, a + a_at) + load(n, at, b + b_at), n, at, y + y_at);
 }
 
 __kernel void multiply(
@@ -48,10 +44,8 @@ __kernel void multiply(
     __global const float *x, const ulong x_at,
     __global float *y, const ulong y_at)
 {
-    const int at = get_global_id(0) * WIDTH;
-    if (at >= n) return;
     x += x_at, y += y_at;
-    store(load(n, at, y) * load(n, at, x), n, at, y);
+    FOR_CHUNK(at, n) store(load(n, at, y) * load(n, at, x), n, at, y);
 }
 
 __kernel void blend(
@@ -60,19 +54,18 @@ __kernel void blend(
     __global float *y, const ulong y_at,
     const float weight)
 {
-    const int at = get_global_id(0) * WIDTH;
-    if (at >= n) return;
     x += x_at, y += y_at;
-    const vec old = load(n, at, y);
-    store(old + weight * (load(n, at, x) - old), n, at, y);
+    FOR_CHUNK(at, n)
+    {
+        const vec old = load(n, at, y);
+        store(old + weight * (load(n, at, x) - old), n, at, y);
+    }
 }
 
 __kernel void clip_value(const int n, __global float *g, const ulong g_at, const float limit)
 {
-    const int at = get_global_id(0) * WIDTH;
-    if (at >= n) return;
     g += g_at;
-    store(clip(load(n, at, g), -limit, limit), n, at, g);
+    FOR_CHUNK(at, n) store(clip(load(n, at, g), -limit, limit), n, at, g);
 }
 
 __kernel void penalty(
@@ -82,13 +75,14 @@ __kernel void penalty(
     const float l1,
     const float l2)
 {
-    const int at = get_global_id(0) * WIDTH;
-    if (at >= n) return;
     p += p_at, g += g_at;
-    const vec v = load(n, at, p);
-    const vec plus = v > 0.0f ? (vec)(1.0f) : (v < 0.0f ? (vec)(-1.0f) : v);  // NaN and 0: v itself
-    vec sum = load(n, at, g);
-    if (l1 != 0.0f) sum += l1 * plus;
-    if (l2 != 0.0f) sum += l2 * v;
-    store(sum, n, at, g);
+    FOR_CHUNK(at, n)
+    {
+        const vec v = load(n, at, p);
+        const vec plus = v > 0.0f ? (vec)(1.0f) : (v < 0.0f ? (vec)(-1.0f) : v);  // NaN and 0: v itself
+        vec sum = load(n, at, g);
+        if (l1 != 0.0f) sum += l1 * plus;
+        if (l2 != 0.0f) sum += l2 * v;
+        store(sum, n, at, g);
+    }
 }

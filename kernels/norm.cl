@@ -2,11 +2,11 @@
 //
 // Shapes   g (n,), part (groups,), out (1,) float32.
 // Launch   squares: global (groups * LANES,), local (LANES,): each group sums one chunk of g.
-//          root: global (1,). clip_norm: global (round_up(ceil(n / WIDTH), local),), any local:
+//          root: global (1,). clip_norm: global (round_up(ceil(n / CHUNK), local),), any local:
 //          every item adds up the few parts again, which saves a launch.
 // Mirror   engine/numpy_backend/optimizers.py: norm, clip_norm.
 // Bound    memory: 4 bytes a number (squares), 8 (clip_norm where it clips).
-// Tuning   WIDTH, LANES.
+// Tuning   WIDTH, CHUNK, LANES.
 #include "vector.clh"
 
 __kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void squares(
@@ -48,11 +48,9 @@ __kernel void clip_norm(
     const float limit,
     __global float *out, const ulong out_at)
 {
-    const int at = get_global_id(0) * WIDTH;
-    if (at >= n) return;
     const float norm = root_of(groups, part);
-    if (at == 0) out[out_at] = norm;
+    if (get_global_id(0) == 0) out[out_at] = norm;
     if (!(norm > limit)) return;
     g += g_at;
-    store(load(n, at, g) * (limit / norm), n, at, g);
+    FOR_CHUNK(at, n) store(load(n, at, g) * (limit / norm), n, at, g);
 }

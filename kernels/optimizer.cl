@@ -1,21 +1,20 @@
 // optimizer: one fused descent of the flat vector, every number read and written once.
 //
 // Shapes   p, g, m, v, u, mean (n,) float32, all but g in place; d = g + decay * p.
-// Launch   global (round_up(ceil(n / WIDTH), local),), any local. Items past n do nothing.
+// Launch   global (round_up(ceil(n / CHUNK), local),), any local. Items past n do nothing.
 // Mirror   engine/numpy_backend/optimizers.py: sgd, momentum, rmsprop, adagrad, adadelta, adam.
 // Bound    memory: 12 bytes a number (sgd), 20 (momentum, rmsprop, adagrad), 28 (adam, adadelta,
 //          centered rmsprop).
-// Tuning   WIDTH: 16 on CPUs, 4 on GPUs.
+// Tuning   WIDTH, CHUNK.
 #include "vector.clh"
 
-// What every rule starts with: this item's place, p there and the slope d.
-#define BEGIN                                                                                      \
-    const int at = get_global_id(0) * WIDTH;                                                       \
-    if (at >= n) return;                                                                           \
-    p += p_at, g += g_at;                                                                          \
-    const vec old = load(n, at, p);                                                                \
-    vec d = load(n, at, g);                                                                        \
-    if (decay != 0.0f) d += decay * old;
+// The slope at these numbers, with what weight decay adds to it.
+static inline vec slope_of(
+    const int n, const int at, __global const float *g, const vec old, const float decay)
+{
+    const vec d = load(n, at, g);
+    return decay != 0.0f ? d + decay * old : d;
+}
 
 __kernel void sgd(
     const int n,
@@ -24,8 +23,12 @@ __kernel void sgd(
     const float lr,
     const float decay)
 {
-    BEGIN
-    store(old - lr * d, n, at, p);
+    p += p_at, g += g_at;
+    FOR_CHUNK(at, n)
+    {
+        const vec old = load(n, at, p), d = slope_of(n, at, g, old, decay);
+        store(old - lr * d, n, at, p);
+    }
 }
 
 __kernel void momentum(
@@ -38,10 +41,14 @@ __kernel void momentum(
     const float mu,
     const float decay)
 {
-    BEGIN
-    const vec speed = mu * load(n, at, m + m_at) + d;
-    store(speed, n, at, m + m_at);
-    store(old - lr * (nesterov ? d + mu * speed : speed), n, at, p);
+    p += p_at, g += g_at;
+    FOR_CHUNK(at, n)
+    {
+        const vec old = load(n, at, p), d = slope_of(n, at, g, old, decay);
+        const vec speed = mu * load(n, at, m + m_at) + d;
+        store(speed, n, at, m + m_at);
+        store(old - lr * (nesterov ? d + mu * speed : speed), n, at, p);
+    }
 }
 
 __kernel void rmsprop(
@@ -57,16 +64,20 @@ __kernel void rmsprop(
     const float decay,
     const float take)  // 1 - rho, rounded once
 {
-    BEGIN
-    const vec square = rho * load(n, at, v + v_at) + take * (d * d);
-    store(square, n, at, v + v_at);
-    vec spread = square;
-    if (centered) {
-        const vec middle = rho * load(n, at, mean + mean_at) + take * d;
-        store(middle, n, at, mean + mean_at);
-        spread -= middle * middle;
+    p += p_at, g += g_at;
+    FOR_CHUNK(at, n)
+    {
+        const vec old = load(n, at, p), d = slope_of(n, at, g, old, decay);
+        const vec square = rho * load(n, at, v + v_at) + take * (d * d);
+        store(square, n, at, v + v_at);
+        vec spread = square;
+        if (centered) {
+            const vec middle = rho * load(n, at, mean + mean_at) + take * d;
+            store(middle, n, at, mean + mean_at);
+            spread -= middle * middle;
+        }
+        store(old - lr * d / (sqrt(spread) + eps), n, at, p);
     }
-    store(old - lr * d / (sqrt(spread) + eps), n, at, p);
 }
 
 __kernel void adagrad(
@@ -78,10 +89,14 @@ __kernel void adagrad(
     const float eps,
     const float decay)
 {
-    BEGIN
-    const vec sum = load(n, at, v + v_at) + d * d;
-    store(sum, n, at, v + v_at);
-    store(old - lr * d / (sqrt(sum) + eps), n, at, p);
+    p += p_at, g += g_at;
+    FOR_CHUNK(at, n)
+    {
+        const vec old = load(n, at, p), d = slope_of(n, at, g, old, decay);
+        const vec sum = load(n, at, v + v_at) + d * d;
+        store(sum, n, at, v + v_at);
+        store(old - lr * d / (sqrt(sum) + eps), n, at, p);
+    }
 }
 
 __kernel void adadelta(
@@ -96,13 +111,17 @@ __kernel void adadelta(
     const float decay,
     const float take)  // 1 - rho, rounded once
 {
-    BEGIN
-    const vec square = rho * load(n, at, v + v_at) + take * (d * d);
-    store(square, n, at, v + v_at);
-    const vec before = load(n, at, u + u_at);
-    const vec e = d / sqrt(square + eps) * sqrt(before + eps);
-    store(rho * before + take * (e * e), n, at, u + u_at);
-    store(old - lr * e, n, at, p);
+    p += p_at, g += g_at;
+    FOR_CHUNK(at, n)
+    {
+        const vec old = load(n, at, p), d = slope_of(n, at, g, old, decay);
+        const vec square = rho * load(n, at, v + v_at) + take * (d * d);
+        store(square, n, at, v + v_at);
+        const vec before = load(n, at, u + u_at);
+        const vec e = d / sqrt(square + eps) * sqrt(before + eps);
+        store(rho * before + take * (e * e), n, at, u + u_at);
+        store(old - lr * e, n, at, p);
+    }
 }
 
 __kernel void adam(
@@ -119,11 +138,15 @@ __kernel void adam(
     const float shrink,
     const int adaptive)  // 0: no second moment, the steps before RAdam trusts it
 {
-    BEGIN
-    const vec first = b1 * load(n, at, m + m_at) + d;
-    const vec second = b2 * load(n, at, v + v_at) + d * d;
-    store(first, n, at, m + m_at);
-    store(second, n, at, v + v_at);
-    const vec down = adaptive ? first / (sqrt(second) + eps) : first;
-    store(shrink * old - rate * down, n, at, p);
+    p += p_at, g += g_at;
+    FOR_CHUNK(at, n)
+    {
+        const vec old = load(n, at, p), d = slope_of(n, at, g, old, decay);
+        const vec first = b1 * load(n, at, m + m_at) + d;
+        const vec second = b2 * load(n, at, v + v_at) + d * d;
+        store(first, n, at, m + m_at);
+        store(second, n, at, v + v_at);
+        const vec down = adaptive ? first / (sqrt(second) + eps) : first;
+        store(shrink * old - rate * down, n, at, p);
+    }
 }

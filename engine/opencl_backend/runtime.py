@@ -187,8 +187,9 @@ class Runtime:
         return DeviceError(text)
 
     def spread(self, n: int) -> tuple[Grid, Grid]:
-        """Return grid and group of an elementwise kernel: one item a vector of ``n`` numbers."""
-        return self.items(-(-n // self.tuning.width))
+        """Return grid and group of an elementwise kernel: one item a chunk of ``n`` numbers."""
+        items, lone = -(-n // self.tuning.chunk), self.tuning.chunk > self.tuning.width
+        return ((items,), (1,)) if lone else self.items(items)
 
     def items(self, n: int) -> tuple[Grid, Grid]:
         """Return grid and group for at least ``n`` items; on a CPU small grids use small groups."""

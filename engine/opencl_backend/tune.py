@@ -18,7 +18,7 @@ _CPU_SIZES: dict[str, tuple[int, ...]] = {
     "rows": (4, 6, 8, 12),
     "depth": (128, 256, 512),
     "width": (8, 16),
-    "local": (16, 64, 256),
+    "chunk": (2048, 8192, 32768),
 }
 _GPU_SIZES: dict[str, tuple[Any, ...]] = {
     "rows": (4, 6, 8),

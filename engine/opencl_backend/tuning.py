@@ -16,6 +16,7 @@ class Tuning:
     """Sizes that change a kernel's speed and, but for two modes of ``mma``, never its result.
 
     width   floats in a vector: 4, 8 or 16
+    chunk   numbers that an item of an elementwise kernel walks, a multiple of width
     lanes   work-items that share a row in row-wise kernels, a power of two
     local   work-items in a group of an elementwise kernel, a power of two
     tiled   whether matrix products run on tiles in local memory (GPU) or on packed panels (CPU)
@@ -28,6 +29,7 @@ class Tuning:
     """
 
     width: int
+    chunk: int
     lanes: int
     local: int
     tiled: bool
@@ -47,20 +49,22 @@ class Tuning:
         for name, sizes in allowed.items():
             if getattr(self, name) not in sizes:
                 raise ValueError(f"tuning {name}: expected one of {list(sizes)}")
+        if self.chunk < self.width or self.chunk % self.width:
+            raise ValueError(f"tuning chunk: expected a multiple of {self.width}")
 
     @property
     def options(self) -> tuple[str, ...]:
         """The macros that every kernel file is built with."""
-        return f"-DWIDTH={self.width}", f"-DLANES={self.lanes}"
+        return f"-DWIDTH={self.width}", f"-DCHUNK={self.chunk}", f"-DLANES={self.lanes}"
 
 
-CPU = Tuning(width=16, lanes=1, local=64, tiled=False, rows=8, depth=256)
+CPU = Tuning(width=16, chunk=8192, lanes=1, local=64, tiled=False, rows=8, depth=256)
 """Shipped for PoCL and other CPUs."""
 
-GPU = Tuning(width=4, lanes=64, local=128, tiled=True, rows=4, depth=16)
+GPU = Tuning(width=4, chunk=4, lanes=64, local=128, tiled=True, rows=4, depth=16)
 """Shipped for GPUs. Not measured yet: no GPU was at hand."""
 
-NVIDIA = Tuning(width=4, lanes=32, local=128, tiled=True, rows=8, depth=8)
+NVIDIA = Tuning(width=4, chunk=4, lanes=32, local=128, tiled=True, rows=8, depth=8)
 """Shipped for NVIDIA: lanes are a warp, 8 x 8 sums an item. Not measured yet either."""
 
 
