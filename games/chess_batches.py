@@ -6,13 +6,18 @@ come from memory-mapped shards; nothing but the batch itself is copied.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
 from games.chess_features import MIRRORED_MOVE, N_FEATURES, features, may_mirror
+from games.chess_lessons import marked
 from games.chess_position import NO_EVAL, POSITION, Positions
 from games.chess_score import SLOPE
+
+LITTLE = 0.02
+"""Expected score that a move may lose and still count as best."""
 
 
 def win_probability(centipawns: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -74,28 +79,75 @@ class ChessRows:
         return out
 
 
-class ChessBatches:
-    """Shuffled batches, epoch by epoch; the last rows of an epoch that fill no batch are left out.
+class _Shuffled:
+    """``size`` rows a step, epoch by epoch; the last of an epoch that fill no step are left out."""
 
-    mirror   whether every second position that allows it is shown with file a for file h
-    """
-
-    def __init__(self, rows: ChessRows, size: int, seed: int, mirror: bool = True) -> None:
-        """Raises ValueError when there are fewer rows than a batch takes."""
+    def __init__(self, rows: ChessRows, size: int, seed: int, source: int) -> None:
         if len(rows) < size:
             raise ValueError(f"chess rows: expected at least a batch of {size}, got {len(rows)}")
-        self.rows, self.size, self.seed, self.mirror = rows, size, seed, mirror
-        self.per_epoch = len(rows) // size
+        self._rows, self._size, self._seed, self._source = rows, size, seed, source
+        self._epoch, self._order = -1, np.empty(0, np.int64)
+
+    def at(self, step: int) -> Positions:
+        """Return the rows of ``step``."""
+        epoch, place = divmod(step, len(self._rows) // self._size)
+        if epoch != self._epoch:
+            rng = _rng(self._seed, epoch, self._source)
+            self._epoch, self._order = epoch, rng.permutation(len(self._rows))
+        return self._rows.take(self._order[place * self._size : (place + 1) * self._size])
+
+
+class _Best:
+    """``size`` rows a step of those whose move lost less than ``LITTLE``, marked as best play."""
+
+    def __init__(self, rows: ChessRows, size: int, seed: int, source: int) -> None:
+        self._size = size
+        self._all = _Shuffled(rows, min(4 * size, len(rows)), seed, source)
+        if not _as_good_as_best(self._all.at(0)).any():
+            raise ValueError("chess rows: expected evaluations, to tell which moves were best")
+
+    def at(self, step: int) -> Positions:
+        """Return the rows of ``step``; where it has too few of them, some come twice."""
+        rows = self._all.at(step)
+        return marked(np.resize(rows[_as_good_as_best(rows)], self._size))
+
+
+def _as_good_as_best(rows: Positions) -> NDArray[np.bool_]:
+    known = (rows["eval"] != NO_EVAL) & (rows["after"] != NO_EVAL)
+    lost = win_probability(rows["eval"]) - win_probability(rows["after"])
+    return np.asarray(known & (lost < LITTLE))
+
+
+class ChessBatches:
+    """Batches of one part games and, beside them, parts of other sources, each shuffled by itself.
+
+    mirror   whether every second position that allows it is shown with file a for file h
+    best     how many rows of a batch are games' rows with a move as good as the best, so marked
+    lessons  other sources, and how many rows of a batch each gives
+    """
+
+    def __init__(
+        self,
+        rows: ChessRows,
+        size: int,
+        seed: int,
+        mirror: bool = True,
+        best: int = 0,
+        lessons: Sequence[tuple[ChessRows, int]] = (),
+    ) -> None:
+        """Raises ValueError when there are fewer rows than a batch takes, or no evaluations."""
+        self.size, self.seed, self.mirror = size, seed, mirror
+        sources = [(rows, size - best - sum(taken for _, taken in lessons)), *lessons]
+        self._sources: list[_Shuffled | _Best] = []
+        self._sources += [_Shuffled(*each, seed, n) for n, each in enumerate(sources)]
+        if best:
+            self._sources.append(_Best(rows, best, seed, len(sources)))
 
     def from_step(self, step: int) -> Iterator[ChessBatch]:
         """Yield batches without end, beginning with that of ``step``."""
-        epoch, position = divmod(step, self.per_epoch)
-        while True:
-            order = self._rng(epoch, 0).permutation(len(self.rows))
-            for at in range(position, self.per_epoch):
-                chosen = order[at * self.size : (at + 1) * self.size]
-                yield self._batch(self.rows.take(chosen), self._rng(epoch, 1 + at))
-            epoch, position = epoch + 1, 0
+        for at in count(step):
+            rows = np.concatenate([source.at(at) for source in self._sources])
+            yield self._batch(rows, _rng(self.seed, at, len(self._sources)))
 
     def _batch(self, rows: Positions, rng: np.random.Generator) -> ChessBatch:
         move, mirrored = rows["move"].astype(np.int32), None
@@ -107,5 +159,6 @@ class ChessBatches:
         win, value = expected_score(rows)[:, None], move_score(rows)[:, None]
         return ChessBatch(inputs, move, win, value)
 
-    def _rng(self, epoch: int, place: int) -> np.random.Generator:
-        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch, place)))
+
+def _rng(seed: int, step: int, source: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(step, source)))

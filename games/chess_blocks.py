@@ -53,7 +53,7 @@ def read_block(
     kept = [n for n, code in enumerate(account["reason"].tolist()) if not code]
     texts = [game for n in kept if (game := games[n]) is not None]
     plies, faults = reader.read(texts)
-    rows = pack_plies(plies, _facts(texts))
+    rows = pack_plies(plies, facts_of(texts))
     account["plies"][kept] = plies.count
     account["reason"][kept] = _verdicts(faults, plies.count, wanted)
     if wanted.games_per_player is not None:
@@ -72,7 +72,8 @@ def _split(data: bytes) -> tuple[list[int], list[GameText | None]]:
     return starts, games
 
 
-def _facts(games: Sequence[GameText]) -> Facts:
+def facts_of(games: Sequence[GameText]) -> Facts:
+    """Return what the tags of games say that positions need."""
     starts = [start_clock(game.tags) for game in games]
     clocks = [NO_CLOCK if s is None else min(s, NO_CLOCK - 1) for s in starts]
     return Facts(

@@ -17,8 +17,10 @@ square by square.
                16-27   their rating
                   28   whether I am in check
                29-32   whether 8, 20, 40, 80 half-moves went by without capture or pawn's move
+    planes      0-12  about both kings, see ``chess_kings``
 
-Every input is 0 or 1, and about 120 of 2,849 are 1.
+Every input is 0 or 1, and about 130 of 3,681 are 1. Networks that see all but the last planes read
+the first 2,849.
 """
 
 from collections.abc import Sequence
@@ -28,14 +30,17 @@ from numpy.typing import NDArray
 
 from games import chess_bits as bb
 from games.chess_bits import Bits
+from games.chess_kings import N_KING_PLANES, king_planes
 from games.chess_moves import MOVES, NUMBER
 from games.chess_position import PAST, Positions
 
 N_PLANES = 44
 N_NUMBERS = 33
-N_FEATURES = 64 * N_PLANES + N_NUMBERS
+N_PLAIN = 64 * N_PLANES + N_NUMBERS
+"""Length of an input without the planes about the kings."""
+N_FEATURES = N_PLAIN + 64 * N_KING_PLANES
 """Length of one input."""
-BOARD_CHANNELS = N_PLANES + N_NUMBERS
+BOARD_CHANNELS = N_PLANES + N_NUMBERS + N_KING_PLANES
 """Channels of the same input as an image of 8 x 8 squares, see ``as_board``."""
 
 _KINDS = 6
@@ -48,8 +53,8 @@ _SQUARE, _KIND = np.uint16(63), np.uint16(7)
 
 
 def planes(rows: Positions) -> Bits:
-    """Return the planes (B, N_PLANES) uint64 of positions (B,)."""
-    out = np.zeros((len(rows), N_PLANES), np.uint64)
+    """Return the planes (B, N_PLANES + N_KING_PLANES) uint64 of positions (B,)."""
+    out = np.zeros((len(rows), N_PLANES + N_KING_PLANES), np.uint64)
     mine, theirs = pieces(rows)
     occupied = np.bitwise_or.reduce(mine) | np.bitwise_or.reduce(theirs)
     my_reach, their_reach = attacks(mine, ~occupied, "n"), attacks(theirs, ~occupied, "s")
@@ -59,6 +64,7 @@ def planes(rows: Positions) -> Bits:
     columns += _history(rows["past"])
     ep = rows["ep"].astype(np.uint64)
     columns.append(np.where(ep > 0, _ONE << (ep + np.uint64(39)), np.uint64(0)))
+    columns += king_planes(mine, theirs, my_reach, their_reach)
     for number, column in enumerate(columns):
         out[:, number] = column
     return out
@@ -137,7 +143,7 @@ def features(
     mirrored: NDArray[np.bool_] | None = None,
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Return the inputs (B, N_FEATURES) of positions (B,), planes first, a1 to h8.
+    """Return the inputs (B, N_FEATURES) of positions (B,); a plane is 64 of them, a1 to h8.
 
     ``mirrored`` (B,) marks those to be shown with file a for file h, which is legal where nobody
     may castle (see ``may_mirror``).
@@ -145,10 +151,11 @@ def features(
     boards = planes(rows)
     if out is None:
         out = np.empty((len(rows), N_FEATURES), np.float32)
-    out[:, 64 * N_PLANES :] = numbers(rows, boards)
+    out[:, 64 * N_PLANES : N_PLAIN] = numbers(rows, boards)
     if mirrored is not None:
         boards[mirrored] = bb.mirror_files(boards[mirrored])
-    out[:, : 64 * N_PLANES] = bb.to_squares(boards).reshape(len(rows), -1)
+    out[:, : 64 * N_PLANES] = bb.to_squares(boards[:, :N_PLANES]).reshape(len(rows), -1)
+    out[:, N_PLAIN:] = bb.to_squares(boards[:, N_PLANES:]).reshape(len(rows), -1)
     return out
 
 
@@ -168,12 +175,14 @@ MIRRORED_MOVE = _mirrored_moves()
 def as_board(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return inputs (B, N_FEATURES) as images (B, 64 * BOARD_CHANNELS): 8 ranks, 8 files, channels.
 
-    The numbers are the same on every square.
+    The numbers are the same on every square; they come after the planes.
     """
     out = np.empty((len(inputs), 64, BOARD_CHANNELS), np.float32)
-    boards = inputs[:, : 64 * N_PLANES].reshape(len(inputs), N_PLANES, 64)
-    out[:, :, :N_PLANES] = boards.swapaxes(1, 2)
-    out[:, :, N_PLANES:] = inputs[:, None, 64 * N_PLANES :]
+    first, last = inputs[:, : 64 * N_PLANES], inputs[:, N_PLAIN:]
+    out[:, :, :N_PLANES] = first.reshape(len(inputs), N_PLANES, 64).swapaxes(1, 2)
+    kings = last.reshape(len(inputs), N_KING_PLANES, 64).swapaxes(1, 2)
+    out[:, :, N_PLANES : N_PLANES + N_KING_PLANES] = kings
+    out[:, :, N_PLANES + N_KING_PLANES :] = inputs[:, None, 64 * N_PLANES : N_PLAIN]
     return out.reshape(len(inputs), -1)
 
 
@@ -181,6 +190,7 @@ __all__ = [
     "BOARD_CHANNELS",
     "MIRRORED_MOVE",
     "N_FEATURES",
+    "N_PLAIN",
     "N_PLANES",
     "as_board",
     "features",

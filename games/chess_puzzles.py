@@ -24,18 +24,24 @@ BAND = 200
 """Rating points of one band."""
 LOWEST, HIGHEST = 600, 2600
 """Puzzles below and above belong to the first and the last band."""
+_WORTH = {"advantage": 400, "crushing": 800, "equality": 0}
+"""Lichess's themes: 200 to 600 centipawns, more than those, less than those."""
 _COLUMNS = ("PuzzleId", "FEN", "Moves", "Rating", "Themes")
 
 
 @dataclass(frozen=True, slots=True)
 class Puzzle:
-    """``moves`` begins with the other side's, made on ``fen``; then the solver's and so on."""
+    """``moves`` begins with the other side's, made on ``fen``; then the solver's and so on.
+
+    ``worth`` is what the solver then has, in centipawns, where it is no mate: by the theme.
+    """
 
     name: str
     fen: str
     moves: tuple[str, ...]
     rating: int
     mate: bool
+    worth: int = 0
 
     @property
     def band(self) -> int:
@@ -105,8 +111,10 @@ def _puzzle(row: dict[str, str]) -> Puzzle:
         raise ValueError(f"Moves: expected pairs of moves, got {row['Moves']!r}")
     for uci in moves:
         chess.Move.from_uci(uci)
-    mate = "mate" in row["Themes"].split()
-    return Puzzle(row["PuzzleId"], row["FEN"], moves, int(row["Rating"]), mate)
+    themes = row["Themes"].split()
+    worth = next((_WORTH[theme] for theme in themes if theme in _WORTH), 0)
+    rating = int(row["Rating"])
+    return Puzzle(row["PuzzleId"], row["FEN"], moves, rating, "mate" in themes, worth)
 
 
 def draw_puzzles(puzzles: Iterable[Puzzle], count: int, seed: int = 0) -> list[Puzzle]:

@@ -9,7 +9,6 @@ clock here: ``should_stop`` is asked before every batch.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ import chess
 import numpy as np
 from numpy.typing import NDArray
 
+from games.chess_endings import driven
 from games.chess_exchange import exchange_gain, material
 from games.chess_mate import checking_moves, forced_mate, mating_move
 from games.chess_moves import legal_indices
@@ -36,6 +36,8 @@ from games.chess_tree import (
 __all__ = ["Evaluator", "Info", "Line", "Result", "Search", "Settings", "never"]
 
 FIFTY = 100
+BARE_EXPLORE = 0.3
+"""How much of exploration is left against a bare king, where the value knows the way."""
 PAST_MOVES = 4
 """Half-moves that a node's board remembers: what a network may look back."""
 
@@ -72,7 +74,8 @@ class Search:
         self.settings = settings or Settings()
         self._rng = np.random.default_rng(self.settings.seed)
         self._known: dict[Key, _Known] = {}
-        self._past: Counter[Key] = Counter()
+        self._past: set[Key] = set()
+        self._bare = False  # whether the game has come to a bare king, see ``driven``
 
     def forget(self, seed: int | None = None) -> None:
         """Begin a new game: empty the table; draw anew from ``seed``, or from the settings'."""
@@ -95,6 +98,9 @@ class Search:
         if len(self._known) > UNLIMITED // 2:
             self._known.clear()
         self._past = _history(board)
+        if self._bare != (driven(board) is not None):
+            self._bare = not self._bare
+            self._known.clear()
         root = Node(chess.Move.null(), 1.0)
         root.place(board.copy(stack=PAST_MOVES))
         root.visits = 1
@@ -136,8 +142,9 @@ class Search:
         """Walk to ``room`` leaves, evaluate the new ones together; return the plies walked."""
         leaves: list[_Leaf] = []
         plies = 0
+        explore = self.settings.explore * (BARE_EXPLORE if self._bare else 1.0)
         for _ in range(room):
-            path = descend(root, self.settings.explore, depth)
+            path = descend(root, explore, depth)
             end = path[-1]
             if end.waiting:
                 abandon(path)
@@ -241,7 +248,12 @@ class Search:
             priors[forcing] += settings.forcing / len(forcing)
         order = np.argsort(-priors, kind="stable")
         ahead = settings.trust * win_to_cp(win) + settings.material * material(board)
-        win = cp_to_win(ahead + settings.exchange * exchange_gain(board))
+        won = exchange_gain(board)
+        shown = driven(board) if self._bare else None
+        if shown is None:
+            win = cp_to_win(ahead + settings.exchange * won)
+        else:
+            win = 0.5 if won > 0 and shown < 0.5 else shown
         moves = [leaf.moves[n] for n in order.tolist()]
         return _Known(moves, priors[order].tolist(), policy[order], win)
 
@@ -253,8 +265,8 @@ class Search:
     def _drawn(self, path: Sequence[Node], board: chess.Board) -> bool:
         """True for a repetition, the fifty-move rule and material that cannot mate.
 
-        A position that comes back within the search is a draw at once; one from the game's past
-        must come for the third time.
+        A position that comes back is a draw at once, from the search or from the game's past: who
+        is ahead must make progress, and who is behind may hope that the other does not.
         """
         clock = board.halfmove_clock
         if clock >= FIFTY or board.is_insufficient_material():
@@ -263,7 +275,7 @@ class Search:
             return False
         key = path[-1].key
         earlier = any(node.key == key for node in path[-3::-2])
-        return earlier or self._past[key] >= 2
+        return earlier or key in self._past
 
     # -- answering ----------------------------------------------------------------------------
 
@@ -348,8 +360,12 @@ def _value_of(node: Node) -> float:
 
 
 def _fade(value: float, clock: int) -> float:
-    """Pull ``value`` to a draw as the fifty-move rule comes near: whole until 60 half-moves."""
-    left = 1.0 if clock <= 60 else max(0.0, (FIFTY - clock) / 40.0)
+    """Pull ``value`` to a draw as half-moves without progress go by.
+
+    By a tenth over the first 60, which prefers progress where all else is equal, and wholly as the
+    fifty-move rule comes near.
+    """
+    left = 1.0 - clock / 600.0 if clock <= 60 else max(0.0, 0.9 * (FIFTY - clock) / 40.0)
     return 0.5 + (value - 0.5) * left
 
 
@@ -375,12 +391,11 @@ def _proven_line(line: Sequence[chess.Move]) -> Node:
     return top
 
 
-def _history(board: chess.Board) -> Counter[Key]:
-    """How often each position came since the last capture or pawn's move, the present one too."""
-    past: Counter[Key] = Counter([position_key(board)])
-    if board.halfmove_clock >= 4:
-        back = board.copy(stack=board.halfmove_clock)
-        for _ in range(len(back.move_stack)):
-            back.pop()
-            past[position_key(back)] += 1
+def _history(board: chess.Board) -> set[Key]:
+    """Positions since the last capture or pawn's move, the present one too."""
+    past = {position_key(board)}
+    back = board.copy(stack=board.halfmove_clock)
+    while back.move_stack:
+        back.pop()
+        past.add(position_key(back))
     return past

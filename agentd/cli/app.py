@@ -19,7 +19,7 @@ from agentd.cli import (
     version,
 )
 from agentd.cli.chess import evaluate as chess_evaluate
-from agentd.cli.chess import match, prepare, uci
+from agentd.cli.chess import lessons, match, prepare, uci
 from agentd.cli.chess import play as chess_play
 from agentd.cli.chess import release as chess_release
 from agentd.cli.chess import train as chess_train
@@ -54,6 +54,7 @@ rl.command("eval")(evaluate.evaluate)
 rl.command("compare")(compare.compare)
 app.add_typer(rl, name="rl")
 chess.command("prepare")(prepare.prepare)
+chess.command("lessons")(lessons.lessons)
 chess.command("play")(chess_play.play)
 chess.command("uci")(uci.uci)
 chess.command("train")(chess_train.train)

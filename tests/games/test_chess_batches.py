@@ -14,6 +14,7 @@ from games.chess_batches import (
     win_probability,
 )
 from games.chess_features import MIRRORED_MOVE, N_FEATURES, features
+from games.chess_lessons import BEST
 from games.chess_measure import MoveTest, random_mover
 from games.chess_moves import N_MOVES, legal_indices, move_index
 from games.chess_position import MATE, NO_EVAL, NO_MOVE, Positions, encode_boards
@@ -79,6 +80,28 @@ def test_a_mirrored_row_asks_for_the_mirrored_move():
     as_it_is = (batch.inputs == plain).all(1)
     assert 8 < as_it_is.sum() < 56
     assert (batch.move == np.where(as_it_is, number, MIRRORED_MOVE[number])).all()
+
+
+def test_a_batch_has_its_parts_of_best_play_and_of_lessons():
+    rows, lessons = games(7, 400), games(8, 40)
+    rows["eval"], rows["after"] = 50, np.where(np.arange(400) % 2, 50, -300)
+    lessons["mover_rating"] = 2500
+    rows["clock"] = np.arange(400)
+    taught = [(ChessRows([lessons]), 8)]
+    batches = ChessBatches(ChessRows([rows]), 32, seed=1, mirror=False, best=8, lessons=taught)
+    for step in (0, 3):
+        parts = [source.at(step) for source in batches._sources]
+        assert [len(part) for part in parts] == [16, 8, 8]
+        assert (parts[0]["mover_rating"] == 1500).all()
+        assert (parts[1]["mover_rating"] == 2500).all()
+        assert (parts[2]["mover_rating"] == BEST).all()
+        assert (parts[2]["clock"] % 2 == 1).all()  # those that lost nothing
+    assert next(batches.from_step(3)).inputs.shape == (32, N_FEATURES)
+
+
+def test_best_play_needs_evaluations():
+    with pytest.raises(ValueError, match="expected evaluations"):
+        ChessBatches(ChessRows([games(9, 64)]), 32, seed=0, best=8)
 
 
 def test_too_few_rows_are_refused():

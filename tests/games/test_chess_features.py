@@ -11,6 +11,7 @@ from games.chess_features import (
     BOARD_CHANNELS,
     MIRRORED_MOVE,
     N_FEATURES,
+    N_PLAIN,
     N_PLANES,
     as_board,
     features,
@@ -87,7 +88,7 @@ def test_inputs_are_0_or_1_and_about_120_of_them(rows: Positions):
 
 def test_ratings_and_check_are_told():
     board = chess.Board("4k3/8/8/8/8/8/8/r3K3 w - - 40 60")
-    numbers = features(encode_boards([board], 1550, 0))[0, 64 * N_PLANES :]
+    numbers = features(encode_boards([board], 1550, 0))[0, 64 * N_PLANES : N_PLAIN]
     assert np.flatnonzero(numbers).tolist() == [4 + 4, 28, 29, 30, 31]
 
 
@@ -118,7 +119,9 @@ def test_an_image_holds_the_same_numbers(rows: Positions):
     inputs = features(rows)
     image = as_board(inputs).reshape(len(rows), 8, 8, BOARD_CHANNELS)
     assert (image[:, 0, 3, 5] == inputs[:, 5 * 64 + 3]).all()  # my king on d1
-    assert (image[:, 7, 7, N_PLANES:] == inputs[:, 64 * N_PLANES :]).all()
+    assert (image[:, 7, 7, N_PLANES + 6] == inputs[:, N_PLAIN + 6 * 64 + 63]).all()
+    numbers = inputs[:, 64 * N_PLANES : N_PLAIN]
+    assert (image[:, 7, 7, -numbers.shape[1] :] == numbers).all()
 
 
 @pytest.mark.parametrize("direction", ["n", "s", "e", "w", "ne", "nw", "se", "sw"])
@@ -129,3 +132,85 @@ def test_a_slider_stops_at_the_first_piece(direction: str):
     assert shut[0] == bb.step(rook, direction)[0]
     assert shut[0] & free[0] == shut[0]
     assert bin(int(free[0])).count("1") in (3, 4)
+
+
+# -- planes about the kings ---------------------------------------------------------------------
+
+SAFE, CHECKS, ESCAPES, WEAK, UNCOVER, PINNED, MY_PINNED, MY_ESCAPES, THREATS = (0, *range(5, 13))
+
+
+@pytest.fixture(scope="module")
+def seen() -> list[tuple[chess.Board, list[int]]]:
+    rows = encode_boards(random_boards(8, 12))
+    return [
+        (unpack(row), [int(bits) for bits in found[N_PLANES:]])
+        for row, found in zip(rows, planes(rows), strict=True)
+    ]
+
+
+def test_every_plain_check_is_shown(seen: list[tuple[chess.Board, list[int]]]):
+    """Checks that a piece gives from where it goes; uncovered ones are another plane."""
+    found = 0
+    for board, each in seen:
+        king = board.king(chess.BLACK)
+        for move in board.legal_moves:
+            kind = board.piece_type_at(move.from_square)
+            if move.promotion or kind == chess.KING or board.is_en_passant(move):
+                continue
+            board.push(move)
+            gives = bool(board.attackers_mask(chess.WHITE, king) & 1 << move.to_square)
+            board.pop()
+            if gives:
+                found += 1
+                assert each[CHECKS] >> move.to_square & 1, (board.fen(), move)
+    assert found > 50
+
+
+def test_a_safe_check_is_one_that_nothing_can_take(seen: list[tuple[chess.Board, list[int]]]):
+    for board, each in seen:
+        safe = 0
+        for kind in range(5):
+            safe |= each[SAFE + kind]
+        assert not safe & ~each[CHECKS]
+        king = board.king(chess.BLACK)
+        for square in chess.scan_forward(safe):
+            assert not board.attackers_mask(chess.BLACK, square) & ~(1 << king)
+
+
+def test_pins_are_those_of_python_chess(seen: list[tuple[chess.Board, list[int]]]):
+    for board, each in seen:
+        for color, number in ((chess.BLACK, PINNED), (chess.WHITE, MY_PINNED)):
+            own = board.occupied_co[color]
+            want = sum(1 << s for s in chess.scan_forward(own) if board.is_pinned(color, s))
+            assert each[number] == want & ~board.kings, board.fen()
+
+
+def test_a_king_can_go_where_python_chess_lets_it(seen: list[tuple[chess.Board, list[int]]]):
+    for board, each in seen:
+        steps = 0
+        for move in board.legal_moves:
+            if move.from_square == board.king(chess.WHITE) and not board.is_castling(move):
+                steps |= 1 << move.to_square
+        assert each[MY_ESCAPES] == steps, board.fen()
+
+
+@pytest.mark.parametrize(
+    ("fen", "number", "squares"),
+    [
+        ("6k1/5ppp/8/8/8/8/8/R5K1 w - - 0 1", SAFE + 3, {"a8"}),
+        ("1r4k1/5ppp/8/8/8/8/8/R5K1 w - - 0 1", SAFE + 3, set()),  # the rook would take
+        ("7k/Q7/6K1/8/8/8/8/8 w - - 0 1", SAFE + 4, {"a1", "a8", "b8", "d4", "g7", "h7"}),
+        ("7k/8/8/8/8/8/8/K5Q1 w - - 0 1", SAFE + 4, {"d4", "h1", "h2"}),  # g7, g8: the king takes
+        ("7k/8/6K1/8/8/8/8/6Q1 w - - 0 1", ESCAPES, {"g8"}),
+        ("7k/8/5K2/8/8/8/8/R7 w - - 0 1", ESCAPES, {"g8", "h7"}),
+        ("4k3/4N3/8/8/8/8/8/4RK2 w - - 0 1", UNCOVER, {"e7"}),
+        ("4k3/3pp3/8/8/4P3/8/8/4K3 w - - 0 1", SAFE, set()),
+        ("4k3/8/3P4/8/8/8/8/4K3 w - - 0 1", SAFE, set()),  # d7 is taken by the king
+        ("4k3/8/3PP3/8/8/8/8/4K3 w - - 0 1", SAFE, set()),
+        ("4k3/8/2KP4/8/8/8/8/8 w - - 0 1", SAFE, {"d7"}),
+        ("4k3/8/8/8/8/8/r7/4K3 w - - 0 1", THREATS, {"a1"}),
+        ("6k1/8/6K1/8/8/8/8/7R w - - 0 1", WEAK, {"h8", "h7", "g7", "f7"}),
+    ],
+)
+def test_a_plane_shows(fen: str, number: int, squares: set[str]):
+    assert plane(fen, N_PLANES + number) == squares

@@ -4,6 +4,7 @@ import chess
 import numpy as np
 import pytest
 
+from games.chess_endings import driven
 from games.chess_material import MaterialEvaluator, evaluate_material
 from games.chess_moves import N_MOVES, move_index
 from games.chess_search import Info, Search, Settings
@@ -78,6 +79,33 @@ def test_a_losing_side_takes_the_repetition() -> None:
 
     assert result.move == chess.Move.from_uci("e5e8")
     assert result.info.lines[0].win == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_winning_side_does_not_come_back_to_a_position() -> None:
+    """The queen's move back gives what was on the board before: a draw to the search."""
+    board = chess.Board("8/8/8/3k4/8/8/3Q2p1/3K4 w - - 10 60")
+    for uci in ("d2a2", "d5d6", "a2d2", "d6e6", "d2a2"):
+        board.push_uci(uci)
+    board.push_uci("e6d6")
+    search = Search(MaterialEvaluator(), Settings(nodes=100, multipv=50))
+
+    lines = {line.move.uci(): line for line in search.run(board).info.lines}
+
+    assert lines["a2d2"].win == pytest.approx(0.5)
+    assert max(line.win for line in lines.values()) > 0.6
+
+
+@pytest.mark.parametrize(
+    ("fen", "told"),
+    [
+        ("7k/8/5K2/8/8/8/8/Q7 w - - 0 1", 0.55 + 0.4 * (360 + 200) / 640),
+        ("8/8/8/4k3/8/8/8/KQ6 b - - 0 1", 1 - 0.55 - 0.4 * 120 / 640),
+        ("8/8/8/4k3/8/8/8/KB6 w - - 0 1", None),
+        ("8/8/4p3/4k3/8/8/8/KQ6 w - - 0 1", None),
+    ],
+)
+def test_a_bare_king_is_the_worse_off_the_nearer_it_is_to_a_corner(fen: str, told: float | None):
+    assert driven(chess.Board(fen)) == (told if told is None else pytest.approx(told))
 
 
 def test_the_fifty_move_rule_ends_a_line() -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agentd.cli.terminal import Terminal
     from games.chess_measure import MoveMatch
     from games.chess_position import Positions
-    from games.chess_puzzles import Puzzle, Solved
+    from games.chess_puzzles import Solved
 
 BANDS = tuple((low, low + 200) for low in range(1000, 2400, 200))
 MAIA = "Maia-1500 (12M games, no search; published, other positions)"
@@ -119,11 +119,12 @@ def solve_puzzles(
     """Print and return what share of puzzles the policy solves, and a search of ``depth``."""
     import chess
 
+    from agentd.cli.chess.lessons import draw, read_pool
     from games.chess_puzzles import share_solved, solve, solve_by_policy
     from games.chess_search import Search
     from games.chess_strength import Settings
 
-    drawn = _draw(path, count, seed)
+    drawn = draw(read_pool(path), count, seed, path)
     alone = solve_by_policy(drawn, bot)
     search = Search(bot, Settings(depth=depth, seed=seed))
 
@@ -144,19 +145,6 @@ def solve_puzzles(
         "puzzles_search_others": share_solved(searched, False),
         "search_depth": depth,
     }
-
-
-def _draw(path: Path, count: int, seed: int) -> list[Puzzle]:
-    from agentd.errors import MissingInput
-    from engine.data import DataError
-    from games.chess_puzzles import draw_puzzles, read_puzzles
-
-    if not path.is_file():
-        raise MissingInput(f"no puzzles in {path}", hint="database.lichess.org has them")
-    try:
-        return draw_puzzles(read_puzzles(path), count, seed)
-    except ValueError as fault:
-        raise DataError(str(fault), file=str(path)) from None
 
 
 def _print_puzzles(

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from agentd.cli.chess.heads import HeadTrainer
 from agentd.cli.chess.model import KIND, ChessModel, named, plain_recipe
-from agentd.cli.chess.recipe import ChessRecipe, Head, make_head
+from agentd.cli.chess.recipe import ChessRecipe, Head, make_head, seen_by
+from agentd.cli.chess.widening import widened
 from agentd.cli.training import Interrupts
 from agentd.errors import AgentdError, MissingInput, UsageError
 from agentd.learner.model import backend_for
@@ -38,7 +39,7 @@ from engine.data.prefetch import Prefetch
 from engine.learner import Arrays, Scalars
 from engine.weights import join
 from games.chess_batches import ChessBatches, ChessRows, expected_score
-from games.chess_features import as_board, features
+from games.chess_features import features
 from games.chess_measure import MoveMatch, MoveTest
 from games.chess_position import Positions
 
@@ -55,6 +56,8 @@ class TrainingDiverged(AgentdError):
 class FitRequest:
     """What to train on, and how often to look up.
 
+    lessons    further shards by name, of which the recipe says how much is learned
+    start      a trained model to begin with; None draws weights by the recipe's seed
     every      steps between two measurements on ``held`` (at most ``held_rows`` of it)
     save_s     seconds between two snapshots
     until_s    seconds after which to stop, saved; None for the recipe's last step
@@ -65,6 +68,8 @@ class FitRequest:
     shards: Sequence[Positions]
     held: Positions | None
     data: Mapping[str, Any]
+    lessons: Mapping[str, Sequence[Positions]] = field(default_factory=dict)
+    start: ChessModel | None = None
     every: int = 2000
     save_s: float = 120.0
     until_s: float | None = None
@@ -105,16 +110,13 @@ class ChessFit:
     def __init__(self, request: FitRequest) -> None:
         """Raises MissingInput or UsageError where data or heads do not fit."""
         self.request, self.recipe = request, request.recipe
-        try:
-            rows = ChessRows(request.shards)
-            self._batches = ChessBatches(
-                rows, self.recipe.batch, self.recipe.seed, self.recipe.mirror
-            )
-        except ValueError as fault:
-            raise MissingInput(str(fault)) from None
+        self._batches = _batches(request)
         backend = backend_for(request.device)
+        start = {} if request.start is None else widened(request.start, self.recipe)
         self.heads: dict[Head, HeadTrainer] = {
-            head: HeadTrainer(make_head(self.recipe, head), self.recipe, head, backend)
+            head: HeadTrainer(
+                make_head(self.recipe, head), self.recipe, head, backend, start.get(head)
+            )
             for head in self.recipe.heads
         }
         self.step, self.seconds = 0, 0.0
@@ -206,7 +208,7 @@ class ChessFit:
         return ChessModel(self.recipe, weights, device=self.request.device)
 
     def _learn(self, batch: Any, tally: Tally) -> None:
-        inputs = as_board(batch.inputs) if self.recipe.input == "board" else batch.inputs
+        inputs = seen_by(self.recipe, batch.inputs)
         targets = {"policy": batch.move, "value": batch.win, "q": (batch.move, batch.action_value)}
         for head, trainer in self.heads.items():
             loss = trainer.step(inputs, targets[head])
@@ -235,6 +237,21 @@ class ChessFit:
                 self.save("best")
         self._metrics.append(figures.record())
         return figures
+
+
+def _batches(request: FitRequest) -> ChessBatches:
+    """Return the batches that the recipe asks for. Raises MissingInput."""
+    recipe, parts = request.recipe, []
+    try:
+        for name in recipe.lessons.folders:
+            if name not in request.lessons:
+                raise ValueError(f"the recipe wants lessons of the kind {name!r}")
+            rows = ChessRows(request.lessons[name])
+            parts.append((rows, recipe.lessons.rows(name, recipe.batch)))
+        games, best = ChessRows(request.shards), recipe.lessons.rows("best", recipe.batch)
+        return ChessBatches(games, recipe.batch, recipe.seed, recipe.mirror, best, parts)
+    except ValueError as fault:
+        raise MissingInput(str(fault), hint="`chess lessons` makes lessons") from None
 
 
 def value_loss(model: ChessModel, rows: Positions) -> float:

@@ -28,11 +28,20 @@ class HeadTrainer:
     that Q-learning uses.
     """
 
-    def __init__(self, network: Network, recipe: ChessRecipe, head: Head, backend: Backend) -> None:
+    def __init__(
+        self,
+        network: Network,
+        recipe: ChessRecipe,
+        head: Head,
+        backend: Backend,
+        weights: NDArray[np.float32] | None = None,
+    ) -> None:
+        """``weights`` (P,) to begin with; None draws them by the recipe's seed."""
         self.network, self.head = network, head
         self._backend, size = backend, recipe.batch
         optimizer = make_optimizer(recipe.rule, backend, network.n_trainable)
-        weights = network.init(np.random.default_rng(recipe.seed))
+        if weights is None:
+            weights = network.init(np.random.default_rng(recipe.seed))
         clip = recipe.optimizer.clip_norm
         self._descent = Descent(network, backend, optimizer, clip, weights)
         self._pass = Pass(network, backend, size, training=True, seed=recipe.seed)

@@ -18,14 +18,22 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from agentd.cli.chess.recipe import ChessRecipe, Head, convert_recipe, make_head
+from agentd.cli.chess.recipe import (
+    ChessRecipe,
+    Head,
+    LessonShares,
+    convert_recipe,
+    make_head,
+    seen_by,
+)
 from agentd.errors import AgentdError, ExitCode, MissingInput
 from agentd.learner.model import backend_for
 from agentd.store import read_checkpoint, write_file
 from engine.network import Pass
 from engine.strictyaml import Document
 from engine.weights import WeightsError, join
-from games.chess_features import as_board, features
+from games.chess_features import features
+from games.chess_lessons import BEST
 from games.chess_position import Positions, encode_boards
 
 if TYPE_CHECKING:
@@ -34,7 +42,7 @@ if TYPE_CHECKING:
 SHIPPED = "models/chess-small.safetensors"
 KIND = "agentd.chess"
 RATING = 2000
-"""Whom a bot imitates unless it is told: the games it learned from go to about there."""
+"""Whom a bot imitates that knows people's play alone: their games go to about there."""
 _BATCH = 256
 
 Weights = Mapping[Head, NDArray[np.float32]]
@@ -68,6 +76,11 @@ class ChessModel:
         }
 
     @property
+    def rating(self) -> int:
+        """Whom it imitates unless it is told: nobody but best play, where it has learned that."""
+        return BEST if self.recipe.lessons != LessonShares() else RATING
+
+    @property
     def about(self) -> dict[str, Any]:
         """Which heads it has, how many parameters, and how long it was trained."""
         trained = self.facts.get("trainer", {})
@@ -79,8 +92,7 @@ class ChessModel:
 
     def outputs(self, head: Head, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what one head says of inputs (B, N_FEATURES): (B, 1858) or (B, 1)."""
-        if self.recipe.input == "board":
-            inputs = as_board(inputs)
+        inputs = seen_by(self.recipe, inputs)
         run, params, found = self._passes[head], self._params[head], []
         for at in range(0, len(inputs), _BATCH):
             part = inputs[at : at + _BATCH]
@@ -133,7 +145,7 @@ def load_bot(path: Path | None = None, rating: int | None = None) -> ChessModel:
         model = read_run(path)
     else:
         model = read_model(path)
-    model.mover_rating = model.other_rating = rating or RATING
+    model.mover_rating = model.other_rating = rating or model.rating
     return model
 
 

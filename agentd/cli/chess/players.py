@@ -187,9 +187,9 @@ def play_game(
 ) -> Played:
     """Play one game from ``fen``; the first player has White if ``white``.
 
-    It ends by the rules, draws by repetition and by fifty moves being claimed at once. After
-    ``most`` half-moves it is a draw. A player without a legal answer loses. ``seed`` and the
-    game's number are what a player that varies draws from.
+    It ends by the rules; the third time that a position comes, and fifty moves without capture or
+    pawn's move, draw at once. After ``most`` half-moves it is a draw. A player without a legal
+    answer loses. ``seed`` and the game's number are what a player that varies draws from.
     """
     import chess
 
@@ -199,9 +199,9 @@ def play_game(
         player.new_game(seed * 100_003 + game)
     reason, winner = "too long", None
     while len(board.move_stack) < most:
-        outcome = board.outcome(claim_draw=True)
-        if outcome is not None:
-            reason, winner = outcome.termination.name.lower().replace("_", " "), outcome.winner
+        ended = _ended(board)
+        if ended is not None:
+            reason, winner = ended
             break
         first = (board.turn == chess.WHITE) == white
         fault = _move(board, pair[0 if first else 1], clock if first else None)
@@ -214,6 +214,16 @@ def play_game(
     moves = [move.uci() for move in board.move_stack]
     mean = sum(spent) / len(spent)
     return Played(game, fen, white, moves, result, reason, points, mean, max(spent))
+
+
+def _ended(board: chess.Board) -> tuple[str, chess.Color | None] | None:
+    """Why the game is over and who won it; None where it goes on."""
+    outcome = board.outcome()
+    if outcome is not None:
+        return outcome.termination.name.lower().replace("_", " "), outcome.winner
+    if board.is_fifty_moves():
+        return "fifty moves", None
+    return ("threefold repetition", None) if board.is_repetition(3) else None
 
 
 def _move(board: chess.Board, player: Player, clock: _Clock | None) -> str | None:

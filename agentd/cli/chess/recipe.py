@@ -16,7 +16,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
 from agentd.errors import MissingInput
 from engine import strictyaml
@@ -25,7 +27,7 @@ from engine.layers import Dense, LayerSpec, Reshape
 from engine.network import Network
 from engine.spec import OptimizerSpec, Record, ScheduleSpec, decode_hook
 from engine.strictyaml import Document
-from games.chess_features import BOARD_CHANNELS, N_FEATURES
+from games.chess_features import BOARD_CHANNELS, N_FEATURES, N_PLAIN, as_board
 from games.chess_moves import N_MOVES
 
 Head = Literal["policy", "value", "q"]
@@ -34,6 +36,7 @@ OUTPUTS = {"policy": N_MOVES, "value": 1, "q": N_MOVES}
 FOLDER = "presets/chess"
 
 Count = Annotated[int, Meta(ge=1, le=2**31)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class HeadSpec(Record, frozen=True, kw_only=True):
@@ -42,11 +45,33 @@ class HeadSpec(Record, frozen=True, kw_only=True):
     layers: tuple[LayerSpec, ...] = ()
 
 
+class LessonShares(Record, frozen=True, kw_only=True):
+    """Which parts of every batch show best play instead of people's; 0 for none."""
+
+    best: Share = 0.0  # positions of games in which the move played lost next to nothing
+    judged: Share = 0.0  # judged positions of games, with the best move (`chess lessons`)
+    puzzles: Share = 0.0  # positions of puzzles (`chess lessons`)
+
+    def __post_init__(self) -> None:
+        if self.best + self.judged + self.puzzles > 0.9:
+            raise ValueError("expected `lessons` to leave a tenth to people's play, or more")
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Those kinds of lessons that `chess lessons` makes."""
+        return tuple(name for name in ("judged", "puzzles") if getattr(self, name))
+
+    def rows(self, name: str, batch: int) -> int:
+        """Rows of a batch that one kind of lesson takes."""
+        share: float = getattr(self, name)
+        return max(1, round(batch * share)) if share else 0
+
+
 class ChessRecipe(Record, frozen=True, kw_only=True):
     """What `agentd chess train` makes of positions."""
 
     about: str = ""
-    input: Literal["flat", "board"] = "flat"  # board: (8, 8, channels), for convolutions
+    input: Literal["flat", "full", "board"] = "flat"  # full: with the planes about the kings
     policy: HeadSpec | None = None
     value: HeadSpec | None = None
     q: HeadSpec | None = None
@@ -56,6 +81,7 @@ class ChessRecipe(Record, frozen=True, kw_only=True):
     warmup: Annotated[int, Meta(ge=0, le=2**20)] = 200  # steps of linear rise before
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     mirror: bool = True  # learn from mirror images too, where nobody may castle
+    lessons: LessonShares = LessonShares()
 
     def __post_init__(self) -> None:
         if not self.heads:
@@ -112,4 +138,11 @@ def make_head(recipe: ChessRecipe, head: Head) -> Network:
     if recipe.input == "board":
         shape = (8, 8, BOARD_CHANNELS)
         return Network(Reshape(shape), *layers, input_shape=(64 * BOARD_CHANNELS,))
-    return Network(*layers, input_shape=(N_FEATURES,))
+    return Network(*layers, input_shape=(N_FEATURES if recipe.input == "full" else N_PLAIN,))
+
+
+def seen_by(recipe: ChessRecipe, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what the recipe's networks see of inputs (B, N_FEATURES)."""
+    if recipe.input == "board":
+        return as_board(inputs)
+    return inputs if recipe.input == "full" else inputs[:, :N_PLAIN]

@@ -25,6 +25,13 @@ HELD_SEED = 0
 Shards = Annotated[Path, typer.Option("--train", help="Shards to learn from.")]
 Recipe = Annotated[str, typer.Argument(help="A bundled recipe, or a YAML file.")]
 Out = Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/<recipe>")]
+Lessons = Annotated[
+    Path | None, typer.Option(help="The folder of `chess lessons`.", show_default=False)
+]
+Init = Annotated[
+    Path | None,
+    typer.Option(help="A model file or run to begin with.", show_default="drawn weights"),
+]
 Minutes = Annotated[float | None, typer.Option(min=0, help="Stop, saved, after so long.")]
 Held = Annotated[
     Path | None, typer.Option("--dev", help="Shards to measure on.", show_default=False)
@@ -36,6 +43,8 @@ def train(
     shards: Shards,
     recipe: Recipe = "chess-small",
     held: Held = None,
+    lessons: Lessons = None,
+    init: Init = None,
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in all.")] = None,
@@ -60,6 +69,7 @@ def train(
 
     require_chess()
     from agentd.cli.chess.fit import ChessFit, FitRequest, begin_run
+    from agentd.cli.chess.model import load_bot
     from agentd.cli.chess.recipe import load_recipe
     from agentd.cli.training import Interrupts
 
@@ -67,12 +77,19 @@ def train(
     given = {name: value for name, value in flags.items() if value is not None}
     asked = msgspec.structs.replace(load_recipe(recipe), **given)
     opened, facts = open_training(shards)
+    start = None if init is None else load_bot(init)
+    taught: dict[str, list[Positions]] = {}
+    if lessons is not None:
+        for name in asked.lessons.folders:
+            taught[name], facts[name] = open_training(lessons / name)
     request = FitRequest(
         run=out or Path("runs") / Path(recipe).stem,
         recipe=asked,
         shards=opened,
         held=None if held is None else held_out(held, held_rows),
-        data=facts,
+        lessons=taught,
+        start=start,
+        data=facts if start is None else {**facts, "start": start.facts},
         every=every,
         until_s=None if minutes is None else minutes * 60,
         device=device,

@@ -10,10 +10,19 @@ import pytest
 from agentd.cli import main
 from agentd.cli.chess.fit import ChessFit, FitRequest, begin_run
 from agentd.cli.chess.model import NotAModel, load_bot, read_model
-from agentd.cli.chess.recipe import ChessRecipe, load_recipe, make_head, recipe_names
+from agentd.cli.chess.recipe import (
+    ChessRecipe,
+    HeadSpec,
+    LessonShares,
+    load_recipe,
+    make_head,
+    recipe_names,
+)
 from agentd.cli.training import Interrupts
 from agentd.errors import MissingInput, UsageError
 from engine.layers import Dense, Relu
+from engine.spec import OptimizerSpec
+from games.chess_lessons import BEST
 from games.chess_moves import N_MOVES, move_index
 from games.chess_position import POSITION, Positions, encode_boards
 from games.chess_shards import open_shards
@@ -96,6 +105,32 @@ def test_interrupted_and_resumed_is_as_if_in_one_go(tmp_path: Path):
         assert one[0].keys() == other[0].keys()
         for name in one[0]:
             assert one[0][name].tobytes() == other[0][name].tobytes(), (head, name)
+
+
+def test_a_model_that_saw_less_goes_on_as_it_was_and_learns_the_rest(tmp_path: Path):
+    shares = {"best": 0.25, "puzzles": 0.25}
+    base = fit(tmp_path / "base", recipe())
+    bot, boards = base.model(), [chess.Board(), chess.Board("8/8/8/8/8/4k3/4p3/4K3 b - - 0 1")]
+    rows = opening()
+    rows["eval"] = rows["after"] = 20
+    wanted = recipe(input="full", lessons=LessonShares(**shares), optimizer=OptimizerSpec(lr=1e-2))
+    request = FitRequest(
+        tmp_path / "run", wanted, [rows], None, {}, lessons={"puzzles": [rows]}, start=bot
+    )
+    made = ChessFit(request)
+    for one, other in zip(bot.evaluate(boards), made.model().evaluate(boards), strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
+    begin_run(request, False)
+    made.run(Interrupts(), lambda figures: None)
+    assert made.step == 20
+    assert made.model().rating == BEST
+    assert bot.rating < BEST
+
+    with pytest.raises(MissingInput, match="lessons of the kind 'puzzles'"):
+        ChessFit(FitRequest(tmp_path / "run", wanted, [rows], None, {}))
+    wide = recipe(policy=HeadSpec(layers=(Dense(17), Relu())))
+    with pytest.raises(UsageError, match=r"policy: .*expected"):
+        ChessFit(FitRequest(tmp_path / "run", wide, [rows], None, {}, start=bot))
 
 
 def test_a_board_recipe_takes_convolutions(tmp_path: Path):

@@ -176,6 +176,7 @@ class Script:
         (("e2e5",), (), True, ("0-1", 0.0)),
         (("e2e4",), (), True, ("1-0", 1.0)),  # no answer
         (("g1f3", "f3g1") * 3, ("g8f6", "f6g8") * 3, True, ("1/2-1/2", 0.5)),
+        (("g1f3", "f3g1") * 2, ("g8f6", "f6g8", "g8f6"), True, ("1-0", 1.0)),  # could, does not
     ],
 )
 def test_games_end_by_the_rules_and_forfeits_lose(
