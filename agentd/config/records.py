@@ -213,6 +213,14 @@ class CheckpointConfig(Record, frozen=True, kw_only=True):
     keep: Annotated[int, Meta(ge=1, le=1000)] = 3
 
 
+class InitConfig(Record, frozen=True, kw_only=True):
+    """Weights to begin with: what was learned elsewhere, to go on from."""
+
+    file: Annotated[str, Meta(min_length=1)]  # safetensors, or the name of a bundled model
+    part: str = ""  # of several networks in it the one whose tensors' names begin with part/
+    scale: Positive = 1.0  # factor on the outputs: logits of moves are no values yet
+
+
 def _default_model() -> ModelSpec:
     return ModelSpec(layers=(Dense(128), Relu(), Dense(128), Relu()))
 
@@ -228,6 +236,7 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     learner: Literal["dqn", "pqn", "stream_q", "supervised", "none"] = "dqn"
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     model: ModelSpec = msgspec.field(default_factory=_default_model)
+    init: InitConfig | None = None  # null: weights are drawn by the seed
     optimizer: OptimizerSpec = msgspec.field(default_factory=OptimizerSpec)
     loss: Literal["huber", "mse"] = "huber"
     dqn: DqnConfig = msgspec.field(default_factory=DqnConfig)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from agentd.config import AgentConfig, records
-from agentd.learner.model import distribution_for, initial_weights
+from agentd.learner.begin import initial_weights
+from agentd.learner.model import distribution_for
 from engine.backend import Backend
 from engine.learner import Learner
 from engine.network import Network

@@ -30,7 +30,6 @@ __all__ = [
     "distribution_for",
     "exploration_for",
     "flat_weights",
-    "initial_weights",
     "named_weights",
     "network_for",
     "row_format",
@@ -113,11 +112,6 @@ def backend_for(device: str) -> Backend:
         return NumPyBackend()
     except EngineError as error:
         raise UsageError(str(error), hint="`agentd devices` lists what there is") from error
-
-
-def initial_weights(config: AgentConfig, network: Network) -> NDArray[np.float32]:
-    """The weights (P,) that an agent has before it has learned anything: its seed decides."""
-    return network.init(np.random.default_rng(config.seed))
 
 
 def named_weights(network: Network, flat: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

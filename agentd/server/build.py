@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentd.config.records import AgentConfig
+from agentd.learner.begin import initial_weights
 from agentd.learner.board import WeightBoard
 from agentd.learner.link import LearnerHandle
 from agentd.learner.model import (
     backend_for,
     exploration_for,
     flat_weights,
-    initial_weights,
     network_for,
     stack_of,
 )
@@ -42,8 +42,9 @@ WAVE_ROWS, WAVE_BYTES = 8_192, 64 << 20
 def build_agent(server: Server, folder: Path, config: AgentConfig, schema: Schema) -> Agent:
     """Open an agent's files and make it ready to act.
 
-    Raises ModelError (the network does not fit the schema), StorageError, NoValidCheckpoint
-    (there are checkpoints and none is whole: acting with random weights is never an option).
+    Raises ModelError (the network does not fit the schema), WeightsError (what it begins with does
+    not fit the network), StorageError, NoValidCheckpoint (there are checkpoints and none is whole:
+    acting with random weights is never an option).
     """
     limits = server.config.limits
     network, stack = network_for(config, schema, acting=True), stack_of(config)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from agentd.client import FIRST, MID, TERMINATED, TRUNCATED
 from games.chess_features import N_FEATURES, features
+from games.chess_lessons import BEST
 from games.chess_moves import N_MOVES, index_move, legal_indices, legal_mask
 from games.chess_position import encode_boards
 
@@ -178,8 +179,8 @@ class _Seat:
 
 
 def _inputs(board: chess.Board) -> NDArray[np.uint8]:
-    """(1, N_FEATURES) of 0 and 1."""
-    return features(encode_boards([board])).astype(np.uint8)
+    """(1, N_FEATURES) of 0 and 1; both sides are told as best play."""
+    return features(encode_boards([board], BEST, BEST)).astype(np.uint8)
 
 
 def _advice(board: chess.Board, action: int, q: NDArray[np.float32] | None) -> Advice:

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import random
 import re
 import select
 import subprocess
@@ -17,9 +18,16 @@ import pytest
 
 from agentd.cli import main
 from agentd.cli.chess.board_view import draw_board
+from agentd.cli.chess.model import ChessModel, read_model, write_model
 from agentd.cli.chess.policies import ACTIONS, OBSERVATION, Advice, DaemonPolicy
+from agentd.cli.chess.recipe import ChessRecipe, HeadSpec, make_head
 from agentd.cli.chess.table import Table
-from agentd.client import Client
+from agentd.client import Client, Refused
+from engine.layers import Dense, Relu
+from games.chess_features import features
+from games.chess_lessons import BEST
+from games.chess_moves import legal_indices, legal_mask
+from games.chess_position import encode_boards
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -328,6 +336,77 @@ def test_a_whole_game_against_a_daemon(serve, role):
         while _version(watcher) == 0 and time.monotonic() < deadline:
             time.sleep(0.5)
         assert _version(watcher) > 0
+
+
+def policy_file(path: Path) -> ChessModel:
+    """Write a model whose policy nobody has trained, and return it as it is read back."""
+    layers = HeadSpec(layers=(Dense(24), Relu()))
+    recipe = ChessRecipe(policy=layers, value=layers, input="full")
+    rng = np.random.default_rng(11)
+    weights = {head: make_head(recipe, head).init(rng) for head in recipe.heads}
+    write_model(path, ChessModel(recipe, weights), {})
+    return read_model(path)
+
+
+def test_a_daemon_begins_with_a_trained_policy_and_learns_from_there(serve, tmp_path):
+    """Its first moves are the policy's, so are its values but for their scale; then it learns."""
+    model = policy_file(tmp_path / "bot.safetensors")
+    settings = {
+        "agent.model.layers": "[{dense: 24}, relu]",
+        "agent.init.file": tmp_path / "bot.safetensors",
+        "agent.init.part": "policy",
+        "agent.init.scale": 0.05,
+        "agent.pace.learn_start": 16,
+        "agent.optimizer.lr": 1e-5,
+    }
+    words = [f"{name}={value}" for name, value in settings.items()]
+    daemon = serve(*(word for each in words for word in ("--set", each)))
+
+    def connect(role: str) -> Client:
+        address = ("127.0.0.1", daemon.port)
+        return Client.connect(address, "chess", OBSERVATION, ACTIONS, role=role, explain=True)
+
+    board, rng = chess.Board(), random.Random(4)
+    with connect("play") as client:
+        for _ in range(30):
+            inputs = features(encode_boards([board], BEST, BEST))
+            logits = model.policy(inputs)[0]
+            act = client.step(inputs.astype(np.uint8), 0.0, 0, mask=legal_mask(board)[None])
+            client.step(inputs.astype(np.uint8), 0.0, 3)
+            _, numbers = legal_indices(board)
+            assert act.actions[0] == numbers[logits[numbers].argmax()]
+            assert act.q[0][numbers] == pytest.approx(0.05 * logits[numbers], abs=1e-5)
+            board.push(rng.choice(list(board.legal_moves)))
+    policy = DaemonPolicy(connect, "train", "chess")
+    play_to_the_end(policy, seed=3, plies=60)
+    policy.close()
+    with connect("play") as watcher:
+        deadline = time.monotonic() + LEARNER_S
+        while _version(watcher) == 0 and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert _version(watcher) > 0
+        start = features(encode_boards([chess.Board()], BEST, BEST))
+        act = watcher.step(start.astype(np.uint8), 0.0, 0)
+        began = 0.05 * model.policy(start)[0]
+        assert act.q[0] == pytest.approx(began, abs=0.02)  # a little was learned, from there
+        assert (act.q[0] != began).any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        (("file=/no/where.safetensors",), "no safetensors file"),
+        (("file={}", "part=q"), "no part 'q', it has policy, value"),
+        (("file={}", "part=value"), "2.dense.w: expected"),
+    ],
+)
+def test_a_daemon_says_what_it_cannot_begin_with(serve, tmp_path, settings, text):
+    policy_file(tmp_path / "bot.safetensors")
+    words = [f"agent.init.{each.format(tmp_path / 'bot.safetensors')}" for each in settings]
+    words.append("agent.model.layers=[{dense: 24}, relu]")
+    daemon = serve(*(word for each in words for word in ("--set", each)))
+    with pytest.raises(Refused, match=text):
+        Client.connect(("127.0.0.1", daemon.port), "chess", OBSERVATION, ACTIONS)
 
 
 def _version(client: Client) -> int:
