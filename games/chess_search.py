@@ -29,7 +29,7 @@ from games.chess_tree import (
     best_line,
     carry_back,
     descend,
-    position_key,
+    history,
     rank,
 )
 
@@ -97,7 +97,7 @@ class Search:
         settings, budget = self.settings, self.settings.budget()
         if len(self._known) > UNLIMITED // 2:
             self._known.clear()
-        self._past = _history(board)
+        self._past = history(board)
         if self._bare != (driven(board) is not None):
             self._bare = not self._bare
             self._known.clear()
@@ -389,13 +389,3 @@ def _proven_line(line: Sequence[chess.Move]) -> Node:
         node.children.append(child)
         node = child
     return top
-
-
-def _history(board: chess.Board) -> set[Key]:
-    """Positions since the last capture or pawn's move, the present one too."""
-    past = {position_key(board)}
-    back = board.copy(stack=board.halfmove_clock)
-    while back.move_stack:
-        back.pop()
-        past.add(position_key(back))
-    return past

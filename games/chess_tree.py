@@ -72,6 +72,16 @@ def position_key(board: chess.Board) -> Key:
     )
 
 
+def history(board: chess.Board) -> set[Key]:
+    """Return the positions since the last capture or pawn's move, the present one too."""
+    past = {position_key(board)}
+    back = board.copy(stack=board.halfmove_clock)
+    while back.move_stack:
+        back.pop()
+        past.add(position_key(back))
+    return past
+
+
 def pick(node: Node, explore: float) -> Node | None:
     """Return the child to look at next, a new one included; None if every move is known to lose."""
     children, tried = node.children, len(node.children)
