@@ -20,6 +20,9 @@ def release(
         Path | None,
         typer.Option(help="What `agentd chess eval --json` printed, to keep inside."),
     ] = None,
+    note: Annotated[
+        str | None, typer.Option(help="What else is to be known of its making, kept inside.")
+    ] = None,
     as_json: Json = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -37,6 +40,8 @@ def release(
         "trainer": model.facts["trainer"],
         "figures": None if figures is None else _figures(figures),
     }
+    if note is not None:
+        facts["note"] = note
     write_model(out, model, facts)
     size = out.stat().st_size
     screen.report({"file": str(out), "bytes": size, **facts}, f"{out}: {size / 2**20:.1f} MiB")

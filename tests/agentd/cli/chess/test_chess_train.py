@@ -165,8 +165,10 @@ def test_a_run_is_not_overwritten_nor_invented(tmp_path: Path):
 def test_a_release_holds_the_model_in_half_precision(tmp_path: Path, capsys):
     made = fit(tmp_path / "run", recipe(steps=20))
     out = tmp_path / "bot.safetensors"
-    assert main(["chess", "release", str(tmp_path / "run"), "--out", str(out), "--json"]) == 0
+    words = ["chess", "release", str(tmp_path / "run"), "--out", str(out), "--note", "a trial"]
+    assert main([*words, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
+    assert facts["note"] == load_bot(out).facts["note"] == "a trial"
     assert facts["data"] == {"rows": 256}
     bot = load_bot(out)
     assert bot.about["steps"] == facts["trainer"]["step"]
