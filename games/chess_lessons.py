@@ -21,7 +21,8 @@ from numpy.lib.recfunctions import repack_fields
 from numpy.typing import NDArray
 
 from games.chess_blocks import facts_of
-from games.chess_dump import Blocks, read_dump, split_games
+from games.chess_dump import Blocks, DumpDamaged, read_dump, split_games
+from games.chess_filter import RESULTS
 from games.chess_moves import MOVES, NUMBER, move_index
 from games.chess_pgn import Reader, parse_game
 from games.chess_plies import pack_plies
@@ -72,13 +73,16 @@ def judged_rows(dump: Path, reader: Reader, judgements: Judgements) -> Iterator[
     """Yield the judged positions (B,) of a dump's games with the moves that were best there.
 
     A game is known by the last part of its Site. A judgement that does not fit its game, because
-    no piece of the mover's stands where the move begins, is left out.
+    no piece of the mover's stands where the move begins, is left out. Raises DumpDamaged after
+    what came before the damage.
     """
     with dump.open("rb") as file:
-        for block in Blocks(read_dump(file), file):
+        blocks = Blocks(read_dump(file), file)
+        for block in blocks:
             games = [game for _, text in split_games(block.data) for game in parse_game(text)]
             names = [game.tags.get(_SITE, "").rpartition("/")[2] for game in games]
-            kept = [n for n, name in enumerate(names) if name in judgements]
+            told = [game.tags.get("Result") in RESULTS for game in games]
+            kept = [n for n, name in enumerate(names) if name in judgements and told[n]]
             texts = [games[n] for n in kept]
             plies, _ = reader.read(texts)
             starts = np.cumsum(plies.count) - plies.count
@@ -92,6 +96,8 @@ def judged_rows(dump: Path, reader: Reader, judgements: Judgements) -> Iterator[
             rows["move"] = moves
             _castles_by_step(rows)
             yield marked(rows[_pieces_at(rows, _ORIGINS) > 0])
+        if blocks.damage is not None:
+            raise DumpDamaged(f"{dump.name}: {blocks.damage}")
 
 
 def _castles_by_step(rows: Positions) -> None:

@@ -44,11 +44,16 @@ def lessons(
     """
     screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     from agentd.cli.chess.parsing import open_reader
-    from agentd.errors import UsageError
+    from agentd.errors import MissingInput, UsageError
     from games.chess_lessons import held_places, judged_rows, puzzle_rows, read_judgements
 
     if (judgements is None) != (not games):
         raise UsageError("--judgements and --games go together")
+    for dump in games or ():
+        if not dump.is_file():
+            raise MissingInput(f"no dump {dump}")
+    opened = open_reader(reader)
+    known = {} if judgements is None else _judgements(judgements, read_judgements)
     pool = read_pool(puzzles)
     held = draw(pool, apart_count, seed, puzzles)
     names, places = {puzzle.name for puzzle in held}, held_places(held)
@@ -56,10 +61,8 @@ def lessons(
     learned = (puzzle for puzzle in pool if puzzle.name not in names)
     record = {PUZZLES: save(out / PUZZLES, puzzle_rows(learned), places, [puzzles], about)}
     if judgements is not None:
-        known, opened = _judgements(judgements, read_judgements), open_reader(reader)
         found = (rows for dump in games or () for rows in judged_rows(dump, opened, known))
-        sources = [judgements, *(games or ())]
-        record[JUDGED] = save(out / JUDGED, found, places, sources, about)
+        record[JUDGED] = save(out / JUDGED, found, places, [judgements, *(games or ())], about)
     screen.report(record, "\n".join(f"{rows:,} positions: {out / n}" for n, rows in record.items()))
 
 
@@ -95,9 +98,14 @@ def save(
     sources: list[Path],
     about: dict[str, Any],
 ) -> int:
-    """Write rows without the ``held`` positions as shards; return how many. Raises UsageError."""
+    """Write rows without the ``held`` positions as shards; return how many.
+
+    Raises UsageError, DataError.
+    """
     from agentd.errors import UsageError
     from agentd.store import write_file
+    from engine.data import DataError
+    from games.chess_dump import DumpDamaged
     from games.chess_lessons import apart
     from games.chess_shards import MANIFEST, ROWS_PER_SHARD, Manifest, ShardWriter, Source
 
@@ -107,11 +115,14 @@ def save(
     named = [Source(path.name, path.stat().st_size, _digest(path)) for path in sources]
     manifest = Manifest(about, ROWS_PER_SHARD, named)
     writer = ShardWriter(folder, manifest, write_file)
-    for each in found:
-        rows = apart(each, held)
-        while len(rows):
-            part, rows = rows[: writer.room], rows[writer.room :]
-            writer.add(part)
+    try:
+        for each in found:
+            rows = apart(each, held)
+            while len(rows):
+                part, rows = rows[: writer.room], rows[writer.room :]
+                writer.add(part)
+    except DumpDamaged as fault:
+        raise DataError(str(fault)) from None
     writer.flush()
     manifest.complete = True
     write_file(folder / MANIFEST, manifest.encode())
