@@ -11,7 +11,9 @@ Shape letters: F frames, n rows of each, L bytes of a frame with its header.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -30,8 +32,6 @@ LONG_BIN = 8192
 
 _SEQ = b"\xa3seq"
 _SEQ_BYTES = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}  # after the byte that says so
-_FORMS = ((1, 0, 1 << 7), (1, 1 << 7, 1 << 8), (2, 1 << 8, 1 << 16), (4, 1 << 16, 1 << 32))
-"""Bytes of a seq in its shortest form, the first of these seqs, and the first beyond them."""
 
 
 class Pattern:
@@ -43,8 +43,8 @@ class Pattern:
     """
 
     __slots__ = (
-        *("_below", "_end", "_head", "_rest", "_start", "kind", "mask", "obs", "reward", "rows"),
-        *("size", "stream"),
+        *("_below", "_cut", "_end", "_pieces", "_start", "kind", "literals", "mask", "obs"),
+        *("reward", "rows", "size", "stream"),
     )
 
     def __init__(self, frame: bytes, bins: dict[str, slice], seq: slice) -> None:
@@ -58,20 +58,15 @@ class Pattern:
         self._below = 1 << 64
         if frame[seq.start - len(_SEQ) : seq.start] == _SEQ:  # the byte is the number itself
             self._below = 1 << 7
-        self._head, *self._rest = _literals(frame, [seq, *bins.values()])
-
-    @property
-    def literals(self) -> tuple[Any, ...]:
-        """What two equal patterns have in common."""
-        return (self.size, self._head, *self._rest)
+        form = _form_without(frame, [seq, *bins.values()])
+        self._cut = struct.Struct(form).unpack
+        self._pieces = self._cut(frame)
+        self.literals = (form, self._pieces)  # what two equal patterns have in common
 
     def seq_of(self, frame: bytes) -> int:
         """The seq of a frame of this layout; 0 when it is another one (no seq is 0)."""
-        if len(frame) != self.size or not frame.startswith(self._head[1]):
+        if len(frame) != self.size or self._cut(frame) != self._pieces:
             return 0
-        for at, literal in self._rest:
-            if not frame.startswith(literal, at):
-                return 0
         seq = int.from_bytes(frame[self._start : self._end])
         return seq if seq < self._below else 0
 
@@ -131,32 +126,30 @@ class Patterns:
         return self._known.setdefault(found.literals, found)
 
 
-def encode_acts(seqs: list[int], action: NDArray[np.int32], version: int) -> list[bytes]:
-    """The ``act`` frames of F steps of n rows each, bare of ``q``; the bytes are ``encode``'s.
+def encode_acts(seqs: Sequence[int], action: bytes, version: int) -> list[bytes]:
+    """The ``act`` frames of F steps of n rows each, bare of ``q``, as ``codec.encode`` makes them.
 
-    seqs (F,), action (F * n, branches).
+    seqs (F,); ``action`` is i32[F * n * branches]. Most of a frame is that of the one before.
     """
-    count = len(seqs)
-    if count == 1:
-        data: Any = action.tobytes()
-        return [encode(Act(seq=seqs[0], action=data, version=version))]
-    size = action.nbytes // count
-    low, high = min(seqs), max(seqs)
-    raw = action.reshape(count, -1).view(np.uint8)
-    width, least, _ = next((f for f in _FORMS if f[1] <= low and high < f[2]), (0, 0, 0))
-    if count < 4 or width == 0:
-        rows = [memoryview(row.tobytes()) for row in raw]
-        acts = zip(seqs, rows, strict=True)
-        return [encode(Act(seq=seq, action=row, version=version)) for seq, row in acts]
-    first = encode(Act(seq=low, action=bytes(size), version=version))  # type: ignore[arg-type]
-    out = np.empty((count, len(first)), np.uint8)
-    out[:] = np.frombuffer(first, np.uint8)
-    at = first.index(_SEQ) + len(_SEQ) + (least > 0)
-    out[:, at : at + width] = np.array(seqs, f">u{width}").view(np.uint8).reshape(count, width)
-    end = first.index(b"\xa7version")
-    out[:, end - size : end] = raw
-    blob, step = out.tobytes(), len(first)
-    return [blob[start : start + step] for start in range(0, len(blob), step)]
+    out, size, bits = [], len(action) // len(seqs), 0
+    for start, seq in zip(range(0, len(action), size), seqs, strict=True):
+        if seq.bit_length() != bits:
+            bits = seq.bit_length()
+            before, width, between, after = _around(bits, size, version)
+        part = action[start : start + size]
+        out.append(b"".join((before, seq.to_bytes(width), between, part, after)))
+    return out
+
+
+@lru_cache(maxsize=1024)
+def _around(bits: int, size: int, version: int) -> tuple[bytes, int, bytes, bytes]:
+    """What stands before a seq of so many bits, its width, what stands beside the action."""
+    act = Act(seq=1 << (bits - 1), action=bytes(size), version=version)  # type: ignore[arg-type]
+    data = encode(act)
+    width = next(width for width in (1, 2, 4, 8) if bits <= 8 * width)
+    at = data.index(_SEQ) + len(_SEQ) + (bits > 7)
+    end = data.index(b"\xa7version")
+    return data[:at], width, data[at + width : end - size], data[end:]
 
 
 def _address(view: memoryview | bytes) -> int:
@@ -177,6 +170,15 @@ def _literals(frame: bytes, gaps: list[slice]) -> list[tuple[int, bytes]]:
             pieces.append((at, frame[at : gap.start]))
         at = gap.stop
     return pieces
+
+
+def _form_without(frame: bytes, gaps: list[slice]) -> str:
+    """The form, for `struct`, of a frame whose literal bytes count and whose gaps do not."""
+    form, at = "", 0
+    for start, literal in _literals(frame, gaps):
+        form += f"{start - at}x{len(literal)}s"
+        at = start + len(literal)
+    return f"{form}{len(frame) - at}x"
 
 
 def _find_seq(frame: bytes, bins: list[slice]) -> slice | None:

@@ -118,6 +118,12 @@ class Actor:
         x = x.reshape(len(x), *self.network.input_shape)
         return self._backend.to_host(run.forward(self._params, x))
 
+    def best(self, x: NDArray[np.float32]) -> NDArray[np.int32]:
+        """The greedy action of each row of features x (N, D) with every action legal, (N,)."""
+        x = x.reshape(len(x), *self.network.input_shape)
+        q = self._backend.to_host(self._pass.forward(self._params, x))
+        return greedy(q, None).astype(np.int32)
+
     def act(
         self,
         obs: NDArray[np.uint8],

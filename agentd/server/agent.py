@@ -17,28 +17,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from agentd.config.records import AgentConfig
-from agentd.errors import StorageError
 from agentd.learner.link import POLL_S
 from agentd.learner.model import flat_weights, named_weights
 from agentd.learner.sessions import SessionRecord
 from agentd.protocol.codec import encode
 from agentd.protocol.errors import Code, ProtocolError
-from agentd.protocol.messages import Hello, Step, Taught, Teach
+from agentd.protocol.messages import Hello, Step, Teach
 from agentd.protocol.pattern import Pattern
-from agentd.protocol.rows import StreamStates, check_lengths
+from agentd.protocol.rows import check_lengths
 from agentd.protocol.schema import Schema
-from agentd.server.acting import Actor, Choice
-from agentd.server.answers import Counters, encode_answers
-from agentd.server.batch import Batch, Joiner, check_batch
+from agentd.server.acting import Actor
 from agentd.server.learning import Learning
-from agentd.server.returns import Returns
 from agentd.server.session import Frame, Session
 from agentd.server.stacks import Stacks
-from agentd.server.teaching import check_teach, read_teach
+from agentd.server.teaching import check_teach
 from agentd.server.waiting import Waiting
+from agentd.server.waves import Waves
 from agentd.store import read_checkpoint, write_checkpoint
 
 __all__ = ["Agent"]
@@ -75,11 +70,10 @@ class Agent:
         self.schema = schema
         self.actor = actor
         self.learning: Learning | None = None  # None: the agent learns nothing
-        self.states = StreamStates()
         self.stacks = stacks  # None: a row is seen alone
-        self._joiner = Joiner(schema)
-        self.returns = Returns()
-        self.counters = Counters()
+        self.waves = Waves(self.name, schema, actor, stacks, clock, self._values)
+        self.states, self.returns = self.waves.states, self.waves.returns
+        self.counters = self.waves.counters
         self.sessions: dict[bytes, Session] = {}
         self.waiting = Waiting()
         self._max_rows = max_rows
@@ -92,6 +86,11 @@ class Agent:
         self._slots = 0
         self._awake = False  # True while a flush is on its way
         self._fitting: dict[Pattern, int] = {}  # rows of the layouts whose lengths are right
+
+    def learn_with(self, learning: Learning) -> None:
+        """Keep what the games show from now on; before the first session."""
+        self.learning = learning
+        self.waves.learn_with(learning)
 
     # -- sessions ------------------------------------------------------------------------------
 
@@ -220,7 +219,7 @@ class Agent:
                 left = self.waiting.soonest_deadline() - ANSWER_S - self._clock()
                 self._wake_later(self, min(POLL_S, max(left, 0.0)))
                 return
-            self._answer(wave)
+            self.waves.answer(wave)
             if self.waiting and self.waiting.only_bulk:
                 self._rouse()
                 return
@@ -235,98 +234,7 @@ class Agent:
             learning.take_newest()
         return True
 
-    def _answer(self, wave: list[Frame]) -> None:
-        steps = []
-        for frame in wave:
-            if frame.fault is not None:
-                self._refuse(frame, frame.fault)
-            elif isinstance(frame.message, Teach):
-                self._learn_taught(frame, frame.message)
-            else:
-                steps.append(frame)
-        if len(steps) > 1:  # rows that are learned stand first, so that they can be cut off as one
-            steps.sort(key=lambda frame: not frame.session.trains)
-        while steps:
-            batch = self._joiner.join(steps)
-            try:
-                check_batch(self.schema, self.states, batch)
-            except ProtocolError as fault:
-                steps = self._without_guilty(steps, fault)
-            else:
-                self._act_or_tell(batch)
-                return
-
-    def _act_or_tell(self, batch: Batch) -> None:
-        """Act; should we fail, tell the peers that wait instead of leaving them to wait."""
-        try:
-            choice = self._act(batch)
-        except Exception:
-            log.exception("acting failed agent=%s rows=%d", self.name, len(batch))
-            for frame in batch.frames:
-                self._refuse(frame, ProtocolError(Code.INTERNAL, "the server failed; see its log"))
-        else:
-            self._reply(batch, choice)
-
-    def _without_guilty(self, steps: list[Frame], fault: ProtocolError) -> list[Frame]:
-        if len(steps) == 1:
-            self._refuse(steps[0], fault)
-            return []
-        good = []
-        for frame in steps:
-            try:
-                check_batch(self.schema, self.states, self._joiner.join([frame]))
-                good.append(frame)
-            except ProtocolError as own:
-                self._refuse(frame, own)
-        return good
-
-    # -- acting --------------------------------------------------------------------------------
-
-    def _act(self, batch: Batch) -> Choice:
-        learned = self._learned_rows(batch)
-        learning = self.learning
-        obs = batch.obs
-        if self.stacks is not None:
-            obs = self.stacks.push(batch.stream, batch.kind, obs)
-        choice = self.actor.act(
-            obs,
-            batch.mask,
-            batch.kind,
-            batch.local.astype(np.int64) if self.actor.needs_streams else None,
-            batch.streams,
-            learned,
-            learning.head if learning is not None else 0,
-            learning.env_steps if learning is not None else 0,
-        )
-        if learned and learning is not None:
-            learning.keep(batch, learned, choice)
-        self.states.apply(batch.stream, batch.kind)
-        roles = [(f.session.role, end) for f, end in zip(batch.frames, batch.ends, strict=True)]
-        self.returns.add(batch.stream, batch.kind, batch.reward, roles)
-        return choice
-
-    def _learned_rows(self, batch: Batch) -> int:
-        """How many leading rows belong to sessions that train."""
-        if self.learning is None or not self.learning.learns_steps:
-            return 0
-        end = 0
-        for frame, upto in zip(batch.frames, batch.ends, strict=True):
-            if not frame.session.trains:
-                break
-            end = upto
-        return end
-
-    def _reply(self, batch: Batch, choice: Choice) -> None:
-        now = self._clock()
-        frames, learning = batch.frames, self.learning
-        if learning is not None and not learning.learns_steps:
-            for frame in frames:
-                learning.note(frame.session, frame.seq)
-        for frame, answer in zip(frames, encode_answers(batch, choice), strict=True):
-            frame.session.answer(frame.seq, answer)
-        self.counters.count(batch, now)
-
-    # -- teaching and refusing -------------------------------------------------------------------
+    # -- teaching --------------------------------------------------------------------------------
 
     @property
     def _values(self) -> bool:
@@ -344,31 +252,6 @@ class Agent:
             )
         supervised = self.config.learner == "supervised"
         return check_teach(self.schema, message, self._max_rows, supervised, self._values)
-
-    def _learn_taught(self, frame: Frame, message: Teach) -> None:
-        learning = self.learning
-        assert learning is not None
-        try:
-            rows = read_teach(self.schema, message, frame.rows, self._values)
-            queued = learning.teach(frame.session, message.seq, rows)
-        except StorageError as fault:
-            self._refuse(frame, ProtocolError(Code.STORAGE_FAILED, str(fault)))
-            return
-        except ProtocolError as fault:
-            self._refuse(frame, fault)
-            return
-        reply = Taught(seq=message.seq, queued=queued, version=self.actor.version)
-        frame.session.answer(message.seq, encode(reply))
-
-    def _refuse(self, frame: Frame, fault: ProtocolError) -> None:
-        fault.seq = frame.seq
-        if self.learning is not None:
-            self.learning.note(frame.session, fault.seq)
-        self.counters.refused_frames += 1
-        log.info(
-            "frame refused agent=%s seq=%d code=%s %s", self.name, fault.seq, fault.code, fault
-        )
-        frame.session.answer(fault.seq, encode(fault.to_message()))
 
     def recall(self, session: Session, seq: int) -> bytes:
         """The answer to a frame of before a restart, from the ring."""

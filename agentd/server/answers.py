@@ -12,6 +12,7 @@ from agentd.protocol.messages import Act
 from agentd.protocol.pattern import encode_acts
 from agentd.server.acting import Choice
 from agentd.server.batch import Batch
+from agentd.server.session import Frame
 
 __all__ = ["Counters", "encode_answers"]
 
@@ -31,14 +32,14 @@ class Counters:
     latency: Histogram = field(default_factory=Histogram)  # seconds
     batch: Sizes = field(default_factory=Sizes)  # rows of one pass
 
-    def count(self, batch: Batch, now: float) -> None:
-        """Count a batch that was answered at ``now``."""
-        for frame in batch.frames:
+    def count(self, frames: list[Frame], rows: int, now: float) -> None:
+        """Count frames of so many rows that were answered by one pass at ``now``."""
+        for frame in frames:
             self.latency.add(now - frame.arrived)
-        self.frames += len(batch.frames)
-        self.rows += len(batch)
+        self.frames += len(frames)
+        self.rows += rows
         self.waves += 1
-        self.batch.add(len(batch))
+        self.batch.add(rows)
 
     def share(self) -> dict[str, Any]:
         """The counters as plain values, for another process."""
@@ -72,7 +73,7 @@ def encode_answers(batch: Batch, choice: Choice) -> list[bytes]:
     """The ``act`` frames of a batch, in the order of its frames."""
     frames, rows = batch.frames, batch.frames[0].rows
     if all(frame.rows == rows and not frame.session.explain for frame in frames):
-        return encode_acts([frame.seq for frame in frames], choice.action, choice.version)
+        return encode_acts([frame.seq for frame in frames], choice.action.tobytes(), choice.version)
     out, start = [], 0
     for frame, end in zip(frames, batch.ends, strict=True):
         q = explored = None

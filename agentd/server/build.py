@@ -73,7 +73,7 @@ def build_agent(server: Server, folder: Path, config: AgentConfig, schema: Schem
         stacks=Stacks(stack, schema.row_bytes) if stack > 1 else None,
     )
     if config.learner != "none":
-        agent.learning = _open_learning(server, folder, agent, wave)
+        agent.learn_with(_open_learning(server, folder, agent, wave))
     return agent
 
 

@@ -58,6 +58,7 @@ class Session:
         "id",
         "last_seq",
         "pending",
+        "plain",
         "role",
         "run",
         "serial",
@@ -80,6 +81,7 @@ class Session:
         self.slot = -1  # slot in the durable session table; -1: the session is not kept
         self.serial = 0  # the number that its rows carry in the ring
         self.explain = False
+        self.plain = False  # neither learns nor asks for more than the action
         self.bulk = False  # realtime sessions come before it
         self.deadline_s: float | None = None  # seconds that an answer is of use
         self.last_seq = 0
@@ -95,6 +97,7 @@ class Session:
         The priority of a session with waiting frames stays until they are answered.
         """
         self.explain = hello.explain
+        self.plain = not (self.trains or self.explain)
         self.deadline_s = None if hello.deadline_ms is None else hello.deadline_ms / 1e3
         if not self.pending:
             self.bulk = hello.priority == "bulk"

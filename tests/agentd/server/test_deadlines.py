@@ -80,8 +80,8 @@ async def test_a_realtime_answer_comes_before_bulk_that_was_there_first(serve):
     await game.hello(role="play", streams=1)
     agent = house.server.registry.loaded["a"]
     waves = []
-    answer = agent._answer
-    agent._answer = lambda wave: (waves.append([f.rows for f in wave]), answer(wave))
+    answer = agent.waves.answer
+    agent.waves.answer = lambda wave: (waves.append([f.rows for f in wave]), answer(wave))
 
     for peer, rows in ((bulk, 4096), (game, 1)):  # both in one turn of the loop, bulk first
         (session,) = (s for s in agent.sessions.values() if s.streams == rows)
