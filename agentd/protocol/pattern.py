@@ -40,11 +40,12 @@ class Pattern:
     size          L
     rows          n, as ``kind`` counts them
     stream, kind, reward, mask, obs  where the bins lie in the frame; mask is None without one
+    rewards       the n numbers of ``reward`` of a frame, where it is as long as it should be
     """
 
     __slots__ = (
         *("_below", "_cut", "_end", "_pieces", "_start", "kind", "literals", "mask", "obs"),
-        *("reward", "rows", "size", "stream"),
+        *("reward", "rewards", "rows", "size", "stream"),
     )
 
     def __init__(self, frame: bytes, bins: dict[str, slice], seq: slice) -> None:
@@ -54,6 +55,7 @@ class Pattern:
         self.mask = bins.get("mask")
         self.obs = {name[4:]: at for name, at in bins.items() if name.startswith("obs.")}
         self.rows = self.kind.stop - self.kind.start
+        self.rewards = struct.Struct(f"<{self.reward.start}x{self.rows}f").unpack_from
         self._start, self._end = seq.start, seq.stop
         self._below = 1 << 64
         if frame[seq.start - len(_SEQ) : seq.start] == _SEQ:  # the byte is the number itself

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,11 +120,22 @@ class Actor:
         x = x.reshape(len(x), *self.network.input_shape)
         return self._backend.to_host(run.forward(self._params, x))
 
+    @property
+    def reads_rows(self) -> bool:
+        """True when the network reads float32 rows from the host's memory as they are."""
+        host = isinstance(self._params, np.ndarray) and self._params.dtype == np.float32
+        return host and self.network.input_kind == "float"
+
+    def input(self, rows: int) -> NDArray[np.float32]:
+        """Where so many rows are put for ``best``, (rows, *input); only if ``reads_rows``."""
+        x: NDArray[np.float32] = self._pass.input(self._params, rows)  # type: ignore[assignment]
+        return x
+
     def best(self, x: NDArray[np.float32]) -> NDArray[np.int32]:
-        """The greedy action of each row of features x (N, D) with every action legal, (N,)."""
-        x = x.reshape(len(x), *self.network.input_shape)
-        q = self._backend.to_host(self._pass.forward(self._params, x))
-        return greedy(q, None).astype(np.int32)
+        """The greedy action of each row of ``input``'s array with every action legal, (rows,)."""
+        q: NDArray[np.float32] = self._pass.forward(self._params, x)  # type: ignore[assignment]
+        best: NDArray[np.int32] = q.argmax(axis=1).astype(np.int32)
+        return best
 
     def act(
         self,
@@ -140,11 +153,8 @@ class Actor:
         ``first_row`` is the absolute index that the first learned row will have: exploration
         depends on it and the seed alone, never on which rows share the batch.
         """
-        q = self.values(obs)
+        q = self._outputs(obs, learned, first_row)
         n, branches = len(kind), self._schema.branches
-        if self._noisy is not None and learned:
-            seen = obs[: learned * self._stack]
-            q[:learned] = self._noisy_values(self._noisy, seen, first_row)
         lone = self._exploration.kind != "boltzmann" and n == len(branches) == 1
         if lone and mask is None and stream is None:
             return self._lone(q, int(kind[0]), learned, first_row, env_steps)
@@ -152,14 +162,10 @@ class Actor:
         action = np.empty((n, len(branches)), np.int32)
         if learned:
             part = slice(0, learned)
-            given = (q[part], None if mask is None else mask[part], branches)
-            u = self._draws(first_row, learned)
-            if self._exploration.kind == "boltzmann":
-                temperature = self._exploration.temperature(env_steps)
-                action[part], explored[part] = act_boltzmann(*given, temperature, u)
-            else:
-                epsilon = self._row_epsilon(env_steps, stream, streams, learned)
-                action[part], explored[part] = act(*given, epsilon, u)
+            epsilon = partial(self._row_epsilon, env_steps, stream, streams, learned)
+            legal = None if mask is None else mask[part]
+            found = self._explore(q[part], legal, first_row, env_steps, epsilon)
+            action[part], explored[part] = found
         if learned < n:
             rest, at = slice(learned, n), 0
             for b, width in enumerate(branches):
@@ -171,6 +177,28 @@ class Actor:
             action[ended] = -1
             explored[ended] = 0
         return Choice(action, explored, q, self.version)
+
+    def _outputs(self, obs: NDArray[np.uint8], learned: int, first_row: int) -> NDArray[np.float32]:
+        q = self.values(obs)
+        if self._noisy is not None and learned:
+            seen = obs[: learned * self._stack]
+            q[:learned] = self._noisy_values(self._noisy, seen, first_row)
+        return q
+
+    def _explore(
+        self,
+        q: NDArray[np.float32],
+        mask: NDArray[np.uint8] | None,
+        first_row: int,
+        env_steps: int,
+        epsilon: Callable[[], NDArray[np.float64]],
+    ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+        """Actions (N, branches) and (N,) 1 where a row explored, by the agent's exploration."""
+        u, branches = self._draws(first_row, len(q)), self._schema.branches
+        if self._exploration.kind == "boltzmann":
+            temperature = self._exploration.temperature(env_steps)
+            return act_boltzmann(q, mask, branches, temperature, u)
+        return act(q, mask, branches, epsilon(), u)
 
     def _lone(
         self, q: NDArray[np.float32], kind: int, learned: int, first_row: int, env_steps: int

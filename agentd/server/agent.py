@@ -136,6 +136,7 @@ class Agent:
     def cut(self, session: Session) -> None:
         """End the session's open episodes without a final row."""
         block = slice(session.base, session.base + session.streams)
+        session.calm = b""
         self.states.open[block] = False
         self.returns.cut(block)
         if self.learning is not None:
@@ -196,12 +197,12 @@ class Agent:
 
     def _queue(self, frame: Frame) -> None:
         self.waiting.add(frame.session, frame)
-        self._rouse()
+        if not self._awake:
+            self._rouse()
 
     def _rouse(self) -> None:
-        if not self._awake:
-            self._awake = True
-            self._wake(self)
+        self._awake = True
+        self._wake(self)
 
     def flush(self) -> None:
         """Answer everything that may be answered; raises nothing.

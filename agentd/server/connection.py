@@ -221,7 +221,8 @@ class Connection(asyncio.Protocol):
     def deliver(self, data: bytes) -> None:
         """Write the answer to one frame; a held peer may go on."""
         self._unanswered -= 1
-        self.write(data)
+        if self._transport is not None and not self.closing:
+            self._transport.write(data)
         if self._reading_paused:
             self._pump_later()
 

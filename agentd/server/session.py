@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from agentd.protocol.errors import ProtocolError
 from agentd.protocol.messages import Hello, Step, Teach
 from agentd.protocol.pattern import Pattern
+from agentd.protocol.rows import TERMINATED
 
 if TYPE_CHECKING:
     from agentd.server.agent import Agent
@@ -38,6 +39,11 @@ class Frame:
         assert isinstance(self.message, Step)
         return self.message
 
+    def streams_under_way(self) -> bytes:
+        """The streams of an answered step, u32[rows], if none of its rows ended; else nothing."""
+        step = self.step
+        return bytes(step.stream) if max(step.kind) < TERMINATED else b""
+
 
 class Session:
     """Streams, order and answers of one game process.
@@ -51,6 +57,7 @@ class Session:
         "answers",
         "base",
         "bulk",
+        "calm",
         "connection",
         "deadline_s",
         "detached_at",
@@ -81,7 +88,8 @@ class Session:
         self.slot = -1  # slot in the durable session table; -1: the session is not kept
         self.serial = 0  # the number that its rows carry in the ring
         self.explain = False
-        self.plain = False  # neither learns nor asks for more than the action
+        self.plain = False  # plays and asks for nothing but the action
+        self.calm = b""  # the last frame's streams, if all are under way; of plain sessions only
         self.bulk = False  # realtime sessions come before it
         self.deadline_s: float | None = None  # seconds that an answer is of use
         self.last_seq = 0
@@ -97,7 +105,8 @@ class Session:
         The priority of a session with waiting frames stays until they are answered.
         """
         self.explain = hello.explain
-        self.plain = not (self.trains or self.explain)
+        self.plain = self.role == "play" and not self.explain
+        self.calm = b""
         self.deadline_s = None if hello.deadline_ms is None else hello.deadline_ms / 1e3
         if not self.pending:
             self.bulk = hello.priority == "bulk"

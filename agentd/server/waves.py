@@ -21,7 +21,7 @@ from agentd.server.acting import Actor, Choice
 from agentd.server.answers import Counters, encode_answers
 from agentd.server.batch import Batch, Joiner, check_batch
 from agentd.server.learning import Learning
-from agentd.server.quick import MOST_FRAMES, Quick
+from agentd.server.quick import Quick
 from agentd.server.returns import Returns
 from agentd.server.session import Frame
 from agentd.server.stacks import Stacks
@@ -53,8 +53,8 @@ class Waves:
         self._values = values  # taught targets are values, not classes
         self._joiner = Joiner(schema)
         self._quick: Quick | None = None
-        if stacks is None and Quick.fits(schema):
-            self._quick = Quick(schema, actor, self.states, self.returns)
+        if stacks is None and Quick.fits(schema, actor):
+            self._quick = Quick(schema, actor)
 
     def learn_with(self, learning: Learning) -> None:
         """Keep rows and tell taught ones; before the first wave."""
@@ -89,8 +89,8 @@ class Waves:
     # -- steps ---------------------------------------------------------------------------------
 
     def _answer_plain(self, wave: list[Frame]) -> bool:
-        """Answer a small wave of plain frames at once; False when it must be a batch."""
-        if self._quick is None or len(wave) > MOST_FRAMES:
+        """Answer a wave of plain frames at once; False when it must be a batch."""
+        if self._quick is None:
             return False
         try:
             answers = self._quick.answers(wave)
@@ -110,8 +110,10 @@ class Waves:
         except Exception:
             self._fail(batch.frames)
             return
-        if learning is not None and not learning.learns_steps:
-            for frame in batch.frames:
+        for frame in batch.frames:
+            if frame.session.plain:
+                frame.session.calm = frame.streams_under_way()
+            if learning is not None and not learning.learns_steps:
                 learning.note(frame.session, frame.seq)
         self._send(batch.frames, answers, len(batch))
 
