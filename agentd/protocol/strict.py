@@ -66,17 +66,38 @@ def step_size(step: Step) -> int:
 
 def check_plain(body: memoryview | bytes) -> None:
     """Refuse what a typed decode lets through: a key twice, extension types, too many values."""
-    budget = MAX_VALUES
+    hooks = _Budget()
+    try:
+        value = msgpack.unpackb(
+            body, object_pairs_hook=hooks.pairs, list_hook=hooks.items, strict_map_key=False
+        )
+        _Budget().walk(value, "", 0)
+    except _Refused as fault:
+        field, expected, got = fault.args
+        raise bad_message(f"want {expected}, got {got}", field, expected, got) from None
+    except Exception as fault:
+        raise not_a_map(f"{type(fault).__name__}: {fault}"[:200]) from None
 
-    def list_hook(items: list[Any]) -> list[Any]:  # so that few are made before the walk below
-        nonlocal budget
-        budget -= 1
-        if budget < 0:
-            raise _Refused(None, f"at most {MAX_VALUES} values", "more")
+
+class _Budget:
+    """How many values may still come: first lists and maps as they are made, then all."""
+
+    def __init__(self) -> None:
+        self._left = MAX_VALUES
+
+    def _spend(self, key: str | None) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise _Refused(key, f"at most {MAX_VALUES} values", "more")
+
+    def items(self, items: list[Any]) -> list[Any]:
+        """A list, as msgpack has made it."""
+        self._spend(None)
         return items
 
-    def pairs_hook(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-        list_hook(pairs)
+    def pairs(self, pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+        """A map of what msgpack has read of it."""
+        self._spend(None)
         found = dict(pairs)
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
@@ -84,30 +105,16 @@ def check_plain(body: memoryview | bytes) -> None:
             raise _Refused(str(twice)[:100], "each key once", "a key twice")
         return found
 
-    def check(value: object, key: str, depth: int) -> None:
-        nonlocal budget
-        budget -= 1
-        if budget < 0:
-            raise _Refused(key, f"at most {MAX_VALUES} values", "more")
+    def walk(self, value: object, key: str, depth: int) -> None:
+        """Go through a value and all within it; ``key`` is the way to it."""
+        self._spend(key)
         if isinstance(value, msgpack.ExtType | msgpack.Timestamp):
             raise _Refused(key, "no extension type", "an extension type")
         if isinstance(value, dict | list):
             if depth == MAX_DEPTH:
                 raise _Refused(key, f"maps and lists at most {MAX_DEPTH} deep", "a deeper one")
             for name, item in value.items() if isinstance(value, dict) else enumerate(value):
-                check(item, f"{key}.{name}" if key else str(name), depth + 1)
-
-    try:
-        value = msgpack.unpackb(
-            body, object_pairs_hook=pairs_hook, list_hook=list_hook, strict_map_key=False
-        )
-        budget = MAX_VALUES
-        check(value, "", 0)
-    except _Refused as fault:
-        field, expected, got = fault.args
-        raise bad_message(f"want {expected}, got {got}", field, expected, got) from None
-    except Exception as fault:
-        raise not_a_map(f"{type(fault).__name__}: {fault}"[:200]) from None
+                self.walk(item, f"{key}.{name}" if key else str(name), depth + 1)
 
 
 class _Refused(Exception):

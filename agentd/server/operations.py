@@ -21,24 +21,8 @@ async def operate(
     server: Server, connection: Connection, operation: m.Operation
 ) -> m.ServerMessage:
     """Do one operation for a connection with grant admin. Raises ProtocolError, never fatal."""
-    if connection.grant < Grant.ADMIN:
-        raise ProtocolError(
-            Code.FORBIDDEN,
-            f"{kind_of(operation)} needs a token with grant admin",
-            field="type",
-            expected="grant admin",
-            got=f"grant {connection.grant.name.lower()}",
-        )
+    _require_allowed(connection, operation)
     registry = server.registry
-    name = getattr(operation, "agent", None)
-    if name is not None and not AGENT_NAME.match(name):
-        raise ProtocolError(
-            Code.UNKNOWN_AGENT,
-            f"no agent can have the name {name!r:.80}",
-            field="agent",
-            expected=AGENT_NAME.pattern.removesuffix(r"\Z"),
-            got=repr(name)[:80],
-        )
     match operation:
         case m.Agents():
             return m.AgentsReply(agents=registry.list())
@@ -64,3 +48,23 @@ async def operate(
             return m.Frozen(agent=agent, on=on)
         case m.Stats(agent=agent):
             return m.StatsReply(server=dict(server.totals()), agents=server.agent_stats(agent))
+
+
+def _require_allowed(connection: Connection, operation: m.Operation) -> None:
+    if connection.grant < Grant.ADMIN:
+        raise ProtocolError(
+            Code.FORBIDDEN,
+            f"{kind_of(operation)} needs a token with grant admin",
+            field="type",
+            expected="grant admin",
+            got=f"grant {connection.grant.name.lower()}",
+        )
+    name = getattr(operation, "agent", None)
+    if name is not None and not AGENT_NAME.match(name):
+        raise ProtocolError(
+            Code.UNKNOWN_AGENT,
+            f"no agent can have the name {name!r:.80}",
+            field="agent",
+            expected=AGENT_NAME.pattern.removesuffix(r"\Z"),
+            got=repr(name)[:80],
+        )
