@@ -27,9 +27,20 @@ Map = dict[str, Any]
 class RawClient:
     """A blocking client: one socket, one frame at a time, no state but the last seq."""
 
-    def __init__(self, address: tuple[str, int], wrap: Callable[[Any], Any] | None = None) -> None:
-        self.socket = socket.create_connection(address, timeout=15.0)
+    def __init__(
+        self,
+        address: tuple[str, int],
+        wrap: Callable[[Any], Any] | None = None,
+        buffer: int | None = None,
+    ) -> None:
+        """``buffer``: about so many bytes may be on the way to us unread, not some megabytes."""
+        self.socket: Any = socket.socket()
+        self.socket.settimeout(15.0)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if buffer is not None:  # the sender's kernel sizes its own by the segments that we allow
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+        self.socket.connect(address)
         if wrap is not None:
             self.socket = wrap(self.socket)
         self.seq = 0
@@ -191,8 +202,10 @@ class Daemon:
     def log(self) -> str:
         return self.log_path.read_text(encoding="utf-8", errors="replace")
 
-    def client(self, wrap: Callable[[Any], Any] | None = None) -> RawClient:
-        made = RawClient(self.address, wrap)
+    def client(
+        self, wrap: Callable[[Any], Any] | None = None, buffer: int | None = None
+    ) -> RawClient:
+        made = RawClient(self.address, wrap, buffer)
         self.clients.append(made)
         return made
 

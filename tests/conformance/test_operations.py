@@ -100,11 +100,10 @@ def test_r10_a_full_server_says_when_to_come_back(serve: Any) -> None:
 
 def test_r10_a_client_that_does_not_read_is_cut_and_hurts_nobody(serve: Any, deadline: Any) -> None:
     daemon = serve("limits.write_buffer_bytes=4096", "limits.slow_reader_s=0.5")
-    slow, good = daemon.client(), daemon.client()
+    slow, good = daemon.client(buffer=4096), daemon.client()
     slow.greet("pool", role="play")
     good.greet("pool", role="play")
     good.act([FIRST])
-    slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     slow.socket.settimeout(0.05)
     body = msgpack.packb({"type": "ping", "t": 1})
     pings = (struct.pack("<I", len(body)) + body) * 2000
