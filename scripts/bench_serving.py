@@ -9,7 +9,7 @@ Suites, all by default (see agentd/LATENCY.md for what they ask and how):
     forward   the same network in a bare loop: our engine and torch, no server at all
     open      fixed rates; latency from the time that a frame was due
     learning  16 games at 60 frames a second, learning on and off in turns; then a closed loop
-    workers   one and two serving processes, two load generators
+    workers   one and two serving processes, two load generators, loads from 1 x 1 to 16 x 1,024
     idle      memory of 1,024 silent connections, and whether each still gets its answer
 
 Every load comes from a process of its own (`serving_load.py`). Peers take turns within a round; the
@@ -29,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,8 @@ AGENTS: dict[str, Any] = {
 }
 
 
-class Server:
-    """A server process under measurement."""
+class Server(AbstractContextManager):
+    """A server process under measurement; leaving the context ends it."""
 
     def __init__(self, name: str, command: list[str]) -> None:
         self.name = name
@@ -86,7 +86,7 @@ class Server:
         lines = [line for text in status for line in text.splitlines()]
         return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
-    def stop(self) -> None:
+    def __exit__(self, *fault: object) -> None:
         self.process.terminate()
         self.process.wait(30)
 
@@ -115,22 +115,14 @@ def agentd(*flags: str) -> Iterator[Server]:
         data_dir = Path(folder) / "data"
         seed_kmeans(data_dir)
         command = [sys.executable, "-m", "agentd", "serve", str(config), "--port", "0", "--no-http"]
-        server = Server("agentd", [*command, "--data-dir", str(data_dir), "-q", *flags])
-        try:
+        with Server("agentd", [*command, "--data-dir", str(data_dir), "-q", *flags]) as server:
             yield server
-        finally:
-            server.stop()
 
 
-@contextmanager
-def peer(kind: str, rows: int = 1) -> Iterator[Server]:
+def peer(kind: str, rows: int = 1) -> Server:
     """One of `serving_peers.py`."""
     command = [sys.executable, str(HERE / "serving_peers.py"), kind, "--rows", str(rows)]
-    server = Server(kind, command)
-    try:
-        yield server
-    finally:
-        server.stop()
+    return Server(kind, command)
 
 
 def drive(server: Server, generators: int = 1, **spec: Any) -> dict:
@@ -325,20 +317,19 @@ def learning(args: argparse.Namespace) -> dict:
 
 
 def workers(args: argparse.Namespace) -> dict:
-    """One serving process and two, at frames so large that the servers are the limit."""
+    """One serving process and two: small loads, and frames so large that servers are the limit."""
+    loads = [(1, 1), (2, 1), (16, 1), (64, 1), (64, 16), (16, 256), (16, 1024)]
     out = {}
     with agentd() as one, agentd("--workers", "2") as two:
-        for rows in (256, 1024):
-            spec = {"agent": "net", "rows": rows, "connections": 16, "seconds": args.seconds}
+        for connections, rows in loads:
+            spec = {"agent": "net", "rows": rows, "connections": connections}
+            spec |= {"seconds": args.seconds, "generators": min(2, connections)}
             turn = {"one": one, "two": two}
-            makers = {
-                name: lambda s=server, spec=spec: drive(s, generators=2, **spec)
-                for name, server in turn.items()
-            }
+            makers = {n: lambda s=server, spec=spec: drive(s, **spec) for n, server in turn.items()}
             found = take_turns(args.rounds, makers)
-            out[f"16x{rows}"] = found
+            out[f"{connections}x{rows}"] = found
             if not args.json:
-                show(f"one and two serving processes, 16 x {rows} rows", found, "one")
+                show(f"one and two serving processes, {connections} x {rows} rows", found, "one")
     return out
 
 

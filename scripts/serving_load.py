@@ -4,7 +4,9 @@
 
 It connects, asks a lone connection for the right answer to every state of its pool, prints
 ``ready``, begins when a line comes on stdin, drains (every request gets its answer before anything
-closes) and prints one line of JSON. A lost, crossed or mixed-up answer is an error.
+closes) and prints one line of JSON. A lost, crossed or mixed-up answer is an error; answers are
+kept as they came and looked at after the run, so that the generator costs as little as it can: it
+is plain sockets and epoll.
 
 Closed loop: each connection sends when its last request is answered. Open loop (``rate`` frames a
 second over all connections): requests leave when they are due, answered or not, and their latency
@@ -13,10 +15,13 @@ counts from then on.
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import gc
 import json
 import os
 import resource
+import select
+import socket
 import sys
 import time
 from collections import deque
@@ -25,9 +30,10 @@ from typing import Any
 import msgpack
 import msgspec
 import numpy as np
-import uvloop
 
 POOL = 64
+MOST = 1 << 16  # bytes of one read
+ACT = b"\x84\xa4type\xa3act"  # how every answer begins
 SHAPES = {"net": (64, 6), "kmeans": (2, 100), "learns": (64, 6)}  # features, actions
 
 
@@ -35,10 +41,6 @@ class Act(msgspec.Struct, tag_field="type", tag="act"):
     seq: int
     action: bytes
     version: int
-
-
-class Other(msgspec.Struct, tag_field="type", tag="other"):
-    pass
 
 
 _acts = msgspec.msgpack.Decoder(Act)
@@ -100,140 +102,195 @@ class Pool:
         return b"".join((size.to_bytes(4, "little"), self.HEAD, number, tail))
 
 
-class Player(asyncio.Protocol):
-    """One connection; ``due`` holds pool entry and time of sending of what is unanswered."""
+class Player:
+    """One connection, non-blocking once it is welcomed.
 
-    def __init__(self, load: Load, number: int) -> None:
+    ``answers`` holds every answer as it came, for ``Load.verify``: answer i belongs to the frame
+    of seq i + 1, whose state is entry ``(first + i) % POOL`` of the pool.
+    """
+
+    def __init__(self, load: Load, number: int, port: int) -> None:
         self.load = load
-        self.at = number % POOL
-        self.buffer = b""
-        self.seq = self.answered = 0
-        self.due: deque[tuple[int, float]] = deque()
+        self.first = number % POOL
+        self.seq = 0
+        self.answers: list[bytes] = []
+        self.due: deque[float] = deque()  # when what is unanswered was sent, or should have been
+        self.rest = self.unsent = b""  # a beginning that has come, an end that waits to be sent
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.sendall(hello(load.agent, load.rows, load.role))
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-        transport.write(hello(self.load.agent, self.load.rows, self.load.role))
+    def await_welcome(self) -> None:
+        data = b""
+        while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "little"):
+            data += (more := self.socket.recv(MOST))
+            if not more:
+                raise SystemExit("the server closed instead of a welcome")
+        if b"welcome" not in data:
+            raise SystemExit(f"no welcome: {data!r}")
+        self.socket.setblocking(False)
 
-    def data_received(self, data: bytes) -> None:
-        data = self.buffer + data if self.buffer else data
+    def send(self, due: float) -> None:
+        """Send the next frame, which was due then."""
+        at, self.seq = self.seq, self.seq + 1
+        self.due.append(due)
+        self.write(self.load.pool.frame(self.seq, (self.first + at) % POOL))
+
+    def write(self, data: bytes) -> None:
+        """Write what the socket takes; the rest goes when it takes more."""
+        sent = 0
+        if not self.unsent:
+            with contextlib.suppress(BlockingIOError):
+                sent = self.socket.send(data)
+        if sent < len(data):
+            self.unsent += data[sent:]
+            self.load.epoll.modify(self.socket, select.EPOLLIN | select.EPOLLOUT)
+
+    def write_more(self) -> None:
+        data, self.unsent = self.unsent, b""
+        self.load.epoll.modify(self.socket, select.EPOLLIN)
+        self.write(data)
+
+    def cut(self, data: bytes) -> list[bytes]:
+        """The answers that are whole now; any other message is seen to."""
+        data, found = self.rest + data, []
         while len(data) >= 4 and len(data) >= (end := 4 + int.from_bytes(data[:4], "little")):
-            self.take(data[4:end])
+            if data.startswith(ACT, 4):
+                found.append(data[:end])
+            else:
+                self.take_other(msgpack.unpackb(data[4:end]))
             data = data[end:]
-        self.buffer = data
-
-    def take(self, body: bytes) -> None:
-        try:
-            act = _acts.decode(body)
-        except msgspec.ValidationError:
-            self.take_other(msgpack.unpackb(body))
-            return
-        at, sent = self.due.popleft()
-        self.answered += 1
-        self.load.count(self, act, at, time.perf_counter() - sent)
+        self.rest = data
+        return found
 
     def take_other(self, body: dict) -> None:
-        kind = body["type"]
-        if kind == "welcome":
-            self.load.welcome()
-        elif kind == "ping":
-            self.transport.write(frame({"type": "pong", "t": body["t"]}))
-        elif kind == "error":
+        if body["type"] == "ping":
+            self.write(frame({"type": "pong", "t": body["t"]}))
+        else:
             self.load.errors += 1
             print(body, file=sys.stderr)
 
-    def send(self, sent: float) -> None:
-        self.at = (self.at + 1) % POOL
-        self.seq += 1
-        self.due.append((self.at, sent))
-        self.transport.write(self.load.pool.frame(self.seq, self.at))
-
     def leave(self) -> None:
-        self.transport.write(frame({"type": "goodbye", "reason": "client_done"}))
-
-    def connection_lost(self, fault: Exception | None) -> None:
-        self.load.lost()
+        """Say goodbye and wait until the server has closed. Raises OSError when it does not."""
+        self.socket.settimeout(10)
+        self.socket.sendall(frame({"type": "goodbye", "reason": "client_done"}))
+        while self.socket.recv(MOST):
+            pass
+        self.socket.close()
 
 
 class Load:
-    """Many players, their latencies and errors."""
+    """Many players, their latencies and errors. Nothing is decoded while the clock runs."""
 
     def __init__(self, spec: dict[str, Any], pool: Pool) -> None:
         self.agent, self.rows, self.role = spec["agent"], spec["rows"], spec.get("role", "play")
-        self.connections, self.seconds = spec["connections"], spec["seconds"]
-        self.rate = spec.get("rate")
+        self.seconds, self.rate = spec["seconds"], spec.get("rate")
         self.checked = self.role == "play"  # whoever trains explores: no answer is the right one
         self.pool = pool
-        self.over = False
-        self.errors = self.frames = self.welcomed = self.gone = self.answered = 0
+        self.errors = self.frames = 0
         self.latencies: list[float] = []
-        self.players = [Player(self, number) for number in range(self.connections)]
-
-    async def connect(self, port: int) -> None:
-        loop = asyncio.get_running_loop()
-        self.all_in, self.all_out = loop.create_future(), loop.create_future()
+        self.epoll = select.epoll()
+        self.players = [Player(self, n, spec["port"]) for n in range(spec["connections"])]
+        self.by_fd = {player.socket.fileno(): player for player in self.players}
         for player in self.players:
-            await loop.create_connection(lambda p=player: p, "127.0.0.1", port)
-        await self.all_in
+            player.await_welcome()
+            self.epoll.register(player.socket, select.EPOLLIN)
 
-    def welcome(self) -> None:
-        self.welcomed += 1
-        if self.welcomed == self.connections:
-            self.all_in.set_result(None)
+    def take(self, events: list[tuple[int, int]], again: bool) -> None:
+        """Take what has come; with ``again`` whoever is answered sends the next frame."""
+        clock, latencies = time.perf_counter, self.latencies
+        for fd, what in events:
+            player = self.by_fd[fd]
+            if what & select.EPOLLOUT:
+                player.write_more()
+            if what == select.EPOLLOUT:
+                continue
+            data = player.socket.recv(MOST)
+            now = clock()
+            whole = len(data) == 4 + int.from_bytes(data[:4], "little")
+            if whole and not player.rest and data.startswith(ACT, 4):
+                answers = [data]  # what nearly every chunk is
+            elif data:
+                answers = player.cut(data)
+            else:
+                raise SystemExit(f"the server closed connection {player.first}")
+            for answer in answers:
+                player.answers.append(answer)
+                latencies.append(now - player.due.popleft())
+                if again:
+                    player.send(now)
 
-    async def play(self) -> None:
+    def play(self) -> None:
         self.started = time.perf_counter()
         if self.rate:
-            await self._open_loop(self.rate)
+            self._open_loop(self.rate)
         else:
-            for player in self.players:
-                player.send(time.perf_counter())
-            await asyncio.sleep(self.seconds)
-        self.over = True
+            self._closed_loop()
         self.elapsed = time.perf_counter() - self.started
-        await self.drain()
+        self.frames = len(self.latencies)
+        self.drain()
+        if self.rate:
+            self.frames = len(self.latencies)
+        del self.latencies[self.frames :]
 
-    async def drain(self) -> None:
+    def _closed_loop(self) -> None:
+        end = self.started + self.seconds
+        for player in self.players:
+            player.send(time.perf_counter())
+        while time.perf_counter() < end:
+            self.take(self.epoll.poll(0.1), again=True)
+
+    def _open_loop(self, rate: float) -> None:
+        """Send frame i at i / rate seconds, connections taking turns, however late we are."""
+        sent = 0
+        while (now := time.perf_counter() - self.started) < self.seconds:
+            while sent / rate <= now:
+                player = self.players[sent % len(self.players)]
+                player.send(self.started + sent / rate)
+                sent += 1
+            wait = sent / rate - (time.perf_counter() - self.started)
+            select.select([self.epoll], [], [], max(0.0, wait))  # epoll itself counts milliseconds
+            self.take(self.epoll.poll(0), again=False)
+
+    def rest(self) -> None:
+        """Be silent but for the heartbeat; then everyone asks once."""
+        end = time.perf_counter() + self.seconds
+        while time.perf_counter() < end:
+            self.take(self.epoll.poll(0.5), again=False)
+        self.elapsed = self.seconds
+        for player in self.players:
+            player.send(time.perf_counter())
+        self.drain()
+
+    def drain(self) -> None:
         """Wait for every answer that is due; what has not come after 30 s is an error."""
         end = time.perf_counter() + 30
         while left := sum(len(player.due) for player in self.players):
-            await asyncio.sleep(0.002)
+            self.take(self.epoll.poll(0.1), again=False)
             if time.perf_counter() > end:
                 self.errors += left
                 break
 
-    async def _open_loop(self, rate: float) -> None:
-        """Send frame i at i / rate seconds, connections taking turns, however late the loop is."""
-        sent = 0
-        while (now := time.perf_counter() - self.started) < self.seconds:
-            while sent / rate <= now:
-                player = self.players[sent % self.connections]
-                player.send(self.started + sent / rate)
-                sent += 1
-            await asyncio.sleep(max(0.0, sent / rate - (time.perf_counter() - self.started)))
+    def verify(self) -> None:
+        """Look at every answer: of the right frame, and what a lone connection got."""
+        for player in self.players:
+            for at, answer in enumerate(player.answers):
+                state = (player.first + at) % POOL
+                right = self.pool.answers[state]
+                try:
+                    act = _acts.decode(memoryview(answer)[4:])
+                except msgspec.ValidationError:
+                    self.errors += 1
+                    continue
+                if act.seq != at + 1 or (self.checked and right and act.action != right):
+                    self.errors += 1
+                if not right and self.checked:
+                    self.pool.answers[state] = act.action
 
-    def count(self, player: Player, act: Act, at: int, seconds: float) -> None:
-        right = self.pool.answers[at]
-        if act.seq != player.answered or (self.checked and right and act.action != right):
-            self.errors += 1
-        if not right and self.checked:
-            self.pool.answers[at] = act.action
-        if not self.over or self.rate:
-            self.frames += 1
-            self.latencies.append(seconds)
-        if not self.over and not self.rate:
-            player.send(time.perf_counter())
-
-    def lost(self) -> None:
-        self.gone += 1
-        self.errors += not self.over
-        if self.gone == self.connections:
-            self.all_out.set_result(None)
-
-    async def close(self) -> None:
-        self.over = True
+    def close(self) -> None:
         for player in self.players:
             player.leave()
-        await self.all_out
+        self.epoll.close()
 
 
 def report(latencies: list[float], frames: int, rows: int, elapsed: float, errors: int) -> dict:
@@ -258,30 +315,26 @@ def report(latencies: list[float], frames: int, rows: int, elapsed: float, error
     }
 
 
-async def main(spec: dict[str, Any]) -> dict:
+def main(spec: dict[str, Any]) -> dict:
+    gc.disable()  # a collection would be taken for latency
     pool = Pool(spec["agent"], spec["rows"])
     if spec.get("role", "play") == "play" and not spec.get("blank"):
         lone = Load(spec | {"connections": 1, "seconds": 0.2, "rate": None}, pool)
-        await lone.connect(spec["port"])
-        await lone.play()
-        await lone.close()
+        lone.play()
+        lone.verify()
+        lone.close()
     load = Load(spec, pool)
-    await load.connect(spec["port"])
     print("ready", flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    sys.stdin.readline()
     before = time.process_time()
     if spec.get("idle"):
-        await asyncio.sleep(spec["seconds"])
-        load.elapsed = spec["seconds"]
-        for player in load.players:  # after the silence everyone still gets an answer
-            player.send(time.perf_counter())
-        load.over = True
-        await load.drain()
+        load.rest()
     else:
-        await load.play()
+        load.play()
     cpu = time.process_time() - before
+    load.verify()
+    load.close()
     out = report(load.latencies, load.frames, load.rows, load.elapsed, load.errors)
-    await load.close()
     return out | {"cpu": cpu}
 
 
@@ -290,8 +343,7 @@ if __name__ == "__main__":
     if given.get("grpc"):
         from serving_peers import drive_grpc
 
-        result = asyncio.run(drive_grpc(given))
+        result = drive_grpc(given)
     else:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            result = runner.run(main(given))
+        result = main(given)
     print(json.dumps(result), flush=True)
