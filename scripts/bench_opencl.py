@@ -2,12 +2,16 @@
 """How fast the kernels are on an OpenCL device: GFLOP/s and GB/s beside its ceilings.
 
     python scripts/bench_opencl.py [--device opencl] [--seconds 0.3] [--only WORD] [--save] [--json]
+                                   [--mnist FOLDER]
 
 Kernels: the best of repeated runs, from enqueue to finish, launch included. Ceilings are measured
 on the same device: arithmetic by a loop of independent multiply-adds, memory by the better of
 two streams (read one array, write one): 4 MiB, in a CPU's caches, and 128 MiB, beyond them.
 Training steps are compared with the NumPy backend (one BLAS thread) and, where it is installed,
-with torch on the CPU (one thread too): the median of alternating runs. ``--save`` writes the
+with torch on the CPU (one thread too): the median of all runs, which take turns in blocks of
+20: each finds the caches as it left them, but for the first run of a block, which counts too.
+``--mnist`` adds whole epochs of 784-300-150-64-10 at batch 256 on both backends, loader and all, in
+turns, with the loss and accuracy of each. ``--save`` writes the
 result to scripts/results/opencl-<device>-<date>.json. Nothing here needs a GPU; on one,
 the same command also measures every line of ``bench_gpu.py`` beside torch on that GPU.
 
@@ -38,15 +42,18 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 from engine.backend import Backend
+from engine.data import find_normalizer, load_data
 from engine.layers import Dense, Relu
 from engine.network import Network, Pass
 from engine.numpy_backend import NumPyBackend
 from engine.opencl_backend import OpenCLBackend
 from engine.optim import make_optimizer
 from engine.spec import OptimizerSpec
+from engine.training.trainer import Trainer
 
 Run = Callable[[], object]
 RESULTS = Path(__file__).parent / "results"
+BLOCK = 20  # runs of one kind before the next one's turn
 ADAM = (0.9, 0.999, 1e-3, 1e-8, 0.0, 1.0, True)
 PEAK = """
 __kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1)))
@@ -63,7 +70,8 @@ void peak(__global float *y, const int rounds) {
     y[get_global_id(0)] = sum.s0 + sum.s7 + sum.sf;
 }
 """
-NETS = {"784-300-150-64-10": (784, 300, 150, 64, 10), "4-120-84-2": (4, 120, 84, 2)}
+MNIST = "784-300-150-64-10"
+NETS = {MNIST: (784, 300, 150, 64, 10), "4-120-84-2": (4, 120, 84, 2)}
 
 
 def best(run: Run, finish: Run, seconds: float) -> float:
@@ -136,10 +144,14 @@ def kernels(be: OpenCLBackend) -> Iterator[tuple[str, Run, float, float]]:
     yield f"sum_rows {rows}x{classes}", be.sum_rows(y, floats(classes)), 0.0, 4.0 * rows * classes
 
 
+def network(sizes: tuple[int, ...]) -> Network:
+    layers = [layer for n in sizes[1:-1] for layer in (Dense(n), Relu())]
+    return Network(*layers, Dense(sizes[-1]), input_shape=(sizes[0],))
+
+
 def trainer(be: Backend, sizes: tuple[int, ...], batch: int) -> Run:
     """Return a training step: copy a batch in, forward, softmax loss, backward, Adam, read."""
-    layers = [layer for n in sizes[1:-1] for layer in (Dense(n), Relu())]
-    net = Network(*layers, Dense(sizes[-1]), input_shape=(sizes[0],))
+    net = network(sizes)
     rng = np.random.default_rng(0)
     p, g = be.asarray(net.init(rng)), be.zeros((net.n_params,))
     run, rule = (
@@ -206,12 +218,35 @@ def compare(runs: dict[str, Run], seconds: float) -> dict[str, float]:
     end = time.perf_counter() + seconds * len(runs)
     while time.perf_counter() < end:
         for name, run in runs.items():
-            for _ in range(5):  # each by itself: a mean of five would hide the undisturbed ones
+            for _ in range(BLOCK):
                 start = time.perf_counter()
                 run()
                 times[name].append(time.perf_counter() - start)
     found = {name: statistics.median(spent) for name, spent in times.items()}
     return found | {f"{name}, least": min(spent) for name, spent in times.items()}
+
+
+def epochs(backends: dict[str, Backend], folder: Path, rounds: int = 3) -> dict[str, Any]:
+    """Return seconds, loss and accuracy of each epoch of MNIST, the backends' epochs in turns."""
+    data = load_data(folder)
+    normalizer, sizes = find_normalizer(data, "auto"), NETS[MNIST]
+    found: dict[str, Any] = {}
+    trainers: dict[str, Trainer] = {}
+    for name, backend in backends.items():
+        given: dict[str, Any] = {
+            "normalizer": normalizer,
+            "backend": backend,
+            "clock": time.perf_counter,
+        }
+        trainers[name] = Trainer(network(sizes), batch=256, **given)
+        found[name] = {"seconds": [], "loss": [], "accuracy": []}
+    for epoch in range(rounds):
+        for name, trainer in trainers.items():
+            (report,) = trainer.fit(data, epochs=epoch + 1)
+            found[name]["seconds"].append(report.seconds)
+            found[name]["loss"].append(report.train_loss)
+            found[name]["accuracy"].append(report.train_accuracy)
+    return found
 
 
 def measure(device: str, seconds: float, only: str) -> dict[str, Any]:
@@ -283,6 +318,16 @@ def table(result: dict[str, Any]) -> str:
             for k in others
         )
         lines.append(" " * 34 + "  ".join(told))
+    for name, row in result.get("mnist", {}).items():
+        spent = " ".join(f"{s:.2f}" for s in row["seconds"])
+        loss, accuracy = row["loss"][-1], row["accuracy"][-1]
+        told = f"mnist epochs, batch 256, {name}"
+        lines.append(f"{told:<34}{spent} s  at last: loss {loss:.5f}, accuracy {accuracy:.4f}")
+    if "mnist" in result:
+        ours, theirs = (
+            statistics.median(result["mnist"][k]["seconds"]) for k in ("opencl", "numpy")
+        )
+        lines.append(" " * 34 + f"opencl/numpy {ours / theirs:.2f} (medians)")
     if "gpu_lines" in result:
         from bench_gpu import lines_of
 
@@ -295,10 +340,14 @@ def main() -> int:
     parser.add_argument("--device", default="opencl")
     parser.add_argument("--seconds", type=float, default=0.3)
     parser.add_argument("--only", default="")
+    parser.add_argument("--mnist", type=Path, help="folder of MNIST's IDX files")
     parser.add_argument("--save", action="store_true")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     result = measure(chosen.device, chosen.seconds, chosen.only)
+    if chosen.mnist:
+        backends = {"opencl": OpenCLBackend(chosen.device), "numpy": NumPyBackend()}
+        result["mnist"] = epochs(backends, chosen.mnist)
     print(json.dumps(result, indent=1) if chosen.json else table(result))
     if chosen.save:
         RESULTS.mkdir(exist_ok=True)

@@ -46,6 +46,19 @@ class Objective:
         arrays = LossArrays(y=y, target=target, dy=dy, loss=loss)
         return Bound(y, target, loss, bind_loss(self.spec, self._backend, arrays))
 
+    @property
+    def whole(self) -> dict[str, Any] | None:
+        """How a step in one call is told of this loss (see `FitStep`); None where it has none."""
+        spec = self.spec
+        match spec.name:
+            case "softmax_cross_entropy" if not spec.smoothing and spec.class_weights is None:
+                return {"is_class": True, "huber": None}
+            case "squared_error":
+                return {"is_class": False, "huber": None}
+            case "huber":
+                return {"is_class": False, "huber": spec.delta}
+        return None
+
     def write(self, bound: Bound, targets: NDArray[Any]) -> None:
         """Give the loss its targets: (B,) classes or (B, K) numbers."""
         if targets.ndim == 1 and not self._takes_labels:

@@ -9,7 +9,7 @@ trainer.predict(x)
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isfinite, prod, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from engine.spec import LossSpec, OptimizerSpec
 from engine.training.objective import Bound, Objective
 from engine.training.reports import Callback, EpochReport, Evaluation, Tally
 from engine.training.spec import StopSpec
+from engine.whole import bind_fit
 
 MAX_SKIPPED = 10
 EVALUATION_ROWS = 512
@@ -83,7 +84,7 @@ class Trainer:
             weights = network.init(np.random.default_rng(seed))
         self._descent = Descent(network, self._backend, self._optimizer, None, weights)
         self._learn = Pass(network, self._backend, batch, training=True, seed=seed)
-        self._bound: dict[int, tuple[Bound, Any, Any]] = {}
+        self._bound: dict[int, _Way] = {}
         self._bind(batch)  # a loss that does not fit is refused here, not at the first step
         self._judge: _Judge | None = None
         self._best: tuple[float, float] | None = None
@@ -147,17 +148,11 @@ class Trainer:
         Inputs must be normalised already. Raises ShapeError for a batch of another shape, Diverged.
         """
         rows = len(batch.inputs)
-        bound, add_up, x = self._bind(rows)
-        params = self._descent.params
-        if batch.inputs.size != prod(x.shape):
-            raise ShapeError("batch inputs", x.shape, batch.inputs.shape)
-        self._backend.write(x, batch.inputs.reshape(x.shape))
-        self._learn.forward(params, x)
-        self._objective.write(bound, batch.targets)
-        bound.run()
-        add_up()
-        self._learn.backward(self._descent.gradient, self._learn.output_gradient(params, rows))
-        taken = self._descent.step()
+        way = self._bind(rows)
+        if batch.inputs.size != prod(way.x.shape):
+            raise ShapeError("batch inputs", way.x.shape, batch.inputs.shape)
+        self._objective.write(way.bound, batch.targets)
+        taken = way.take(batch.inputs)
         self.steps += 1
         if not taken:
             if self._descent.skipped_in_row >= MAX_SKIPPED:
@@ -169,7 +164,7 @@ class Trainer:
         self.tally.rows += rows
         self.tally.loss_sum += total
         if batch.targets.ndim == 1:
-            told = self._backend.to_host(bound.y).argmax(1)
+            told = self._backend.to_host(way.bound.y).argmax(1)
             self.tally.correct += int(np.count_nonzero(told == batch.targets))
         return total / rows
 
@@ -286,16 +281,41 @@ class Trainer:
         elif stop.patience is not None and self._since_best >= stop.patience:
             self.stop(f"no better result in {stop.patience} epochs")
 
-    def _bind(self, rows: int) -> tuple[Bound, Any, Any]:
+    def _bind(self, rows: int) -> "_Way":
         known = self._bound.get(rows)
         if known is None:
             params = self._descent.params
-            y = self._learn.output(params, rows)
+            x, y = self._learn.input(params, rows), self._learn.output(params, rows)
             bound = self._objective.bind(y, self._learn.output_gradient(params, rows))
-            column = self._backend.reshape(bound.loss, (rows, 1))
-            add_up = self._backend.sum_rows(column, self._descent.loss)
-            known = self._bound[rows] = (bound, add_up, self._learn.input(params, rows))
+            take = self._bind_whole(bound, rows) or self._bind_ops(bound, x, rows)
+            known = self._bound[rows] = _Way(bound, x, take)
         return known
+
+    def _bind_whole(self, bound: Bound, rows: int) -> Callable[[Any], bool] | None:
+        """Bind the step in one call where backend, network, loss and optimizer have it."""
+        how = self._objective.whole
+        if how is None:
+            return None
+        weight = self._backend.asarray(np.ones(rows, np.float32))
+        given = {"label": bound.target, "weight": weight, "y": bound.y, **how}
+        run = bind_fit(self._backend, self.network, self._descent, **given)
+        return None if run is None else lambda inputs: run(inputs.reshape(rows, -1))
+
+    def _bind_ops(self, bound: Bound, x: Any, rows: int) -> Callable[[Any], bool]:
+        descent, learn, write = self._descent, self._learn, self._backend.write
+        dy = learn.output_gradient(descent.params, rows)
+        column = self._backend.reshape(bound.loss, (rows, 1))
+        add_up = self._backend.sum_rows(column, descent.loss)
+
+        def take(inputs: Any) -> bool:
+            write(x, inputs.reshape(x.shape))
+            learn.forward(descent.params, x)
+            bound.run()
+            add_up()
+            learn.backward(descent.gradient, dy)
+            return descent.step()
+
+        return take
 
     def _check(self, data: Dataset) -> None:
         """Refuse data of other sizes than the network's."""
@@ -311,6 +331,14 @@ class Trainer:
 
     def _now(self) -> float:
         return self._clock() if self._clock else 0.0
+
+
+class _Way(NamedTuple):
+    """One batch size's step: the loss, the input's place, and what takes the step from inputs."""
+
+    bound: Bound
+    x: Any
+    take: Callable[[Any], bool]
 
 
 class _Judge:

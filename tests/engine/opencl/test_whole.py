@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.data import Dataset
 from engine.layers import Dense, Dueling, Flatten, LayerNorm, Relu, Sigmoid, Tanh
 from engine.network import Network
 from engine.numpy_backend import NumPyBackend
 from engine.optim import make_optimizer
 from engine.qlearning import DqnConfig, DqnLearner
 from engine.replay import FIRST, TERMINATED, RowFormat, TensorFormat
-from engine.spec import OptimizerSpec
+from engine.spec import LossSpec, OptimizerSpec
 from engine.supervised import SupervisedConfig, SupervisedLearner, TeachRows
+from engine.training.trainer import Trainer
 
 pytestmark = pytest.mark.opencl
 
@@ -229,3 +231,34 @@ def test_groups_of_many_items_take_the_same_steps(
         theirs, ours = (learner.get_state()[0] for learner in learners)
         for name, array in theirs.items():
             close(ours[name], array, name)
+
+
+LOSSES = {
+    "classes": (LossSpec(name="softmax_cross_entropy"), True),
+    "numbers": (LossSpec(name="squared_error"), True),
+    "huber": (LossSpec(name="huber", delta=0.3), True),
+    "smoothed": (LossSpec(name="softmax_cross_entropy", smoothing=0.1), False),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_trainer_takes_whole_steps_where_its_loss_allows(opencl: Any, name: str) -> None:
+    loss, is_whole = LOSSES[name]
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((130, 17)).astype(np.float32)
+    data = Dataset(x, (x[:, :3].argmax(1)).astype(np.int32), (17,), 3)
+    network = Network(Dense(33), Tanh(), Dense(3), input_shape=(17,))
+    rule = OptimizerSpec(lr=1e-2, eps=1e-3)
+    told, weights = [], []
+    for backend in (NumPyBackend(), opencl):
+        given = {"loss": loss, "optimizer": rule, "batch": 64, "seed": 2, "backend": backend}
+        trainer = Trainer(network, **given)
+        assert (trainer._bind_whole(trainer._bind(64).bound, 64) is not None) == (
+            is_whole and backend is opencl
+        )
+        reports = trainer.fit(data, epochs=3, validation=data, ahead=0)
+        told.append([(r.train_loss, r.train_accuracy, r.validation.loss) for r in reports])
+        weights.append(trainer.weights)
+
+    np.testing.assert_allclose(told[1], told[0], rtol=1e-4)
+    np.testing.assert_allclose(weights[1], weights[0], rtol=1e-3, atol=1e-5)
