@@ -10,10 +10,12 @@
 //   +--+----+  +-----+-----+---+
 //
 // Shapes   A (m, k), B (k, n), c (m, n), bias (n,) float32, row-major.
+//          With GATHER 1 a is an image x (B, H, W, C) and A its windows, (B OH OW, KH KW C), which
+//          exist only as tiles in local memory: a convolution whose input is never unfolded.
 //          A[i, p] is a[i * k + p], with TA 1 a[p * m + i]; B[p, j] is b[p * n + j], with TB 1
 //          b[j * k + p].
 // Launch   global (GROUP * ceil(n / BN), GROUP * ceil(m / BM)), local (GROUP, GROUP).
-// Mirror   engine/numpy_backend/dense.py: affine, matmul_tn, matmul_nt.
+// Mirror   engine/numpy_backend/dense.py: affine, matmul_tn, matmul_nt; images.py: conv.
 // Bound    arithmetic: 2 k operations a number of c.
 // Tuning   GROUP, TM, TN, BK.
 #include "vector.clh"
@@ -40,8 +42,18 @@
 #define BM (TM * GROUP)
 #define BN (TN * GROUP)
 #define ITEMS (GROUP * GROUP)
+#define LOADS ((BM * BK + ITEMS - 1) / ITEMS)  // numbers of A that an item brings for a tile
+#ifndef GATHER
+#define GATHER 0
+#endif
+#if GATHER
+#include "window.clh"
+#endif
 
 __kernel __attribute__((reqd_work_group_size(GROUP, GROUP, 1))) void gemm(
+#if GATHER
+    WINDOW,
+#endif
     const int m,
     const int n,
     const int k,
@@ -63,13 +75,34 @@ __kernel __attribute__((reqd_work_group_size(GROUP, GROUP, 1))) void gemm(
     for (int i = 0; i < TM; ++i)
         for (int j = 0; j < TN; ++j) sum[i][j] = 0.0f;
 
+#if GATHER
+    int top[LOADS], side[LOADS];  // where the windows of this item's rows begin, the same for every p
+    long begin[LOADS];
+    const int run = kernel_w * channels;
+    for (int l = 0; l < LOADS; ++l) {
+        const int r = row + (item + l * ITEMS) / BK;
+        top[l] = r < m ? r / out_w % out_h * stride_h - pad_h : -kernel_h;  // no row: all outside
+        side[l] = r % out_w * stride_w - pad_w;
+        begin[l] = (((long)(r / out_w / out_h) * height + top[l]) * width + side[l]) * channels;
+    }
+#endif
     for (int p = 0; p < k; p += BK) {
+#if GATHER
+        const int tap = p + item % BK, u = tap / run, v = tap % run / channels;
+        for (int l = 0; l < LOADS; ++l) {
+            const int at = item + l * ITEMS, h = top[l] + u, w = side[l] + v;
+            const bool in = tap < k && h >= 0 && h < height && w >= 0 && w < width;
+            if (at >= BM * BK) continue;
+            left[at % BK][at / BK] = in ? a[begin[l] + (long)u * width * channels + tap % run] : 0.0f;
+        }
+#else
         for (int at = item; at < BM * BK; at += ITEMS) {  // along the memory of A, whichever way
             const int i = TA ? at % BM : at / BK, q = TA ? at / BM : at % BK;
             const bool in = row + i < m && p + q < k;
             const long from = TA ? (long)(p + q) * m + row + i : (long)(row + i) * k + p + q;
             left[q][i] = in ? a[from] : 0.0f;
         }
+#endif
         for (int at = item; at < BN * BK; at += ITEMS) {
             const int j = TB ? at / BK : at % BN, q = TB ? at % BK : at / BN;
             const bool in = col + j < n && p + q < k;

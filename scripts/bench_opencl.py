@@ -41,7 +41,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from engine.backend import Backend
+from engine.backend import Backend, Window
 from engine.data import find_normalizer, load_data
 from engine.layers import Dense, Relu
 from engine.network import Network, Pass
@@ -126,6 +126,7 @@ def kernels(be: OpenCLBackend) -> Iterator[tuple[str, Run, float, float]]:
     for m in (1, 8):
         x, w, y, b = floats(m, 1024), floats(1024, 1024), floats(m, 1024), floats(1024)
         yield f"skinny {m}x1024x1024", be.affine(x, w, b, y), 2.0 * m * 1024**2, 4.0 * 1024**2
+    yield from convolutions(be)
     vectors = [1 << 20] + ([50_000_000] if be.runtime.is_gpu else [])
     for size in vectors:
         p, g, m_, v = (floats(size) for _ in range(4))
@@ -142,6 +143,20 @@ def kernels(be: OpenCLBackend) -> Iterator[tuple[str, Run, float, float]]:
     soft = be.softmax_cross_entropy(y, label, None, None, 0.0, dy, loss)
     yield f"softmax xent {rows}x{classes}", soft, 8.0 * rows * classes, 16.0 * rows * classes
     yield f"sum_rows {rows}x{classes}", be.sum_rows(y, floats(classes)), 0.0, 4.0 * rows * classes
+
+
+def convolutions(be: OpenCLBackend) -> Iterator[tuple[str, Run, float, float]]:
+    """Yield forward convolutions, the input gathered tile by tile and unfolded in memory."""
+    for batch, side, channels, filters, kernel in ((256, 28, 1, 16, 5), (64, 10, 16, 32, 3)):
+        window = Window(side, side, channels, (kernel, kernel), padding=(kernel // 2,) * 2)
+        rows, k = batch * side * side, window.taps
+        x, w = be.zeros((batch, side, side, channels)), be.zeros((k, filters))
+        b, y, columns = be.zeros((filters,)), be.zeros((rows, filters)), be.zeros((rows, k))
+        unfold, product = be.im2col(x, window, columns), be.affine(columns, w, b, y, "relu")
+        work, moved = 2.0 * rows * k * filters, 4.0 * (x.size + y.size)
+        name = f"{batch}x{side}x{side}x{channels} {kernel}x{kernel} {filters}"
+        yield f"conv {name}", be.conv(x, w, b, window, y, "relu"), work, moved
+        yield f"conv unfolded {name}", lambda u=unfold, p=product: (u(), p()), work, moved
 
 
 def network(sizes: tuple[int, ...]) -> Network:
@@ -319,10 +334,10 @@ def table(result: dict[str, Any]) -> str:
         )
         lines.append(" " * 34 + "  ".join(told))
     for name, row in result.get("mnist", {}).items():
-        spent = " ".join(f"{s:.2f}" for s in row["seconds"])
+        times = " ".join(f"{s:.2f}" for s in row["seconds"])
         loss, accuracy = row["loss"][-1], row["accuracy"][-1]
         told = f"mnist epochs, batch 256, {name}"
-        lines.append(f"{told:<34}{spent} s  at last: loss {loss:.5f}, accuracy {accuracy:.4f}")
+        lines.append(f"{told:<34}{times} s  at last: loss {loss:.5f}, accuracy {accuracy:.4f}")
     if "mnist" in result:
         ours, theirs = (
             statistics.median(result["mnist"][k]["seconds"]) for k in ("opencl", "numpy")
@@ -346,7 +361,10 @@ def main() -> int:
     chosen = parser.parse_args()
     result = measure(chosen.device, chosen.seconds, chosen.only)
     if chosen.mnist:
-        backends = {"opencl": OpenCLBackend(chosen.device), "numpy": NumPyBackend()}
+        backends: dict[str, Backend] = {
+            "opencl": OpenCLBackend(chosen.device),
+            "numpy": NumPyBackend(),
+        }
         result["mnist"] = epochs(backends, chosen.mnist)
     print(json.dumps(result, indent=1) if chosen.json else table(result))
     if chosen.save:

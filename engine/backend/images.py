@@ -2,11 +2,33 @@
 
 from typing import Protocol
 
-from engine.backend.array import Array, Step, Window
+from engine.backend.array import Activation, Array, Step, Window
 
 
 class ImageOps(Protocol):
     """OH and OW are the window's output height and width, K its taps: kernel rows * columns * C."""
+
+    def gathers(self, window: Window) -> bool:
+        """Return whether `conv` is the way to go: it needs no memory for the unfolded input.
+
+        Layers then unfold an input only to keep it for backward.
+        """
+        ...
+
+    def conv(
+        self,
+        x: Array,
+        w: Array,
+        b: Array | None,
+        window: Window,
+        y: Array,
+        act: Activation = "identity",
+    ) -> Step:
+        """y = act(windows of x @ w + b): im2col and affine in one.
+
+        x (B, H, W, C), w (K, E), b (E,), y (B OH OW, E); ``act`` as in affine.
+        """
+        ...
 
     def im2col(self, x: Array, window: Window, columns: Array) -> Step:
         """columns[(b, i, j), (u, v, c)] = x[b, i s - p + u, j s - p + v, c], 0 in the padding.

@@ -50,8 +50,9 @@ class Conv2d(LayerSpec, Options, frozen=True, tag="conv2d"):
 class PlacedConv2d:
     """y = act(windows of x @ w + b).
 
-    x (B, H, W, C), w (KH, KW, C, E), b (E,), y (B, OH, OW, E). The unfolded input is kept for
-    backward: KH KW times the input's memory.
+    x (B, H, W, C), w (KH, KW, C, E), b (E,), y (B, OH, OW, E). In training the unfolded input is
+    kept for backward, KH KW times the input's memory; otherwise it exists only where the backend
+    does not gather the window.
     """
 
     w: Slot
@@ -64,12 +65,15 @@ class PlacedConv2d:
         return (self.window.out_height, self.window.out_width, self.w.shape[-1])
 
     def forward(self, r: Recording, x: Array) -> Array:
+        y, w = r.new(self.out_shape), self._matrix(r, r.p(self.w))
+        b, flat = r.p(self.b) if self.b else None, self._flat(r, y)
+        if not r.training and r.be.gathers(self.window):
+            r.do(r.be.conv(x, w, b, self.window, flat, self.act))
+            return y
         columns = self._flat(r, r.new((*self.out_shape[:2], self.window.taps)))
-        y = r.new(self.out_shape)
         r.kept[id(self)] = columns
         r.do(r.be.im2col(x, self.window, columns))
-        b = r.p(self.b) if self.b else None
-        r.do(r.be.affine(columns, self._matrix(r, r.p(self.w)), b, self._flat(r, y), self.act))
+        r.do(r.be.affine(columns, w, b, flat, self.act))
         return y
 
     def backward(self, r: Recording, x: Array, y: Array, dy: Array, need_dx: bool) -> Array | None:

@@ -1,6 +1,5 @@
 """The engine's ops in NumPy: the reference for every other backend, and the fast one on a CPU."""
 
-from engine.numpy_backend.dense import DenseOps
 from engine.numpy_backend.distributions import DistributionOps
 from engine.numpy_backend.heads import HeadOps
 from engine.numpy_backend.images import ImageOps
@@ -15,7 +14,6 @@ __all__ = ["NumPyBackend"]
 
 
 class NumPyBackend(
-    DenseOps,
     HeadOps,
     ImageOps,
     NoiseOps,

@@ -5,12 +5,28 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from engine.backend import Step, Window
-from engine.numpy_backend.memory import MemoryOps, Nd
+from engine.backend import Activation, Step, Window
+from engine.numpy_backend.dense import DenseOps
+from engine.numpy_backend.memory import Nd
 
 
-class ImageOps(MemoryOps):
+class ImageOps(DenseOps):
     """Copies go by whole kernel rows, which lie together in memory; pools go tap by tap."""
+
+    def gathers(self, window: Window) -> bool:
+        return False
+
+    def conv(
+        self, x: Nd, w: Nd, b: Nd | None, window: Window, y: Nd, act: Activation = "identity"
+    ) -> Step:
+        columns = self.empty((len(y), window.taps))
+        unfold, product = self.im2col(x, window, columns), self.affine(columns, w, b, y, act)
+
+        def step() -> None:
+            unfold()
+            product()
+
+        return step
 
     def im2col(self, x: Nd, window: Window, columns: Nd) -> Step:
         copyto = np.copyto

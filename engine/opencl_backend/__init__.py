@@ -1,6 +1,5 @@
 """The engine's ops in OpenCL: the same numbers on any device, with kernels of our own."""
 
-from engine.opencl_backend.dense import DenseOps
 from engine.opencl_backend.distributions import DistributionOps
 from engine.opencl_backend.images import ImageOps
 from engine.opencl_backend.noise import NoiseOps
@@ -16,7 +15,6 @@ __all__ = ["OpenCLBackend"]
 class OpenCLBackend(
     RecurrentOps,
     SparseOps,
-    DenseOps,
     ImageOps,
     NoiseOps,
     NormOps,

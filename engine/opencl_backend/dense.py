@@ -69,10 +69,20 @@ class DenseOps(ActivationOps):
         name = "gemm_skinny"
         return self.runtime.bind(name, name, grid, local, m, n, k, *args, options=options)
 
-    def _gemm(self, m: int, n: int, k: int, *args: Dv, left: int, right: int) -> Step:
-        layout = (f"-DTA={left}", f"-DTB={right}")
+    def _gemm(
+        self,
+        m: int,
+        n: int,
+        k: int,
+        *args: Dv,
+        left: int,
+        right: int,
+        window: tuple[int, ...] = (),
+    ) -> Step:
+        """Bind a product; with ``window`` its left side is an image's windows, never unfolded."""
+        layout = (f"-DTA={left}", f"-DTB={right}", *(("-DGATHER=1",) if window else ()))
         tuning = self.runtime.tuning
-        if tuning.mma and self._tensor_cores is not None:
+        if tuning.mma and not window and self._tensor_cores is not None:
             options = (*layout, *self._tensor_cores)
             return tensor_cores.bind(self.runtime, m, n, k, *args, options=options)
         if tuning.tiled:
@@ -86,7 +96,7 @@ class DenseOps(ActivationOps):
             )
             local = (group, group)
             return self.runtime.bind(
-                "gemm_tiled", "gemm", grid, local, m, n, k, 0, *args, options=options
+                "gemm_tiled", "gemm", grid, local, *window, m, n, k, 0, *args, options=options
             )
         vectors = 1 if n <= tuning.width else 2
         panels = -(-n // (tuning.width * vectors))
@@ -98,6 +108,6 @@ class DenseOps(ActivationOps):
             "gemm",
             (panels, -(-m // rows)),
             (1, 1),
-            *(m, n, k, rows, *args),
+            *(*window, m, n, k, rows, *args),
             options=options,
         )

@@ -1,13 +1,29 @@
 """Windows over images (B, H, W, C): im2col and its transpose, pools."""
 
-from typing import Any
+from engine.backend import Activation, Step, Window
+from engine.errors import ShapeError
+from engine.opencl_backend.dense import EPILOGUE, DenseOps
+from engine.opencl_backend.memory import Dv, optional
 
-from engine.backend import Step, Window
-from engine.opencl_backend.memory import Dv, MemoryOps
+_LEAST_RUN = 8
+"""Numbers in a row of the kernel from which a CPU gathers windows as fast as it unfolds images."""
 
 
-class ImageOps(MemoryOps):
+class ImageOps(DenseOps):
     """A work-group owns one row of positions, or going back one row of pixels."""
+
+    def gathers(self, window: Window) -> bool:
+        return self.runtime.tuning.tiled or window.kernel[1] * window.channels >= _LEAST_RUN
+
+    def conv(
+        self, x: Dv, w: Dv, b: Dv | None, window: Window, y: Dv, act: Activation = "identity"
+    ) -> Step:
+        k, n = w.shape
+        m = x.shape[0] * window.out_height * window.out_width
+        if y.shape != (m, n) or k != window.taps:
+            raise ShapeError("conv", (m, n), y.shape)
+        args = (x, w, *optional(b, y), EPILOGUE[act], y)
+        return self._gemm(m, n, k, *args, left=0, right=0, window=_sides(window))
 
     def im2col(self, x: Dv, window: Window, columns: Dv) -> Step:
         return self._slide("columns", "im2col", window, window.out_height, x, columns)
@@ -29,9 +45,6 @@ class ImageOps(MemoryOps):
 
     def _slide(self, file: str, name: str, window: Window, lines: int, *arrays: Dv) -> Step:
         """Bind a kernel that takes the window first, on a grid of ``lines`` groups an image."""
-        sides: tuple[Any, ...] = (window.height, window.width, window.channels)
-        sides += (*window.kernel, *window.stride, *window.padding)
-        sides += (window.out_height, window.out_width)
         # columns hold B OH OW rows: the batch is whatever the numbers make it
         image = window.height * window.width * window.channels
         position = window.out_height * window.out_width
@@ -43,4 +56,11 @@ class ImageOps(MemoryOps):
         }.get(name, position * window.channels)
         lanes = self.runtime.tuning.lanes
         grid = (lanes, lines, arrays[0].size // per_row)
-        return self.runtime.bind(file, name, grid, (lanes, 1, 1), *sides, *arrays)
+        return self.runtime.bind(file, name, grid, (lanes, 1, 1), *_sides(window), *arrays)
+
+
+def _sides(window: Window) -> tuple[int, ...]:
+    """Return the numbers that kernels over images are told first, see kernels/window.clh."""
+    inside = (window.height, window.width, window.channels)
+    moves = (*window.kernel, *window.stride, *window.padding)
+    return (*inside, *moves, window.out_height, window.out_width)

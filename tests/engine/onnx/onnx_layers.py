@@ -69,12 +69,12 @@ def conv(m: Machine, x: Nd, w: Nd, b: Nd | None = None, **o: Any) -> Outputs:
         if window.out_height < 1 or window.out_width < 1:
             raise Unsupported("a kernel larger than the image")
         shape = (len(one), window.out_height, window.out_width)
-        size = (int(np.prod(shape)), window.taps)
-        at, inputs = window, m.arr(one)
-        columns = m.run(size, lambda y, at=at, inputs=inputs: m.be.im2col(inputs, at, y))
         matrix = np.split(filters, groups, -1)[g].reshape(window.taps, -1)
-        bias = None if b is None else np.split(b, groups)[g]
-        parts.append(m.matmul(columns, matrix, bias).reshape(*shape, -1))
+        bias = None if b is None else m.arr(np.split(b, groups)[g])
+        given = (m.arr(one), m.arr(matrix), bias, window)
+        size = (int(np.prod(shape)), matrix.shape[1])
+        flat = m.run(size, lambda y, given=given: m.be.conv(*given, y))
+        parts.append(flat.reshape(*shape, -1))
     return (_first(np.concatenate(parts, -1), dims),)
 
 

@@ -109,6 +109,22 @@ def image(op: str, *parts: str) -> None:
             yield f"{b} {window} NaN", bind, spoilt, ()
 
 
+@case("conv")
+def conv(rng: np.random.Generator) -> Iterator[Case]:
+    for b, window in (*WINDOWS, (3, Window(6, 5, 33, (3, 3), (1, 1), (1, 1)))):
+        for channels, act in ((1, "identity"), (17, "relu"), (65, "tanh")):
+
+            def bind(be: Any, window: Any = window, act: Any = act, **a: Any) -> Any:
+                return be.conv(a["x"], a["w"], a["b"], window, a["y"], act)
+
+            rows = b * window.out_height * window.out_width
+            x = floats(rng, b, window.height, window.width, window.channels)
+            w = floats(rng, window.taps, channels) / np.float32(window.taps) ** 0.5
+            arrays = {"x": x, "w": w, "b": None, "y": floats(rng, rows, channels)}
+            yield f"{b} {window} {channels}", bind, arrays | {"b": floats(rng, channels)}, ()
+            yield f"{b} {window} {channels} NaN", bind, arrays | {"x": with_nan(x)}, ()
+
+
 image("im2col", "x", "columns")
 image("col2im", "columns", "x")
 image("max_pool", "x", "y", "chosen")

@@ -145,6 +145,22 @@ def test_a_stream_q_learner_takes_the_same_steps(
         np.testing.assert_allclose(device[name], host[name], rtol=1e-3, atol=2e-4)
 
 
+def test_convolutions_act_without_an_unfolded_input(
+    opencl: Any, close: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = (Conv2d(17, padding="same"), Relu(), Conv2d(5, stride=2), Flatten(), Dense(3))
+    network = Network(*layers, input_shape=(9, 8, 3))
+    rng = np.random.default_rng(5)
+    params, x = network.init(rng), rng.standard_normal((7, 9, 8, 3)).astype(np.float32)
+    monkeypatch.setattr(type(opencl), "im2col", None)
+    expected, got = (
+        be.to_host(Pass(network, be, 7).forward(be.asarray(params), x))
+        for be in (NumPyBackend(), opencl)
+    )
+
+    close(got, expected)
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop", "radam"])
 def test_supervised_training_gives_the_same_epochs(opencl: Any, optimizer: str) -> None:
     rng = np.random.default_rng(4)

@@ -15,7 +15,15 @@ SIZES = (1, 2, 15, 16, 17, 63, 64, 65, 1023, 1025)
 MATRICES = ((1, 1, 1), (1, 63, 65), (3, 4, 2), (8, 17, 130), (9, 5, 3), (63, 64, 65), (65, 300, 33))
 MATRICES += ((130, 1, 16), (17, 513, 31))
 ROWS = ((1, 1), (3, 2), (5, 15), (2, 16), (64, 17), (63, 65), (2, 1025))
-ELSEWHERE = {"im2col", "col2im", "max_pool", "max_pool_backward", "avg_pool", "avg_pool_backward"}
+ELSEWHERE = {
+    "conv",
+    "im2col",
+    "col2im",
+    "max_pool",
+    "max_pool_backward",
+    "avg_pool",
+    "avg_pool_backward",
+}
 ELSEWHERE |= {"layer_norm", "layer_norm_backward", "dropout", "embedding_bag"}
 ELSEWHERE |= {"swap", "lstm_cell", "lstm_cell_backward"}
 ELSEWHERE |= {"batch_norm", "batch_norm_backward", "batch_norm_apply", "embedding_bag_backward"}
