@@ -17,16 +17,15 @@ from numpy.typing import NDArray
 
 from engine.backend import Array, Backend, Host, Step
 from engine.errors import ShapeError
-from engine.feed import BatchFeed
 from engine.heads import CategoricalHead, Head, QuantileHead, Update, ValueHead
-from engine.learner import Arrays, Descends, Descent, Scalars, quiet, sampler_rng
+from engine.learner import Arrays, Descends, Descent, Scalars, quiet
 from engine.network import Network, Pass
 from engine.normalize import InputStatistics
 from engine.optim import Optimizer
-from engine.priorities import PrioritizedSampler, PriorityConfig
-from engine.replay import Batch, RowFormat, Rows, TransitionReader, observations
-from engine.rewards import RewardConfig, RewardShaper
-from engine.sampling import UniformSampler
+from engine.priorities import PriorityConfig
+from engine.replay import Batch, RowFormat, Rows, observations
+from engine.rewards import RewardConfig
+from engine.source import BatchSource
 from engine.td import action_value
 from engine.whole import WholeQ
 
@@ -116,7 +115,7 @@ class DqnLearner(Descends):
         self._descent = Descent(network, backend, optimizer, config.clip_norm, weights)
         self._target = backend.asarray(weights)
         self._follow = self._bind_target()
-        self._source = _Source(format, config, seed)
+        self._source = BatchSource(backend, format, config, seed)
         self._inputs, self._observed = InputStatistics(network, backend), 0
         self._learn = Pass(network, backend, size, training=True, seed=seed)
         self._select = Pass(network, backend, size, seed=seed ^ _NOISE[0], noisy=True)
@@ -152,12 +151,12 @@ class DqnLearner(Descends):
         """
         if self._inputs and hi != self._observed:
             self._observe(rows, lo, hi)
-        batch = self._source.next(rows, lo, hi, ahead)
+        batch, x = self._source.next(rows, lo, hi, ahead)
         if self._whole is not None:
             masked = self._write(batch)[1] is not None
-            taken = self._whole.run(batch.x, masked, self._tau(self.updates + 1))
+            taken = self._whole.run(x, masked, self._tau(self.updates + 1))
         else:
-            self._take_gradient(batch)
+            self._take_gradient(batch, x)
             taken = self._descent.step()
             if taken and self._tau(self.updates):
                 self._follow()
@@ -199,16 +198,26 @@ class DqnLearner(Descends):
         self._inputs.write(self._target)
         self._observed = hi
 
-    def _take_gradient(self, batch: Batch) -> None:
-        """Leave the gradient of the batch's loss in the descent's vector, in place."""
-        size, on, online = self.config.batch, self._on, self._descent.params
-        x = batch.x.reshape(self._input_shape)
+    def _take_gradient(self, batch: Batch, x: Array | Host) -> None:
+        """Leave the gradient of the batch's loss in the descent's vector, in place.
+
+        x (2 B, D) are its observations, from host or device memory.
+        """
+        size, on, online, be = self.config.batch, self._on, self._descent.params, self._backend
+        near: Array | Host
+        far: Array | Host
+        if isinstance(x, np.ndarray):
+            host = x.reshape(self._input_shape)
+            near, far = host[:size], host[size:]
+        else:
+            whole = be.reshape(x, self._input_shape)
+            near, far = be.rows(whole, 0, size), be.rows(whole, size, 2 * size)
         mask_tm1, mask_t = self._write(batch)
-        value = self._value.forward(self._target, x[size:], on.tile(mask_t))
+        value = self._value.forward(self._target, far, on.tile(mask_t))
         select = value
         if self.config.double:
-            select = self._select.forward(online, x[size:], on.tile(mask_t))
-        y = self._learn.forward(online, x[:size], on.tile(mask_tm1))
+            select = self._select.forward(online, far, on.tile(mask_t))
+        y = self._learn.forward(online, near, on.tile(mask_tm1))
         steps = self._steps.get(mask_t is not None)
         if steps is None:
             steps = on.bind(value, select, y, self._descent.loss, masked=mask_t is not None)
@@ -246,50 +255,6 @@ class DqnLearner(Descends):
         if self.config.target_every is None:
             return self.config.target_tau or 0.0
         return float(updates % self.config.target_every == 0)
-
-
-class _Source:
-    """Where batches come from: starts drawn evenly, several batches at once, or by priority."""
-
-    def __init__(self, format: RowFormat, config: DqnConfig, seed: int) -> None:
-        size, rng = config.batch, sampler_rng(seed)
-        self._shaper = RewardShaper(config.reward, config.per_row)
-        shape = None if config.reward.changes_nothing else self._shaper
-        self._reader = TransitionReader(format, size, config.n_step, config.per_row, shape)
-        self.priorities: PrioritizedSampler | None = None
-        if config.priority is not None:
-            self.priorities = PrioritizedSampler(size, config.priority, rng, format.stack)
-        else:
-            even = UniformSampler(size, rng, format.stack)
-            self._feed = BatchFeed(even, self._reader, 2 * size * format.features * 4)
-
-    @property
-    def weight(self) -> NDArray[np.float32] | None:
-        """Importance weights (B,) of the last batch, None where all are 1."""
-        return None if self.priorities is None else self.priorities.weight
-
-    def next(self, rows: Rows, lo: int, hi: int, ahead: int) -> Batch:
-        """Return a batch, valid until the next call."""
-        self._shaper.observe(rows, lo, hi)
-        if self.priorities is None:
-            return self._feed.next(rows, lo, hi, ahead)
-        return self._reader.read(rows, hi, self.priorities.draw(rows, lo, hi))
-
-    def get_state(self) -> tuple[Arrays, Scalars]:
-        """Return arrays and JSON values: all that the next batch depends on but the rows."""
-        arrays, rewards = self._shaper.get_state()
-        if self.priorities is None:
-            return arrays, {"sampler": self._feed.get_state(), "rewards": rewards}
-        drawn, scalars = self.priorities.get_state()
-        return {**arrays, **drawn}, {"sampler": scalars, "rewards": rewards}
-
-    def set_state(self, arrays: Mapping[str, Host], scalars: Mapping[str, Any]) -> None:
-        """Continue exactly where ``get_state`` was called."""
-        self._shaper.set_state(arrays, scalars["rewards"])
-        if self.priorities is None:
-            self._feed.set_state(scalars["sampler"])
-        else:
-            self.priorities.set_state(arrays, scalars["sampler"])
 
 
 class _OnDevice:

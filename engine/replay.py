@@ -178,6 +178,7 @@ class Batch(NamedTuple):
     reward_t     (B,) float32, the discounted rewards of the steps between
     discount_t   (B,) float32, γ^steps, or 0 where the episode terminated
     mask         (2B, A) uint8 in the order of ``x``, or None when everything is legal
+    slot         (2B,) int64, where the rows of ``x`` lie in the ring
     """
 
     x: NDArray[np.float32]
@@ -185,6 +186,7 @@ class Batch(NamedTuple):
     reward_t: NDArray[np.float32]
     discount_t: NDArray[np.float32]
     mask: NDArray[np.uint8] | None
+    slot: NDArray[np.int64]
 
 
 class TransitionReader:
@@ -194,6 +196,7 @@ class TransitionReader:
     ``next`` stops at the episode's end and before ``hi``, and bootstraps from where it stopped.
     With a γ below 0 every other row counts against the first one: two sides move in turn.
     Several batches may be read at once: NumPy's calls then cost little for each of them.
+    ``observes`` False leaves ``x`` alone: someone else has the observations, and looks at ``slot``.
     """
 
     def __init__(
@@ -206,6 +209,7 @@ class TransitionReader:
     ) -> None:
         self._format, self._batch, self._n_step = format, batch, n_step
         self._shape_reward = shape_reward
+        self.observes = True
         self._power = (gamma ** np.arange(n_step + 1)).astype(np.float32)
         self._make(batch)
 
@@ -225,16 +229,20 @@ class TransitionReader:
         pairs = self._slots
         pairs[:, 0], pairs[:, 1] = self._first, self._slot.reshape(-1, self._batch)
         slots = pairs.reshape(-1)
-        frames = slots if self._format.stack == 1 else stacked(rows, slots, self._format.stack)
-        np.take(rows.obs, frames, axis=0, out=self._raw, mode="clip")
-        if not self._format.is_float32:
-            self._format.decode(self._raw, self._x)
+        if self.observes:
+            self._observe(rows, slots)
         np.take(rows.action, self._first.reshape(-1), axis=0, out=self._action, mode="clip")
         if not rows.has_masks:
             return self._batches
         mask = self._masks.read(rows.mask_bits, slots)
         parts = mask.reshape(len(self._batches), -1, mask.shape[1])
         return [b._replace(mask=m) for b, m in zip(self._batches, parts, strict=True)]
+
+    def _observe(self, rows: Rows, slots: NDArray[np.int64]) -> None:
+        frames = slots if self._format.stack == 1 else stacked(rows, slots, self._format.stack)
+        np.take(rows.obs, frames, axis=0, out=self._raw, mode="clip")
+        if not self._format.is_float32:
+            self._format.decode(self._raw, self._x)
 
     def _make(self, size: int) -> None:
         """Make room for ``size`` transitions: k batches, one after the other."""
@@ -258,8 +266,10 @@ class TransitionReader:
             self._raw = np.empty((2 * size * format.stack, format.row_bytes), np.uint8)
         parts = [slice(i * b, (i + 1) * b) for i in range(k)]
         self._batches = [
-            Batch(x, self._action[at], self._reward[at], self._discount[at], None)
-            for at, x in zip(parts, np.split(self._x, k), strict=True)
+            Batch(
+                x, self._action[at], self._reward[at], self._discount[at], None, slots.reshape(-1)
+            )
+            for at, x, slots in zip(parts, np.split(self._x, k), self._slots, strict=True)
         ]
 
     def _walk(self, rows: Rows, hi: int, start: NDArray[np.int64]) -> None:

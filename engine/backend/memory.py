@@ -67,3 +67,14 @@ class MemoryOps(Protocol):
     def blend(self, x: Array, y: Array, weight: float) -> Step:
         """y += weight * (x - y), in place: a soft target update, a running mean."""
         ...
+
+    def holds(self, nbytes: int) -> bool:
+        """Return whether a table of that size belongs into memory of the device's own."""
+        ...
+
+    def gather_rows(self, table: Array, slot: Array, out: Array) -> Step:
+        """out[r] = table[slot[r]]. table (C, D) float or uint8, slot (R,) int32, out (R, D) float.
+
+        Slots are clipped into [0, C).
+        """
+        ...

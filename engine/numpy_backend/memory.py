@@ -94,6 +94,20 @@ class MemoryOps:
         add = np.add
         return lambda: add(a, b, y)
 
+    def holds(self, nbytes: int) -> bool:
+        return False
+
+    def gather_rows(self, table: Nd, slot: Nd, out: Nd) -> Step:
+        if table.dtype == out.dtype:
+            return lambda: table.take(slot, 0, out, "clip")
+        raw, copyto = np.empty(out.shape, table.dtype), np.copyto
+
+        def step() -> None:
+            table.take(slot, 0, raw, "clip")
+            copyto(out, raw)
+
+        return step
+
     def blend(self, x: Nd, y: Nd, weight: float) -> Step:
         subtract, multiply, add = np.subtract, np.multiply, np.add
         scratch, share = self.empty(y.shape), self.scalar(weight)

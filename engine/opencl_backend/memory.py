@@ -134,6 +134,21 @@ class MemoryOps:
     def blend(self, x: Dv, y: Dv, weight: float) -> Step:
         return self.spread("elementwise", "blend", y.size, x, y, float(weight))
 
+    def holds(self, nbytes: int) -> bool:
+        device = self.runtime.device
+        room = min(device.global_mem_size // 4, device.max_mem_alloc_size)
+        return self.runtime.is_gpu and nbytes <= room  # a CPU's device memory is the host's
+
+    def gather_rows(self, table: Dv, slot: Dv, out: Dv) -> Step:
+        rows, n = out.shape
+        if table.shape[1:] != (n,) or slot.shape != (rows,):
+            raise ShapeError("gather_rows", (rows, *table.shape[1:]), out.shape)
+        name = "gather_floats" if table.dtype == FLOAT else "gather_bytes"
+        grid, local = self.runtime.each_row(rows)
+        return self.runtime.bind(
+            "gather", name, grid, local, n, table.shape[0] - 1, table, slot, out
+        )
+
     def spread(self, file: str, name: str, n: int, *args: Any) -> Step:
         """Bind an elementwise kernel over ``n`` numbers; its first argument is n."""
         if n == 0:
