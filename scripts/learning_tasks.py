@@ -154,17 +154,24 @@ ABLATIONS = {
         (Measure(),),
         game="catch-idle",
         steps=6_000,
-        settings=("model.dueling=true",),
-        without=("model.dueling=false",),
+        settings=("model={layers: [{dense: 64}, relu], dueling: true}",),
+        without=("model={layers: [{dense: 64}, relu]}",),
     ),
-    "n-step": Task("catch", (Measure(),), steps=2_000, without=("dqn.n_step=1",)),
-    # a few treasures among tens of thousands of rows
+    "dueling-cartpole": Task(
+        "cartpole",
+        (Measure(),),
+        steps=15_000,
+        settings=("model={layers: [{dense: 128}, relu, {dense: 128}, relu], dueling: true}",),
+        without=("model={layers: [{dense: 128}, relu, {dense: 128}, relu]}",),
+    ),
+    "n-step": Task("cartpole", (Measure(),), steps=15_000, without=("dqn.n_step=1",)),
+    # a few treasures among 40,000 rows, and few updates to come upon them
     "prioritized": Task(
         "deepsea",
         (Measure(),),
-        steps=30_000,
+        steps=40_000,
         episodes=20,
-        settings=("dqn.prioritized=true",),
+        settings=("pace.updates=2", "dqn.prioritized=true"),
         without=("dqn.prioritized=false",),
     ),
     "categorical": Task(
