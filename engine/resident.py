@@ -6,6 +6,9 @@ from numpy.typing import NDArray
 from engine.backend import Array, Backend
 from engine.replay import RowFormat, Rows
 
+LEAST_BYTES = 1 << 18
+"""Observations of a batch from which their way to the device costs more than another launch."""
+
 
 class ResidentRows:
     """Follows a ring's observations, and gathers batches of them on the device.
@@ -26,8 +29,14 @@ class ResidentRows:
 
     @classmethod
     def of(cls, backend: Backend, rows: Rows, batch: int) -> "ResidentRows | None":
-        """Return them where the backend has the room, and a row is what a network is to see."""
-        if not _is_plain(rows.format) or not backend.holds(rows.obs.nbytes):
+        """Return them where the backend has the room and batches are large; None elsewhere.
+
+        A row must be what the network is to see.
+        """
+        format = rows.format
+        if 4 * batch * format.features < LEAST_BYTES or not _is_plain(format):
+            return None
+        if not backend.holds(rows.obs.nbytes):
             return None
         return cls(backend, rows, batch)
 

@@ -79,6 +79,7 @@ __kernel __attribute__((reqd_work_group_size(GROUP, GROUP, 1))) void gemm(
     int top[LOADS], side[LOADS];  // where the windows of this item's rows begin, the same for every p
     long begin[LOADS];
     const int run = kernel_w * channels;
+#pragma unroll
     for (int l = 0; l < LOADS; ++l) {
         const int r = row + (item + l * ITEMS) / BK;
         top[l] = r < m ? r / out_w % out_h * stride_h - pad_h : -kernel_h;  // no row: all outside
@@ -89,6 +90,7 @@ __kernel __attribute__((reqd_work_group_size(GROUP, GROUP, 1))) void gemm(
     for (int p = 0; p < k; p += BK) {
 #if GATHER
         const int tap = p + item % BK, u = tap / run, v = tap % run / channels;
+#pragma unroll
         for (int l = 0; l < LOADS; ++l) {
             const int at = item + l * ITEMS, h = top[l] + u, w = side[l] + v;
             const bool in = tap < k && h >= 0 && h < height && w >= 0 && w < width;

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine import resident
 from engine.layers import Conv2d, Dense, Dueling, Flatten, Relu
 from engine.network import Network
 from engine.numpy_backend import NumPyBackend
@@ -60,7 +61,7 @@ def ring_of(kind: str, shape: tuple[int, ...], capacity: int, head: int) -> Rows
 
 def test_rows_follow_the_ring_round_its_end_and_into_another_ring(opencl: Any) -> None:
     rows, other = (ring_of("<f4", (3,), 16, head) for head in (40, 41))
-    resident = ResidentRows(opencl, rows, 4)
+    follower = ResidentRows(opencl, rows, 4)
     for lo, hi, now in (
         (0, 10, rows),
         (2, 16, rows),
@@ -69,7 +70,7 @@ def test_rows_follow_the_ring_round_its_end_and_into_another_ring(opencl: Any) -
         (3, 9, other),
     ):
         slot = np.array([lo, hi - 1, (lo + hi) // 2, lo + 1]) % 16
-        got = opencl.to_host(resident.take(now, lo, hi, slot))
+        got = opencl.to_host(follower.take(now, lo, hi, slot))
         np.testing.assert_array_equal(got, now.obs[slot].view(np.float32))
         now.obs[hi % 16] ^= 1  # a row that is still to come
 
@@ -93,6 +94,7 @@ def test_a_learner_takes_the_same_steps_from_a_ring_on_the_device(
     network = Network(*layers, *tail, input_shape=rows.format.input_shape)
     config = DqnConfig(batch=17, target_every=2, **changed)
     monkeypatch.setattr(type(opencl), "holds", lambda self, nbytes: True)
+    monkeypatch.setattr(resident, "LEAST_BYTES", 0)
     learners = []
     for backend in (NumPyBackend(), opencl):
         rule = make_optimizer(OptimizerSpec(eps=1e-3), backend, network.n_trainable)
@@ -106,3 +108,16 @@ def test_a_learner_takes_the_same_steps_from_a_ring_on_the_device(
     theirs, ours = (learner.get_state()[0] for learner in learners)
     for array in theirs:
         close(ours[array], theirs[array], array)
+
+
+def test_small_batches_stacks_and_mixed_rows_stay_with_the_host(
+    opencl: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = ring_of("|u1", (64, 64, 3), 8, 20)
+    assert ResidentRows.of(opencl, rows, 64) is None  # PoCL's memory is the host's
+    monkeypatch.setattr(type(opencl), "holds", lambda self, nbytes: True)
+
+    assert ResidentRows.of(opencl, rows, 64) is not None
+    assert ResidentRows.of(opencl, rows, 4) is None
+    rows.format = RowFormat(rows.format.tensors, (3,), stack=4)
+    assert ResidentRows.of(opencl, rows, 64) is None
