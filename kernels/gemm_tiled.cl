@@ -76,26 +76,26 @@ __kernel __attribute__((reqd_work_group_size(GROUP, GROUP, 1))) void gemm(
         for (int j = 0; j < TN; ++j) sum[i][j] = 0.0f;
 
 #if GATHER
-    int top[LOADS], side[LOADS];  // where the windows of this item's rows begin, the same for every p
-    long begin[LOADS];
+    int top[LOADS], side[LOADS], begin[LOADS];  // where this item's rows' windows begin, for every p
     const int run = kernel_w * channels;
 #pragma unroll
     for (int l = 0; l < LOADS; ++l) {
         const int r = row + (item + l * ITEMS) / BK;
         top[l] = r < m ? r / out_w % out_h * stride_h - pad_h : -kernel_h;  // no row: all outside
         side[l] = r % out_w * stride_w - pad_w;
-        begin[l] = (((long)(r / out_w / out_h) * height + top[l]) * width + side[l]) * channels;
+        begin[l] = ((r / out_w / out_h * height + top[l]) * width + side[l]) * channels;
     }
 #endif
     for (int p = 0; p < k; p += BK) {
 #if GATHER
         const int tap = p + item % BK, u = tap / run, v = tap % run / channels;
+        const int shift = u * width * channels + tap % run;
 #pragma unroll
         for (int l = 0; l < LOADS; ++l) {
             const int at = item + l * ITEMS, h = top[l] + u, w = side[l] + v;
             const bool in = tap < k && h >= 0 && h < height && w >= 0 && w < width;
             if (at >= BM * BK) continue;
-            left[at % BK][at / BK] = in ? a[begin[l] + (long)u * width * channels + tap % run] : 0.0f;
+            left[at % BK][at / BK] = in ? a[begin[l] + shift] : 0.0f;
         }
 #else
         for (int at = item; at < BM * BK; at += ITEMS) {  // along the memory of A, whichever way

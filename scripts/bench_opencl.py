@@ -132,6 +132,9 @@ def kernels(be: OpenCLBackend) -> Iterator[tuple[str, Run, float, float]]:
         p, g, m_, v = (floats(size) for _ in range(4))
         adam = be.adam(p, g, m_, v)
         yield f"adam {size}", lambda adam=adam: adam(*ADAM), 12.0 * size, 28.0 * size
+    ring, slot = be.zeros((4096, 7056), "uint8"), rng.integers(0, 4096, 128).astype(np.int32)
+    gather = be.gather_rows(ring, be.asarray(slot), be.zeros((128, 7056)))
+    yield "gather 128 of 4096x7056 bytes", gather, 0.0, 5.0 * 128 * 7056
     out, size = be.zeros((1,)), vectors[0]
     yield f"norm {size}", be.norm(g, out), 2.0 * size, 4.0 * size
     yield f"clip_norm {size}", be.clip_norm(g, 1e-3, out), 3.0 * size, 12.0 * size

@@ -12,7 +12,7 @@ import pytest
 
 import kernels
 from engine.opencl_backend import tensor_cores
-from engine.opencl_backend.tuning import GPU
+from engine.opencl_backend.tuning import GPU, NVIDIA
 
 CLANG = ("clang", "-x", "cl", "-cl-std=CL1.2", "-O2", "-S", "-target", "nvptx64-nvidia-cuda")
 CLANG += ("-Xclang", "-finclude-default-header", "-D__NV_CL_C_VERSION=120")
@@ -22,6 +22,12 @@ MMA = {mode: options for mode, (options, _) in tensor_cores.MODES.items()}
 # PoCL 3.0 mixes up the private arrays of groups that its threads run side by side in this kernel,
 # whose barriers lie in nested loops; with one thread, or one group, it is right.
 ONE_GROUP = (63, 57, 33)
+TILES = (f"-DTM={NVIDIA.rows}", f"-DTN={NVIDIA.rows}", f"-DBK={NVIDIA.depth}")
+NVIDIA_OPTIONS: dict[str, list[tuple[str, ...]]] = {
+    "gemm_tiled": [TILES, (*TILES, "-DGATHER=1")],
+    "whole_step": [("-DITEMS=256", "-DTILE=8")],
+}
+"""What a file is built with there beside the tuning's own options."""
 LAYOUTS = [("-DTA=0", "-DTB=0"), ("-DTA=1", "-DTB=0"), ("-DTA=0", "-DTB=1")]
 
 
@@ -85,3 +91,15 @@ def test_the_kernel_assembles_for_nvidia(tmp_path: Path, mode: str, chip: str) -
         )
         assert "0 bytes spill stores" in told.stderr
         assert ptx.read_text().count("mma.sync") >= 8
+
+
+@pytest.mark.parametrize("file", [name for name in kernels.names() if name != "host_adam"])
+def test_every_kernel_file_assembles_for_nvidia(tmp_path: Path, file: str) -> None:
+    if not shutil.which("clang") or not shutil.which("ptxas"):
+        pytest.skip("no clang and ptxas")
+    source, ptx = tmp_path / f"{file}.cl", tmp_path / "kernel.ptx"
+    source.write_text(kernels.source(file))
+
+    for extra in NVIDIA_OPTIONS.get(file, [()]):
+        subprocess.run([*CLANG, *NVIDIA.options, *extra, source, "-o", ptx], check=True)
+        subprocess.run(["ptxas", "-c", "-arch", "sm_80", ptx, "-o", tmp_path / "out"], check=True)
