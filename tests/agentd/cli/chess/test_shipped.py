@@ -4,6 +4,9 @@ import chess
 import pytest
 
 from agentd.cli.chess.model import load_bot
+from agentd.cli.chess.policies import ACTIONS, OBSERVATION, DaemonPolicy
+from agentd.client import Client
+from games.chess_lessons import BEST
 from games.chess_search import Search, Settings
 
 
@@ -24,3 +27,28 @@ def test_it_mates_a_bare_king_within_fifty_moves(fen: str):
             move = min(board.legal_moves, key=lambda move: from_middle(move.to_square))
         board.push(move)
     assert board.is_checkmate()
+
+
+def test_it_plays_best_play_unless_it_is_told():
+    assert load_bot().mover_rating == BEST
+    assert load_bot(rating=1500).mover_rating == 1500
+
+
+def test_a_daemon_plays_it_as_the_readme_says(serve):
+    """The agent's greedy moves are those of the policy alone."""
+    words = ["agent.model.layers=[{dense: 512}, relu, {dense: 256}, relu]"]
+    words += [f"agent.init.{each}" for each in ("file=chess-small", "part=policy", "scale=0.05")]
+    daemon = serve(*(word for each in words for word in ("--set", each)))
+
+    def connect(role: str) -> Client:
+        address = ("127.0.0.1", daemon.port)
+        return Client.connect(address, "chess", OBSERVATION, ACTIONS, role=role, explain=True)
+
+    policy, search = DaemonPolicy(connect, "play", "chess"), Search(load_bot(), Settings(nodes=1))
+    board = chess.Board()
+    for _ in range(40):
+        move = search.run(board.copy(stack=False)).move
+        assert policy.choose(board.copy(stack=False)).move == move
+        assert move is not None
+        board.push(move)
+    policy.close()
