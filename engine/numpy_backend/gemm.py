@@ -31,13 +31,12 @@ def bind_product(a: Nd, b: Nd, out: Nd) -> Step:
     if a.ndim == 2 and a.dtype == np.float32 and a.flags.c_contiguous:
         rows = band_rows(len(a), *b.shape, transposed=not b.flags.c_contiguous)
     if not rows or not small_is_fast():
-        return partial(np.dot, a, b, out)
-    dot = np.dot
-    bands = [(a[i : i + rows], out[i : i + rows]) for i in range(0, len(a), rows)]
+        return partial(a.dot, b, out)  # np.dot would first ask whose arrays these are
+    bands = [(a[i : i + rows].dot, out[i : i + rows]) for i in range(0, len(a), rows)]
 
     def product() -> None:
-        for x, y in bands:
-            dot(x, b, y)
+        for dot, y in bands:
+            dot(b, y)
 
     return product
 
