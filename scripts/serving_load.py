@@ -15,7 +15,6 @@ counts from then on.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import json
 import os
@@ -32,7 +31,8 @@ import msgspec
 import numpy as np
 
 POOL = 64
-MOST = 1 << 16  # bytes of one read
+MOST = 1 << 14  # bytes of one read
+IN, OUT = select.EPOLLIN, select.EPOLLOUT
 ACT = b"\x84\xa4type\xa3act"  # how every answer begins
 SHAPES = {"net": (64, 6), "kmeans": (2, 100), "learns": (64, 6)}  # features, actions
 
@@ -138,17 +138,17 @@ class Player:
 
     def write(self, data: bytes) -> None:
         """Write what the socket takes; the rest goes when it takes more."""
-        sent = 0
-        if not self.unsent:
-            with contextlib.suppress(BlockingIOError):
-                sent = self.socket.send(data)
+        try:
+            sent = 0 if self.unsent else self.socket.send(data)
+        except BlockingIOError:
+            sent = 0
         if sent < len(data):
             self.unsent += data[sent:]
-            self.load.epoll.modify(self.socket, select.EPOLLIN | select.EPOLLOUT)
+            self.load.epoll.modify(self.socket, IN | OUT)
 
     def write_more(self) -> None:
         data, self.unsent = self.unsent, b""
-        self.load.epoll.modify(self.socket, select.EPOLLIN)
+        self.load.epoll.modify(self.socket, IN)
         self.write(data)
 
     def cut(self, data: bytes) -> list[bytes]:
@@ -194,16 +194,16 @@ class Load:
         self.by_fd = {player.socket.fileno(): player for player in self.players}
         for player in self.players:
             player.await_welcome()
-            self.epoll.register(player.socket, select.EPOLLIN)
+            self.epoll.register(player.socket, IN)
 
     def take(self, events: list[tuple[int, int]], again: bool) -> None:
         """Take what has come; with ``again`` whoever is answered sends the next frame."""
         clock, latencies = time.perf_counter, self.latencies
         for fd, what in events:
             player = self.by_fd[fd]
-            if what & select.EPOLLOUT:
+            if what & OUT:
                 player.write_more()
-            if what == select.EPOLLOUT:
+            if what == OUT:
                 continue
             data = player.socket.recv(MOST)
             now = clock()
