@@ -41,7 +41,7 @@ def with_nan(array: Any) -> Any:
 
 
 ELSEWHERE = {"affine", "matmul_tn", "matmul_nt", "sum_rows", "dueling", "dueling_backward"}
-ELSEWHERE |= {"activation", "activation_backward"}
+ELSEWHERE |= {"activation", "activation_backward", "gathers"}
 
 
 def ops() -> list[str]:

@@ -29,8 +29,19 @@ ELSEWHERE |= {"swap", "lstm_cell", "lstm_cell_backward"}
 ELSEWHERE |= {"batch_norm", "batch_norm_backward", "batch_norm_apply", "embedding_bag_backward"}
 ELSEWHERE |= {"categorical_values", "quantile_values", "categorical_target", "quantile_target"}
 ELSEWHERE |= {"take_action", "put_action", "mean_loss", "noisy_weight", "noisy_weight_backward"}
-ELSEWHERE |= {"q_step", "fit_step", "gather_rows", "gathers"}
-NOT_STEPS = {"holds", "empty", "zeros", "asarray", "to_host", "write", "view", "rows", "reshape"}
+ELSEWHERE |= {"q_step", "fit_step", "gather_rows"}
+NOT_STEPS = {
+    "holds",
+    "gathers",
+    "empty",
+    "zeros",
+    "asarray",
+    "to_host",
+    "write",
+    "view",
+    "rows",
+    "reshape",
+}
 
 Case = tuple[str, Callable[..., Any], dict[str, Any], tuple[float, ...]]
 CASES: dict[str, Callable[[np.random.Generator], Iterator[Case]]] = {}
