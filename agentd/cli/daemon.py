@@ -18,7 +18,7 @@ from typing import Self
 from agentd.errors import AgentdError, ExitCode, JobFailed
 
 LISTENING = re.compile(r"^listening on (?P<host>.+):(?P<port>\d+)$")
-START_S = 60.0
+START_S = 180.0  # on a device whose kernels are still to be built, on a busy machine
 STOP_S = 15.0
 LOG_TAIL = 5
 
