@@ -242,9 +242,10 @@ class Load:
 
     def _open_loop(self, rate: float) -> None:
         """Send frame i at i / rate seconds, connections taking turns, however late we are."""
-        sent = 0
-        while (now := time.perf_counter() - self.started) < self.seconds:
-            while sent / rate <= now:
+        sent, count = 0, int(rate * self.seconds)
+        while sent < count:
+            now = time.perf_counter() - self.started
+            while sent < count and sent / rate <= now:
                 player = self.players[sent % len(self.players)]
                 player.send(self.started + sent / rate)
                 sent += 1

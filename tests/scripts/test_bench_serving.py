@@ -57,3 +57,23 @@ def test_a_wrong_answer_is_an_error(tmp_path):
         server.terminate()
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["errors"] >= found["frames"] > 0
+
+
+@pytest.mark.parametrize("rate", [None, 40])
+def test_frames_and_answers_that_come_in_pieces_are_put_together(rate):
+    """1.3 MB a frame: more than a socket takes at once; answers are longer than one read."""
+    rows = 5000  # answers of 20,000 bytes
+    command = [sys.executable, str(SCRIPTS / "serving_peers.py"), "echo", "--rows", str(rows)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    with server:
+        port = int(server.stdout.readline().rsplit(":", 1)[1])
+        spec = {"port": port, "agent": "net", "rows": rows, "connections": 3, "seconds": 0.5}
+        spec |= {"blank": True, "rate": rate}
+        command = [sys.executable, str(SCRIPTS / "serving_load.py"), json.dumps(spec)]
+        done = subprocess.run(
+            command, input="go\n", capture_output=True, text=True, timeout=60, check=True
+        )
+        server.terminate()
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert (found["errors"], found["frames"] > 3) == (0, True)
+    assert rate is None or found["frames"] == rate // 2  # none that was due is left out
