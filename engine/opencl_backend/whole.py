@@ -14,6 +14,9 @@ from engine.opencl_backend.runtime import LocalFloats
 MOST_PARAMS = 1 << 15
 """Parameters up to which one work-group beats a launch per op; beyond, the device's units do."""
 
+MOST_Q_WORK, MOST_FIT_WORK = 1 << 22, 1 << 21
+"""Rows times parameters up to which it does: a step of Q-learning saves twice the launches."""
+
 _SHARE = 7 / 8  # of local memory: the compiler may want some for itself
 _GPU_ITEMS, _GPU_TILE, _CPU_TILE = 256, 8, 6
 _MOST_ROWS = 64
@@ -27,7 +30,7 @@ class WholeOps(HeadOps):
         self, layers: DenseStack, on: Descending, q: QStep
     ) -> Callable[[bool, float, AdamConstants], object] | None:
         rows, width = q.reward.shape[0], layers[-1].w.shape[1]
-        cut = self._cut(layers, rows, extra=width)
+        cut = self._cut(layers, rows, MOST_Q_WORK, extra=width)
         if cut is None:
             return None
         bend = (0, 0.0) if q.huber is None else (1, float(q.huber))
@@ -51,7 +54,7 @@ class WholeOps(HeadOps):
         self, layers: DenseStack, on: Descending, fit: FitStep
     ) -> Callable[[AdamConstants], object] | None:
         rows = fit.weight.shape[0]
-        cut = self._cut(layers, rows)
+        cut = self._cut(layers, rows, MOST_FIT_WORK)
         if cut is None:
             return None
         bend = (0, 0.0) if fit.huber is None else (1, float(fit.huber))
@@ -70,7 +73,7 @@ class WholeOps(HeadOps):
         )
         return lambda constants: step(*constants)
 
-    def _cut(self, layers: DenseStack, batch: int, extra: int = 0) -> "_Cut | None":
+    def _cut(self, layers: DenseStack, batch: int, most_work: int, extra: int = 0) -> "_Cut | None":
         """Return how the step is cut for this device; None where the network does not fit."""
         runtime, width = self.runtime, self.runtime.tuning.width
         sizes = (layers[0].w.shape[0], *(layer.w.shape[1] for layer in layers))
@@ -81,7 +84,7 @@ class WholeOps(HeadOps):
         rows = min(room // (sum(sizes) + extra) - pad, _MOST_ROWS, batch + width - 1)
         rows -= rows % width
         n_params = sum(layer.w.size + (layer.b.size if layer.b else 0) for layer in layers)
-        if rows < width or n_params > MOST_PARAMS:
+        if rows < width or n_params > MOST_PARAMS or batch * n_params > most_work:
             return None
         plan = list(sizes)
         plan += [EPILOGUE[layer.act] for layer in layers]

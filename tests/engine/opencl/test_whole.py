@@ -262,3 +262,13 @@ def test_a_trainer_takes_whole_steps_where_its_loss_allows(opencl: Any, name: st
 
     np.testing.assert_allclose(told[1], told[0], rtol=1e-4)
     np.testing.assert_allclose(weights[1], weights[0], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(("batch", "is_whole"), [(32, True), (1024, False)])
+def test_large_batches_go_op_by_op(opencl: Any, batch: int, is_whole: bool) -> None:
+    rows = taught(17, 3, is_class=True)
+    layers = (Dense(120), Relu(), Dense(84), Relu(), Dense(3))
+
+    learner = student(opencl, rows, layers, SupervisedConfig(target="class", batch=batch))
+
+    assert (learner._whole is not None) == is_whole
