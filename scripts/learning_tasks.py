@@ -171,7 +171,7 @@ ABLATIONS = {
         (Measure(),),
         steps=40_000,
         episodes=20,
-        settings=("pace.updates=2", "dqn.prioritized=true"),
+        settings=("pace.updates=4", "dqn.prioritized=true"),
         without=("dqn.prioritized=false",),
     ),
     "categorical": Task(
