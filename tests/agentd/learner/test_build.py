@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from agentd.config import agent_config_from_wire
+from agentd.learner.begin import initial_weights
 from agentd.learner.build import learner_for
-from agentd.learner.model import flat_weights, initial_weights, named_weights, network_for
+from agentd.learner.model import flat_weights, named_weights, network_for
 from agentd.learner.model import row_format as format_of
 from agentd.protocol.schema import Schema
 from agentd.store import read_checkpoint, write_checkpoint
