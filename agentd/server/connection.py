@@ -62,7 +62,8 @@ class Connection(asyncio.Protocol):
         self.operations: deque[Operation] = deque()
         self._transport: asyncio.Transport | None = None
         self.shaking = self.welcomed = False
-        self.came_from: int | None = None  # number of the worker that took it in
+        self.came_from: int | None = None  # number of the process that took it in
+        self.may_return = False  # that process would play it as well
         self.ended = 0.0  # when goodbye was said
         self._operating = self._reading_paused = self._pump_soon = False
         self._unanswered = 0

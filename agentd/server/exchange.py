@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from agentd.server.connection import Connection
     from agentd.server.server import Server
 
-__all__ = ["MOST_BYTES", "Exchange", "adopt", "home_of"]
+__all__ = ["GATHERED", "MOST_BYTES", "Exchange", "adopt", "home_of"]
 
 log = logging.getLogger("agentd.exchange")
 
 MOST_BYTES = 128 * 1024
 """Bytes of a packet; what a peer sent behind its hello must fit as well."""
+
+GATHERED = 16
+"""Sessions of fewer streams are gathered in the first process until it has as many: the rows of a
+few small games cost least in one batch, and another process on these cores would only divide it."""
 
 Heard = Callable[[dict[str, Any], bytes, int | None], None]
 
@@ -51,14 +55,17 @@ class Exchange:
             return False
         return True
 
-    def give(self, connection: Connection, hello: Hello) -> bool:
-        """Hand a connection that waits for its welcome to the other side; False: it stays here."""
+    def give(self, connection: Connection, hello: Hello, *, may_return: bool = False) -> bool:
+        """Hand a connection that waits for its welcome to the other side; False: it stays here.
+
+        ``may_return``: this side would play it as well.
+        """
         taken = connection.take_socket()
         if taken is None:
             return False
         fd, rest = taken
         try:
-            return self.send({"do": "adopt"}, encode(hello) + rest, fd)
+            return self.send({"do": "adopt", "may_return": may_return}, encode(hello) + rest, fd)
         finally:
             os.close(fd)
 

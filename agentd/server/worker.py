@@ -4,6 +4,7 @@ Every process of a daemon listens on one port and the kernel deals connections o
 learns has one writer of its memory, so its sessions live in the first process, and so do admins
 and whatever must be written to disk. A worker reads the hello: it keeps the connection when the
 agent is on disk with ``learner: none`` and the schema of the hello, and hands it over otherwise.
+Small sessions it offers first, which keeps the batches of few games whole.
 The first byte of a session's id names its process, so that a resume finds it wherever it lands.
 """
 
@@ -25,7 +26,7 @@ from agentd.protocol.errors import ProtocolError
 from agentd.protocol.messages import Hello, Welcome
 from agentd.protocol.schema import Schema
 from agentd.server.connection import Connection
-from agentd.server.exchange import Exchange, adopt, home_of, too_much
+from agentd.server.exchange import GATHERED, Exchange, adopt, home_of, too_much
 from agentd.server.handshake import AGENT_NAME
 from agentd.server.registry import CONFIG, Registry
 from agentd.server.server import Server
@@ -81,6 +82,7 @@ class Worker(Server):
         self.registry: _Agents = _Agents(self, data_dir)
         self._sock = sock
         self._exchange: Exchange | None = None
+        self._offers = GATHERED  # small sessions that may still be offered to the first process
 
     async def run(self, on_ready: Callable[[list[str]], None]) -> None:
         """Serve until told to stop or the first process is gone; see `Server.run`."""
@@ -101,14 +103,26 @@ class Worker(Server):
         """Answer a hello, or hand the connection over and answer nothing."""
         mine = home_of(hello.resume) in (None, self.number)
         fits = mine and hello.role != "admin" and AGENT_NAME.match(hello.agent)
-        if fits and await self.registry.serves(hello.agent, hello):
+        ours = fits and await self.registry.serves(hello.agent, hello)
+        if ours and not self._offer(connection, hello):
             return await super().welcome(connection, hello)
         if connection.closing:
             return None
         assert self._exchange is not None
-        if not self._exchange.give(connection, hello):
+        if not self._exchange.give(connection, hello, may_return=bool(ours)):
             raise too_much()
         return None
+
+    def _offer(self, connection: Connection, hello: Hello) -> bool:
+        """Whether to offer the first process a session that may be played here, see GATHERED.
+
+        A few at a time, so that the exchange keeps up with any number of games at once.
+        """
+        small = hello.resume is None and hello.streams < GATHERED
+        if not small or connection.came_from is not None or self._offers == 0:
+            return False
+        self._offers -= 1
+        return True
 
     def new_session_id(self) -> bytes:
         """16 bytes that nobody can guess but the first, which is this process's number."""
@@ -117,7 +131,9 @@ class Worker(Server):
     def _heard(self, message: dict[str, Any], body: bytes, fd: int | None) -> None:
         match message["do"]:
             case "adopt" if fd is not None:
-                self.spawn(adopt(self, Connection(self), fd, body))
+                connection = Connection(self)
+                connection.came_from = 0
+                self.spawn(adopt(self, connection, fd, body))
             case "load":
                 self.spawn(self._load(message["agent"], message["checkpoint"]))
             case "drop":
@@ -144,6 +160,7 @@ class Worker(Server):
         """Tell the first process what is done here: `stats` is one answer for all."""
         while True:
             await asyncio.sleep(REPORT_S)
+            self._offers = GATHERED
             agents = self.registry.loaded.items()
             assert self._exchange is not None
             self._exchange.send(

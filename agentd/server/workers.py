@@ -18,7 +18,7 @@ from agentd.config.records import AgentConfig, ServerConfig
 from agentd.protocol.messages import Hello
 from agentd.server.answers import Counters
 from agentd.server.connection import Connection
-from agentd.server.exchange import Exchange, adopt, home_of, too_much
+from agentd.server.exchange import GATHERED, Exchange, adopt, home_of, too_much
 
 if TYPE_CHECKING:
     from agentd.server.server import Server
@@ -70,14 +70,27 @@ class Workers:
             await process.wait()
 
     def give(self, connection: Connection, hello: Hello) -> bool:
-        """Send a connection to the worker that its session lives in; False when it is ours."""
+        """Send a connection to the worker that its session lives in; False when it is ours.
+
+        A small session that a worker gave up goes back where enough are gathered here.
+        """
         home = home_of(hello.resume)
+        if connection.may_return and self._streams_here() >= GATHERED:
+            home = connection.came_from
+        elif connection.came_from == home:
+            return False
         worker = next((w for w in self._all if w.number == home), None)
-        if worker is None or worker.exchange is None or connection.came_from == home:
+        if worker is None or worker.exchange is None:
             return False
         if not worker.exchange.give(connection, hello):
             raise too_much()
         return True
+
+    def _streams_here(self) -> int:
+        """Streams of the sessions that are connected to the first process."""
+        agents = self._server.registry.loaded.values()
+        sessions = (session for agent in agents for session in agent.sessions.values())
+        return sum(session.streams for session in sessions if session.connection is not None)
 
     def tell(self, message: dict[str, Any]) -> None:
         """Send one message to every worker."""
@@ -187,6 +200,7 @@ class Workers:
             case "adopt" if fd is not None:
                 connection = Connection(server)
                 connection.came_from = worker.number
+                connection.may_return = message["may_return"]
                 server.spawn(adopt(server, connection, fd, body))
             case "report":
                 worker.report = message

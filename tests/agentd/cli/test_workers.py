@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from agentd.client import FIRST, MID, Client, OperationRefused
+from agentd.server.exchange import GATHERED
 
 from .conftest import Serving
 
@@ -19,6 +20,7 @@ X = {"x": ("float32", (4,))}
 
 
 def connect(daemon, agent="plays", role="play", **options) -> Client:
+    options.setdefault("streams", GATHERED)  # stays in the process that took it in
     return Client.connect(("127.0.0.1", daemon.port), agent, X, 3, role=role, **options)
 
 
@@ -67,6 +69,21 @@ def test_both_processes_play_and_give_the_same_answers(two):
             client.close()
 
 
+def test_a_few_small_games_share_the_batches_of_the_first_process_and_many_do_not(two):
+    clients = [connect(two, streams=1) for _ in range(GATHERED)]
+    try:
+        assert {home(client) for client in clients} == {0}
+        obs = np.ones((1, 4), np.float32)
+        assert len({tuple(c.step(obs, [0], [FIRST]).actions) for c in clients}) == 1
+
+        clients += [connect(two, streams=1) for _ in range(24)]
+        assert {home(client) for client in clients} == {0, 1}
+        assert len({tuple(c.step(obs, [0], [FIRST]).actions) for c in clients[GATHERED:]}) == 1
+    finally:
+        for client in clients:
+            client.close()
+
+
 def test_who_learns_and_who_looks_after_is_always_in_the_first_process(two):
     for _ in range(8):
         with connect(two, "learns", role="train") as client:
@@ -79,7 +96,7 @@ def test_who_learns_and_who_looks_after_is_always_in_the_first_process(two):
 def test_a_session_is_resumed_whichever_process_takes_the_connection(two):
     for wanted in (0, 1):
         for _ in range(50):
-            client = connect(two, streams=1)
+            client = connect(two)
             if home(client) == wanted:
                 break
             client.close()
