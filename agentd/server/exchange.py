@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from agentd.server.connection import Connection
     from agentd.server.server import Server
 
-__all__ = ["GATHERED", "MOST_BYTES", "Exchange", "adopt", "home_of"]
+__all__ = ["GATHERED", "MOST_BYTES", "SMALL", "Exchange", "adopt", "home_of", "too_much"]
 
 log = logging.getLogger("agentd.exchange")
 
 MOST_BYTES = 128 * 1024
 """Bytes of a packet; what a peer sent behind its hello must fit as well."""
 
-GATHERED = 16
-"""Sessions of fewer streams are gathered in the first process until it has as many: the rows of a
-few small games cost least in one batch, and another process on these cores would only divide it."""
+SMALL, GATHERED = 16, 64
+"""Sessions of fewer than SMALL streams are gathered in the first process until it has GATHERED
+streams: the rows of small games cost least in one batch, which more processes only divide."""
 
 Heard = Callable[[dict[str, Any], bytes, int | None], None]
 

@@ -26,7 +26,7 @@ from agentd.protocol.errors import ProtocolError
 from agentd.protocol.messages import Hello, Welcome
 from agentd.protocol.schema import Schema
 from agentd.server.connection import Connection
-from agentd.server.exchange import GATHERED, Exchange, adopt, home_of, too_much
+from agentd.server.exchange import GATHERED, SMALL, Exchange, adopt, home_of, too_much
 from agentd.server.handshake import AGENT_NAME
 from agentd.server.registry import CONFIG, Registry
 from agentd.server.server import Server
@@ -118,7 +118,7 @@ class Worker(Server):
 
         A few at a time, so that the exchange keeps up with any number of games at once.
         """
-        small = hello.resume is None and hello.streams < GATHERED
+        small = hello.resume is None and hello.streams < SMALL
         if not small or connection.came_from is not None or self._offers == 0:
             return False
         self._offers -= 1

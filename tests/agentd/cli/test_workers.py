@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from agentd.client import FIRST, MID, Client, OperationRefused
-from agentd.server.exchange import GATHERED
+from agentd.server.exchange import GATHERED, SMALL
 
 from .conftest import Serving
 
@@ -20,7 +20,7 @@ X = {"x": ("float32", (4,))}
 
 
 def connect(daemon, agent="plays", role="play", **options) -> Client:
-    options.setdefault("streams", GATHERED)  # stays in the process that took it in
+    options.setdefault("streams", SMALL)  # stays in the process that took it in
     return Client.connect(("127.0.0.1", daemon.port), agent, X, 3, role=role, **options)
 
 
