@@ -119,7 +119,7 @@ def solve_puzzles(
     """Print and return what share of puzzles the policy solves, and a search of ``depth``."""
     import chess
 
-    from agentd.cli.chess.lessons import draw, read_pool
+    from agentd.cli.chess.puzzles import draw, read_pool
     from games.chess_puzzles import share_solved, solve, solve_by_policy
     from games.chess_search import Search
     from games.chess_strength import Settings

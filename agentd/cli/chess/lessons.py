@@ -13,7 +13,6 @@ from agentd.cli.options import Json, Quiet, Verbose, terminal
 
 if TYPE_CHECKING:
     from games.chess_position import Positions
-    from games.chess_puzzles import Puzzle
 
 JUDGED, PUZZLES = "judged", "puzzles"
 
@@ -44,6 +43,7 @@ def lessons(
     """
     screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     from agentd.cli.chess.parsing import open_reader
+    from agentd.cli.chess.puzzles import draw, read_pool
     from agentd.errors import MissingInput, UsageError
     from games.chess_lessons import held_places, judged_rows, puzzle_rows, read_judgements
 
@@ -64,31 +64,6 @@ def lessons(
         found = (rows for dump in games or () for rows in judged_rows(dump, opened, known))
         record[JUDGED] = save(out / JUDGED, found, places, [judgements, *(games or ())], about)
     screen.report(record, "\n".join(f"{rows:,} positions: {out / n}" for n, rows in record.items()))
-
-
-def read_pool(path: Path) -> list[Puzzle]:
-    """Return all puzzles of a file. Raises MissingInput, DataError."""
-    from agentd.errors import MissingInput
-    from engine.data import DataError
-    from games.chess_puzzles import read_puzzles
-
-    if not path.is_file():
-        raise MissingInput(f"no puzzles in {path}", hint="database.lichess.org has them")
-    try:
-        return list(read_puzzles(path))
-    except ValueError as fault:
-        raise DataError(str(fault), file=str(path)) from None
-
-
-def draw(pool: Iterable[Puzzle], count: int, seed: int, path: Path) -> list[Puzzle]:
-    """Return the puzzles that are measured on. Raises DataError."""
-    from engine.data import DataError
-    from games.chess_puzzles import draw_puzzles
-
-    try:
-        return draw_puzzles(pool, count, seed)
-    except ValueError as fault:
-        raise DataError(str(fault), file=str(path)) from None
 
 
 def save(

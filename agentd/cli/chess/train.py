@@ -69,27 +69,17 @@ def train(
 
     require_chess()
     from agentd.cli.chess.fit import ChessFit, FitRequest, begin_run
-    from agentd.cli.chess.model import load_bot
     from agentd.cli.chess.recipe import load_recipe
     from agentd.cli.training import Interrupts
 
     flags = {"steps": steps, "batch": batch, "seed": seed}
     given = {name: value for name, value in flags.items() if value is not None}
     asked = msgspec.structs.replace(load_recipe(recipe), **given)
-    opened, facts = open_training(shards)
-    start = None if init is None else load_bot(init)
-    taught: dict[str, list[Positions]] = {}
-    if lessons is not None:
-        for name in asked.lessons.folders:
-            taught[name], facts[name] = open_training(lessons / name)
     request = FitRequest(
         run=out or Path("runs") / Path(recipe).stem,
         recipe=asked,
-        shards=opened,
         held=None if held is None else held_out(held, held_rows),
-        lessons=taught,
-        start=start,
-        data=facts if start is None else {**facts, "start": start.facts},
+        **sources(asked, shards, lessons, init),
         every=every,
         until_s=None if minutes is None else minutes * 60,
         device=device,
@@ -102,6 +92,26 @@ def train(
             screen.note(f"goes on from step {fit.step:,} of {request.run}")
         last = fit.run(interrupts, lambda figures: screen.note(line(figures, asked)))
     tell(screen, request.run, fit.step, fit.seconds, last)
+
+
+def sources(
+    recipe: ChessRecipe, shards: Path, lessons: Path | None, init: Path | None
+) -> dict[str, Any]:
+    """Return what a `FitRequest` learns from and begins with, and the facts that tell them apart.
+
+    Raises MissingInput, ShardsDamaged, and what a model file may be refused for.
+    """
+    from agentd.cli.chess.model import load_bot
+
+    opened, facts = open_training(shards)
+    taught: dict[str, list[Positions]] = {}
+    if lessons is not None:
+        for name in recipe.lessons.folders:
+            taught[name], facts[name] = open_training(lessons / name)
+    start = None if init is None else load_bot(init)
+    if start is not None:
+        facts["start"] = start.facts
+    return {"shards": opened, "lessons": taught, "start": start, "data": facts}
 
 
 def open_training(folder: Path) -> tuple[list[Positions], dict[str, Any]]:
