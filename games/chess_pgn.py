@@ -10,7 +10,7 @@ import re
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import chess
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from games.chess_filter import CODE
 from games.chess_plies import Plies, evaluation_code
 from games.chess_position import NO_CLOCK, NO_EVAL
+from games.chess_san import find_move
 
 HEAD = re.compile(rb"(?:\s*\[[^\r\n]*)*")
 TAG = re.compile(r'^[ \t]*\[(\w+)[ \t]+"((?:[^"\\\n]|\\.)*)"[ \t]*\]', re.M)
@@ -35,13 +36,6 @@ RESULTS = ("1-0", "0-1", "1/2-1/2", "*")
 EVALUATION = re.compile(r"\[%eval\s+(#?-?\d{1,5}(?:\.\d+)?(?:,\d+)?)\s*\]")
 CLOCK = re.compile(r"\[%clk\s+(\d{1,4}):(\d{1,2}):(\d{1,2})(?:\.\d+)?\s*\]")
 EMPTY_LINE = re.compile(r"\n[ \t\r]*\n\s*(?=\S)")
-
-
-Opening: TypeAlias = "dict[str, tuple[chess.Move, Opening]]"
-"""What each move's text means after the same moves, and what may follow: games begin alike."""
-OPENING_PLIES = 14
-OPENINGS = 50_000
-"""Moves remembered, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,30 +84,10 @@ def _split_at_empty_lines(text: str) -> Iterator[str]:
 class PythonChessReader:
     """Replays games on python-chess's board; evaluations and clocks from their comments."""
 
-    def __init__(self) -> None:
-        self._openings = _Openings()
-
     def read(self, games: Sequence[GameText]) -> tuple[Plies, NDArray[np.uint8]]:
-        columns = _Columns(self._openings)
+        columns = _Columns()
         faults = np.array([columns.replay(game) for game in games], np.uint8)
         return columns.plies(), faults
-
-
-class _Openings:
-    """What the first moves of games mean: looked up, they need no search."""
-
-    def __init__(self) -> None:
-        self.first: Opening = {}
-        self._count = 0
-
-    def remember(self, known: Opening, text: str, move: chess.Move, ply: int) -> Opening | None:
-        """Note the move that ``text`` means after the moves that led to ``known``."""
-        if ply >= OPENING_PLIES or self._count >= OPENINGS:
-            return None
-        self._count += 1
-        later: Opening = {}
-        known[text] = (move, later)
-        return later
 
 
 class _Columns:
@@ -121,21 +95,21 @@ class _Columns:
 
     WIDTH = 14
 
-    def __init__(self, openings: _Openings) -> None:
+    def __init__(self) -> None:
         self._numbers = array("Q")
         self._evaluations = array("h")
         self._clocks = array("H")
         self._count: list[int] = []
         self._mated: list[bool] = []
-        self._openings = openings
 
     def replay(self, game: GameText) -> int:
         """Append the half-moves of ``game``; return why it is dropped, with none appended."""
         before = len(self._evaluations)
         fault, mated = CODE["kept"], False
         try:
-            board = chess.Board(game.tags.get("FEN", chess.STARTING_FEN))
-            if not board.is_valid():
+            start = game.tags.get("FEN", chess.STARTING_FEN)
+            board = chess.Board(start)
+            if start != chess.STARTING_FEN and not board.is_valid():
                 fault = CODE["bad position"]
             else:
                 self._replay(board, game.moves)
@@ -152,22 +126,15 @@ class _Columns:
         return fault
 
     def _replay(self, board: chess.Board, moves: str) -> None:
-        put, parse, push = self._numbers.extend, board.parse_san, board.push
+        put, push = self._numbers.extend, board.push
         evaluations, clocks = self._evaluations, self._clocks
         first = len(evaluations)
-        known = self._openings.first if board.fen() == chess.STARTING_FEN else None
         for move_text, comment in main_line(moves):
             if not move_text:
                 if comment and len(evaluations) > first:
                     self._comment(comment)
                 continue
-            if known is None:
-                move = parse(move_text)
-            elif move_text in known:
-                move, known = known[move_text]
-            else:
-                move = parse(move_text)
-                known = self._openings.remember(known, move_text, move, len(evaluations) - first)
+            move = find_move(board, move_text)
             put(
                 (
                     board.pawns,
