@@ -52,6 +52,8 @@ def describe(error: BaseException) -> str:
     """``error`` and its hint in one line."""
     code = exit_code_of(error)
     text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        text = f"{error.filename}: {error.strerror.lower()}"  # without the number and the quotes
     hint = getattr(error, "hint", None)
     ours = isinstance(error, AgentdError) or hasattr(error, "code")
     if code is ExitCode.INTERNAL and not ours:

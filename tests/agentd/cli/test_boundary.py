@@ -83,6 +83,13 @@ def test_a_hint_follows_and_newlines_go() -> None:
     assert describe(UsageError("one\ntwo", hint="do this")) == "agentd: one two; do this"
 
 
+def test_a_system_error_names_its_file_first(tmp_path: Path) -> None:
+    missing = tmp_path / "no.yaml"
+    with pytest.raises(FileNotFoundError) as caught:
+        missing.read_bytes()
+    assert describe(caught.value) == f"agentd: {missing}: no such file or directory"
+
+
 def test_a_hint_is_not_said_twice() -> None:
     assert describe(ConfigError("no such key", hint="did you mean `a`?")).count("did you") == 1
 
