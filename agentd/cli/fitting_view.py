@@ -12,8 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -21,6 +20,7 @@ from rich.text import Text
 
 from agentd.cli.curve import draw_curve
 from agentd.cli.live import clock, number
+from agentd.cli.picture import Picture
 from agentd.cli.terminal import Terminal
 from agentd.runs import read_metrics
 from engine.training import EpochReport, Trainer
@@ -70,38 +70,25 @@ class Keys:
         return found
 
 
-class FittingView:
+class FittingView(Picture):
     """Shows a run as it trains. ``metrics`` is the run's file: a resumed run shows its past."""
 
     def __init__(
         self, screen: Terminal, title: str, epochs: int, steps: int, metrics: Path
     ) -> None:
-        self._screen, self._title = screen, title
+        super().__init__(screen)
+        self._title = title
         self._epochs, self._steps = epochs, steps
         self._metrics = metrics
         self._curves: dict[str, Curve] = {}
         self._running: Curve = []
-        self._live: Live | None = None
         self._next_s = 0.0
         self._began: tuple[float, int] | None = None
 
     def __enter__(self) -> Self:
         for record in read_metrics(self._metrics):
             self._remember(record)
-        if self._screen.live:
-            console = Console(file=self._screen.out)
-            self._live = Live(console=console, auto_refresh=False, transient=True)
-            self._live.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._live is not None:
-            self._live.__exit__(kind, error, trace)
+        return super().__enter__()
 
     def due(self) -> bool:
         """Whether it is time for ``update``."""
@@ -112,26 +99,25 @@ class FittingView:
         now = time.monotonic()
         if self._began is None:
             self._began = now, trainer.steps
-        self._next_s = now + (REDRAW_S if self._live is not None else PLAIN_S)
+        self._next_s = now + (REDRAW_S if self.is_drawn else PLAIN_S)
         at = trainer.epoch + trainer.position / self._steps
         self._running.append((at, trainer.tally.loss))
         if len(self._running) > POINTS:
             self._running[:] = self._running[::2]
-        if self._live is not None:
-            width = min(self._live.console.width, 100)
-            self._live.update(self._render(trainer, width), refresh=True)
+        if self.is_drawn:
+            self.draw(self._render(trainer, self.width))
         elif now > self._began[0]:
-            self._screen.note(self._plain(trainer))
+            self._terminal.note(self._plain(trainer))
 
     def close_epoch(self, report: EpochReport) -> None:
         """Show an epoch's figures."""
         record = report.record()
         self._remember(record)
-        if self._live is None:
+        if not self.is_drawn:
             names = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
             parts = [f"{name}={record[name]:.4f}" for name in names if name in record]
             text = f"epoch={report.epoch}/{self._epochs} " + " ".join(parts)
-            self._screen.note(f"{text} seconds={report.seconds:.2f}")
+            self._terminal.note(f"{text} seconds={report.seconds:.2f}")
 
     def _remember(self, record: dict[str, Any]) -> None:
         for key, value in record.items():

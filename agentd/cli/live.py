@@ -6,17 +6,15 @@ In a terminal the view redraws itself; elsewhere it is one plain line every few 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from agentd.cli.curve import draw_curve, draw_spark
+from agentd.cli.picture import Picture
 from agentd.cli.terminal import Terminal
 
 PLAIN_EVERY_S = 2.0
@@ -154,39 +152,21 @@ def plain_line(history: History, now: Reading) -> str:
     )
 
 
-class View:
+class View(Picture):
     """Shows a ``History`` as it grows: ``with View(terminal, history) as view: view.update()``."""
 
     def __init__(self, terminal: Terminal, history: History) -> None:
-        self._terminal = terminal
+        super().__init__(terminal)
         self._history = history
-        self._live: Live | None = None
         self._last_line_s = float("-inf")
-
-    def __enter__(self) -> Self:
-        if self._terminal.live:
-            console = Console(file=self._terminal.out)
-            self._live = Live(console=console, auto_refresh=False, transient=True)
-            self._live.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._live is not None:
-            self._live.__exit__(kind, error, trace)
 
     def update(self) -> None:
         """Show the newest reading."""
         if not self._history.readings:
             return
         now = self._history.readings[-1]
-        if self._live is not None:
-            width = min(self._live.console.width, 100)
-            self._live.update(render(self._history, width), refresh=True)
+        if self.is_drawn:
+            self.draw(render(self._history, self.width))
         elif now.elapsed_s - self._last_line_s >= PLAIN_EVERY_S:
             self._last_line_s = now.elapsed_s
             self._terminal.note(plain_line(self._history, now))
@@ -194,5 +174,5 @@ class View:
     def tell(self, line: str) -> None:
         """Show one event: in the view, or as a line of its own."""
         self._history.log.append(line)
-        if self._live is None:
+        if not self.is_drawn:
             self._terminal.note(line)

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 from agentd.client.address import Address
 from agentd.client.backoff import Patience
 from agentd.client.errors import ClientClosed, ClientError, Unreachable
+from agentd.client.facts import Facts
 from agentd.client.frames import Act, Observations, Taught
 from agentd.client.link import Link
 from agentd.client.operations import AsyncOperations
@@ -35,7 +36,7 @@ __all__ = ["AsyncClient"]
 log = logging.getLogger("agentd.client")
 
 
-class AsyncClient(AsyncOperations):
+class AsyncClient(AsyncOperations, Facts):
     """One game's connection to one agent, in one event loop."""
 
     def __init__(self, settings: Settings) -> None:
@@ -68,33 +69,6 @@ class AsyncClient(AsyncOperations):
         client._patience = client._be_patient(client._settings.retry_for)
         client._watcher = asyncio.create_task(client._watch())
         return client
-
-    # -- facts ---------------------------------------------------------------------------------
-
-    @property
-    def welcome(self) -> m.Welcome:
-        """What the server said last: session, limits, heartbeat, version at that time."""
-        return self._session.welcome
-
-    @property
-    def role(self) -> str:
-        """What ``connect`` was told."""
-        return self._settings.hello.role
-
-    @property
-    def streams(self) -> int:
-        """Episodes that may run side by side."""
-        return self._settings.hello.streams
-
-    @property
-    def version(self) -> int:
-        """The newest weights heard of."""
-        return self._session.version
-
-    @property
-    def pending(self) -> int:
-        """Frames on their way."""
-        return self._session.pending
 
     # -- playing -------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from agentd.client.errors import (
     DataRefused,
     Unreachable,
 )
+from agentd.client.facts import Facts
 from agentd.client.frames import Act, Observations, Taught
 from agentd.client.operations import Operations
 from agentd.client.session import ClientSession, Reply
@@ -38,7 +39,7 @@ __all__ = ["Client"]
 log = logging.getLogger("agentd.client")
 
 
-class Client(Operations):
+class Client(Operations, Facts):
     """One game's connection to one agent. Not for use by several threads at once.
 
     While no call is under way nobody answers the server's pings: a game that thinks for longer
@@ -76,33 +77,6 @@ class Client(Operations):
         client._connected()
         client._patience = Patience(client._settings.retry_for, client._random, time.monotonic)
         return client
-
-    # -- facts ---------------------------------------------------------------------------------
-
-    @property
-    def welcome(self) -> m.Welcome:
-        """What the server said last: session, limits, heartbeat, version at that time."""
-        return self._session.welcome
-
-    @property
-    def role(self) -> str:
-        """What ``connect`` was told."""
-        return self._settings.hello.role
-
-    @property
-    def streams(self) -> int:
-        """Episodes that may run side by side."""
-        return self._settings.hello.streams
-
-    @property
-    def version(self) -> int:
-        """The newest weights heard of."""
-        return self._session.version
-
-    @property
-    def pending(self) -> int:
-        """Frames sent whose answer ``receive`` has not returned."""
-        return self._session.pending
 
     # -- playing -------------------------------------------------------------------------------
 

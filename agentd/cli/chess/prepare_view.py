@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 from typing import Self
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Group
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from agentd.cli.live import clock
+from agentd.cli.picture import Picture
 from agentd.cli.terminal import Terminal
 from games.chess_shards import Manifest
 
@@ -19,34 +18,21 @@ PLAIN_S = 10.0
 REDRAW_S = 0.2
 
 
-class View:
+class View(Picture):
     """Shows how far a preparation is: a bar where a person watches, else a line now and then."""
 
     def __init__(self, screen: Terminal, manifest: Manifest) -> None:
-        self._screen, self._manifest = screen, manifest
+        super().__init__(screen)
+        self._manifest = manifest
         self._size = sum(source.size for source in manifest.sources)
         self._began_s = self._next_s = time.monotonic()
         self._before = manifest.total
         self._first = -1
-        self._live: Live | None = None
 
     def __enter__(self) -> Self:
-        if self._screen.live:
-            console = Console(file=self._screen.out)
-            self._live = Live(console=console, auto_refresh=False, transient=True)
-            self._live.__enter__()
         if self._manifest.shards and not self._manifest.complete:
-            self._screen.note(f"going on after {len(self._manifest.shards)} shards")
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._live is not None:
-            self._live.__exit__(kind, error, trace)
+            self._terminal.note(f"going on after {len(self._manifest.shards)} shards")
+        return super().__enter__()
 
     def update(self, read: int) -> None:
         """Show that ``read`` bytes of all dumps were read."""
@@ -55,13 +41,13 @@ class View:
             self._first = read
         if now < self._next_s:
             return
-        self._next_s = now + (PLAIN_S if self._live is None else REDRAW_S)
+        self._next_s = now + (REDRAW_S if self.is_drawn else PLAIN_S)
         line = self._line(read)
-        if self._live is not None:
+        if self.is_drawn:
             bar = ProgressBar(total=self._size, completed=read, width=min(80, len(line)))
-            self._live.update(Group(bar, Text(line)), refresh=True)
+            self.draw(Group(bar, Text(line)))
         elif now > self._began_s + 1:
-            self._screen.note(line)
+            self._terminal.note(line)
 
     def speeds(self) -> dict[str, float]:
         """Seconds of this run, and games and plies that it read a second."""
