@@ -1,12 +1,16 @@
 """The OpenCL tests' device: PoCL will do. Where there is none they are skipped, and say so."""
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from engine.numpy_backend import NumPyBackend
+
+sys.path.insert(0, str(Path(__file__).parent))  # op_cases and the files that fill it
 
 CLOSE = 1e-5
 """Largest relative error of a kernel against its NumPy twin, in float32."""

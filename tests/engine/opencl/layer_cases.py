@@ -1,79 +1,12 @@
-"""The ops of images, norms, dropout and embeddings on the device equal their NumPy twins."""
+"""Cases of images, norms, dropout and embeddings."""
 
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pytest
+from op_cases import SIZES, Case, case, floats, with_nan
 
 from engine.backend import Window
-from engine.backend.images import ImageOps
-from engine.backend.layers import LayerOps
-
-pytestmark = pytest.mark.opencl
-
-SIZES = (1, 15, 16, 65, 1025)
-
-Case = tuple[str, Callable[..., Any], dict[str, Any], tuple[float, ...]]
-CASES: dict[str, Callable[[np.random.Generator], Iterator[Case]]] = {}
-
-
-def case(name: str) -> Callable[..., Any]:
-    """Register the maker of an op's cases: (label, bind, arrays, arguments of the step)."""
-
-    def keep(make: Callable[[np.random.Generator], Iterator[Case]]) -> Any:
-        CASES[name] = make
-        return make
-
-    return keep
-
-
-def floats(rng: np.random.Generator, *shape: int) -> Any:
-    return rng.standard_normal(shape).astype(np.float32)
-
-
-def with_nan(array: Any) -> Any:
-    """Return a copy whose first and last number are NaN."""
-    spoilt = array.copy()
-    spoilt.reshape(-1)[[0, -1]] = np.nan
-    return spoilt
-
-
-ELSEWHERE = {"affine", "matmul_tn", "matmul_nt", "sum_rows", "dueling", "dueling_backward"}
-ELSEWHERE |= {"activation", "activation_backward", "gathers"}
-
-
-def ops() -> list[str]:
-    """Return the layer ops that test_ops.py does not cover."""
-    functions = [f for part in (LayerOps, ImageOps) for f in inspect.getmembers(part)]
-    names = {name for name, f in functions if inspect.isfunction(f) and name[0] != "_"}
-    return sorted(names - ELSEWHERE)
-
-
-@pytest.mark.parametrize("op", ops())
-def test_layer_op_equals_its_numpy_twin(op: str, both: Callable[..., None]) -> None:
-    assert op in CASES, f"{op}: the Protocol has an op that no case covers"
-    rng = np.random.default_rng(7)
-
-    for label, bind, arrays, scalars in CASES[op](rng):
-        try:
-            both(bind, arrays, *scalars)
-        except AssertionError as error:
-            raise AssertionError(f"{op} {label}: {error}") from error
-
-
-@pytest.mark.parametrize("op", ops())
-def test_nan_is_among_the_inputs(op: str) -> None:
-    if op == "fill":
-        return  # reads nothing
-    met = False
-    for _, _, arrays, _ in CASES[op](np.random.default_rng(7)):
-        given = (array for array in arrays.values() if array is not None)
-        met |= any(array.dtype.kind == "f" and np.isnan(array).any() for array in given)
-
-    assert met, f"{op}: no case has NaN in an input"
-
 
 WINDOWS = (
     (1, Window(1, 1, 1, (1, 1))),
