@@ -16,7 +16,7 @@ import chess
 import numpy as np
 from numpy.typing import NDArray
 
-from games.chess_endings import driven
+from games.chess_endings import drive, faces_bare_king
 from games.chess_exchange import exchange_gain, material
 from games.chess_mate import checking_moves, forced_mate, mating_move
 from games.chess_moves import legal_indices
@@ -36,8 +36,10 @@ from games.chess_tree import (
 __all__ = ["Evaluator", "Info", "Line", "Result", "Search", "Settings", "never"]
 
 FIFTY = 100
-BARE_EXPLORE = 0.3
-"""How much of exploration is left against a bare king, where the value knows the way."""
+DRIVE_NODES, DRIVE_LEAST = 10, 1_000
+"""Positions looked at against a bare king: for each visit of the budget, and at least."""
+DRIVE_WIN = 0.95
+"""Expected score against a bare king as long as no mate is seen."""
 PAST_MOVES = 4
 """Half-moves that a node's board remembers: what a network may look back."""
 
@@ -75,7 +77,6 @@ class Search:
         self._rng = np.random.default_rng(self.settings.seed)
         self._known: dict[Key, _Known] = {}
         self._past: set[Key] = set()
-        self._bare = False  # whether the game has come to a bare king, see ``driven``
 
     def forget(self, seed: int | None = None) -> None:
         """Begin a new game: empty the table; draw anew from ``seed``, or from the settings'."""
@@ -98,9 +99,6 @@ class Search:
         if len(self._known) > UNLIMITED // 2:
             self._known.clear()
         self._past = history(board)
-        if self._bare != (driven(board) is not None):
-            self._bare = not self._bare
-            self._known.clear()
         root = Node(chess.Move.null(), 1.0)
         root.place(board.copy(stack=PAST_MOVES))
         root.visits = 1
@@ -110,6 +108,8 @@ class Search:
             return self._by_policy(root)
         if settings.multipv == 1 and (mate := self._mate(root, budget)):
             return self._finish(root, [mate], 1, on_info, mate=True)
+        if settings.multipv == 1 and not searchmoves and faces_bare_king(board):
+            return self._drive(board, budget, on_info)
         plies = self._loop(root, budget, should_stop, on_info)
         if not root.children:
             return self._by_policy(root)
@@ -142,9 +142,8 @@ class Search:
         """Walk to ``room`` leaves, evaluate the new ones together; return the plies walked."""
         leaves: list[_Leaf] = []
         plies = 0
-        explore = self.settings.explore * (BARE_EXPLORE if self._bare else 1.0)
         for _ in range(room):
-            path = descend(root, explore, depth)
+            path = descend(root, self.settings.explore, depth)
             end = path[-1]
             if end.waiting:
                 abandon(path)
@@ -249,11 +248,7 @@ class Search:
         order = np.argsort(-priors, kind="stable")
         ahead = settings.trust * win_to_cp(win) + settings.material * material(board)
         won = exchange_gain(board)
-        shown = driven(board) if self._bare else None
-        if shown is None:
-            win = cp_to_win(ahead + settings.exchange * won)
-        else:
-            win = 0.5 if won > 0 and shown < 0.5 else shown
+        win = cp_to_win(ahead + settings.exchange * won)
         moves = [leaf.moves[n] for n in order.tolist()]
         return _Known(moves, priors[order].tolist(), policy[order], win)
 
@@ -285,6 +280,19 @@ class Search:
         if not line or line[0] not in root.moves:
             return None
         return _proven_line(line)
+
+    def _drive(
+        self, board: chess.Board, budget: int, on_info: Callable[[Info], None] | None
+    ) -> Result:
+        """The answer against a bare king, which needs no network."""
+        found = drive(board, self._past, max(DRIVE_LEAST, DRIVE_NODES * budget))
+        win = DRIVE_WIN if found.mate is None else 1.0
+        score = Score.of_win(win) if found.mate is None else Score.of_plies(found.mate)
+        line = Line(found.move, score, win, found.nodes, (found.move,))
+        info = Info(max(1, found.depth), found.nodes, (line,))
+        if on_info:
+            on_info(info)
+        return Result(found.move, None, info)
 
     def _by_policy(self, root: Node) -> Result:
         """The answer of the network's policy alone."""
