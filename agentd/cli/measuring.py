@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.cli.fitting import figures, load_beside, make_trainer
+from agentd.cli.fitting import figures
+from agentd.cli.fitting_job import load_beside, make_trainer
 from agentd.errors import UsageError
 from agentd.runs import Run, Snapshot
 from agentd.store import write_file

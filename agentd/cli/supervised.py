@@ -65,7 +65,8 @@ def train(
     """Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there."""
     screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     bound_blas(threads)
-    from agentd.cli.fitting import Request, run_training
+    from agentd.cli.fitting import run_training
+    from agentd.cli.fitting_job import Request
 
     flags: dict[str, Any] = {
         "epochs": epochs,
