@@ -318,7 +318,7 @@ def learning(args: argparse.Namespace) -> dict:
 
 def workers(args: argparse.Namespace) -> dict:
     """One serving process and two: small loads, and frames so large that servers are the limit."""
-    loads = [(1, 1), (2, 1), (16, 1), (64, 1), (64, 16), (16, 256), (16, 1024)]
+    loads = [*((n, 1) for n in (1, 2, 16, 64, 256, 1024)), (64, 16), (16, 256), (16, 1024)]
     out = {}
     with agentd() as one, agentd("--workers", "2") as two:
         for connections, rows in loads:
