@@ -37,11 +37,19 @@ Rating = Annotated[
 Nodes = Annotated[
     int | None, typer.Option(min=1, max=10**6, help="Positions a move; 1: no search.")
 ]
+Depth = Annotated[
+    int | None, typer.Option(min=1, max=100, help="Plies looked ahead.", show_default=False)
+]
+Seconds = Annotated[
+    float | None, typer.Option(min=0.01, max=3600, help="Time a move.", show_default="1")
+]
 Temperature = Annotated[
     float | None,
     typer.Option(min=0.0, max=5.0, help="0: the best move; above: varied.", show_default=False),
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Repeats a game.", show_default=False)]
+Fen = Annotated[str | None, typer.Option(help="Begin there.", show_default=False)]
+Load = Annotated[Path | None, typer.Option(help="Go on with this PGN game.", show_default=False)]
 Save = Annotated[Path | None, typer.Option(help="Keep the game there.", show_default=False)]
 Plain = Annotated[bool, typer.Option("--ascii", help="Letters instead of chess symbols.")]
 Learn = Annotated[bool, typer.Option("--learn", help="The daemon learns from these games.")]
@@ -53,29 +61,17 @@ def play(
     model: Model = None,
     rating: Rating = None,
     nodes: Nodes = None,
-    depth: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Plies looked ahead.", show_default=False)
-    ] = None,
-    seconds: Annotated[
-        float | None, typer.Option(min=0.01, max=3600, help="Time a move.", show_default="1")
-    ] = None,
+    depth: Depth = None,
+    seconds: Seconds = None,
     temperature: Temperature = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Repeats a game.", show_default=False)
-    ] = None,
+    seed: Seed = None,
     connect: Connect = None,
     agent: Annotated[str, typer.Option(help="The daemon's agent.")] = "chess",
     learn: Learn = False,
-    fen: Annotated[str | None, typer.Option(help="Begin there.", show_default=False)] = None,
-    load: Annotated[
-        Path | None, typer.Option(help="Go on with this PGN game.", show_default=False)
-    ] = None,
-    save: Annotated[
-        Path | None, typer.Option(help="Keep the game there.", show_default=False)
-    ] = None,
-    plain: Annotated[
-        bool, typer.Option("--ascii", help="Letters instead of chess symbols.")
-    ] = False,
+    fen: Fen = None,
+    load: Load = None,
+    save: Save = None,
+    plain: Plain = False,
     flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Black below.")] = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -98,16 +94,7 @@ def play(
     if connect is not None:
         policy = _of_daemon(connect, agent, learn)
     else:
-        imitate = rating is not None and not (nodes or depth or seconds)
-        policy = _local(
-            model,
-            rating,
-            nodes=1 if imitate else nodes,
-            depth=depth,
-            seconds=seconds or (None if nodes or depth or imitate else SECONDS),
-            temperature=temperature if temperature is not None else (1.0 if imitate else 0.0),
-            seed=seed,
-        )
+        policy = _local(model, rating, nodes, depth, seconds, temperature, seed)
     console = Console(file=screen.out, highlight=False, soft_wrap=True)
     table = Table(policy, _asker(screen), console.print, human, board)
     table.flip = flip if flip is not None else not human
@@ -145,21 +132,30 @@ def _opening(fen: str | None, load: Path | None) -> chess.Board:
 def _local(
     model: str | None,
     rating: int | None,
-    *,
     nodes: int | None,
     depth: int | None,
     seconds: float | None,
-    temperature: float,
+    temperature: float | None,
     seed: int | None,
 ) -> Policy:
+    """A model of this machine: a rating alone imitates, without search and with that one's luck."""
     from agentd.cli.chess.bots import open_bot
     from agentd.cli.chess.policies import LocalPolicy
     from games.chess_search import Search, Settings
 
-    chosen = seed if seed is not None else random.SystemRandom().getrandbits(31)
-    settings = Settings(nodes=nodes, depth=depth, temperature=temperature, seed=chosen)
+    limited = bool(nodes or depth or seconds)
+    imitates = rating is not None and not limited
+    settings = Settings(
+        nodes=1 if imitates else nodes,
+        depth=depth,
+        temperature=float(imitates) if temperature is None else temperature,
+        seed=random.SystemRandom().getrandbits(31) if seed is None else seed,
+    )
+    name = f"agentd {model or ''}".strip()
     return LocalPolicy(
-        Search(open_bot(model, rating), settings), f"agentd {model or ''}".strip(), seconds
+        Search(open_bot(model, rating), settings),
+        name,
+        seconds or (None if limited or imitates else SECONDS),
     )
 
 
