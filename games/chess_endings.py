@@ -8,7 +8,7 @@ progress, and a few plies of them are enough to mate with a queen, a rook, and m
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 
 import chess
@@ -19,6 +19,8 @@ _PER_SQUARE, _PER_KING, _PER_STEP = 2, 2, 3
 """Worth of a square of room less, of a step between the kings, of a step to the edge."""
 _MATE, _DRAW = 100_000, -100_000
 _DEEPEST = 15
+_ASK_EVERY = 64
+"""Positions between two looks at the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +40,18 @@ def faces_bare_king(board: chess.Board) -> bool:
     return not bare & (bare - 1) and _can_mate(board, own)
 
 
-def drive(board: chess.Board, past: Set[Key], budget: int) -> Drive:
+def drive(
+    board: chess.Board,
+    past: Set[Key],
+    budget: int,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Drive:
     """Return the move of the side that ``faces_bare_king``; there must be one.
 
-    ``past`` are positions that shall not come back. ``budget`` bounds the positions looked at; what
-    was searched whole by then counts, one ply at least.
+    ``past`` are positions that shall not come back. ``budget`` bounds the positions looked at, and
+    ``should_stop`` the time; what was searched whole by then counts, one ply at least.
     """
-    search = _Search(board.copy(stack=False), past, budget)
+    search = _Search(board.copy(stack=False), past, budget, should_stop)
     moves = list(board.legal_moves)
     found = Drive(moves[0], None, 0, 0)
     for depth in range(1, _DEEPEST + 1, 2):
@@ -62,14 +69,17 @@ def drive(board: chess.Board, past: Set[Key], budget: int) -> Drive:
 
 
 class _Spent(Exception):
-    """The budget of positions is used up, and one depth is done."""
+    """The budget or the time is used up, and one depth is done."""
 
 
 class _Search:
     """Values are the stronger side's; mates sooner are worth more."""
 
-    def __init__(self, board: chess.Board, past: Set[Key], budget: int) -> None:
+    def __init__(
+        self, board: chess.Board, past: Set[Key], budget: int, should_stop: Callable[[], bool]
+    ) -> None:
         self._board, self._past, self.left = board, past, budget
+        self._should_stop = should_stop
         self._color = board.turn
         self._must_finish = True
 
@@ -85,6 +95,9 @@ class _Search:
         self._must_finish = False
         return values
 
+    def _is_spent(self) -> bool:
+        return self.left < 0 or (self.left % _ASK_EVERY == 0 and self._should_stop())
+
     def _stronger(self, depth: int, alpha: int, beta: int, ply: int) -> int:
         best = _DRAW
         for move in self._board.generate_legal_moves():
@@ -97,7 +110,7 @@ class _Search:
 
     def _weaker(self, depth: int, alpha: int, beta: int, ply: int) -> int:
         self.left -= 1
-        if self.left < 0 and not self._must_finish:
+        if not self._must_finish and self._is_spent():
             raise _Spent
         board, own = self._board, self._board.occupied_co[self._color]
         if position_key(board) in self._past:

@@ -36,8 +36,8 @@ from games.chess_tree import (
 __all__ = ["Evaluator", "Info", "Line", "Result", "Search", "Settings", "never"]
 
 FIFTY = 100
-DRIVE_NODES, DRIVE_LEAST = 10, 1_000
-"""Positions looked at against a bare king: for each visit of the budget, and at least."""
+DRIVE_NODES, DRIVE_LEAST, DRIVE_MOST = 10, 1_000, 20_000
+"""Positions looked at against a bare king: for each visit of the budget, at least, and at most."""
 DRIVE_WIN = 0.95
 """Expected score against a bare king as long as no mate is seen."""
 PAST_MOVES = 4
@@ -109,7 +109,7 @@ class Search:
         if settings.multipv == 1 and (mate := self._mate(root, budget)):
             return self._finish(root, [mate], 1, on_info, mate=True)
         if settings.multipv == 1 and not searchmoves and faces_bare_king(board):
-            return self._drive(board, budget, on_info)
+            return self._drive(board, budget, should_stop, on_info)
         plies = self._loop(root, budget, should_stop, on_info)
         if not root.children:
             return self._by_policy(root)
@@ -282,10 +282,15 @@ class Search:
         return _proven_line(line)
 
     def _drive(
-        self, board: chess.Board, budget: int, on_info: Callable[[Info], None] | None
+        self,
+        board: chess.Board,
+        budget: int,
+        should_stop: Callable[[], bool],
+        on_info: Callable[[Info], None] | None,
     ) -> Result:
         """The answer against a bare king, which needs no network."""
-        found = drive(board, self._past, max(DRIVE_LEAST, DRIVE_NODES * budget))
+        nodes = min(max(DRIVE_LEAST, DRIVE_NODES * budget), DRIVE_MOST)
+        found = drive(board, self._past, nodes, should_stop)
         win = DRIVE_WIN if found.mate is None else 1.0
         score = Score.of_win(win) if found.mate is None else Score.of_plies(found.mate)
         line = Line(found.move, score, win, found.nodes, (found.move,))

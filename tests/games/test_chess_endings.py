@@ -51,6 +51,14 @@ def test_it_says_in_how_many_plies_it_mates() -> None:
     assert found.depth == 3
 
 
+def test_it_stops_when_told_with_one_depth_done() -> None:
+    board = chess.Board("8/8/8/3k4/8/8/8/KR6 w - - 0 1")
+    found = drive(board, set(), 10**6, should_stop=lambda: True)
+
+    assert found.depth == 1
+    assert found.nodes < 100
+
+
 def test_it_stalemates_nobody() -> None:
     board = chess.Board("7k/8/6K1/8/8/8/8/5Q2 w - - 0 1")
     board.push(drive(board, set(), 2_000).move)
