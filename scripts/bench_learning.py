@@ -159,7 +159,7 @@ def reference(task: Task, seed: int) -> Run:
     """Train the DQN of MinAtar's authors, then evaluate it greedily."""
     import minatar_dqn
 
-    steps = load_preset(task.preset).play.steps
+    steps = task.steps or load_preset(task.preset).play.steps
     net, speed = minatar_dqn.train(task.reference, steps, seed)
     returns = minatar_dqn.play(net, task.reference, task.episodes, SEED_OF_EVALUATION + seed)
     return {
