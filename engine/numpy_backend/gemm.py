@@ -23,6 +23,7 @@ _SMALL = 1_000_000
 _CORES = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 _LONG, _WIDE = 128, 1 << 16  # rows of a batch, numbers of a weight matrix
 _FLAT, _TALL = 4, 48  # rows of a band
+_AREA = 1_200  # numbers of a band's result: above, OpenBLAS packs transposed weights for each band
 
 
 def bind_product(a: Nd, b: Nd, out: Nd) -> Step:
@@ -49,7 +50,7 @@ def band_rows(m: int, k: int, n: int, *, transposed: bool) -> int:
     most = min(_TALL, _SMALL // (k * n) // 4 * 4)
     wide = m <= _LONG and k * n >= _WIDE and most >= _FLAT
     if transposed:
-        rows = _FLAT if wide else 0
+        rows = _FLAT if wide and _FLAT * n <= _AREA else 0
     else:
         rows = most if wide or (most >= 12 and m <= 2 * _LONG) else 0
     return rows if m > rows and m * k * n > _SMALL else 0

@@ -47,6 +47,8 @@ def test_doubles_and_single_rows_are_one_product(banded):
         (64, 256, 256, True, 4),
         (128, 128, 128, False, 48),
         (128, 128, 128, True, 0),  # bands of the transposed pay for large weights alone
+        (32, 1024, 128, True, 4),
+        (32, 128, 1024, True, 0),  # OpenBLAS would pack so wide weights once a band
         (32, 128, 128, False, 0),  # small as it is
         (512, 128, 128, False, 0),  # packing pays for so many rows
         (64, 512, 512, False, 0),  # four rows are too much already
