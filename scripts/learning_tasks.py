@@ -136,7 +136,7 @@ TASKS = {
         reference="Asterix",
         game="gym:MinAtar/Asterix-v1",
         episodes=50,
-        steps=500_000,
+        steps=300_000,
     ),
 }
 
