@@ -1,8 +1,8 @@
 """From a device's name to the backend that computes there."""
 
-from engine.backend import Backend
-from engine.errors import EngineError
-from engine.numpy_backend import NumPyBackend
+from agentd.engine.backend import Backend
+from agentd.engine.errors import EngineError
+from agentd.engine.numpy_backend import NumPyBackend
 
 
 class DeviceNameError(EngineError):
@@ -12,7 +12,7 @@ class DeviceNameError(EngineError):
 def make_backend(device: str) -> Backend:
     """Return the backend for "cpu", "opencl" (the first GPU, else CPU), "opencl:1", "opencl:name".
 
-    Raises DeviceNameError, and for OpenCL a DeviceError of engine.opencl_backend.errors: no
+    Raises DeviceNameError, and for OpenCL a DeviceError of agentd.engine.opencl_backend.errors: no
     platform, or no such device. pyopencl is imported only when it is asked for.
     """
     if device == "cpu":
@@ -21,6 +21,6 @@ def make_backend(device: str) -> Backend:
         raise DeviceNameError(
             f"device: expected cpu, opencl, opencl:1 or opencl:name, got {device!r}"
         )
-    from engine.opencl_backend import OpenCLBackend
+    from agentd.engine.opencl_backend import OpenCLBackend
 
     return OpenCLBackend(device)

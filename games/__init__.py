@@ -10,14 +10,14 @@ from functools import partial
 
 import numpy as np
 
-from games.cartpole import CartPole
-from games.catch import Catch
-from games.connect4 import ConnectFour, search_player
-from games.deepsea import DeepSea
-from games.duel import Duel, fly_by_rules
-from games.duo import Against, InTurn, SelfPlay, random_player
-from games.game import Frame, Game, Kind, Spec, Tensor
-from games.snake import Snake
+from agentd.games.cartpole import CartPole
+from agentd.games.catch import Catch
+from agentd.games.connect4 import ConnectFour, search_player
+from agentd.games.deepsea import DeepSea
+from agentd.games.duel import Duel, fly_by_rules
+from agentd.games.duo import Against, InTurn, SelfPlay, random_player
+from agentd.games.game import Frame, Game, Kind, Spec, Tensor
+from agentd.games.snake import Snake
 
 __all__ = [
     "GAMES",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from games.game import (
+from agentd.games.game import (
     Frame,
     Kind,
     Spec,

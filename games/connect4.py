@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from games.duo import Advance, Player, Tables, pick_any
-from games.game import Observations, Spec, Tensor
+from agentd.games.duo import Advance, Player, Tables, pick_any
+from agentd.games.game import Observations, Spec, Tensor
 
 ROWS, COLUMNS = 6, 7
 CELLS = ROWS * COLUMNS

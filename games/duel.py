@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from games.duo import Advance, Player, Tables
-from games.game import Observations, Spec, Tensor
+from agentd.games.duo import Advance, Player, Tables
+from agentd.games.game import Observations, Spec, Tensor
 
 STRAIGHT, LEFT, RIGHT, FASTER, SLOWER, FIRE, BOOST = range(7)
 ACTIONS = 7

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from games.game import Frame, Kind, Observations, Spec, check_streams, outcome
+from agentd.games.game import Frame, Kind, Observations, Spec, check_streams, outcome
 
 Tables = NDArray[np.integer[Any]]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from games.game import (
+from agentd.games.game import (
     Frame,
     Spec,
     Tensor,

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import chess.pgn
 
-from games.chess_dump import Blocks, read_dump
+from agentd.games.chess.data.dump import Blocks, read_dump
 
 DATA = Path(os.environ.get("AGENTD_DATA", Path(__file__).parents[2] / "shared" / "data"))
 DUMP = DATA / "lichess" / "games" / "rapid_eval_train.pgn.zst"

@@ -31,11 +31,11 @@ import threadpoolctl
 import torch
 from torch.nn import functional
 
-from engine.layers import Conv2d, Dense, Flatten, LayerSpec, Relu
-from engine.network import Network, Pass
-from engine.numpy_backend import NumPyBackend
-from engine.optim import make_optimizer
-from engine.spec import OptimizerSpec
+from agentd.engine.layers import Conv2d, Dense, Flatten, LayerSpec, Relu
+from agentd.engine.network import Network, Pass
+from agentd.engine.network.spec import OptimizerSpec
+from agentd.engine.numpy_backend import NumPyBackend
+from agentd.engine.optim import make_optimizer
 
 Run = Callable[[], object]
 ROWS = 8_192  # of the data set that batches are drawn from

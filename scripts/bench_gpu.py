@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from engine.layers import Dense, Relu
-from engine.network import Network
-from engine.opencl_backend import OpenCLBackend, tensor_cores
-from engine.optim import make_optimizer
-from engine.qlearning import DqnConfig, DqnLearner
-from engine.replay import FIRST, MID, RowFormat, Rows, TensorFormat
-from engine.spec import OptimizerSpec
+from agentd.engine.layers import Dense, Relu
+from agentd.engine.learners.dqn import DqnConfig, DqnLearner
+from agentd.engine.network import Network
+from agentd.engine.network.spec import OptimizerSpec
+from agentd.engine.opencl_backend import OpenCLBackend, tensor_cores
+from agentd.engine.optim import make_optimizer
+from agentd.engine.replay.rows import FIRST, MID, RowFormat, Rows, TensorFormat
 
 Run = Callable[[], object]
 LAYERS = (120, 84)

@@ -34,12 +34,12 @@ from typing import Any
 import numpy as np
 from learning_tasks import ABLATIONS, TASKS, Measure, Task
 
-from agentd.cli.daemon import Daemon
-from agentd.cli.playing import open_game
-from agentd.cli.scores import Scores
 from agentd.client.rollout import join
 from agentd.config import load_preset
 from agentd.protocol.rows import FIRST, MID
+from agentd.rl.daemon import Daemon
+from agentd.rl.games import open_game
+from agentd.rl.scores import Scores
 from agentd.store import write_file
 
 RESULTS = Path(__file__).parent / "results" / "learning.json"

@@ -41,15 +41,15 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from engine.backend import Backend, Window
-from engine.data import find_normalizer, load_data
-from engine.layers import Dense, Relu
-from engine.network import Network, Pass
-from engine.numpy_backend import NumPyBackend
-from engine.opencl_backend import OpenCLBackend
-from engine.optim import make_optimizer
-from engine.spec import OptimizerSpec
-from engine.training.trainer import Trainer
+from agentd.engine.backend import Backend, Window
+from agentd.engine.data import find_normalizer, load_data
+from agentd.engine.layers import Dense, Relu
+from agentd.engine.network import Network, Pass
+from agentd.engine.network.spec import OptimizerSpec
+from agentd.engine.numpy_backend import NumPyBackend
+from agentd.engine.opencl_backend import OpenCLBackend
+from agentd.engine.optim import make_optimizer
+from agentd.engine.training.trainer import Trainer
 
 Run = Callable[[], object]
 RESULTS = Path(__file__).parent / "results"

@@ -27,16 +27,16 @@ os.environ.pop("OPENBLAS_CORETYPE", None)  # each library picks the kernels for 
 import numpy as np
 import threadpoolctl
 
-from engine.heads import CategoricalHead, QuantileHead
-from engine.layers import Dense, Dueling, LayerSpec, NoisyDense, Relu
-from engine.learner import sampler_rng
-from engine.network import Network
-from engine.numpy_backend import NumPyBackend
-from engine.optim import make_optimizer
-from engine.priorities import PrioritizedSampler, PriorityConfig
-from engine.qlearning import DqnConfig, DqnLearner
-from engine.replay import MID, RowFormat, Rows, TensorFormat
-from engine.spec import OptimizerSpec
+from agentd.engine.layers import Dense, Dueling, LayerSpec, NoisyDense, Relu
+from agentd.engine.learners.descent import sampler_rng
+from agentd.engine.learners.dqn import DqnConfig, DqnLearner
+from agentd.engine.learners.heads import CategoricalHead, QuantileHead
+from agentd.engine.network import Network
+from agentd.engine.network.spec import OptimizerSpec
+from agentd.engine.numpy_backend import NumPyBackend
+from agentd.engine.optim import make_optimizer
+from agentd.engine.replay.priorities import PrioritizedSampler, PriorityConfig
+from agentd.engine.replay.rows import MID, RowFormat, Rows, TensorFormat
 
 STREAMS = 8
 

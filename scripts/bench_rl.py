@@ -94,7 +94,7 @@ def ours(s: Settings, steps: int, seed: int, rows_per_step: float = 1.0) -> dict
     config = agent_config(s, seed, rows_per_step)
     start, every = config["pace"]["learn_start"], config["pace"]["train_every"]
     from agentd.client import Client
-    from games import make
+    from agentd.games import make
 
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "agentd", "serve", "--port", "0", "--no-http", "-q"]

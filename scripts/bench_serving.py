@@ -93,10 +93,10 @@ class Server(AbstractContextManager):
 
 def seed_kmeans(data_dir: Path) -> None:
     """Nearest centroid as one affine map: the largest of 2 c·x - |c|² is the smallest distance."""
-    from agentd.learner.model import named_weights
+    from agentd.assembly.network import named_weights
+    from agentd.engine.layers import Dense
+    from agentd.engine.network import Network
     from agentd.store import write_checkpoint
-    from engine.layers import Dense
-    from engine.network import Network
 
     network = Network(Dense(len(CENTROIDS)), input_shape=(2,))
     flat = np.concatenate([(2 * CENTROIDS.T).reshape(-1), -(CENTROIDS**2).sum(axis=1)])
@@ -232,9 +232,9 @@ def forward(args: argparse.Namespace) -> dict:
     """Rows a second of a bare forward loop on one core, ours and torch's, by rows of a call."""
     import torch
 
-    from engine.layers import Dense, Relu
-    from engine.network import Network, Pass
-    from engine.numpy_backend import NumPyBackend
+    from agentd.engine.layers import Dense, Relu
+    from agentd.engine.network import Network, Pass
+    from agentd.engine.numpy_backend import NumPyBackend
 
     torch.set_num_threads(1)
     net = Network(Dense(128), Relu(), Dense(128), Relu(), Dense(6), input_shape=(64,))

@@ -22,8 +22,8 @@ def results(device: str) -> list[Any]:
     """Return what became of each case on ``device``."""
     from onnx_runner import Cases
 
-    from engine.devices import make_backend
-    from engine.numpy_backend import NumPyBackend
+    from agentd.engine.devices import make_backend
+    from agentd.engine.numpy_backend import NumPyBackend
 
     return Cases(
         make_backend(device), NumPyBackend(np.float64) if device == "cpu" else None

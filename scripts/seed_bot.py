@@ -21,18 +21,18 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from agentd.cli.chess.heads import HeadTrainer
-from agentd.cli.chess.recipe import ChessRecipe, HeadSpec
+from agentd.chess.model.head_trainer import HeadTrainer
+from agentd.chess.model.recipe import ChessRecipe, HeadSpec
+from agentd.chess.play.uci_words import parse_position
 from agentd.cli.chess.train import open_folder
-from agentd.cli.chess.uci_words import parse_position
-from engine.layers import Dense, Relu
-from engine.network import Network, Pass
-from engine.numpy_backend import NumPyBackend
-from engine.weights import join, split
-from games.chess_batches import ChessRows, expected_score
-from games.chess_bits import to_squares
-from games.chess_features import attacks, pieces
-from games.chess_position import Positions, encode_boards
+from agentd.engine.layers import Dense, Relu
+from agentd.engine.network import Network, Pass
+from agentd.engine.network.weights import join, split
+from agentd.engine.numpy_backend import NumPyBackend
+from agentd.games.chess.board.bits import to_squares
+from agentd.games.chess.board.features import attacks, pieces
+from agentd.games.chess.board.position import Positions, encode_boards
+from agentd.games.chess.data.batches import ChessRows, expected_score
 
 INPUTS = 898
 LAYERS = (Dense(256), Relu(), Dense(64), Relu(), Dense(1))

@@ -8,7 +8,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
@@ -17,9 +17,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCT = ("agentd", "engine", "games", "kernels")
 SOURCE = (*PRODUCT, "scripts", "tests")
-TOP_LEVEL = {*SOURCE, "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"}
+TOP_LEVEL = {*SOURCE, "docs", "pyproject.toml"}
+TOP_LEVEL |= {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"}
 CLI = ("agentd/cli", "agentd/__main__.py")
-MAX_LINES = 450
+MAX_LINES = {"product": 400, "scripts": 450, "tests": 450}
 WORLD = {
     *("asyncio", "socket", "socketserver", "selectors", "select", "ssl", "time", "signal"),
     *("threading", "multiprocessing", "subprocess", "concurrent"),
@@ -27,36 +28,61 @@ WORLD = {
 STDLIB = set(sys.stdlib_module_names)
 # What each room may import. The most specific room wins: agentd/protocol before agentd.
 ROOMS: dict[str, set[str]] = {
-    "kernels": {"kernels"} | STDLIB - WORLD,
-    "engine": {"engine", "kernels", "numpy", "msgspec", "yaml", "safetensors", "pyopencl"}
+    "kernels": {"agentd.kernels"} | STDLIB - WORLD,
+    "engine": {"agentd.engine", "agentd.kernels", "numpy", "msgspec", "yaml", "safetensors"}
+    | {"pyopencl"}
     | STDLIB - WORLD,
     "engine/data/prefetch": {"threading"} | STDLIB - WORLD,
-    "engine/numpy_backend/gemm": {"engine", "numpy", "threadpoolctl"} | STDLIB - WORLD,
-    "games": {"games", "numpy", "chess", "zstandard"} | STDLIB - WORLD,
-    "games/chess_rust": {"games", "numpy", "rust_pgn_reader_python_binding"} | STDLIB - WORLD,
+    "engine/numpy_backend/gemm": {"agentd.engine", "numpy", "threadpoolctl"} | STDLIB - WORLD,
+    "games": {"agentd.games", "numpy", "chess", "zstandard"} | STDLIB - WORLD,
+    "games/chess/data/rust_reader": {"agentd.games", "numpy", "rust_pgn_reader_python_binding"}
+    | STDLIB - WORLD,
     "agentd/protocol": {"agentd.protocol", "numpy", "msgpack", "msgspec"} | STDLIB - WORLD,
     "agentd/client": {"agentd.client", "agentd.protocol", "agentd.latency", "numpy", "msgpack"}
     | {"msgspec", "gymnasium"}
     | STDLIB,
-    "agentd/cli": {"agentd", "engine", "games", "numpy", "msgspec", "typer", "click", "rich"}
-    | {"uvloop", "threadpoolctl", "pyopencl", "gymnasium", "chess", "matplotlib", "minatar"}
+    "agentd/cli": {"agentd", "numpy", "msgspec", "typer", "click", "rich"}
+    | {"uvloop", "threadpoolctl", "pyopencl", "chess", "matplotlib"}
     | STDLIB,
-    "agentd/cli/chess/model": {"agentd", "engine", "games", "chess", "numpy", "msgspec"}
-    | {"safetensors"}
-    | STDLIB,
-    "agentd/runs/onnxfile": {"agentd", "engine", "numpy", "onnx"} | STDLIB - WORLD,
-    "agentd": {"agentd", "engine", "numpy", "msgpack", "msgspec", "yaml", "safetensors"}
+    "agentd/chess": {"agentd", "numpy", "msgspec", "chess", "safetensors"} | STDLIB,
+    "agentd/rl": {"agentd", "numpy", "msgspec", "gymnasium", "minatar"} | STDLIB,
+    "agentd/runs/onnxfile": {"agentd", "numpy", "onnx"} | STDLIB - WORLD,
+    "agentd": {"agentd", "numpy", "msgpack", "msgspec", "yaml", "safetensors"}
     | {"threadpoolctl", "uvloop", "starlette", "uvicorn", "prometheus_client"}
     | STDLIB,
 }
+NO_GAMES = ("server", "learner", "memory", "assembly", "config", "store", "client", "protocol")
+"""Rooms of the daemon: a game is for them what its schema says, never a module."""
+CIRCLES: set[frozenset[str]] = {
+    frozenset({"engine.numpy_backend.host_adam", "engine.numpy_backend.optimizers"}),
+    frozenset({"engine.learners.dqn", "engine.learners.batch_source"}),
+    frozenset({"engine.training.reports", "engine.training.trainer"}),
+    frozenset({"scripts.serving_load", "scripts.serving_peers"}),
+    frozenset(
+        f"agentd.server.{name}"
+        for name in (
+            *("agents.agent", "agents.build", "agents.registry", "batching.answers"),
+            *("batching.batch", "batching.fast_path", "batching.frame_queue", "batching.learning"),
+            *("batching.responder", "batching.session", "batching.teaching", "peers.connection"),
+            *("peers.handshake", "peers.operations", "processes.channel", "processes.pool"),
+            "server",
+        )
+    ),
+}
+"""Circles of imports that still stand: this list only shrinks, and is to be empty."""
+FLOORS = {"agentd/server": 7, "engine": 7, "games": 5, "agentd/cli": 6}
+"""The longest chain of imports between a folder's files and rooms."""
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 VAGUE = re.compile(r"(^|_)(utils?|common|core|helpers?|managers?|misc)(_|$)")
 KERNEL_HEADER = ("Shapes", "Launch", "Mirror", "Bound")
 
 
 def files(root: Path, rooms: tuple[str, ...] = SOURCE, suffix: str = "py") -> Iterator[Path]:
+    """Every file of a room once: the folders that agentd/ links to count where they lie."""
     for room in rooms:
-        yield from sorted((root / room).rglob(f"*.{suffix}"))
+        for path in sorted((root / room).rglob(f"*.{suffix}")):
+            if not any(parent.is_symlink() for parent in path.parents):
+                yield path
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -100,6 +126,142 @@ def imports_stay_in_their_room(root: Path) -> list[str]:
             parts = name.split(".")
             if not {".".join(parts[:depth]) for depth in (1, 2)} & allowed:
                 findings.append(f"{place} imports {name}")
+    return findings
+
+
+def the_daemon_knows_no_game(root: Path) -> list[str]:
+    rooms = tuple(f"agentd/{room}/" for room in NO_GAMES)
+    return [
+        f"{place} imports {name}"
+        for path in files(root, PRODUCT)
+        if (place := path.relative_to(root).as_posix()).startswith(rooms)
+        for name in imports(path)
+        if f"{name}.".startswith("agentd.games.")
+    ]
+
+
+def one_name_to_import(root: Path) -> list[str]:
+    """The fixed top-level folders are imported as parts of agentd, under no name of their own."""
+    return [
+        f"{path.relative_to(root)} imports {name}"
+        for path in files(root)
+        for name in imports(path)
+        if name.split(".")[0] in {"engine", "games", "kernels"}
+    ]
+
+
+def only_the_cli_draws(root: Path) -> list[str]:
+    return [
+        f"{place} imports {name}"
+        for path in files(root, PRODUCT)
+        if not (place := path.relative_to(root).as_posix()).startswith("agentd/cli/")
+        for name in imports(path)
+        if name.split(".")[0] in {"typer", "click", "rich"}
+    ]
+
+
+def module_of(root: Path, path: Path) -> str:
+    return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+
+
+def import_graph(root: Path) -> dict[str, set[str]]:
+    """Which module names which others, imports inside functions and for types alone counted.
+
+    ``from package import name`` names the module ``package.name`` where there is one.
+    """
+    modules = {module_of(root, path): path for path in files(root, (*PRODUCT, "scripts"))}
+    graph: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        graph[module] = set()
+        for node in ast.walk(ast.parse(path.read_text(), str(path))):
+            if isinstance(node, ast.Import):
+                named = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                named = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                continue
+            for name in named:
+                found = _module_named(name, modules)
+                if found is not None and found != module:
+                    graph[module].add(found)
+    return graph
+
+
+def _module_named(name: str, modules: Iterable[str]) -> str | None:
+    name = re.sub(r"^agentd\.(?=(engine|games|kernels)\b)", "", name)
+    for candidate in (name, f"scripts.{name}"):
+        while candidate and candidate != "scripts":
+            if candidate in modules:
+                return candidate
+            candidate = candidate.rpartition(".")[0]
+    return None
+
+
+def circles_in(graph: Mapping[str, set[str]]) -> list[frozenset[str]]:
+    """The groups of two and more nodes that reach each other."""
+    reached: dict[str, set[str]] = {}
+    for start in graph:
+        seen: set[str] = set()
+        todo = [*graph[start]]
+        while todo:
+            node = todo.pop()
+            if node not in seen:
+                seen.add(node)
+                todo += graph[node]
+        reached[start] = seen
+    groups = {
+        frozenset(other for other in reached[node] if node in reached[other])
+        for node in graph
+        if node in reached[node]
+    }
+    return sorted(groups, key=sorted)
+
+
+def no_circle_of_imports(root: Path) -> list[str]:
+    return [
+        " <-> ".join(sorted(circle))
+        for circle in circles_in(import_graph(root))
+        if circle not in CIRCLES
+    ]
+
+
+def rooms_in(root: Path, folder: str) -> dict[str, set[str]]:
+    """The rooms of a folder (its files and folders) and which of them each imports."""
+    inside = folder.replace("/", ".") + "."
+    rooms: dict[str, set[str]] = {}
+    for module, named in import_graph(root).items():
+        if module.startswith(inside):
+            room = module.removeprefix(inside).split(".")[0]
+            others = (other.removeprefix(inside) for other in named if other.startswith(inside))
+            rooms.setdefault(room, set()).update({other.split(".")[0] for other in others} - {room})
+    return rooms
+
+
+def no_circle_of_rooms(root: Path) -> list[str]:
+    return [
+        f"{folder}: " + " <-> ".join(sorted(circle))
+        for folder in (*FLOORS, "agentd")
+        for circle in circles_in(rooms_in(root, folder))
+    ]
+
+
+def few_floors(root: Path) -> list[str]:
+    findings = []
+    for folder, most in FLOORS.items():
+        rooms = rooms_in(root, folder)
+        if circles_in(rooms):
+            continue  # another wall's finding
+        floors: dict[str, int] = {}
+
+        def floor(room: str, rooms: dict[str, set[str]], floors: dict[str, int]) -> int:
+            if room not in floors:
+                below = (floor(other, rooms, floors) for other in rooms[room])
+                floors[room] = 1 + max(below, default=0)
+            return floors[room]
+
+        highest = max((floor(room, rooms, floors) for room in rooms), default=0)
+        if highest > most:
+            findings.append(f"{folder} has {highest} floors, at most {most}")
     return findings
 
 
@@ -160,15 +322,18 @@ def names_say_what_is_inside(root: Path) -> list[str]:
         str(path.relative_to(root))
         for room in SOURCE
         for path in sorted((root / room).rglob("*"))
-        if (path.is_dir() or path.suffix in {".py", ".cl"}) and VAGUE.search(path.stem)
+        if not any(parent.is_symlink() for parent in path.parents)
+        and (path.is_dir() or path.suffix in {".py", ".cl"})
+        and VAGUE.search(path.stem)
     ]
 
 
 def files_fit_on_a_few_screens(root: Path) -> list[str]:
     return [
-        f"{path.relative_to(root)} has {lines} lines"
+        f"{place} has {lines} lines"
         for path in (*files(root), *files(root, ("kernels",), "cl"))
-        if (lines := len(path.read_text().splitlines())) > MAX_LINES
+        if (lines := len(path.read_text().splitlines()))
+        > MAX_LINES.get((place := path.relative_to(root)).parts[0], MAX_LINES["product"])
     ]
 
 
@@ -214,19 +379,37 @@ CHECKS: dict[Callable[[Path], list[str]], list[tuple[str, str]]] = {
         ("engine/data/prefetch.py", "import time"),
         ("engine/a.py", "def f():\n    from time import sleep\n"),
         ("engine/a.py", "from agentd import config"),
-        ("engine/a.py", "import games.catch"),
+        ("engine/a.py", "import agentd.games.catch"),
         ("games/a.py", "import engine"),
         ("games/a.py", "import socket"),
         ("agentd/protocol/a.py", "import time"),
-        ("agentd/protocol/a.py", "import engine.backend"),
+        ("agentd/protocol/a.py", "import agentd.engine.backend"),
         ("agentd/protocol/a.py", "from agentd import config"),
         ("agentd/client/a.py", "from agentd.server import Server"),
         ("agentd/client/a.py", "from agentd import server"),
-        ("agentd/client/a.py", "import engine"),
+        ("agentd/client/a.py", "import agentd.engine"),
         ("agentd/client/a.py", "from .. import server"),
-        ("agentd/server/a.py", "from games.catch import Catch"),
         ("agentd/a.py", "import torch"),
     ],
+    the_daemon_knows_no_game: [
+        ("agentd/server/a.py", "from agentd.games.catch import Catch"),
+        ("agentd/learner/a.py", "from agentd import games"),
+    ],
+    one_name_to_import: [
+        ("agentd/chess/a.py", "from games.catch import Catch"),
+        ("tests/engine/test_b.py", "import engine.backend"),
+    ],
+    only_the_cli_draws: [("agentd/rl/a.py", "import rich")],
+    no_circle_of_imports: [
+        ("agentd/store/a.py", "from agentd.store import b"),
+        (
+            "agentd/store/a.py",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import agentd.store.b\n",
+        ),
+        ("agentd/store/a.py", "def f():\n    from agentd.store.b import y\n"),
+    ],
+    no_circle_of_rooms: [("agentd/config/a.py", "import agentd.store.b")],
+    few_floors: [("games/a.py", "import agentd.games.floor5")],
     nobody_calls_the_cli: [
         ("agentd/server/a.py", "from agentd.cli import main"),
         ("agentd/a.py", "from agentd import cli"),
@@ -254,8 +437,8 @@ CHECKS: dict[Callable[[Path], list[str]], list[tuple[str, str]]] = {
         ("tests/agentd/common.py", ""),
     ],
     files_fit_on_a_few_screens: [
-        ("engine/a.py", "x = 1\n" * (MAX_LINES + 1)),
-        ("kernels/a.cl", "// x\n" * (MAX_LINES + 1)),
+        ("engine/a.py", "x = 1\n" * 401),
+        ("kernels/a.cl", "// x\n" * 401),
     ],
     no_package_in_tests: [("tests/engine/__init__.py", "")],
     kernels_carry_their_header: [
@@ -287,6 +470,10 @@ def test_wall_notices_a_planted_defect(
         "CHANGELOG.md": "# Changelog\n\n## [Unreleased]\n\n## [0.1.0] - 2026-01-01\n",
         "kernels/fine.cl": "// fine\n// Shapes x\n// Launch y\n// Mirror z\n// Bound w\n",
         "tests/engine/test_a.py": "import socket\n",
+        "agentd/store/b.py": "import agentd.store.a\nimport agentd.config.b\n",
+        "agentd/config/b.py": "",
+        "games/floor1.py": "",
+        **{f"games/floor{n}.py": f"import agentd.games.floor{n - 1}" for n in range(2, 6)},
     }
     for name, text in sound.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -315,7 +502,8 @@ def test_installed_version_is_the_code_version() -> None:
 
 
 def test_client_loads_nothing_heavy() -> None:
-    heavy = ["engine", "agentd.server", "agentd.learner", "yaml", "safetensors", "typer", "games"]
+    heavy = ["agentd.engine", "agentd.server", "agentd.learner", "agentd.games"]
+    heavy += ["yaml", "safetensors", "typer"]
     code = f"import agentd.client, sys; print([m for m in {heavy} if m in sys.modules])"
 
     loaded = subprocess.run(

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from agentd.cli import (
-    compare,
-    configure,
-    datasets,
-    demo,
-    doctor,
-    evaluate,
-    models,
-    serve,
-    supervised,
-    top,
-    train,
-    version,
-)
+from agentd.cli import version
 from agentd.cli.chess import evaluate as chess_evaluate
 from agentd.cli.chess import lessons, match, prepare, uci
 from agentd.cli.chess import play as chess_play
 from agentd.cli.chess import release as chess_release
 from agentd.cli.chess import train as chess_train
+from agentd.cli.daemon import configure, doctor, serve, top
+from agentd.cli.rl import compare, demo, evaluate, train
+from agentd.cli.supervised import data as datasets
+from agentd.cli.supervised import models
+from agentd.cli.supervised import train as supervised
 
 app = typer.Typer(
     help="A TCP daemon that gives any game a mind: it acts at once and learns while the game runs.",

@@ -4,14 +4,14 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from agentd.cli.terminal import Terminal
+from agentd.cli.screen.terminal import Terminal
 from agentd.errors import AgentdError, ExitCode
 
 # Errors of rooms that know nothing of exit codes, by room and name, so that nothing loads to look.
 EXITS: dict[tuple[str, str], ExitCode] = {
-    ("engine", "ConfigError"): ExitCode.CONFIG,
-    ("engine", "DataError"): ExitCode.BAD_DATA,
-    ("games", "ShardsDamaged"): ExitCode.BAD_DATA,
+    ("agentd", "ConfigError"): ExitCode.CONFIG,
+    ("agentd", "DataError"): ExitCode.BAD_DATA,
+    ("agentd", "ShardsDamaged"): ExitCode.BAD_DATA,
     ("agentd", "TokenFileError"): ExitCode.CONFIG,
     ("agentd", "Unreachable"): ExitCode.UNAVAILABLE,
     ("agentd", "ProtocolError"): ExitCode.PROTOCOL,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from agentd import __version__
-from agentd.cli.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
 
 
 def version(

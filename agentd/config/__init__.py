@@ -26,7 +26,7 @@ from agentd.config.resolve import (
     load_server_config,
     resolve,
 )
-from engine.strictyaml import ConfigError
+from agentd.engine.strictyaml import ConfigError
 
 __all__ = [
     "AgentConfig",

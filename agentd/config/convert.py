@@ -10,9 +10,9 @@ import msgspec
 import yaml
 
 from agentd.config.layers import Layer, Origin, Path
-from engine import strictyaml
-from engine.spec import LAYERS, decode_hook
-from engine.strictyaml import ConfigError, dotted
+from agentd.engine import strictyaml
+from agentd.engine.network.spec import LAYERS, decode_hook
+from agentd.engine.strictyaml import ConfigError, dotted
 
 T = TypeVar("T")
 

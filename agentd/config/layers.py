@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from engine.strictyaml import Mark
+from agentd.engine.strictyaml import Mark
 
 Path = tuple[str | int, ...]
 Tree = dict[str, Any]

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from engine.layers import Dense, Expectation, Relu
-from engine.spec import ModelSpec, OptimizerSpec
+from agentd.engine.layers import Dense, Expectation, Relu
+from agentd.engine.network.spec import ModelSpec, OptimizerSpec
 
 Count = Annotated[int, Meta(ge=1, le=2**31)]
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]

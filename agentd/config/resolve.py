@@ -19,8 +19,8 @@ from agentd.config.layers import DEFAULT, Layer, Origin, Path, layer_from, overl
 from agentd.config.presets import preset_layer
 from agentd.config.records import AgentConfig, ServerConfig
 from agentd.config.sources import environment_layer, file_layer, flag_layer
+from agentd.engine.strictyaml import dotted
 from agentd.errors import MissingInput
-from engine.strictyaml import dotted
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 from agentd.config.convert import config_error, is_text, keys_of, parse_layer, type_at
 from agentd.config.layers import Layer, Origin, Path, layer_of_values, overlay
 from agentd.config.records import ServerConfig
+from agentd.engine import strictyaml
 from agentd.errors import MissingInput
-from engine import strictyaml
 
 PREFIX = "AGENTD_"
 # Variables that are read elsewhere and are no configuration of the server.

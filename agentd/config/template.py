@@ -14,8 +14,8 @@ import msgspec
 from agentd.config.convert import plain, record_of
 from agentd.config.presets import load_preset
 from agentd.config.records import ServerConfig
-from engine.layers import LayerSpec
-from engine.spec import LAYERS
+from agentd.engine.layers import LayerSpec
+from agentd.engine.network.spec import LAYERS
 
 _COMMENT = re.compile(r"^    (\w+): .*  # (.+)$")
 

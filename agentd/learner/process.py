@@ -17,20 +17,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from agentd.assembly.learner import learner_for
+from agentd.assembly.network import backend_for, network_for, row_format, stack_of
 from agentd.config import AgentConfig, ConfigError, load_agent_config
+from agentd.engine.errors import EngineError
+from agentd.engine.replay.rows import ReplayError
 from agentd.errors import AgentdError, ExitCode, StorageError
-from agentd.learner.board import Publication, WeightBoard
-from agentd.learner.build import learner_for
+from agentd.learner.checkpoints import Saved, Saver
 from agentd.learner.control import Control, HungUp
-from agentd.learner.model import backend_for, network_for, row_format, stack_of
 from agentd.learner.pace import NO_DUE
-from agentd.learner.reader import open_reader
-from agentd.learner.saver import Saved, Saver
 from agentd.learner.trainer import Trainer
+from agentd.memory.ring_reader import open_reader
+from agentd.memory.weight_board import Publication, WeightBoard
 from agentd.protocol.schema import Schema
 from agentd.store import DirectoryLock, UnknownCheckpoint
-from engine.errors import EngineError
-from engine.replay import ReplayError
 
 __all__ = ["LearnerProcess", "run"]
 

@@ -10,10 +10,10 @@ import time
 from typing import Any, NamedTuple
 
 from agentd.config.records import PaceConfig
+from agentd.engine.learners.descent import Learner
+from agentd.engine.replay.rows import NoValidStart
 from agentd.learner.pace import NO_DUE, Pace
-from agentd.learner.reader import RingReader
-from engine.learner import Learner
-from engine.replay import NoValidStart
+from agentd.memory.ring_reader import RingReader
 
 __all__ = ["Progress", "Trainer"]
 
@@ -103,7 +103,7 @@ class Trainer:
         self.jump()
 
     def stats(self) -> dict[str, float]:
-        """Return figures for the board, see `agentd.learner.board.STATS`."""
+        """Return figures for the board, see `agentd.memory.weight_board.STATS`."""
         return {
             **self.learner.stats,
             "due": self.progress.due,

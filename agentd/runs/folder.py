@@ -23,8 +23,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.assembly.network import flat_weights, named_weights
+from agentd.engine.data import Dataset, Normalizer
+from agentd.engine.learners.descent import Arrays, Scalars
+from agentd.engine.network import Network
+from agentd.engine.strictyaml import Document
+from agentd.engine.training import Trainer, TrainSpec, convert_spec, make_network, plain_spec
 from agentd.errors import MissingInput, UsageError
-from agentd.learner.model import flat_weights, named_weights
 from agentd.store import (
     Checkpoint,
     DirectoryLock,
@@ -35,11 +40,6 @@ from agentd.store import (
     write_checkpoint,
     write_file,
 )
-from engine.data import Dataset, Normalizer
-from engine.learner import Arrays, Scalars
-from engine.network import Network
-from engine.strictyaml import Document
-from engine.training import Trainer, TrainSpec, convert_spec, make_network, plain_spec
 
 __all__ = ["Run", "Snapshot", "fingerprint"]
 

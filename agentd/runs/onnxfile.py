@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.engine.backend import Slot, Window
+from agentd.engine.data.normalize import Normalizer
+from agentd.engine.layers.activation import PlacedActivation
+from agentd.engine.layers.conv import PlacedConv2d
+from agentd.engine.layers.dense import PlacedDense
+from agentd.engine.layers.dropout import PlacedDropout
+from agentd.engine.layers.noisy import PlacedNoisyDense
+from agentd.engine.layers.norm import PlacedBatchNorm, PlacedLayerNorm, PlacedNormalize
+from agentd.engine.layers.pool import PlacedAvgPool2d, PlacedMaxPool2d
+from agentd.engine.layers.scale import PlacedScale
+from agentd.engine.layers.sequential import PlacedSequential
+from agentd.engine.layers.shape import PlacedReshape
+from agentd.engine.network import Network
 from agentd.errors import UsageError
-from engine.backend import Slot, Window
-from engine.data.normalize import Normalizer
-from engine.layers.activation import PlacedActivation
-from engine.layers.conv import PlacedConv2d
-from engine.layers.dense import PlacedDense
-from engine.layers.dropout import PlacedDropout
-from engine.layers.noisy import PlacedNoisyDense
-from engine.layers.norm import PlacedBatchNorm, PlacedLayerNorm, PlacedNormalize
-from engine.layers.pool import PlacedAvgPool2d, PlacedMaxPool2d
-from engine.layers.scale import PlacedScale
-from engine.layers.sequential import PlacedSequential
-from engine.layers.shape import PlacedReshape
-from engine.network import Network
 
 __all__ = ["onnx_bytes"]
 

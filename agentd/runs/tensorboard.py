@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from agentd.engine.data import wire
 from agentd.errors import StorageError
-from engine.data import wire
 
 __all__ = ["EventWriter", "crc32c", "read_events"]
 

@@ -22,12 +22,12 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from agentd.assembly.network import flat_weights, named_weights
+from agentd.engine.data import DataError, wire
+from agentd.engine.data.arrays import load_npz, npz_bytes
+from agentd.engine.network import Network
 from agentd.errors import UsageError
-from agentd.learner.model import flat_weights, named_weights
 from agentd.store import write_file
-from engine.data import DataError, wire
-from engine.data.arrays import load_npz, npz_bytes
-from engine.network import Network
 
 __all__ = ["WEIGHT_FORMATS", "load_weights", "save_weights"]
 

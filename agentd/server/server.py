@@ -25,13 +25,13 @@ from agentd.latency import Histogram, Sizes
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Hello, Operation, Ping, ServerMessage, Welcome
 from agentd.protocol.pattern import Patterns
-from agentd.server.agent import Agent
-from agentd.server.answers import Counters
-from agentd.server.connection import Connection
-from agentd.server.handshake import shake
-from agentd.server.operations import operate
-from agentd.server.registry import Registry
-from agentd.server.workers import Workers
+from agentd.server.agents.agent import Agent
+from agentd.server.agents.registry import Registry
+from agentd.server.batching.answers import Counters
+from agentd.server.peers.connection import Connection
+from agentd.server.peers.handshake import shake
+from agentd.server.peers.operations import operate
+from agentd.server.processes.pool import Workers
 
 __all__ = ["Server"]
 
@@ -122,7 +122,7 @@ class Server:
         if self.config.http_port is None:
             return None
         try:
-            from agentd.server.http import bind_http, make_http_server
+            from agentd.server.http.http import bind_http, make_http_server
         except ImportError:
             log.warning("http off: install agentd[web] for health, metrics and the dashboard")
             return None

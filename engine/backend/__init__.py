@@ -15,7 +15,7 @@ Shapes: B batch, P parameters, D input and E output features, C classes, K a fre
 
 from typing import Protocol
 
-from engine.backend.array import (
+from agentd.engine.backend.array import (
     Activation,
     Array,
     Host,
@@ -26,15 +26,15 @@ from engine.backend.array import (
     Window,
     float_type,
 )
-from engine.backend.distributions import DistributionOps
-from engine.backend.images import ImageOps
-from engine.backend.layers import LayerOps
-from engine.backend.losses import LossOps
-from engine.backend.memory import MemoryOps
-from engine.backend.noise import NoiseOps
-from engine.backend.optimizers import OptimizerOps
-from engine.backend.recurrent import RecurrentOps
-from engine.backend.whole import (
+from agentd.engine.backend.distributions import DistributionOps
+from agentd.engine.backend.images import ImageOps
+from agentd.engine.backend.layers import LayerOps
+from agentd.engine.backend.losses import LossOps
+from agentd.engine.backend.memory import MemoryOps
+from agentd.engine.backend.noise import NoiseOps
+from agentd.engine.backend.optimizers import OptimizerOps
+from agentd.engine.backend.recurrent import RecurrentOps
+from agentd.engine.backend.whole import (
     AdamConstants,
     DenseLayer,
     DenseStack,

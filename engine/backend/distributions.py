@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from engine.backend.array import Array, Shape, Step
+from agentd.engine.backend.array import Array, Shape, Step
 
 
 class DistributionOps(Protocol):
@@ -35,8 +35,8 @@ class DistributionOps(Protocol):
         """target (B, Z) = the distribution of reward + discount * (an atom of value's best action).
 
         ``select`` (B, A) are the values whose legal maximum chooses, mask (B, A) uint8 with
-        1 = legal; several branches' distributions are mixed evenly (see ``engine.td``). Moved back
-        to the grid as by ``categorical_projection``. reward, discount (B,).
+        1 = legal; several branches' distributions are mixed evenly (see ``engine.rules.td``). Moved
+        back to the grid as by ``categorical_projection``. reward, discount (B,).
         """
         ...
 

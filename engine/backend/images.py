@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from engine.backend.array import Activation, Array, Step, Window
+from agentd.engine.backend.array import Activation, Array, Step, Window
 
 
 class ImageOps(Protocol):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from engine.backend.array import Activation, Array, Shape, Step
+from agentd.engine.backend.array import Activation, Array, Shape, Step
 
 
 class LayerOps(Protocol):

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from engine.backend.array import Array, Host, Kind, Shape, Slot, Step
+from agentd.engine.backend.array import Array, Host, Kind, Shape, Slot, Step
 
 
 class MemoryOps(Protocol):

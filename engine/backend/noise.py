@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from engine.backend.array import Array, Step
+from agentd.engine.backend.array import Array, Step
 
 
 class NoiseOps(Protocol):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from engine.backend.array import Array, Step
+from agentd.engine.backend.array import Array, Step
 
 
 class OptimizerOps(Protocol):

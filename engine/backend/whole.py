@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from engine.backend.array import Activation, Array, Slot
+from agentd.engine.backend.array import Activation, Array, Slot
 
 AdamConstants: TypeAlias = tuple[float, float, float, float, float, float, bool]
 """The arguments of the step that ``OptimizerOps.adam`` binds."""

@@ -1,11 +1,11 @@
 """Data: from files to shuffled, normalised batches that are ready before they are asked for."""
 
-from engine.data.batches import Batch, Batches, split
-from engine.data.dataset import Block, Dataset, Reader, Target, collect
-from engine.data.errors import DataError
-from engine.data.files import DataOptions, load_data, open_data, parts_of, write_data
-from engine.data.normalize import Normalize, Normalizer, find_normalizer, no_normalizer
-from engine.data.prefetch import Prefetch
+from agentd.engine.data.batches import Batch, Batches, split
+from agentd.engine.data.dataset import Block, Dataset, Reader, Target, collect
+from agentd.engine.data.errors import DataError
+from agentd.engine.data.files import DataOptions, load_data, open_data, parts_of, write_data
+from agentd.engine.data.normalize import Normalize, Normalizer, find_normalizer, no_normalizer
+from agentd.engine.data.prefetch import Prefetch
 
 __all__ = [
     "Batch",

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from engine.backend import Shape
-from engine.data.dataset import Block
-from engine.data.errors import DataError
+from agentd.engine.backend import Shape
+from agentd.engine.data.dataset import Block
+from agentd.engine.data.errors import DataError
 
 INPUTS = ("x", "X", "inputs", "input", "images", "data", "features")
 TARGETS = ("y", "Y", "targets", "target", "labels", "label", "expected")

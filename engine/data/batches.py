@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.data.dataset import Dataset
-from engine.data.normalize import Normalizer
-from engine.data.prefetch import Prefetch
+from agentd.engine.data.dataset import Dataset
+from agentd.engine.data.normalize import Normalizer
+from agentd.engine.data.prefetch import Prefetch
 
 SLAB_NUMBERS = 1 << 18
 """Input numbers of a slab, 1 MiB of float32: it stays in the second-level cache's reach."""

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backend import Shape
-from engine.data.dataset import Block, Target
-from engine.data.errors import DataError, show
+from agentd.engine.backend import Shape
+from agentd.engine.data.dataset import Block, Target
+from agentd.engine.data.errors import DataError, show
 
 BLOCK_LINES = 4096
 MAX_LINE = 16 << 20

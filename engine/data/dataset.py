@@ -11,8 +11,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backend import Shape
-from engine.data.errors import DataError, show
+from agentd.engine.backend import Shape
+from agentd.engine.data.errors import DataError, show
 
 Target: TypeAlias = Literal["auto", "class", "value"]
 MAX_CLASSES = 1000

@@ -1,6 +1,6 @@
 """What can be wrong with a data file, told in one line: where, what was expected, what came."""
 
-from engine.errors import EngineError
+from agentd.engine.errors import EngineError
 
 
 class DataError(EngineError):

@@ -8,12 +8,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.data.arrays import NpyReader, NpzReader, npz_bytes
-from engine.data.csvfile import CsvReader, CsvWriter
-from engine.data.dataset import Dataset, Reader, Target, collect
-from engine.data.errors import DataError
-from engine.data.idx import IdxReader, write_idx
-from engine.data.storage import StorageReader, StorageWriter
+from agentd.engine.data.arrays import NpyReader, NpzReader, npz_bytes
+from agentd.engine.data.csvfile import CsvReader, CsvWriter
+from agentd.engine.data.dataset import Dataset, Reader, Target, collect
+from agentd.engine.data.errors import DataError
+from agentd.engine.data.idx import IdxReader, write_idx
+from agentd.engine.data.storage import StorageReader, StorageWriter
 
 _IMAGES = re.compile(r"(?P<part>[\w-]+?)-images[-.]idx\d-ubyte(\.gz)?\Z")
 _TEST = ("t10k", "test")

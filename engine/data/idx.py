@@ -14,9 +14,9 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backend import Shape
-from engine.data.dataset import Block
-from engine.data.errors import DataError
+from agentd.engine.backend import Shape
+from agentd.engine.data.dataset import Block
+from agentd.engine.data.errors import DataError
 
 TYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(np.uint8),

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.data.dataset import Dataset
+from agentd.engine.data.dataset import Dataset
 
 Normalize: TypeAlias = Literal["auto", "none", "range", "standard"]
 _CHUNK = 8192

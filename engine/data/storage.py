@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backend import Shape
-from engine.data import wire
-from engine.data.dataset import Block
-from engine.data.errors import DataError
+from agentd.engine.backend import Shape
+from agentd.engine.data import wire
+from agentd.engine.data.dataset import Block
+from agentd.engine.data.errors import DataError
 
 _DATA, _INPUT, _EXPECTED = 1, 1, 2
 BLOCK_NUMBERS = 1 << 20

@@ -13,7 +13,7 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.data.errors import DataError
+from agentd.engine.data.errors import DataError
 
 Value: TypeAlias = "int | memoryview"
 

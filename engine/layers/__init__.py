@@ -5,22 +5,31 @@ Placing it on an input shape gives a *layer*: frozen, holding slots of the flat 
 and no numbers. ``forward`` and ``backward`` record bound ops; they compute nothing themselves.
 """
 
-from engine.layers.activation import Exp, Gelu, Identity, LeakyRelu, Relu, Sigmoid, Softplus, Tanh
-from engine.layers.conv import Conv2d
-from engine.layers.dense import Dense
-from engine.layers.dropout import Dropout
-from engine.layers.dueling import Dueling
-from engine.layers.embedding import EmbeddingBag
-from engine.layers.expectation import Expectation
-from engine.layers.layer import Layer, LayerSpec
-from engine.layers.noisy import NoisyDense
-from engine.layers.norm import BatchNorm, LayerNorm, Normalize
-from engine.layers.pool import AvgPool2d, GlobalAvgPool, MaxPool2d
-from engine.layers.recurrent import Lstm, Rnn
-from engine.layers.residual import Residual
-from engine.layers.scale import Scale
-from engine.layers.sequential import Sequential
-from engine.layers.shape import Flatten, Reshape
+from agentd.engine.layers.activation import (
+    Exp,
+    Gelu,
+    Identity,
+    LeakyRelu,
+    Relu,
+    Sigmoid,
+    Softplus,
+    Tanh,
+)
+from agentd.engine.layers.conv import Conv2d
+from agentd.engine.layers.dense import Dense
+from agentd.engine.layers.dropout import Dropout
+from agentd.engine.layers.dueling import Dueling
+from agentd.engine.layers.embedding import EmbeddingBag
+from agentd.engine.layers.expectation import Expectation
+from agentd.engine.layers.layer import Layer, LayerSpec
+from agentd.engine.layers.noisy import NoisyDense
+from agentd.engine.layers.norm import BatchNorm, LayerNorm, Normalize
+from agentd.engine.layers.pool import AvgPool2d, GlobalAvgPool, MaxPool2d
+from agentd.engine.layers.recurrent import Lstm, Rnn
+from agentd.engine.layers.residual import Residual
+from agentd.engine.layers.scale import Scale
+from agentd.engine.layers.sequential import Sequential
+from agentd.engine.layers.shape import Flatten, Reshape
 
 __all__ = [
     "AvgPool2d",

@@ -5,9 +5,9 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from engine.backend import Activation, Array, Shape
-from engine.layers.layer import Layer, LayerSpec, Options
-from engine.recording import Layout, Recording
+from agentd.engine.backend import Activation, Array, Shape
+from agentd.engine.layers.layer import Layer, LayerSpec, Options
+from agentd.engine.layers.recording import Layout, Recording
 
 
 class _Elementwise(LayerSpec, Options, frozen=True):

@@ -6,11 +6,11 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta
 
-from engine.backend import Activation, Array, Shape, Slot, Window
-from engine.errors import ModelError
-from engine.init import INITS, Init, uniform_bias, zeros
-from engine.layers.layer import Count, Layer, LayerSpec, NotNegative, Options, want_rank
-from engine.recording import Layout, Recording
+from agentd.engine.backend import Activation, Array, Shape, Slot, Window
+from agentd.engine.errors import ModelError
+from agentd.engine.layers.init import INITS, Init, uniform_bias, zeros
+from agentd.engine.layers.layer import Count, Layer, LayerSpec, NotNegative, Options, want_rank
+from agentd.engine.layers.recording import Layout, Recording
 
 # Two numbers are an array of bounded length: msgspec 0.22 misreads a tuple of fixed length in a
 # union with a bounded int, and may crash.

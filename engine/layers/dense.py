@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from engine.backend import Activation, Array, Shape, Slot
-from engine.init import INITS, Init, uniform_bias, zeros
-from engine.layers.layer import Count, Layer, LayerSpec, NotNegative, Options, want_rank
-from engine.recording import Layout, Recording
+from agentd.engine.backend import Activation, Array, Shape, Slot
+from agentd.engine.layers.init import INITS, Init, uniform_bias, zeros
+from agentd.engine.layers.layer import Count, Layer, LayerSpec, NotNegative, Options, want_rank
+from agentd.engine.layers.recording import Layout, Recording
 
 FUSED: tuple[Activation, ...] = ("identity", "relu", "sigmoid", "tanh")
 """Activations that an affine op may apply in place: their derivative is one of the output."""

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from engine.backend import Array, Shape
-from engine.layers.layer import Layer, LayerSpec, Options
-from engine.recording import Layout, Recording
+from agentd.engine.backend import Array, Shape
+from agentd.engine.layers.layer import Layer, LayerSpec, Options
+from agentd.engine.layers.recording import Layout, Recording
 
 
 class Dropout(LayerSpec, Options, frozen=True, tag="dropout"):

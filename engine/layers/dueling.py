@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from engine.backend import Array, Shape
-from engine.init import INITS, Init, uniform_bias, zeros
-from engine.layers.dense import PlacedDense
-from engine.layers.layer import Count, Layer, LayerSpec, NotNegative, Options, want_rank
-from engine.layers.noisy import PlacedNoisyDense, place_noisy
-from engine.recording import Layout, Recording
+from agentd.engine.backend import Array, Shape
+from agentd.engine.layers.dense import PlacedDense
+from agentd.engine.layers.init import INITS, Init, uniform_bias, zeros
+from agentd.engine.layers.layer import Count, Layer, LayerSpec, NotNegative, Options, want_rank
+from agentd.engine.layers.noisy import PlacedNoisyDense, place_noisy
+from agentd.engine.layers.recording import Layout, Recording
 
 
 class Dueling(LayerSpec, Options, frozen=True, tag="dueling"):

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from engine.backend import Array, Shape, Slot
-from engine.init import INITS, Init, zeros
-from engine.layers.layer import Count, Layer, LayerSpec, Options, want_rank
-from engine.recording import Layout, Recording
+from agentd.engine.backend import Array, Shape, Slot
+from agentd.engine.layers.init import INITS, Init, zeros
+from agentd.engine.layers.layer import Count, Layer, LayerSpec, Options, want_rank
+from agentd.engine.layers.recording import Layout, Recording
 
 
 class EmbeddingBag(LayerSpec, Options, frozen=True, tag="embedding_bag"):

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from engine.backend import Array, Shape
-from engine.errors import ModelError
-from engine.layers.layer import Count, Layer, LayerSpec, Options, want_rank
-from engine.recording import Layout, Recording
+from agentd.engine.backend import Array, Shape
+from agentd.engine.errors import ModelError
+from agentd.engine.layers.layer import Count, Layer, LayerSpec, Options, want_rank
+from agentd.engine.layers.recording import Layout, Recording
 
 
 class Expectation(LayerSpec, Options, frozen=True, tag="expectation"):

@@ -4,9 +4,9 @@ from typing import Annotated, Protocol
 
 import msgspec
 
-from engine.backend import Array, Shape
-from engine.errors import ModelError
-from engine.recording import Layout, Recording
+from agentd.engine.backend import Array, Shape
+from agentd.engine.errors import ModelError
+from agentd.engine.layers.recording import Layout, Recording
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**24)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1e6)]

@@ -7,11 +7,11 @@ from math import pi, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backend import Activation, Array, Shape, Slot
-from engine.exploration import uniforms
-from engine.init import Draw
-from engine.layers.layer import Count, Layer, LayerSpec, NotNegative, Options, want_rank
-from engine.recording import Layout, Recording
+from agentd.engine.backend import Activation, Array, Shape, Slot
+from agentd.engine.layers.init import Draw
+from agentd.engine.layers.layer import Count, Layer, LayerSpec, NotNegative, Options, want_rank
+from agentd.engine.layers.recording import Layout, Recording
+from agentd.engine.rules.exploration import uniforms
 
 
 class NoisyDense(LayerSpec, Options, frozen=True, tag="noisy_dense"):

@@ -7,11 +7,11 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from engine.backend import Array, Shape, Slot
-from engine.errors import ModelError
-from engine.init import ones, zeros
-from engine.layers.layer import Layer, LayerSpec, Options
-from engine.recording import Layout, Recording
+from agentd.engine.backend import Array, Shape, Slot
+from agentd.engine.errors import ModelError
+from agentd.engine.layers.init import ones, zeros
+from agentd.engine.layers.layer import Layer, LayerSpec, Options
+from agentd.engine.layers.recording import Layout, Recording
 
 Epsilon = Annotated[float, Meta(gt=0, le=1)]
 
@@ -53,8 +53,8 @@ class Normalize(LayerSpec, Options, frozen=True, tag="normalize"):
     """The network's input to mean 0 and variance 1, by statistics of everything seen so far.
 
     Each feature of a vector, each channel of an image. The statistics lie where BatchNorm's do;
-    the learner moves them (`engine.normalize`), a pass only reads them. The layer comes before
-    every trained one. Raises ModelError behind one.
+    the learner moves them (`engine.network.normalize`), a pass only reads them. The layer comes
+    before every trained one. Raises ModelError behind one.
     """
 
     eps: Epsilon = 1e-8

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from engine.backend import Array, Shape, Window
-from engine.errors import ModelError
-from engine.layers.conv import BorderPair, Pair, make_window
-from engine.layers.layer import Layer, LayerSpec, Options, want_rank
-from engine.recording import Layout, Recording
+from agentd.engine.backend import Array, Shape, Window
+from agentd.engine.errors import ModelError
+from agentd.engine.layers.conv import BorderPair, Pair, make_window
+from agentd.engine.layers.layer import Layer, LayerSpec, Options, want_rank
+from agentd.engine.layers.recording import Layout, Recording
 
 
 class MaxPool2d(LayerSpec, Options, frozen=True, tag="max_pool2d"):

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.backend import Array, Shape, Slot
-from engine.init import Draw, uniform_bias
-from engine.layers.layer import Count, Layer, LayerSpec, Options, want_rank
-from engine.recording import Layout, Recording
+from agentd.engine.backend import Array, Shape, Slot
+from agentd.engine.layers.init import Draw, uniform_bias
+from agentd.engine.layers.layer import Count, Layer, LayerSpec, Options, want_rank
+from agentd.engine.layers.recording import Layout, Recording
 
 
 class Rnn(LayerSpec, Options, frozen=True, tag="rnn"):

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from engine.backend import Array, Shape
-from engine.errors import ModelError
-from engine.layers.layer import Layer, LayerSpec, Options
-from engine.layers.sequential import Sequential
-from engine.recording import Layout, Recording
+from agentd.engine.backend import Array, Shape
+from agentd.engine.errors import ModelError
+from agentd.engine.layers.layer import Layer, LayerSpec, Options
+from agentd.engine.layers.recording import Layout, Recording
+from agentd.engine.layers.sequential import Sequential
 
 
 class Residual(LayerSpec, Options, frozen=True, tag="residual"):

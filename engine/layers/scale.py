@@ -6,10 +6,10 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from engine.backend import Array, Shape, Step
-from engine.layers.layer import Layer, LayerSpec, Options
-from engine.layers.norm import as_rows
-from engine.recording import Layout, Recording
+from agentd.engine.backend import Array, Shape, Step
+from agentd.engine.layers.layer import Layer, LayerSpec, Options
+from agentd.engine.layers.norm import as_rows
+from agentd.engine.layers.recording import Layout, Recording
 
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
 

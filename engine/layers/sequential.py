@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, replace
 
-from engine.backend import Array, DenseLayer, DenseStack, Shape
-from engine.layers.activation import PlacedActivation
-from engine.layers.conv import PlacedConv2d
-from engine.layers.dense import FUSED, PlacedDense
-from engine.layers.layer import Layer, LayerSpec, Options, tag_of
-from engine.layers.noisy import PlacedNoisyDense
-from engine.layers.shape import PlacedReshape
-from engine.recording import Layout, Recording
+from agentd.engine.backend import Array, DenseLayer, DenseStack, Shape
+from agentd.engine.layers.activation import PlacedActivation
+from agentd.engine.layers.conv import PlacedConv2d
+from agentd.engine.layers.dense import FUSED, PlacedDense
+from agentd.engine.layers.layer import Layer, LayerSpec, Options, tag_of
+from agentd.engine.layers.noisy import PlacedNoisyDense
+from agentd.engine.layers.recording import Layout, Recording
+from agentd.engine.layers.shape import PlacedReshape
 
 
 class Sequential(LayerSpec, Options, frozen=True, tag="sequential"):

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from math import prod
 
-from engine.backend import Array, Shape
-from engine.errors import ModelError
-from engine.layers.layer import Count, Layer, LayerSpec, Options
-from engine.recording import Layout, Recording
+from agentd.engine.backend import Array, Shape
+from agentd.engine.errors import ModelError
+from agentd.engine.layers.layer import Count, Layer, LayerSpec, Options
+from agentd.engine.layers.recording import Layout, Recording
 
 
 class Flatten(LayerSpec, Options, frozen=True, tag="flatten"):

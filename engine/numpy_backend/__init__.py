@@ -1,14 +1,14 @@
 """The engine's ops in NumPy: the reference for every other backend, and the fast one on a CPU."""
 
-from engine.numpy_backend.distributions import DistributionOps
-from engine.numpy_backend.heads import HeadOps
-from engine.numpy_backend.images import ImageOps
-from engine.numpy_backend.noise import NoiseOps
-from engine.numpy_backend.norms import NormOps
-from engine.numpy_backend.optimizers import OptimizerOps
-from engine.numpy_backend.recurrent import RecurrentOps
-from engine.numpy_backend.sparse import SparseOps
-from engine.numpy_backend.whole import WholeOps
+from agentd.engine.numpy_backend.distributions import DistributionOps
+from agentd.engine.numpy_backend.heads import HeadOps
+from agentd.engine.numpy_backend.images import ImageOps
+from agentd.engine.numpy_backend.noise import NoiseOps
+from agentd.engine.numpy_backend.norms import NormOps
+from agentd.engine.numpy_backend.optimizers import OptimizerOps
+from agentd.engine.numpy_backend.recurrent import RecurrentOps
+from agentd.engine.numpy_backend.sparse import SparseOps
+from agentd.engine.numpy_backend.whole import WholeOps
 
 __all__ = ["NumPyBackend"]
 

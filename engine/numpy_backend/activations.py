@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.backend import Activation, Step
-from engine.numpy_backend.memory import MemoryOps, Nd
+from agentd.engine.backend import Activation, Step
+from agentd.engine.numpy_backend.memory import MemoryOps, Nd
 
 EXP_LIMIT = 10.0
 """``exp`` clips its input to ±10, as the evidential losses want it (arXiv:1806.01768)."""

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from engine.backend import Activation, Step
-from engine.errors import ShapeError
-from engine.numpy_backend.activations import ActivationOps
-from engine.numpy_backend.gemm import bind_product
-from engine.numpy_backend.memory import Nd
+from agentd.engine.backend import Activation, Step
+from agentd.engine.errors import ShapeError
+from agentd.engine.numpy_backend.activations import ActivationOps
+from agentd.engine.numpy_backend.gemm import bind_product
+from agentd.engine.numpy_backend.memory import Nd
 
 
 class DenseOps(ActivationOps):

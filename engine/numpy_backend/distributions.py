@@ -1,12 +1,12 @@
-"""Value distributions; ``engine.td`` says what each of these ops must equal."""
+"""Value distributions; ``engine.rules.td`` says what each of these ops must equal."""
 
 import numpy as np
 
-from engine.backend import Step
-from engine.errors import ShapeError
-from engine.numpy_backend.losses import LossOps
-from engine.numpy_backend.memory import Nd
-from engine.numpy_backend.td import TdOps, ranges
+from agentd.engine.backend import Step
+from agentd.engine.errors import ShapeError
+from agentd.engine.numpy_backend.losses import LossOps
+from agentd.engine.numpy_backend.memory import Nd
+from agentd.engine.numpy_backend.td import TdOps, ranges
 
 
 class DistributionOps(LossOps, TdOps):

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.backend import Step
-from engine.numpy_backend.memory import Nd
+from agentd.engine.backend import Step
+from agentd.engine.numpy_backend.memory import Nd
 
 _SMALL = 1_000_000
 _CORES = {"SkylakeX", "Cooperlake", "SapphireRapids"}

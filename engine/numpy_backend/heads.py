@@ -6,9 +6,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from engine.backend import Step
-from engine.errors import ShapeError
-from engine.numpy_backend.memory import MemoryOps, Nd
+from agentd.engine.backend import Step
+from agentd.engine.errors import ShapeError
+from agentd.engine.numpy_backend.memory import MemoryOps, Nd
 
 _Share: TypeAlias = Callable[[], Nd]
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from engine.backend import Activation, Step, Window
-from engine.numpy_backend.dense import DenseOps
-from engine.numpy_backend.memory import Nd
+from agentd.engine.backend import Activation, Step, Window
+from agentd.engine.numpy_backend.dense import DenseOps
+from agentd.engine.numpy_backend.memory import Nd
 
 
 class ImageOps(DenseOps):

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from engine.backend import Step
-from engine.errors import ShapeError
-from engine.numpy_backend.activations import ActivationOps
-from engine.numpy_backend.memory import Nd
+from agentd.engine.backend import Step
+from agentd.engine.errors import ShapeError
+from agentd.engine.numpy_backend.activations import ActivationOps
+from agentd.engine.numpy_backend.memory import Nd
 
 
 class LossOps(ActivationOps):

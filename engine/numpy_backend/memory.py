@@ -5,8 +5,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from engine.backend import Host, Kind, Shape, Slot, Step, float_type
-from engine.errors import ShapeError
+from agentd.engine.backend import Host, Kind, Shape, Slot, Step, float_type
+from agentd.engine.errors import ShapeError
 
 Nd: TypeAlias = Any
 """An ndarray; the Protocol's ``Array`` at the border, where only the shape is promised."""

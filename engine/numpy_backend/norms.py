@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from engine.backend import Step
-from engine.numpy_backend.memory import MemoryOps, Nd
+from agentd.engine.backend import Step
+from agentd.engine.numpy_backend.memory import MemoryOps, Nd
 
 
 class NormOps(MemoryOps):

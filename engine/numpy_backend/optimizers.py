@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.backend import Step
-from engine.numpy_backend.fused import AdamStep, fused_adam
-from engine.numpy_backend.memory import MemoryOps, Nd, aligned
+from agentd.engine.backend import Step
+from agentd.engine.numpy_backend.host_adam import AdamStep, fused_adam
+from agentd.engine.numpy_backend.memory import MemoryOps, Nd, aligned
 
 BLOCK = 32_768
 """Numbers per block, about: four float32 vectors of it and a scratch fit a 1 MiB second cache."""

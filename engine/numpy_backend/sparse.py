@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.backend import Shape, Step
-from engine.errors import ShapeError
-from engine.numpy_backend.memory import MemoryOps, Nd
+from agentd.engine.backend import Shape, Step
+from agentd.engine.errors import ShapeError
+from agentd.engine.numpy_backend.memory import MemoryOps, Nd
 
 _DENSE_ROWS = 4096
 """Up to so many table rows a bag is a multi-hot row, and the sum one BLAS product."""

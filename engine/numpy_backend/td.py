@@ -1,11 +1,11 @@
-"""Temporal-difference targets and losses; ``engine.td`` says what each of them must equal."""
+"""Temporal-difference targets and losses; ``engine.rules.td`` says what each of them must equal."""
 
 import numpy as np
 
-from engine.backend import Step
-from engine.errors import ShapeError
-from engine.numpy_backend.memory import MemoryOps, Nd
-from engine.td import ILLEGAL
+from agentd.engine.backend import Step
+from agentd.engine.errors import ShapeError
+from agentd.engine.numpy_backend.memory import MemoryOps, Nd
+from agentd.engine.rules.td import ILLEGAL
 
 
 class TdOps(MemoryOps):

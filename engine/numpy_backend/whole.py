@@ -1,6 +1,6 @@
 """No whole steps: in NumPy a step in one call would be the same calls."""
 
-from engine.backend import DenseStack, Descending, FitStep, QStep
+from agentd.engine.backend import DenseStack, Descending, FitStep, QStep
 
 
 class WholeOps:

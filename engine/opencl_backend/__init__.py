@@ -1,13 +1,13 @@
 """The engine's ops in OpenCL: the same numbers on any device, with kernels of our own."""
 
-from engine.opencl_backend.distributions import DistributionOps
-from engine.opencl_backend.images import ImageOps
-from engine.opencl_backend.noise import NoiseOps
-from engine.opencl_backend.norms import NormOps
-from engine.opencl_backend.optimizers import OptimizerOps
-from engine.opencl_backend.recurrent import RecurrentOps
-from engine.opencl_backend.sparse import SparseOps
-from engine.opencl_backend.whole import WholeOps
+from agentd.engine.opencl_backend.distributions import DistributionOps
+from agentd.engine.opencl_backend.images import ImageOps
+from agentd.engine.opencl_backend.noise import NoiseOps
+from agentd.engine.opencl_backend.norms import NormOps
+from agentd.engine.opencl_backend.optimizers import OptimizerOps
+from agentd.engine.opencl_backend.recurrent import RecurrentOps
+from agentd.engine.opencl_backend.sparse import SparseOps
+from agentd.engine.opencl_backend.whole import WholeOps
 
 __all__ = ["OpenCLBackend"]
 

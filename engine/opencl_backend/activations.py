@@ -1,7 +1,7 @@
 """Activations and their derivatives."""
 
-from engine.backend import Activation, Step
-from engine.opencl_backend.memory import Dv, MemoryOps
+from agentd.engine.backend import Activation, Step
+from agentd.engine.opencl_backend.memory import Dv, MemoryOps
 
 _NAMES: dict[Activation, str] = {"tanh": "tanh_", "exp": "exp_"}  # C has functions of these names
 

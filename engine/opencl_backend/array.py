@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.backend import Shape
-from engine.errors import ShapeError
+from agentd.engine.backend import Shape
+from agentd.engine.errors import ShapeError
 
 
 class DeviceArray:

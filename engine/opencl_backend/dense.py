@@ -2,12 +2,12 @@
 
 from functools import cached_property
 
-from engine.backend import Activation, Step
-from engine.errors import ShapeError
-from engine.opencl_backend import tensor_cores
-from engine.opencl_backend.activations import ActivationOps
-from engine.opencl_backend.memory import Dv, optional
-from engine.opencl_backend.runtime import Grid
+from agentd.engine.backend import Activation, Step
+from agentd.engine.errors import ShapeError
+from agentd.engine.opencl_backend import tensor_cores
+from agentd.engine.opencl_backend.activations import ActivationOps
+from agentd.engine.opencl_backend.memory import Dv, optional
+from agentd.engine.opencl_backend.runtime import Grid
 
 EPILOGUE: dict[Activation, int] = {"identity": 0, "relu": 1, "sigmoid": 2, "tanh": 3}
 _SKINNY = 8  # rows up to which B is read straight from memory

@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from engine.opencl_backend.errors import NoPlatformError, UnknownDeviceError
-from engine.opencl_backend.pocl import name_cpu
+from agentd.engine.opencl_backend.errors import NoPlatformError, UnknownDeviceError
+from agentd.engine.opencl_backend.pocl import name_cpu
 
 _NVIDIA = "libnvidia-opencl.so.1"
 _VENDORS = Path("/etc/OpenCL/vendors")

@@ -1,10 +1,10 @@
 """Value distributions: C51's and QR-DQN's targets, and the columns of actions taken."""
 
-from engine.backend import Step
-from engine.errors import ShapeError
-from engine.opencl_backend.losses import LossOps
-from engine.opencl_backend.memory import Dv, optional
-from engine.opencl_backend.td import TdOps
+from agentd.engine.backend import Step
+from agentd.engine.errors import ShapeError
+from agentd.engine.opencl_backend.losses import LossOps
+from agentd.engine.opencl_backend.memory import Dv, optional
+from agentd.engine.opencl_backend.td import TdOps
 
 
 class DistributionOps(LossOps, TdOps):

@@ -11,7 +11,7 @@ EngineError
 
 from collections.abc import Iterable
 
-from engine.errors import EngineError
+from agentd.engine.errors import EngineError
 
 _LINES = 12
 

@@ -4,9 +4,9 @@ from itertools import accumulate
 
 import numpy as np
 
-from engine.backend import Step
-from engine.errors import ShapeError
-from engine.opencl_backend.memory import Dv, MemoryOps, optional
+from agentd.engine.backend import Step
+from agentd.engine.errors import ShapeError
+from agentd.engine.opencl_backend.memory import Dv, MemoryOps, optional
 
 
 class HeadOps(MemoryOps):

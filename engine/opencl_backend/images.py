@@ -1,9 +1,9 @@
 """Windows over images (B, H, W, C): im2col and its transpose, pools."""
 
-from engine.backend import Activation, Step, Window
-from engine.errors import ShapeError
-from engine.opencl_backend.dense import EPILOGUE, DenseOps
-from engine.opencl_backend.memory import Dv, optional
+from agentd.engine.backend import Activation, Step, Window
+from agentd.engine.errors import ShapeError
+from agentd.engine.opencl_backend.dense import EPILOGUE, DenseOps
+from agentd.engine.opencl_backend.memory import Dv, optional
 
 _LEAST_RUN = 8
 """Numbers in a row of the kernel from which a CPU gathers windows as fast as it unfolds images."""

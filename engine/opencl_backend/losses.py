@@ -1,8 +1,8 @@
 """Losses fused with their gradients: one number a row, and the gradient of the weighted mean."""
 
-from engine.backend import Step
-from engine.errors import ShapeError
-from engine.opencl_backend.memory import Dv, MemoryOps, optional
+from agentd.engine.backend import Step
+from agentd.engine.errors import ShapeError
+from agentd.engine.opencl_backend.memory import Dv, MemoryOps, optional
 
 
 class LossOps(MemoryOps):

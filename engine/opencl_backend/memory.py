@@ -4,11 +4,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from engine.backend import Array, Host, Kind, Shape, Slot, Step
-from engine.errors import ShapeError
-from engine.opencl_backend.array import DeviceArray
-from engine.opencl_backend.runtime import Runtime
-from engine.opencl_backend.tuning import Tuning
+from agentd.engine.backend import Array, Host, Kind, Shape, Slot, Step
+from agentd.engine.errors import ShapeError
+from agentd.engine.opencl_backend.array import DeviceArray
+from agentd.engine.opencl_backend.runtime import Runtime
+from agentd.engine.opencl_backend.tuning import Tuning
 
 Dv: TypeAlias = Any
 """A DeviceArray; the Protocol's ``Array`` at the border, where only the shape is promised."""

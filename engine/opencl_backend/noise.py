@@ -1,7 +1,7 @@
 """Weights with factorised noise."""
 
-from engine.backend import Step
-from engine.opencl_backend.memory import Dv, MemoryOps
+from agentd.engine.backend import Step
+from agentd.engine.opencl_backend.memory import Dv, MemoryOps
 
 
 class NoiseOps(MemoryOps):

@@ -1,8 +1,8 @@
 """LayerNorm over rows and BatchNorm over columns."""
 
-from engine.backend import Step
-from engine.opencl_backend.memory import Dv, MemoryOps
-from engine.opencl_backend.runtime import Grid
+from agentd.engine.backend import Step
+from agentd.engine.opencl_backend.memory import Dv, MemoryOps
+from agentd.engine.opencl_backend.runtime import Grid
 
 
 class NormOps(MemoryOps):

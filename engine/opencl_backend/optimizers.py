@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from engine.backend import Step
-from engine.opencl_backend.memory import Dv, MemoryOps, optional
+from agentd.engine.backend import Step
+from agentd.engine.opencl_backend.memory import Dv, MemoryOps, optional
 
 _GROUPS_PER_UNIT = 4
 _MAX_GROUPS = 256

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import kernels
-from engine.opencl_backend.errors import KernelBuildError
-from engine.opencl_backend.tuning import cache_folder
+from agentd import kernels
+from agentd.engine.opencl_backend.errors import KernelBuildError
+from agentd.engine.opencl_backend.tuning import cache_folder
 
 _MAX_BINARY = 64 << 20
 

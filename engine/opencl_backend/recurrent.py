@@ -1,7 +1,7 @@
 """Steps through time: one number of the cell a work-item."""
 
-from engine.backend import Step
-from engine.opencl_backend.memory import Dv, MemoryOps
+from agentd.engine.backend import Step
+from agentd.engine.opencl_backend.memory import Dv, MemoryOps
 
 
 class RecurrentOps(MemoryOps):

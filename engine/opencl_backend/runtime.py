@@ -7,12 +7,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from engine.backend import Host, Step
-from engine.opencl_backend.array import DeviceArray
-from engine.opencl_backend.devices import choose, is_gpu
-from engine.opencl_backend.errors import DeviceError, DeviceLostError, DeviceMemoryError
-from engine.opencl_backend.programs import Programs
-from engine.opencl_backend.tuning import Tuning, default_tuning, load_tuning
+from agentd.engine.backend import Host, Step
+from agentd.engine.opencl_backend.array import DeviceArray
+from agentd.engine.opencl_backend.devices import choose, is_gpu
+from agentd.engine.opencl_backend.errors import DeviceError, DeviceLostError, DeviceMemoryError
+from agentd.engine.opencl_backend.programs import Programs
+from agentd.engine.opencl_backend.tuning import Tuning, default_tuning, load_tuning
 
 Grid: TypeAlias = tuple[int, ...]
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.backend import Step
-from engine.opencl_backend.memory import Dv, MemoryOps
-from engine.opencl_backend.tuning import Tuning
+from agentd.engine.backend import Step
+from agentd.engine.opencl_backend.memory import Dv, MemoryOps
+from agentd.engine.opencl_backend.tuning import Tuning
 
 _SMALL = 1 << 18  # numbers of a gradient table up to which all of it is cleared
 

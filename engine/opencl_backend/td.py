@@ -1,11 +1,11 @@
-"""Temporal-difference targets and losses; ``engine.td`` says what each of them must equal."""
+"""Temporal-difference targets and losses; ``engine.rules.td`` says what each of them must equal."""
 
 from typing import Any
 
-from engine.backend import Step
-from engine.errors import ShapeError
-from engine.opencl_backend.heads import HeadOps
-from engine.opencl_backend.memory import Dv, optional
+from agentd.engine.backend import Step
+from agentd.engine.errors import ShapeError
+from agentd.engine.opencl_backend.heads import HeadOps
+from agentd.engine.opencl_backend.memory import Dv, optional
 
 
 class TdOps(HeadOps):

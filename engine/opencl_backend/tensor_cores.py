@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.backend import Step
-from engine.opencl_backend.errors import DeviceError
+from agentd.engine.backend import Step
+from agentd.engine.opencl_backend.errors import DeviceError
 
 MODES: dict[str, tuple[tuple[str, ...], float]] = {
     "tf32x3": (("-DPASSES=3",), 1e-5),

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.opencl_backend import OpenCLBackend
-from engine.opencl_backend.devices import choose
-from engine.opencl_backend.errors import DeviceError
-from engine.opencl_backend.tuning import Tuning, default_tuning
+from agentd.engine.opencl_backend import OpenCLBackend
+from agentd.engine.opencl_backend.devices import choose
+from agentd.engine.opencl_backend.errors import DeviceError
+from agentd.engine.opencl_backend.tuning import Tuning, default_tuning
 
 _SIDE = 512
 _VECTOR = 1 << 20

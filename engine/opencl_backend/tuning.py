@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from engine.opencl_backend.devices import is_gpu
+from agentd.engine.opencl_backend.devices import is_gpu
 
 
 @dataclass(frozen=True, slots=True)

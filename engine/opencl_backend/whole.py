@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.backend import AdamConstants, DenseStack, Descending, FitStep, QStep
-from engine.opencl_backend.dense import EPILOGUE
-from engine.opencl_backend.heads import HeadOps
-from engine.opencl_backend.memory import optional
-from engine.opencl_backend.runtime import LocalFloats
+from agentd.engine.backend import AdamConstants, DenseStack, Descending, FitStep, QStep
+from agentd.engine.opencl_backend.dense import EPILOGUE
+from agentd.engine.opencl_backend.heads import HeadOps
+from agentd.engine.opencl_backend.memory import optional
+from agentd.engine.opencl_backend.runtime import LocalFloats
 
 MOST_PARAMS = 1 << 15
 """Parameters up to which one work-group beats a launch per op; beyond, the device's units do."""

@@ -6,9 +6,9 @@ keys, tags, aliases, several documents, deep nesting and huge texts are refused.
 checks types through msgspec and names file, line, key, what was expected and what came.
 """
 
-from engine.strictyaml.convert import Hook, convert, load
-from engine.strictyaml.document import ConfigError, Document, Mark, describe, dotted
-from engine.strictyaml.reading import parse
+from agentd.engine.strictyaml.convert import Hook, convert, load
+from agentd.engine.strictyaml.document import ConfigError, Document, Mark, describe, dotted
+from agentd.engine.strictyaml.reading import parse
 
 __all__ = [
     "ConfigError",

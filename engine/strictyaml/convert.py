@@ -9,8 +9,8 @@ from typing import Any, Protocol, TypeVar, Union, get_args, get_origin, get_type
 
 import msgspec
 
-from engine.strictyaml.document import ConfigError, Document, Path, describe
-from engine.strictyaml.reading import parse
+from agentd.engine.strictyaml.document import ConfigError, Document, Path, describe
+from agentd.engine.strictyaml.reading import parse
 
 T = TypeVar("T")
 

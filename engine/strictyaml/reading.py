@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from engine.strictyaml.document import ConfigError, Document, Mark, Path
+from agentd.engine.strictyaml.document import ConfigError, Document, Mark, Path
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32

@@ -1,8 +1,8 @@
 """Supervised training: a run's description, the trainer, its reports and who listens to them."""
 
-from engine.training.objective import Objective
-from engine.training.reports import Callback, EpochReport, Evaluation, Tally
-from engine.training.spec import (
+from agentd.engine.training.objective import Objective
+from agentd.engine.training.reports import Callback, EpochReport, Evaluation, Tally
+from agentd.engine.training.spec import (
     DataSpec,
     SaveSpec,
     StopSpec,
@@ -13,7 +13,7 @@ from engine.training.spec import (
     make_network,
     plain_spec,
 )
-from engine.training.trainer import Diverged, Trainer
+from agentd.engine.training.trainer import Diverged, Trainer
 
 __all__ = [
     "Callback",

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backend import Array, Backend, Step
-from engine.losses import LossArrays, bind_loss, target_kind
-from engine.spec import LossSpec
+from agentd.engine.backend import Array, Backend, Step
+from agentd.engine.network.spec import LossSpec
+from agentd.engine.optim.losses import LossArrays, bind_loss, target_kind
 
 
 @dataclass(frozen=True, slots=True)

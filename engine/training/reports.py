@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from engine.training.trainer import Trainer
+    from agentd.engine.training.trainer import Trainer
 
 
 @dataclass(slots=True)

@@ -15,16 +15,16 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from engine import strictyaml
-from engine.backend import Shape
-from engine.data import DataOptions, Dataset, Normalize, Target
-from engine.data.errors import DataError
-from engine.errors import ModelError
-from engine.layers import Dense, LayerSpec
-from engine.losses import target_kind
-from engine.network import Network
-from engine.spec import LossSpec, OptimizerSpec, Record, decode_hook
-from engine.strictyaml import Document
+from agentd.engine import strictyaml
+from agentd.engine.backend import Shape
+from agentd.engine.data import DataOptions, Dataset, Normalize, Target
+from agentd.engine.data.errors import DataError
+from agentd.engine.errors import ModelError
+from agentd.engine.layers import Dense, LayerSpec
+from agentd.engine.network import Network
+from agentd.engine.network.spec import LossSpec, OptimizerSpec, Record, decode_hook
+from agentd.engine.optim.losses import target_kind
+from agentd.engine.strictyaml import Document
 
 MAX_PARAMETERS = 2**29
 """2 GiB of float32, and as much again for the gradient and each moment."""

@@ -14,19 +14,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backend import Backend, Host
-from engine.data import Batch, Batches, DataError, Dataset, Normalizer, no_normalizer
-from engine.errors import EngineError, ModelError, ShapeError
-from engine.learner import Arrays, Descent, Scalars
-from engine.network import Network, Pass
-from engine.normalize import refuse_normalize
-from engine.numpy_backend import NumPyBackend
-from engine.optim import make_optimizer
-from engine.spec import LossSpec, OptimizerSpec
-from engine.training.objective import Bound, Objective
-from engine.training.reports import Callback, EpochReport, Evaluation, Tally
-from engine.training.spec import StopSpec
-from engine.whole import bind_fit
+from agentd.engine.backend import Backend, Host
+from agentd.engine.data import Batch, Batches, DataError, Dataset, Normalizer, no_normalizer
+from agentd.engine.errors import EngineError, ModelError, ShapeError
+from agentd.engine.learners.descent import Arrays, Descent, Scalars
+from agentd.engine.learners.whole_step import bind_fit
+from agentd.engine.network import Network, Pass
+from agentd.engine.network.normalize import refuse_normalize
+from agentd.engine.network.spec import LossSpec, OptimizerSpec
+from agentd.engine.numpy_backend import NumPyBackend
+from agentd.engine.optim import make_optimizer
+from agentd.engine.training.objective import Bound, Objective
+from agentd.engine.training.reports import Callback, EpochReport, Evaluation, Tally
+from agentd.engine.training.spec import StopSpec
 
 MAX_SKIPPED = 10
 EVALUATION_ROWS = 512

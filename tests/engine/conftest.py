@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.network import Network, Pass
-from engine.numpy_backend import NumPyBackend
-from engine.replay import FIRST, TERMINATED, RowFormat, Rows, TensorFormat
+from agentd.engine.network import Network, Pass
+from agentd.engine.numpy_backend import NumPyBackend
+from agentd.engine.replay.rows import FIRST, TERMINATED, RowFormat, Rows, TensorFormat
 
 
 class Ring:

@@ -5,9 +5,9 @@ import doctest
 import numpy as np
 import pytest
 
-import games.cartpole
-from games.cartpole import MAX_STEPS, THETA_LIMIT, X_LIMIT, CartPole
-from games.game import Kind
+import agentd.games.cartpole
+from agentd.games.cartpole import MAX_STEPS, THETA_LIMIT, X_LIMIT, CartPole
+from agentd.games.game import Kind
 
 gymnasium = pytest.importorskip("gymnasium")
 
@@ -109,7 +109,7 @@ def test_the_final_observation_is_the_fallen_pole(game):
 @pytest.mark.parametrize("x", [-9.0, -2.4, 0.0, 2.4, 9.0])
 @pytest.mark.parametrize("theta", [-0.5, 0.0, 0.5])
 def test_render_draws_any_state(x, theta):
-    lines = games.cartpole.render(np.array([x, 0, theta, 0]), width=31).splitlines()
+    lines = agentd.games.cartpole.render(np.array([x, 0, theta, 0]), width=31).splitlines()
 
     assert len(lines) == 4
     assert len(lines[2]) == 31
@@ -117,4 +117,4 @@ def test_render_draws_any_state(x, theta):
 
 
 def test_examples_in_the_docstrings_run():
-    assert doctest.testmod(games.cartpole).failed == 0
+    assert doctest.testmod(agentd.games.cartpole).failed == 0

@@ -5,9 +5,9 @@ import doctest
 import numpy as np
 import pytest
 
-import games.catch
-from games.catch import COLUMNS, LEFT, RIGHT, ROWS, STAY, Catch
-from games.game import Kind
+import agentd.games.catch
+from agentd.games.catch import COLUMNS, LEFT, RIGHT, ROWS, STAY, Catch
+from agentd.games.game import Kind
 
 
 @pytest.fixture
@@ -81,11 +81,11 @@ def test_render_draws_ball_and_paddle():
     board = np.zeros((ROWS, COLUMNS), np.float32)
     board[0, 4] = board[-1, 1] = 1
 
-    lines = games.catch.render(board).splitlines()
+    lines = agentd.games.catch.render(board).splitlines()
 
     assert lines[0] == "|    o|"
     assert lines[-1] == "| =   |"
 
 
 def test_examples_in_the_docstrings_run():
-    assert doctest.testmod(games.catch).failed == 0
+    assert doctest.testmod(agentd.games.catch).failed == 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import games
-from games.game import Kind
+from agentd import games
+from agentd.games.game import Kind
 
 STEPS = 400
 ENDED = (Kind.TERMINATED, Kind.TRUNCATED)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-import games
-from games.connect4 import (
+from agentd import games
+from agentd.games.connect4 import (
     CELLS,
     COLUMNS,
     LINES,
@@ -18,8 +18,8 @@ from games.connect4 import (
     open_columns,
     render,
 )
-from games.duo import Against, InTurn, SelfPlay
-from games.game import Game, Kind
+from agentd.games.duo import Against, InTurn, SelfPlay
+from agentd.games.game import Game, Kind
 
 
 def board(*rows: str) -> np.ndarray:

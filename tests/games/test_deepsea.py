@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-import games
-from games.deepsea import DeepSea
-from games.game import Kind
+from agentd import games
+from agentd.games.deepsea import DeepSea
+from agentd.games.game import Kind
 
 
 def dive(game: DeepSea, right: list[bool]) -> list[float]:

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-import games
-from games.duel import (
+from agentd import games
+from agentd.games.duel import (
     BOOST,
     BOOST_RESTS,
     BULLET_LIVES,
@@ -27,8 +27,8 @@ from games.duel import (
     fly_by_rules,
     shortest,
 )
-from games.duo import Against, SelfPlay
-from games.game import Kind
+from agentd.games.duo import Against, SelfPlay
+from agentd.games.game import Kind
 
 ALL = np.array([0])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from games.game import Kind, outcome
+from agentd.games.game import Kind, outcome
 
 
 def test_an_end_by_the_rules_beats_a_limit():

@@ -5,9 +5,9 @@ import doctest
 import numpy as np
 import pytest
 
-import games.snake
-from games.game import Kind
-from games.snake import BODY, DOWN, FOOD, HEAD, LEFT, MOVES, RIGHT, TAIL, UP, Snake
+import agentd.games.snake
+from agentd.games.game import Kind
+from agentd.games.snake import BODY, DOWN, FOOD, HEAD, LEFT, MOVES, RIGHT, TAIL, UP, Snake
 
 
 @pytest.fixture
@@ -186,4 +186,4 @@ def test_settings_out_of_range_are_refused(options):
 
 
 def test_examples_in_the_docstrings_run():
-    assert doctest.testmod(games.snake).failed == 0
+    assert doctest.testmod(agentd.games.snake).failed == 0

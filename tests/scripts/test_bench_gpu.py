@@ -13,11 +13,11 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "bench_gpu.py"
 
 
 def test_every_line_runs_and_without_torch_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    from engine.opencl_backend.devices import list_devices
+    from agentd.engine.opencl_backend.devices import list_devices
 
     if not list_devices():
         pytest.skip("no OpenCL platform: `pip install agentd[opencl]` brings PoCL")
-    from engine.opencl_backend import OpenCLBackend
+    from agentd.engine.opencl_backend import OpenCLBackend
 
     spec = importlib.util.spec_from_file_location("bench_gpu", SCRIPT)
     assert spec is not None

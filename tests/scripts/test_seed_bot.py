@@ -10,7 +10,7 @@ import chess
 import numpy as np
 import pytest
 
-from games.chess_position import encode_boards
+from agentd.games.chess.board.position import encode_boards
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts/seed_bot.py"
 
@@ -48,7 +48,7 @@ def test_two_plies_see_a_mate_and_what_is_taken_back(
     assert bot.choose(chess.Board("7k/6Q1/6K1/8/8/8/8/8 b - - 0 1")) is None
 
     def count(boards: list[chess.Board]) -> np.ndarray:  # type: ignore[type-arg]
-        from games.chess_exchange import material
+        from agentd.games.chess.search.captures import material
 
         return np.array([0.5 + material(board) / 10_000 for board in boards])
 

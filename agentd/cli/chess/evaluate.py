@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentd.cli.options import Json, Quiet, Verbose, terminal
-from agentd.cli.threads import bound_blas
+from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.threads import bound_blas
 
 if TYPE_CHECKING:
-    from agentd.cli.chess.model import ChessModel
-    from agentd.cli.terminal import Terminal
-    from games.chess_measure import MoveMatch
-    from games.chess_position import Positions
-    from games.chess_puzzles import Solved
+    from agentd.chess.model.model import ChessModel
+    from agentd.cli.screen.terminal import Terminal
+    from agentd.games.chess.board.position import Positions
+    from agentd.games.chess.data.puzzles import Solved
+    from agentd.games.chess.play.measure import MoveMatch
 
 BANDS = tuple((low, low + 200) for low in range(1000, 2400, 200))
 MAIA = "Maia-1500 (12M games, no search; published, other positions)"
@@ -50,11 +50,11 @@ def evaluate(
     """Measure how well a model finds people's moves, and solves puzzles."""
     screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     bound_blas(threads)
-    from agentd.cli.chess.bots import require_chess
+    from agentd.chess.model.bots import require_chess
     from agentd.errors import UsageError
 
     require_chess()
-    from agentd.cli.chess.model import load_bot
+    from agentd.chess.model.model import load_bot
 
     if data is None and puzzles is None:
         raise UsageError("nothing to measure on", hint="give --data SHARDS, --puzzles FILE or both")
@@ -74,8 +74,8 @@ def match_moves(
     import numpy as np
 
     from agentd.cli.chess.train import open_folder
-    from games.chess_batches import ChessRows
-    from games.chess_measure import MoveTest, random_mover
+    from agentd.games.chess.data.batches import ChessRows
+    from agentd.games.chess.play.measure import MoveTest, random_mover
 
     every = ChessRows(open_folder(data))
     index = np.arange(len(every))
@@ -119,10 +119,10 @@ def solve_puzzles(
     """Print and return what share of puzzles the policy solves, and a search of ``depth``."""
     import chess
 
-    from agentd.cli.chess.puzzles import draw, read_pool
-    from games.chess_puzzles import share_solved, solve, solve_by_policy
-    from games.chess_search import Search
-    from games.chess_strength import Settings
+    from agentd.chess.data.puzzle_file import draw, read_pool
+    from agentd.games.chess.data.puzzles import share_solved, solve, solve_by_policy
+    from agentd.games.chess.search.search import Search
+    from agentd.games.chess.search.settings import Settings
 
     drawn = draw(read_pool(path), count, seed, path)
     alone = solve_by_policy(drawn, bot)
@@ -150,7 +150,7 @@ def solve_puzzles(
 def _print_puzzles(
     screen: Terminal, alone: Sequence[Solved], searched: Sequence[Solved], depth: int
 ) -> None:
-    from games.chess_puzzles import share_solved
+    from agentd.games.chess.data.puzzles import share_solved
 
     row = "{:<24} {:>9} {:>9} {:>12}".format
     screen.say("")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentd.cli.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
 
 if TYPE_CHECKING:
-    from games.chess_position import Positions
+    from agentd.games.chess.board.position import Positions
 
 JUDGED, PUZZLES = "judged", "puzzles"
 
@@ -42,10 +42,15 @@ def lessons(
     The puzzles that `chess eval` draws are kept out, and every position of theirs.
     """
     screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
-    from agentd.cli.chess.parsing import open_reader
-    from agentd.cli.chess.puzzles import draw, read_pool
+    from agentd.chess.data.parsers import open_reader
+    from agentd.chess.data.puzzle_file import draw, read_pool
     from agentd.errors import MissingInput, UsageError
-    from games.chess_lessons import held_places, judged_rows, puzzle_rows, read_judgements
+    from agentd.games.chess.data.lessons import (
+        held_places,
+        judged_rows,
+        puzzle_rows,
+        read_judgements,
+    )
 
     if (judgements is None) != (not games):
         raise UsageError("--judgements and --games go together")
@@ -77,12 +82,18 @@ def save(
 
     Raises UsageError, DataError.
     """
+    from agentd.engine.data import DataError
     from agentd.errors import UsageError
+    from agentd.games.chess.data.dump import DumpDamaged
+    from agentd.games.chess.data.lessons import apart
+    from agentd.games.chess.data.shards import (
+        MANIFEST,
+        ROWS_PER_SHARD,
+        Manifest,
+        ShardWriter,
+        Source,
+    )
     from agentd.store import write_file
-    from engine.data import DataError
-    from games.chess_dump import DumpDamaged
-    from games.chess_lessons import apart
-    from games.chess_shards import MANIFEST, ROWS_PER_SHARD, Manifest, ShardWriter, Source
 
     if (folder / MANIFEST).exists():
         raise UsageError(f"{folder} holds shards already", hint="name another folder with --out")
@@ -105,8 +116,8 @@ def save(
 
 
 def _judgements(path: Path, read: Any) -> Any:
+    from agentd.engine.data import DataError
     from agentd.errors import MissingInput
-    from engine.data import DataError
 
     if not path.is_file():
         raise MissingInput(f"no judgements in {path}")

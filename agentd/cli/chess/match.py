@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentd.cli.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
 from agentd.errors import UsageError
 
 if TYPE_CHECKING:
-    from agentd.cli.chess.matching import Ledger, Plan
-    from agentd.cli.chess.players import Side
-    from agentd.cli.terminal import Terminal
-    from games.chess_tally import Tally
+    from agentd.chess.play.match import Ledger, Plan
+    from agentd.chess.play.players import Side
+    from agentd.cli.screen.terminal import Terminal
+    from agentd.games.chess.play.elo import Tally
 
 LIMIT = "nodes=N, depth=N, time=S, or several with commas"
 
@@ -64,13 +64,13 @@ def match(
 ) -> None:
     """Play a match: each opening twice, colours swapped. Kept as PGN; a killed match goes on."""
     screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
-    from agentd.cli.chess.bots import require_chess
-    from agentd.cli.threads import bound_blas
+    from agentd.chess.model.bots import require_chess
+    from agentd.cli.screen.threads import bound_blas
 
     require_chess()
     bound_blas()
-    from agentd.cli.chess.matching import Ledger, Plan, check_players, load_openings
-    from agentd.cli.chess.players import Side, parse_limit
+    from agentd.chess.play.match import Ledger, Plan, check_players, load_openings
+    from agentd.chess.play.players import Side, parse_limit
 
     rival = _rival(engine, option or [], limit, against)
     ours = Side(parse_limit(strength), model=model, rating=rating, temperature=temperature)
@@ -82,7 +82,7 @@ def match(
 
 
 def _rival(engine: str | None, option: list[str], limit: str, against: str | None) -> Side:
-    from agentd.cli.chess.players import Side, parse_limit
+    from agentd.chess.play.players import Side, parse_limit
 
     if (engine is None) == (against is None):
         raise UsageError("a match needs a rival", hint="give either --engine or --against")
@@ -98,7 +98,7 @@ def _rival(engine: str | None, option: list[str], limit: str, against: str | Non
 
 
 def _play(screen: Terminal, plan: Plan, positions: list[str], ledger: Ledger, jobs: int) -> None:
-    from agentd.cli.chess.matching import play_match
+    from agentd.chess.play.match import play_match
 
     if ledger.games:
         screen.note(f"going on after {len(ledger.games)} of {plan.games} games")
@@ -124,7 +124,7 @@ def _play(screen: Terminal, plan: Plan, positions: list[str], ledger: Ledger, jo
 
 
 def _tally(ledger: Ledger) -> Tally:
-    from games.chess_tally import tally
+    from agentd.games.chess.play.elo import tally
 
     return tally((game.game // 2, game.points) for game in ledger.games.values())
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentd.cli.options import Quiet, Verbose, terminal
-from agentd.cli.terminal import Terminal
+from agentd.cli.screen.options import Quiet, Verbose, terminal
+from agentd.cli.screen.terminal import Terminal
 from agentd.errors import MissingInput, UsageError
 
 if TYPE_CHECKING:
     import chess
 
-    from agentd.cli.chess.policies import Policy
+    from agentd.chess.play.opponents import Policy
     from agentd.cli.chess.table import Ask
     from agentd.client import Client
 
@@ -78,7 +78,7 @@ def play(
 ) -> None:
     """Play chess against the bot; `help` at its prompt tells the commands."""
     screen = terminal(context, verbose=verbose, quiet=quiet)
-    from agentd.cli.chess.bots import require_chess
+    from agentd.chess.model.bots import require_chess
 
     require_chess()
     if color not in COLORS:
@@ -113,7 +113,7 @@ def _opening(fen: str | None, load: Path | None) -> chess.Board:
     """The board to begin with. Raises UsageError for a wrong FEN or PGN, with the reason."""
     import chess
 
-    from games.chess_table import Refused, read_pgn, read_position
+    from agentd.games.chess.play.notation import Refused, read_pgn, read_position
 
     if fen is not None and load is not None:
         raise UsageError("--fen and --load exclude each other")
@@ -139,9 +139,9 @@ def _local(
     seed: int | None,
 ) -> Policy:
     """A model of this machine: a rating alone imitates, without search and with that one's luck."""
-    from agentd.cli.chess.bots import open_bot
-    from agentd.cli.chess.policies import LocalPolicy
-    from games.chess_search import Search, Settings
+    from agentd.chess.model.bots import open_bot
+    from agentd.chess.play.opponents import LocalPolicy
+    from agentd.games.chess.search.search import Search, Settings
 
     limited = bool(nodes or depth or seconds)
     imitates = rating is not None and not limited
@@ -160,7 +160,7 @@ def _local(
 
 
 def _of_daemon(address: str, agent: str, learn: bool) -> Policy:
-    from agentd.cli.chess.policies import ACTIONS, OBSERVATION, DaemonPolicy
+    from agentd.chess.play.opponents import ACTIONS, OBSERVATION, DaemonPolicy
     from agentd.client import Address, Client
 
     try:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from agentd.cli.options import Json, Quiet, Verbose, terminal
-from agentd.cli.terminal import Terminal
+from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.terminal import Terminal
 from agentd.errors import ExitCode
 
 Dumps = Annotated[list[Path], typer.Argument(help="Dumps, .pgn.zst or .pgn.", show_default=False)]
@@ -44,10 +44,10 @@ def prepare(
     A run that was stopped, however, goes on from its last whole shard when it is given again.
     """
     screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
-    from agentd.cli.chess.filters import load_filter
-    from agentd.cli.chess.parsing import READERS, open_reader
+    from agentd.chess.data.filter_file import load_filter
+    from agentd.chess.data.parsers import READERS, open_reader
+    from agentd.chess.data.preparation import Job, Preparation, begin, facts
     from agentd.cli.chess.prepare_view import View
-    from agentd.cli.chess.preparing import Job, Preparation, begin, facts
     from agentd.errors import UsageError
     from agentd.store import DirectoryLock
 

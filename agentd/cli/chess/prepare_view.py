@@ -9,10 +9,10 @@ from rich.console import Group
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from agentd.cli.live import clock
-from agentd.cli.picture import Picture
-from agentd.cli.terminal import Terminal
-from games.chess_shards import Manifest
+from agentd.cli.rl.live_view import clock
+from agentd.cli.screen.picture import Picture
+from agentd.cli.screen.terminal import Terminal
+from agentd.games.chess.data.shards import Manifest
 
 PLAIN_S = 10.0
 REDRAW_S = 0.2

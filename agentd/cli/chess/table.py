@@ -11,10 +11,9 @@ import chess
 from rich.console import RenderableType
 from rich.text import Text
 
+from agentd.chess.play.opponents import Advice, Policy
 from agentd.cli.chess.board_view import draw_board
-from agentd.cli.chess.policies import Advice, Policy
-from agentd.store import write_file
-from games.chess_table import (
+from agentd.games.chess.play.notation import (
     Refused,
     claim,
     ending,
@@ -23,6 +22,7 @@ from games.chess_table import (
     read_position,
     write_pgn,
 )
+from agentd.store import write_file
 
 HELP = """a move        e4, Nf3, exd5, O-O, e8=Q, or e2e4, e7e8q
 undo          take back your last move and the answer to it

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from agentd.cli.options import Json, Quiet, Verbose, terminal
-from agentd.cli.terminal import Terminal
-from agentd.cli.threads import bound_blas
+from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.terminal import Terminal
+from agentd.cli.screen.threads import bound_blas
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from agentd.cli.chess.fit import Figures
-    from agentd.cli.chess.recipe import ChessRecipe
-    from games.chess_position import Positions
+    from agentd.chess.model.fit import Figures
+    from agentd.chess.model.recipe import ChessRecipe
+    from agentd.games.chess.board.position import Positions
 
 HELD_SEED = 0
 
@@ -65,12 +65,12 @@ def train(
     """
     screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     bound_blas(threads)
-    from agentd.cli.chess.bots import require_chess
+    from agentd.chess.model.bots import require_chess
 
     require_chess()
-    from agentd.cli.chess.fit import ChessFit, FitRequest, begin_run
-    from agentd.cli.chess.recipe import load_recipe
-    from agentd.cli.training import Interrupts
+    from agentd.chess.model.fit import ChessFit, FitRequest, begin_run
+    from agentd.chess.model.recipe import load_recipe
+    from agentd.rl.run import Interrupts
 
     flags = {"steps": steps, "batch": batch, "seed": seed}
     given = {name: value for name, value in flags.items() if value is not None}
@@ -101,7 +101,7 @@ def sources(
 
     Raises MissingInput, ShardsDamaged, and what a model file may be refused for.
     """
-    from agentd.cli.chess.model import load_bot
+    from agentd.chess.model.model import load_bot
 
     opened, facts = open_training(shards)
     taught: dict[str, list[Positions]] = {}
@@ -116,7 +116,7 @@ def sources(
 
 def open_training(folder: Path) -> tuple[list[Positions], dict[str, Any]]:
     """Return the shards in ``folder`` and what tells whether they are the same."""
-    from games.chess_shards import read_manifest
+    from agentd.games.chess.data.shards import read_manifest
 
     opened = open_folder(folder)
     digest = hashlib.sha256()
@@ -128,7 +128,7 @@ def open_training(folder: Path) -> tuple[list[Positions], dict[str, Any]]:
 def open_folder(folder: Path) -> list[Positions]:
     """Return the shards in ``folder``. Raises MissingInput, ShardsDamaged."""
     from agentd.errors import MissingInput
-    from games.chess_shards import open_shards
+    from agentd.games.chess.data.shards import open_shards
 
     try:
         found: list[Positions] = open_shards(folder)
@@ -143,7 +143,7 @@ def held_out(folder: Path, rows: int) -> Positions:
     """Return at most ``rows`` positions of the shards in ``folder``, always the same ones."""
     import numpy as np
 
-    from games.chess_batches import ChessRows
+    from agentd.games.chess.data.batches import ChessRows
 
     all_rows = ChessRows(open_folder(folder))
     rng = np.random.default_rng(HELD_SEED)

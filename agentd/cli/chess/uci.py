@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentd import __version__
-from agentd.cli.options import Quiet, Verbose, terminal
+from agentd.cli.screen.options import Quiet, Verbose, terminal
 from agentd.errors import AgentdError
 
 if TYPE_CHECKING:
     import chess
 
-    from agentd.cli.chess.uci_words import Go
-    from games.chess_search import Evaluator, Info, Result, Search
+    from agentd.chess.play.uci_words import Go
+    from agentd.games.chess.search.search import Evaluator, Info, Result, Search
 
 _FORCED_NODES = 16
 """Visits of a forced move against the clock: enough for a score and a reply to ponder on."""
@@ -41,7 +41,7 @@ def uci(
 ) -> None:
     """Speak UCI on stdin and stdout: an engine for chess programs."""
     out = terminal(context, verbose=verbose, quiet=quiet)
-    from agentd.cli.chess.bots import open_bot, require_chess
+    from agentd.chess.model.bots import open_bot, require_chess
 
     require_chess()
     session = Session(out.say, open_bot, model)
@@ -61,7 +61,7 @@ class Session:
     def __init__(self, write: Callable[[str], None], load: Load, model: str | None = None) -> None:
         import chess
 
-        from agentd.cli.chess.uci_options import NO_MODEL, Options
+        from agentd.chess.play.uci_options import NO_MODEL, Options
 
         self._options = Options(Model=model or NO_MODEL)
         self._write_line, self._lock = write, threading.Lock()
@@ -112,20 +112,20 @@ class Session:
         self._ready().forget()
 
     def _position(self, words: Sequence[str]) -> None:
-        from agentd.cli.chess.uci_words import parse_position
+        from agentd.chess.play.uci_words import parse_position
 
         self._board = None  # after a refusal nothing may be played
         self._board = parse_position(words)
 
     def _setoption(self, words: Sequence[str]) -> None:
-        from agentd.cli.chess.uci_words import parse_setoption
+        from agentd.chess.play.uci_words import parse_setoption
 
         if self._options.set(*parse_setoption(words)) == "Clear Hash":
             self._halt()
             self._ready().forget()
 
     def _go(self, words: Sequence[str]) -> None:
-        from agentd.cli.chess.uci_words import Go, parse_go
+        from agentd.chess.play.uci_words import Go, parse_go
 
         self._halt()
         if self._board is None:
@@ -158,7 +158,7 @@ class Session:
 
     def _ready(self) -> Search:
         """The search under the options in force, opening the model if another one is wanted."""
-        from games.chess_search import Search, Settings
+        from agentd.games.chess.search.search import Search, Settings
 
         seed = self._options.number("Seed")
         wanted = (self._options.model, self._options.rating, seed)

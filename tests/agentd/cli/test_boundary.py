@@ -7,8 +7,10 @@ import pytest
 
 from agentd.auth import TokenFileError
 from agentd.cli.boundary import EXITS, describe, exit_code_of, first_cause, run
-from agentd.cli.terminal import Terminal
+from agentd.cli.screen.terminal import Terminal
 from agentd.client.errors import Unreachable
+from agentd.engine.data import DataError
+from agentd.engine.strictyaml import ConfigError
 from agentd.errors import (
     AgentdError,
     ExitCode,
@@ -20,8 +22,6 @@ from agentd.errors import (
     UsageError,
 )
 from agentd.protocol.errors import Code, ProtocolError
-from engine.data import DataError
-from engine.strictyaml import ConfigError
 
 CODES = [
     (JobFailed("x"), 1),

@@ -16,18 +16,18 @@ import chess.pgn
 import numpy as np
 import pytest
 
+from agentd.chess.model.model import ChessModel, read_model, write_model
+from agentd.chess.model.recipe import ChessRecipe, HeadSpec, make_head
+from agentd.chess.play.opponents import ACTIONS, OBSERVATION, Advice, DaemonPolicy
 from agentd.cli import main
 from agentd.cli.chess.board_view import draw_board
-from agentd.cli.chess.model import ChessModel, read_model, write_model
-from agentd.cli.chess.policies import ACTIONS, OBSERVATION, Advice, DaemonPolicy
-from agentd.cli.chess.recipe import ChessRecipe, HeadSpec, make_head
 from agentd.cli.chess.table import Table
 from agentd.client import Client, Refused
-from engine.layers import Dense, Relu
-from games.chess_features import features
-from games.chess_lessons import BEST
-from games.chess_moves import legal_indices, legal_mask
-from games.chess_position import encode_boards
+from agentd.engine.layers import Dense, Relu
+from agentd.games.chess.board.features import features
+from agentd.games.chess.board.moves import legal_indices, legal_mask
+from agentd.games.chess.board.position import encode_boards
+from agentd.games.chess.data.lessons import BEST
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from agentd.cli import main
-from games.chess_shards import open_shards, read_manifest
+from agentd.games.chess.data.shards import open_shards, read_manifest
 
 pytestmark = pytest.mark.timeout(400)
 

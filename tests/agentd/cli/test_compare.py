@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agentd.cli.compare import Group, draw_groups, table
-from agentd.cli.scores import Scores
-from agentd.cli.trace import PLACE, append_trace, read_runs, read_trace
+from agentd.cli.rl.compare import Group, draw_groups, table
 from agentd.errors import MissingInput
+from agentd.rl.scores import Scores
+from agentd.rl.trace import PLACE, append_trace, read_runs, read_trace
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

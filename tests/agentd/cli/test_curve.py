@@ -3,7 +3,7 @@
 import itertools
 import math
 
-from agentd.cli.curve import draw_curve, draw_spark
+from agentd.cli.screen.curve import draw_curve, draw_spark
 
 
 def test_a_rising_line_goes_from_the_lower_left_to_the_upper_right() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from agentd import __version__
 from agentd.cli import doctor, main
-from agentd.cli.doctor import Finding, examine
+from agentd.cli.daemon.doctor import Finding, examine
 
 Out = pytest.CaptureFixture[str]
 

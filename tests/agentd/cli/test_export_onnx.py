@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from agentd.cli import main
+from agentd.engine.network import Pass
+from agentd.engine.numpy_backend import NumPyBackend
 from agentd.runs import Run
-from engine.network import Pass
-from engine.numpy_backend import NumPyBackend
 
 onnx = pytest.importorskip("onnx")
 

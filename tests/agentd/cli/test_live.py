@@ -5,8 +5,8 @@ import math
 
 from rich.console import Console
 
-from agentd.cli.live import History, Reading, View, plain_line, render
-from agentd.cli.terminal import Terminal
+from agentd.cli.rl.live_view import History, Reading, View, plain_line, render
+from agentd.cli.screen.terminal import Terminal
 
 
 class Tty(io.StringIO):

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from agentd.cli import main
-from engine.data import load_data
-from engine.data.idx import write_idx
-from engine.training import load_spec
+from agentd.engine.data import load_data
+from agentd.engine.data.idx import write_idx
+from agentd.engine.training import load_spec
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from agentd.cli.playing import check_game, open_game
 from agentd.config import load_preset, preset_names
 from agentd.errors import MissingInput
+from agentd.rl.games import check_game, open_game
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

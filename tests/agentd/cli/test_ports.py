@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.cli.ports import Holder, find_holder
+from agentd.cli.daemon.ports import Holder, find_holder
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")

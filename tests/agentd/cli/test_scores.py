@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from agentd.cli.scores import Scores, bootstrap, iqm
+from agentd.rl.scores import Scores, bootstrap, iqm
 
 
 def test_scores_are_mean_deviation_median_and_middle_half() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agentd.cli.serve import collect_flags, explain_bind
+from agentd.cli.daemon.serve import collect_flags, explain_bind
 from agentd.client import Client
 from agentd.config import ServerConfig
 from agentd.errors import Unavailable, UsageError
@@ -116,7 +116,8 @@ def test_the_daemon_ends_with_its_parent(tmp_path: Path) -> None:
 
 def test_blas_has_one_thread_in_the_serving_process() -> None:
     code = (
-        "from agentd.cli.threads import bound_blas; bound_blas(); import numpy, threadpoolctl as t;"
+        "from agentd.cli.screen.threads import bound_blas; bound_blas();"
+        "import numpy, threadpoolctl as t;"
         "print([i['num_threads'] for i in t.threadpool_info() if i['user_api'] == 'blas'])"
     )
     environ = {key: value for key, value in os.environ.items() if "_NUM_THREADS" not in key}

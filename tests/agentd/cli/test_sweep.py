@@ -2,11 +2,11 @@
 
 import pytest
 
-from agentd.cli.live import History
-from agentd.cli.scores import Scores
-from agentd.cli.sweep import parse_seeds, run_sweep, summary, sweep_table
-from agentd.cli.training import Outcome
+from agentd.cli.rl.live_view import History
 from agentd.errors import UsageError
+from agentd.rl.run import Outcome
+from agentd.rl.scores import Scores
+from agentd.rl.sweep import parse_seeds, run_sweep, summary, sweep_table
 
 
 def outcome(seed: int, returns: tuple[float, ...], *, interrupted: bool = False) -> Outcome:

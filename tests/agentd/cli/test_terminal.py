@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agentd.cli.terminal import Terminal
+from agentd.cli.screen.terminal import Terminal
 
 
 @pytest.fixture

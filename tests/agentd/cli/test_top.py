@@ -6,7 +6,7 @@ import json
 import numpy as np
 from rich.console import Console
 
-from agentd.cli.top import Sample, render
+from agentd.cli.daemon.top import Sample, render
 from agentd.client import FIRST, Client
 
 AGENT = {

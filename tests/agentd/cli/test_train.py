@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from agentd.cli.train import change_play
-from agentd.cli.training import derive_seed, known
+from agentd.cli.rl.train import change_play
 from agentd.config import load_preset
+from agentd.rl.run import derive_seed, known
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Wait = Callable[[Callable[[], bool]], None]

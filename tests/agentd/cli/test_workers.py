@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from agentd.client import FIRST, MID, Client, OperationRefused
-from agentd.server.exchange import GATHERED, SMALL
+from agentd.server.processes.channel import GATHERED, SMALL
 
 from .conftest import Serving
 

@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 
-import games
+from agentd import games
 from agentd.client import (
     FIRST,
     MID,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-import games
+from agentd import games
 from agentd.client import FIRST, MID, TERMINATED, TRUNCATED
 from agentd.client.rollout import Frame, Tally, evaluate, join, play
 

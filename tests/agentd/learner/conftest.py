@@ -9,18 +9,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from agentd.assembly.network import network_for
 from agentd.config import agent_config_from_wire, dump_yaml
-from agentd.learner.board import WeightBoard
-from agentd.learner.model import network_for
 from agentd.learner.pace import Pace
-from agentd.learner.ring import ReplayRing, RingLayout
-from agentd.learner.teach import TeachLayout, TeachRing
+from agentd.memory.replay_ring import ReplayRing, RingLayout
+from agentd.memory.teach_ring import TeachLayout, TeachRing
+from agentd.memory.weight_board import WeightBoard
 from agentd.protocol.schema import Schema
 
 OBSERVATION = {"x": {"dtype": "float32", "shape": [4]}}
@@ -226,39 +225,3 @@ def make_agent(tmp_path: Path) -> Any:
     yield make
     for agent in made:
         agent.close()
-
-
-@pytest.fixture
-def rows() -> Any:
-    """Build the arguments of `ReplayRing.append` for small rows."""
-
-    def make(
-        kind: list[int], stream: list[int], reward: list[float] | None = None, **more: Any
-    ) -> dict[str, Any]:
-        n = len(kind)
-        values = {
-            "obs": np.arange(n, dtype=np.uint8)[:, None].repeat(4, axis=1),
-            "mask": None,
-            "action": np.where(np.array(kind) >= 2, -1, 0)[:, None].astype(np.int32),
-            "reward": np.array(reward or [0.0] * n, np.float32),
-            "kind": np.array(kind, np.uint8),
-            "explored": 0,
-            "stream": np.array(stream, np.int64),
-            "session": 1,
-            "seq": 1,
-            "version": 0,
-        }
-        return values | more
-
-    return make
-
-
-@pytest.fixture
-def small_ring(tmp_path: Path) -> Any:
-    """Open the same small ring again and again: 4 bytes a row, 3 actions."""
-    path = tmp_path / "replay" / "rows.ring"
-
-    def open_it(capacity: int = 16, slack: int = 16, **more: Any) -> ReplayRing:
-        return ReplayRing.open(path, RingLayout(4, 3, 1, "s"), capacity, slack=slack, **more)
-
-    return SimpleNamespace(path=path, open=open_it)

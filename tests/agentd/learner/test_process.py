@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentd.learner.model import flat_weights
+from agentd.assembly.network import flat_weights
 from agentd.learner.pace import NO_DUE
 from agentd.store import list_checkpoints, read_checkpoint
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from engine.data import Dataset, find_normalizer
-from engine.training import Trainer, fit_network, load_spec
+from agentd.engine.data import Dataset, find_normalizer
+from agentd.engine.training import Trainer, fit_network, load_spec
 
 TEXT = "layers: [{dense: 6}, relu]\nbatch: 8\nsave: {keep: 2}\n"
 

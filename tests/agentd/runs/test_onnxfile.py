@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentd.errors import UsageError
-from engine.data.normalize import Normalizer
-from engine.layers import (
+from agentd.engine.data.normalize import Normalizer
+from agentd.engine.layers import (
     AvgPool2d,
     BatchNorm,
     Conv2d,
@@ -30,8 +29,9 @@ from engine.layers import (
     Softplus,
     Tanh,
 )
-from engine.network import Network, Pass
-from engine.numpy_backend import NumPyBackend
+from agentd.engine.network import Network, Pass
+from agentd.engine.numpy_backend import NumPyBackend
+from agentd.errors import UsageError
 
 onnx = pytest.importorskip("onnx")
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from agentd.engine.data import DataError, wire
+from agentd.engine.errors import ShapeError
+from agentd.engine.layers import Dense, Dueling, Relu
+from agentd.engine.network import Network
 from agentd.errors import UsageError
 from agentd.runs import WEIGHT_FORMATS, load_weights, save_weights
-from engine.data import DataError, wire
-from engine.errors import ShapeError
-from engine.layers import Dense, Dueling, Relu
-from engine.network import Network
 
 NET = Network(Dense(5), Relu(), Dense(2), input_shape=(3,))
 

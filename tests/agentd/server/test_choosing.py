@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agentd.engine.layers import Dense, NoisyDense
+from agentd.engine.network import Network
+from agentd.engine.numpy_backend import NumPyBackend
+from agentd.engine.rules.exploration import Exploration
 from agentd.protocol.schema import Schema
-from agentd.server.acting import Actor
-from engine.exploration import Exploration
-from engine.layers import Dense, NoisyDense
-from engine.network import Network
-from engine.numpy_backend import NumPyBackend
+from agentd.server.batching.actor import Actor
 
 MID, TERMINATED = 1, 2
 

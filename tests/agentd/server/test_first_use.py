@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentd.cli.serve import loop_factory
+from agentd.cli.daemon.serve import loop_factory
 from agentd.protocol import messages as m
 from agentd.protocol.codec import FrameDecoder, decode_server, encode
 
@@ -20,8 +20,8 @@ DENSE = {"model": {"layers": [{"dense": 24}, "relu", {"dense": 72}, "tanh"]}}
 async def test_no_kernel_is_built_while_a_game_waits_for_its_action(
     serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.opencl_backend import programs, runtime
-    from engine.opencl_backend.devices import list_devices
+    from agentd.engine.opencl_backend import programs, runtime
+    from agentd.engine.opencl_backend.devices import list_devices
 
     if not list_devices():
         pytest.skip("no OpenCL platform")

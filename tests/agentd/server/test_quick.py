@@ -7,7 +7,7 @@ import pytest
 
 from agentd.protocol import messages as m
 from agentd.protocol.codec import encode
-from agentd.server.quick import MOST_ROWS, Quick
+from agentd.server.batching.fast_path import MOST_ROWS, Quick
 
 FIRST, MID, TERMINATED = 0, 1, 2
 FRAMES = 40

@@ -5,13 +5,13 @@ import asyncio
 import numpy as np
 import pytest
 
-from agentd.learner.model import network_for, row_format
-from agentd.learner.reader import ReplayReader
-from agentd.learner.ring import ReplayRing, RingLayout
+from agentd.assembly.network import network_for, row_format
+from agentd.engine.replay.rows import observations
+from agentd.memory.replay_ring import ReplayRing, RingLayout
+from agentd.memory.ring_reader import ReplayReader
 from agentd.protocol import messages as m
 from agentd.protocol.schema import Schema
-from agentd.server.stacks import Stacks
-from engine.replay import observations
+from agentd.server.batching.stacks import Stacks
 
 FIRST, MID, TERMINATED, TRUNCATED = 0, 1, 2, 3
 IMAGE = Schema.from_wire(

@@ -3,8 +3,8 @@
 from collections import deque
 from types import SimpleNamespace
 
-from agentd.server.session import Frame, Session
-from agentd.server.waiting import BULK_ROWS, Waiting
+from agentd.server.batching.frame_queue import BULK_ROWS, Waiting
+from agentd.server.batching.session import Frame, Session
 
 
 def session(

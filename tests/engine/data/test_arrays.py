@@ -6,8 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from engine.data import DataError, DataOptions, load_data
-from engine.data.arrays import load_npz
+from agentd.engine.data import DataError, DataOptions, load_data
+from agentd.engine.data.arrays import load_npz
 
 
 def npy(array, **options) -> bytes:

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from engine.data import (
+from agentd.engine.data import (
     Batches,
     Dataset,
     Prefetch,
@@ -14,7 +14,7 @@ from engine.data import (
     no_normalizer,
     split,
 )
-from engine.data.idx import write_idx
+from agentd.engine.data.idx import write_idx
 
 
 def numbered(n, d=2):
@@ -25,7 +25,7 @@ def numbered(n, d=2):
 @pytest.mark.parametrize("ahead", [0, 1, 3])
 @pytest.mark.parametrize(("n", "size"), [(1, 4), (10, 3), (1000, 7), (64, 64)])
 def test_every_row_comes_once_an_epoch(monkeypatch, n, size, ahead):
-    monkeypatch.setattr("engine.data.batches.SLAB_NUMBERS", 100)
+    monkeypatch.setattr("agentd.engine.data.batches.SLAB_NUMBERS", 100)
     data = numbered(n)
     batches = Batches(data, size, no_normalizer(), seed=5, ahead=ahead)
 

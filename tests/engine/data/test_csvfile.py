@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.data import DataError, DataOptions, load_data
+from agentd.engine.data import DataError, DataOptions, load_data
 
 
 @pytest.fixture

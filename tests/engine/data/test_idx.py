@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.data import DataError, load_data, open_data, parts_of
-from engine.data.idx import TYPES, IdxArray, write_idx
+from agentd.engine.data import DataError, load_data, open_data, parts_of
+from agentd.engine.data.idx import TYPES, IdxArray, write_idx
 
 
 @pytest.fixture

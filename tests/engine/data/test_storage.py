@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 
-from engine.data import DataError, Dataset, load_data, wire, write_data
+from agentd.engine.data import DataError, Dataset, load_data, wire, write_data
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3) / 7
 

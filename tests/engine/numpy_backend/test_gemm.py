@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from engine.numpy_backend import gemm
-from engine.numpy_backend.gemm import band_rows, bind_product
+from agentd.engine.numpy_backend import gemm
+from agentd.engine.numpy_backend.gemm import band_rows, bind_product
 
 SHAPES = [(64, 256, 256), (128, 128, 128), (100, 256, 256), (32, 784, 300), (7, 3, 5), (1, 256, 9)]
 

@@ -1,10 +1,10 @@
-"""The backend's fused Q-learning ops against the rules of ``engine.td``."""
+"""The backend's fused Q-learning ops against the rules of ``engine.rules.td``."""
 
 import numpy as np
 import pytest
 
-from engine import td
-from engine.errors import ShapeError
+from agentd.engine.errors import ShapeError
+from agentd.engine.rules import td
 
 BRANCHES = [(2,), (5,), (3, 2), (2, 4, 3)]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.numpy_backend import NumPyBackend
+from agentd.engine.numpy_backend import NumPyBackend
 
 sys.path.insert(0, str(Path(__file__).parent))  # onnx_runner and the operators beside it
 
@@ -39,11 +39,11 @@ def numpy_results(runner: Any) -> list[Any]:
 
 @pytest.fixture(scope="session")
 def opencl_results(runner: Any) -> list[Any]:
-    from engine.opencl_backend.devices import list_devices
+    from agentd.engine.opencl_backend.devices import list_devices
 
     if not list_devices():
         pytest.skip("no OpenCL platform: `pip install agentd[opencl]` brings PoCL")
-    from engine.opencl_backend import OpenCLBackend
+    from agentd.engine.opencl_backend import OpenCLBackend
 
     return _note("opencl", runner.Cases(OpenCLBackend()).run_all())
 

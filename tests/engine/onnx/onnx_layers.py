@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from onnx_ops import Machine, Nd, Op, Outputs, Unsupported
 
-from engine.backend import Window
-from engine.layers import Lstm, Rnn
-from engine.network import Network, Pass
+from agentd.engine.backend import Window
+from agentd.engine.layers import Lstm, Rnn
+from agentd.engine.network import Network, Pass
 
 
 def _geometry(x: Nd, kernel: list[int], o: dict[str, Any]) -> tuple[Nd, list[int], list[int]]:

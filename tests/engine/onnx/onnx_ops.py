@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.backend import Backend, Step
+from agentd.engine.backend import Backend, Step
 
 Nd = np.ndarray[Any, Any]
 Outputs = tuple[Nd, ...]
@@ -87,7 +87,7 @@ class Machine:
 
     def max_rows(self, x: Nd) -> Nd:
         """Return the largest of each row: a pool whose window is the row."""
-        from engine.backend import Window
+        from agentd.engine.backend import Window
 
         rows, n = x.shape
         window = Window(n, 1, 1, (n, 1), (n, 1))
@@ -290,8 +290,8 @@ def dropout(
         y, factor = m.be.zeros(x.shape), m.be.zeros(x.shape)
         m.be.dropout(m.arr(x), 0.0, lambda: 1, y, factor)()
         return (m.be.to_host(y), m.be.to_host(factor) != 0)[:outputs]
-    from engine.layers import Dropout
-    from engine.network import Network, Pass
+    from agentd.engine.layers import Dropout
+    from agentd.engine.network import Network, Pass
 
     net = Network(Dropout(ratio), input_shape=x.shape)
     y = Pass(net, m.be, 1).forward(m.arr(net.init(np.random.default_rng(0))), m.arr(x[None]))

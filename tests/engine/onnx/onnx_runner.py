@@ -25,7 +25,7 @@ from onnx.reference.op_run import OpRun
 from onnx.reference.ops import load_op
 from onnx_ops import TRAINING, Machine, Unsupported
 
-from engine.backend import Backend
+from agentd.engine.backend import Backend
 
 ENGINE = onnx_ops.OPS | onnx_layers.OPS
 PLAIN = {"Add", "Sub", "Mul", "Sum", "Neg", "Mean", "Identity", "Gather", "Flatten", "Reshape"}

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.backend import Array, Host
-from engine.numpy_backend import NumPyBackend
+from agentd.engine.backend import Array, Host
+from agentd.engine.numpy_backend import NumPyBackend
 
 CASES = 1884
 RECORDED = {"numpy": 563, "opencl": 557}

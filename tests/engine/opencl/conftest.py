@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.numpy_backend import NumPyBackend
+from agentd.engine.numpy_backend import NumPyBackend
 
 sys.path.insert(0, str(Path(__file__).parent))  # op_cases and the files that fill it
 
@@ -17,12 +17,12 @@ CLOSE = 1e-5
 
 
 def _backend(cut: str) -> Any:
-    from engine.opencl_backend.devices import list_devices
+    from agentd.engine.opencl_backend.devices import list_devices
 
     if not list_devices():
         pytest.skip("no OpenCL platform: `pip install agentd[opencl]` brings PoCL")
-    from engine.opencl_backend import OpenCLBackend
-    from engine.opencl_backend.tuning import CPU, GPU
+    from agentd.engine.opencl_backend import OpenCLBackend
+    from agentd.engine.opencl_backend.tuning import CPU, GPU
 
     return OpenCLBackend("opencl", GPU if cut == "gpu" else CPU)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from op_cases import SIZES, Case, case, floats, with_nan
 
-from engine.backend import Window
+from agentd.engine.backend import Window
 
 WINDOWS = (
     (1, Window(1, 1, 1, (1, 1))),

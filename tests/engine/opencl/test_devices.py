@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.devices import make_backend
-from engine.numpy_backend import NumPyBackend
-from engine.opencl_backend import devices
-from engine.opencl_backend.errors import NoPlatformError
+from agentd.engine.devices import make_backend
+from agentd.engine.numpy_backend import NumPyBackend
+from agentd.engine.opencl_backend import devices
+from agentd.engine.opencl_backend.errors import NoPlatformError
 
 
 @pytest.fixture

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.data import Dataset
-from engine.devices import DeviceNameError, make_backend
-from engine.heads import CategoricalHead, QuantileHead
-from engine.layers import (
+from agentd.engine.data import Dataset
+from agentd.engine.devices import DeviceNameError, make_backend
+from agentd.engine.layers import (
     BatchNorm,
     Conv2d,
     Dense,
@@ -23,16 +22,17 @@ from engine.layers import (
     Relu,
     Tanh,
 )
-from engine.network import Network, Pass
-from engine.numpy_backend import NumPyBackend
-from engine.optim import make_optimizer
-from engine.pqn import PqnConfig, PqnLearner
-from engine.priorities import PriorityConfig
-from engine.qlearning import DqnConfig, DqnLearner
-from engine.replay import FIRST, TERMINATED
-from engine.spec import OptimizerSpec
-from engine.streamq import StreamQConfig, StreamQLearner
-from engine.training import Trainer
+from agentd.engine.learners.dqn import DqnConfig, DqnLearner
+from agentd.engine.learners.heads import CategoricalHead, QuantileHead
+from agentd.engine.learners.pqn import PqnConfig, PqnLearner
+from agentd.engine.learners.stream_q import StreamQConfig, StreamQLearner
+from agentd.engine.network import Network, Pass
+from agentd.engine.network.spec import OptimizerSpec
+from agentd.engine.numpy_backend import NumPyBackend
+from agentd.engine.optim import make_optimizer
+from agentd.engine.replay.priorities import PriorityConfig
+from agentd.engine.replay.rows import FIRST, TERMINATED
+from agentd.engine.training import Trainer
 
 pytestmark = pytest.mark.opencl
 
@@ -221,7 +221,7 @@ def test_images_norms_and_dropout_have_the_same_gradient(
 
 
 def test_an_unknown_device_lists_those_present(opencl: Any) -> None:
-    from engine.opencl_backend.errors import UnknownDeviceError
+    from agentd.engine.opencl_backend.errors import UnknownDeviceError
 
     with pytest.raises(UnknownDeviceError, match="opencl:0"):
         make_backend("opencl:77")
@@ -232,7 +232,7 @@ def test_an_unknown_device_lists_those_present(opencl: Any) -> None:
 
 
 def test_a_device_answers_to_its_number_and_its_name(opencl: Any) -> None:
-    from engine.opencl_backend.devices import list_devices
+    from agentd.engine.opencl_backend.devices import list_devices
 
     name = list_devices()[0].name.lower()
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from op_cases import CASES
 
-from engine.backend import Backend
+from agentd.engine.backend import Backend
 
 pytestmark = pytest.mark.opencl
 

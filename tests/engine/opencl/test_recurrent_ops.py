@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.layers import Dense, Lstm, Rnn
-from engine.network import Network, Pass
-from engine.numpy_backend import NumPyBackend
+from agentd.engine.layers import Dense, Lstm, Rnn
+from agentd.engine.network import Network, Pass
+from agentd.engine.numpy_backend import NumPyBackend
 
 pytestmark = pytest.mark.opencl
 

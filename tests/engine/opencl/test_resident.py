@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import resident
-from engine.layers import Conv2d, Dense, Dueling, Flatten, Relu
-from engine.network import Network
-from engine.numpy_backend import NumPyBackend
-from engine.optim import make_optimizer
-from engine.priorities import PriorityConfig
-from engine.qlearning import DqnConfig, DqnLearner
-from engine.replay import FIRST, MID, RowFormat, Rows, TensorFormat
-from engine.resident import ResidentRows
-from engine.spec import OptimizerSpec
+from agentd.engine.layers import Conv2d, Dense, Dueling, Flatten, Relu
+from agentd.engine.learners.dqn import DqnConfig, DqnLearner
+from agentd.engine.network import Network
+from agentd.engine.network.spec import OptimizerSpec
+from agentd.engine.numpy_backend import NumPyBackend
+from agentd.engine.optim import make_optimizer
+from agentd.engine.replay import resident
+from agentd.engine.replay.priorities import PriorityConfig
+from agentd.engine.replay.resident import ResidentRows
+from agentd.engine.replay.rows import FIRST, MID, RowFormat, Rows, TensorFormat
 
 pytestmark = pytest.mark.opencl
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.backend import Slot
-from engine.errors import ShapeError
+from agentd.engine.backend import Slot
+from agentd.engine.errors import ShapeError
 
 pytestmark = pytest.mark.opencl
 
@@ -60,7 +60,7 @@ def test_a_writer_may_reuse_its_array_at_once(opencl: Any) -> None:
 
 
 def test_a_kernel_that_does_not_build_names_everything(opencl: Any) -> None:
-    from engine.opencl_backend.errors import KernelBuildError
+    from agentd.engine.opencl_backend.errors import KernelBuildError
 
     with pytest.raises(KernelBuildError) as caught:
         opencl.runtime.programs.build("broken", "__kernel void f() { nonsense }", ("-DA=1",))
@@ -73,7 +73,7 @@ def test_a_kernel_that_does_not_build_names_everything(opencl: Any) -> None:
 
 
 def test_too_large_an_array_is_a_named_error(opencl: Any) -> None:
-    from engine.opencl_backend.errors import DeviceMemoryError
+    from agentd.engine.opencl_backend.errors import DeviceMemoryError
 
     with pytest.raises(DeviceMemoryError, match="allocating"):
         opencl.empty((1 << 42,))
@@ -100,7 +100,7 @@ def test_what_a_driver_answers_has_a_name(opencl: Any, answer: str, name: str) -
 
 
 def test_a_launch_that_is_refused_names_the_kernel(opencl: Any) -> None:
-    from engine.opencl_backend.errors import DeviceError
+    from agentd.engine.opencl_backend.errors import DeviceError
 
     y = opencl.zeros((64,))
     step = opencl.runtime.bind("elementwise", "add", (1 << 20,), (1 << 20,), 64, y, y)
@@ -114,7 +114,7 @@ def test_a_device_that_is_lost_is_told_and_not_waited_for(
 ) -> None:
     import pyopencl as cl
 
-    from engine.opencl_backend.errors import DeviceLostError
+    from agentd.engine.opencl_backend.errors import DeviceLostError
 
     def lost(*args: Any, **named: Any) -> None:
         raise cl.RuntimeError("clEnqueueReadBuffer failed: DEVICE_NOT_AVAILABLE")
@@ -146,7 +146,7 @@ def test_binaries_are_kept_and_damage_is_survived(
 def test_a_fork_does_not_use_its_parents_context(
     opencl: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.opencl_backend.errors import DeviceError
+    from agentd.engine.opencl_backend.errors import DeviceError
 
     monkeypatch.setattr(os, "getpid", lambda: -1)
 
@@ -163,7 +163,7 @@ def test_a_fork_does_not_use_its_parents_context(
     ],
 )
 def test_an_unknown_cpu_gets_a_name_by_its_features(flags: str, name: bytes | None) -> None:
-    from engine.opencl_backend.pocl import _known_name
+    from agentd.engine.opencl_backend.pocl import _known_name
 
     assert _known_name(f"processor : 0\nflags\t\t: {flags}\n") == name
 
@@ -181,7 +181,7 @@ def test_an_unknown_cpu_gets_a_name_by_its_features(flags: str, name: bytes | No
 def test_a_name_is_wrong_that_hides_what_the_cpu_can_do(
     told: bytes, known: bytes, is_wrong: bool
 ) -> None:
-    from engine.opencl_backend.pocl import _is_wrong
+    from agentd.engine.opencl_backend.pocl import _is_wrong
 
     assert _is_wrong(told, known) is is_wrong
 
@@ -189,7 +189,7 @@ def test_a_name_is_wrong_that_hides_what_the_cpu_can_do(
 def test_a_program_without_kernels_is_an_error_and_is_not_kept(
     opencl: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.opencl_backend.errors import KernelBuildError
+    from agentd.engine.opencl_backend.errors import KernelBuildError
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
@@ -200,7 +200,7 @@ def test_a_program_without_kernels_is_an_error_and_is_not_kept(
 
 
 def test_kernels_have_their_header_and_no_return_before_a_barrier() -> None:
-    import kernels
+    from agentd import kernels
 
     for name in kernels.names():
         text = kernels.source(name)
@@ -218,7 +218,7 @@ def test_kernels_have_their_header_and_no_return_before_a_barrier() -> None:
 def test_a_tuning_is_kept_per_device_and_damage_is_ignored(
     opencl: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.opencl_backend.tuning import CPU, load_tuning, save_tuning
+    from agentd.engine.opencl_backend.tuning import CPU, load_tuning, save_tuning
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     device, tuning = opencl.runtime.device, replace(CPU, rows=6, depth=128)
@@ -235,7 +235,7 @@ def test_every_kind_of_device_has_a_shipped_tuning(platform: str, gpu: int) -> N
     pytest.importorskip("pyopencl")
     from types import SimpleNamespace
 
-    from engine.opencl_backend.tuning import CPU, GPU, NVIDIA, default_tuning
+    from agentd.engine.opencl_backend.tuning import CPU, GPU, NVIDIA, default_tuning
 
     device = SimpleNamespace(type=4 if gpu else 2, platform=SimpleNamespace(name=platform))
 
@@ -247,14 +247,14 @@ def test_every_kind_of_device_has_a_shipped_tuning(platform: str, gpu: int) -> N
     "wrong", [{"mma": "fp8"}, {"width": 5}, {"lanes": 3}, {"local": 7}, {"rows": 0}]
 )
 def test_a_tuning_no_kernel_was_written_for_is_refused(wrong: dict[str, Any]) -> None:
-    from engine.opencl_backend.tuning import CPU
+    from agentd.engine.opencl_backend.tuning import CPU
 
     with pytest.raises(ValueError, match=f"tuning {next(iter(wrong))}"):
         replace(CPU, **wrong)
 
 
 def test_a_trial_is_timed_by_the_device(opencl: Any) -> None:
-    from engine.opencl_backend.tune import measure
-    from engine.opencl_backend.tuning import CPU
+    from agentd.engine.opencl_backend.tune import measure
+    from agentd.engine.opencl_backend.tuning import CPU
 
     assert 0 < measure("opencl", CPU) < 10

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import kernels
-from engine.opencl_backend import tensor_cores
-from engine.opencl_backend.tuning import GPU, NVIDIA
+from agentd import kernels
+from agentd.engine.opencl_backend import tensor_cores
+from agentd.engine.opencl_backend.tuning import GPU, NVIDIA
 
 CLANG = ("clang", "-x", "cl", "-cl-std=CL1.2", "-O2", "-S", "-target", "nvptx64-nvidia-cuda")
 CLANG += ("-Xclang", "-finclude-default-header", "-D__NV_CL_C_VERSION=120")
@@ -65,7 +65,7 @@ def test_a_trial_that_fails_is_no_error(opencl: Any, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.opencl
 def test_another_device_goes_without(opencl: Any) -> None:
-    from engine.opencl_backend import OpenCLBackend
+    from agentd.engine.opencl_backend import OpenCLBackend
 
     backend = OpenCLBackend("opencl", replace(GPU, mma="tf32x3"))
 

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.data import Dataset
-from engine.layers import Dense, Dueling, Flatten, LayerNorm, Relu, Sigmoid, Tanh
-from engine.network import Network
-from engine.numpy_backend import NumPyBackend
-from engine.optim import make_optimizer
-from engine.qlearning import DqnConfig, DqnLearner
-from engine.replay import FIRST, TERMINATED, RowFormat, TensorFormat
-from engine.spec import LossSpec, OptimizerSpec
-from engine.supervised import SupervisedConfig, SupervisedLearner, TeachRows
-from engine.training.trainer import Trainer
+from agentd.engine.data import Dataset
+from agentd.engine.layers import Dense, Dueling, Flatten, LayerNorm, Relu, Sigmoid, Tanh
+from agentd.engine.learners.dqn import DqnConfig, DqnLearner
+from agentd.engine.learners.supervised import SupervisedConfig, SupervisedLearner, TeachRows
+from agentd.engine.network import Network
+from agentd.engine.network.spec import LossSpec, OptimizerSpec
+from agentd.engine.numpy_backend import NumPyBackend
+from agentd.engine.optim import make_optimizer
+from agentd.engine.replay.rows import FIRST, TERMINATED, RowFormat, TensorFormat
+from agentd.engine.training.trainer import Trainer
 
 pytestmark = pytest.mark.opencl
 
@@ -209,9 +209,9 @@ def test_other_networks_and_optimizers_go_op_by_op(opencl: Any, layers: Any, rul
 def test_groups_of_many_items_take_the_same_steps(
     make_ring: Callable[..., Any], close: Callable[..., None]
 ) -> None:
-    from engine.opencl_backend import OpenCLBackend
-    from engine.opencl_backend.devices import list_devices
-    from engine.opencl_backend.tuning import GPU
+    from agentd.engine.opencl_backend import OpenCLBackend
+    from agentd.engine.opencl_backend.devices import list_devices
+    from agentd.engine.opencl_backend.tuning import GPU
 
     if not list_devices():
         pytest.skip("no OpenCL platform: `pip install agentd[opencl]` brings PoCL")

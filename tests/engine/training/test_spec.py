@@ -5,11 +5,11 @@ import random
 import numpy as np
 import pytest
 
-from engine.data import DataError, Dataset
-from engine.errors import ModelError
-from engine.spec import LossSpec, OptimizerSpec
-from engine.strictyaml import ConfigError, Document
-from engine.training import TrainSpec, convert_spec, fit_network, load_spec, plain_spec
+from agentd.engine.data import DataError, Dataset
+from agentd.engine.errors import ModelError
+from agentd.engine.network.spec import LossSpec, OptimizerSpec
+from agentd.engine.strictyaml import ConfigError, Document
+from agentd.engine.training import TrainSpec, convert_spec, fit_network, load_spec, plain_spec
 
 FULL = """\
 input: [4, 4, 1]

@@ -5,12 +5,12 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from engine.data import Batch, DataError, Dataset, find_normalizer
-from engine.errors import ShapeError
-from engine.layers import BatchNorm, Dense, Dropout, Relu, Sigmoid, Tanh
-from engine.network import Network
-from engine.spec import LossSpec, OptimizerName, OptimizerSpec
-from engine.training import Callback, Diverged, StopSpec, Trainer
+from agentd.engine.data import Batch, DataError, Dataset, find_normalizer
+from agentd.engine.errors import ShapeError
+from agentd.engine.layers import BatchNorm, Dense, Dropout, Relu, Sigmoid, Tanh
+from agentd.engine.network import Network
+from agentd.engine.network.spec import LossSpec, OptimizerName, OptimizerSpec
+from agentd.engine.training import Callback, Diverged, StopSpec, Trainer
 
 XOR = Dataset.from_arrays(
     np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([[0.0], [1], [1], [0]])

@@ -7,10 +7,9 @@ import chess
 import numpy as np
 import pytest
 
-from agentd.cli import main
-from agentd.cli.chess.fit import ChessFit, FitRequest, begin_run
-from agentd.cli.chess.model import NotAModel, load_bot, read_model
-from agentd.cli.chess.recipe import (
+from agentd.chess.model.fit import ChessFit, FitRequest, begin_run
+from agentd.chess.model.model import NotAModel, load_bot, read_model
+from agentd.chess.model.recipe import (
     ChessRecipe,
     HeadSpec,
     LessonShares,
@@ -18,14 +17,15 @@ from agentd.cli.chess.recipe import (
     make_head,
     recipe_names,
 )
-from agentd.cli.training import Interrupts
+from agentd.cli import main
+from agentd.engine.layers import Dense, Relu
+from agentd.engine.network.spec import OptimizerSpec
 from agentd.errors import MissingInput, UsageError
-from engine.layers import Dense, Relu
-from engine.spec import OptimizerSpec
-from games.chess_lessons import BEST
-from games.chess_moves import N_MOVES, move_index
-from games.chess_position import POSITION, Positions, encode_boards
-from games.chess_shards import open_shards
+from agentd.games.chess.board.moves import N_MOVES, move_index
+from agentd.games.chess.board.position import POSITION, Positions, encode_boards
+from agentd.games.chess.data.lessons import BEST
+from agentd.games.chess.data.shards import open_shards
+from agentd.rl.run import Interrupts
 
 TINY = """
 policy: {layers: [{dense: 16}, relu]}
@@ -52,8 +52,8 @@ def opening() -> Positions:
 def recipe(**changes: object) -> ChessRecipe:
     import msgspec
 
-    from agentd.cli.chess.recipe import convert_recipe
-    from engine.strictyaml import parse
+    from agentd.chess.model.recipe import convert_recipe
+    from agentd.engine.strictyaml import parse
 
     return msgspec.structs.replace(convert_recipe(parse(TINY)), **changes)
 
@@ -89,7 +89,7 @@ def test_it_learns_what_was_played(tmp_path: Path):
 
 
 def made_inputs(bot, board: chess.Board):
-    from games.chess_features import features
+    from agentd.games.chess.board.features import features
 
     return features(bot.encode([board]))
 
@@ -134,8 +134,8 @@ def test_a_model_that_saw_less_goes_on_as_it_was_and_learns_the_rest(tmp_path: P
 
 
 def test_a_board_recipe_takes_convolutions(tmp_path: Path):
-    from agentd.cli.chess.recipe import convert_recipe
-    from engine.strictyaml import parse
+    from agentd.chess.model.recipe import convert_recipe
+    from agentd.engine.strictyaml import parse
 
     text = "input: board\npolicy: {layers: [{conv2d: {channels: 2}}, flatten]}\nbatch: 8\nsteps: 2"
     made = fit(tmp_path / "run", convert_recipe(parse(text)))
@@ -226,7 +226,7 @@ def test_layers_that_do_not_fit_are_named_with_their_line(tmp_path: Path, capsys
 
 
 def test_a_recipe_in_code_is_the_same_record():
-    from agentd.cli.chess.recipe import HeadSpec
+    from agentd.chess.model.recipe import HeadSpec
 
     made = ChessRecipe(value=HeadSpec(layers=(Dense(4), Relu())))
     assert make_head(made, "value").output_shape == (1,)

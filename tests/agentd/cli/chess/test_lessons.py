@@ -8,9 +8,9 @@ import pytest
 import zstandard
 
 from agentd.cli import main
-from games.chess_lessons import BEST
-from games.chess_position import unpack
-from games.chess_shards import open_shards
+from agentd.games.chess.board.position import unpack
+from agentd.games.chess.data.lessons import BEST
+from agentd.games.chess.data.shards import open_shards
 
 PUZZLES = """PuzzleId,FEN,Moves,Rating,RatingDeviation,Popularity,NbPlays,Themes,GameUrl,OpeningTags
 a,k7/8/1K6/8/8/8/8/6QR b - - 0 1,a8b8 h1h8,900,75,90,1,mate,u,

@@ -14,9 +14,7 @@ import chess
 import chess.pgn
 import pytest
 
-from agentd.cli import boundary
-from agentd.cli.app import app
-from agentd.cli.chess.players import (
+from agentd.chess.play.players import (
     BotPlayer,
     EnginePlayer,
     Limit,
@@ -25,7 +23,9 @@ from agentd.cli.chess.players import (
     parse_limit,
     play_game,
 )
-from agentd.cli.terminal import Terminal
+from agentd.cli import boundary
+from agentd.cli.app import app
+from agentd.cli.screen.terminal import Terminal
 from agentd.errors import MissingInput, UsageError
 
 COMMAND = [sys.executable, "-m", "agentd", "chess", "match"]

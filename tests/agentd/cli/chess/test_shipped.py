@@ -3,11 +3,11 @@
 import chess
 import pytest
 
-from agentd.cli.chess.model import load_bot
-from agentd.cli.chess.policies import ACTIONS, OBSERVATION, DaemonPolicy
+from agentd.chess.model.model import load_bot
+from agentd.chess.play.opponents import ACTIONS, OBSERVATION, DaemonPolicy
 from agentd.client import Client
-from games.chess_lessons import BEST
-from games.chess_search import Search, Settings
+from agentd.games.chess.data.lessons import BEST
+from agentd.games.chess.search.search import Search, Settings
 
 
 def from_middle(square: int) -> float:

@@ -1,8 +1,8 @@
 import chess
 import pytest
 
-from agentd.cli.chess.uci_options import OPTIONS, Options
-from agentd.cli.chess.uci_words import Go, parse_fen, parse_go, parse_position, parse_setoption
+from agentd.chess.play.uci_options import OPTIONS, Options
+from agentd.chess.play.uci_words import Go, parse_fen, parse_go, parse_position, parse_setoption
 
 START = chess.Board()
 

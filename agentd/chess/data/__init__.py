@@ -1,0 +1,1 @@
+"""From lichess dumps and puzzles to shards and lessons."""

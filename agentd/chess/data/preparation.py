@@ -1,0 +1,198 @@
+"""The work of ``chess prepare``: dumps in, shards and their manifest out, resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from agentd.chess.data.filter_file import FilterConfig
+from agentd.chess.data.parsers import Parsers
+from agentd.errors import MissingInput, UsageError
+from agentd.games.chess.data.blocks import Games, ParsedBlock
+from agentd.games.chess.data.dump import Block, Blocks, read_dump
+from agentd.games.chess.data.player_counts import PlayerCounts
+from agentd.games.chess.data.shards import (
+    MANIFEST,
+    Manifest,
+    Next,
+    ShardWriter,
+    Source,
+    pieces_of,
+    read_manifest,
+)
+from agentd.store import write_file
+
+PLAYERS = "players-{:05}.npy"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What shall be prepared, and how."""
+
+    dumps: tuple[Path, ...]
+    folder: Path
+    wanted: FilterConfig
+    rows_per_shard: int
+    reader: str
+    workers: int
+
+
+Watch = Callable[[int], None]
+"""Called after each block with the bytes read of all dumps together."""
+
+
+def begin(job: Job) -> Manifest:
+    """The manifest to go on from: the folder's own, or a new one. Raises UsageError."""
+    wanted = msgspec.json.decode(msgspec.json.encode(job.wanted))
+    sources = [Source(dump.name, _size(dump)) for dump in job.dumps]
+    try:
+        found = read_manifest(job.folder)
+    except FileNotFoundError:
+        _refuse_strange_files(job.folder)
+        return Manifest(wanted, job.rows_per_shard, sources)
+    now = Manifest(wanted, job.rows_per_shard, sources)
+    same = {
+        "other dumps": _names(found) == _names(now),
+        "another filter": found.filter == now.filter,
+        "another shard size": found.rows_per_shard == now.rows_per_shard,
+    }
+    if not all(same.values()):
+        differing = " and ".join(what for what, agrees in same.items() if not agrees)
+        raise UsageError(
+            f"{job.folder} was prepared with {differing}", hint="name another folder with --out"
+        )
+    return found
+
+
+def _names(manifest: Manifest) -> list[tuple[str, int]]:
+    return [(source.name, source.size) for source in manifest.sources]
+
+
+def _size(dump: Path) -> int:
+    if not dump.is_file():
+        raise MissingInput(f"no dump {dump}")
+    return dump.stat().st_size
+
+
+def _refuse_strange_files(folder: Path) -> None:
+    """Raise UsageError where ``folder`` holds what an interrupted run would not have left."""
+    ours = ("shard-", "players-", ".new-", "lock")
+    strange = [p.name for p in folder.glob("*") if not p.name.startswith(ours)]
+    if strange:
+        raise UsageError(
+            f"{folder} holds other files ({strange[0]!r})", hint="name an empty folder with --out"
+        )
+
+
+class Preparation:
+    """One run: it saves shard after shard and, with each, where to go on."""
+
+    def __init__(self, job: Job, manifest: Manifest, watch: Watch) -> None:
+        self._job, self._manifest, self._watch = job, manifest, watch
+        self._writer = ShardWriter(job.folder, manifest, write_file)
+        self._filter = job.wanted.build()
+        self._players = self._load_players()
+        self._skip = 0  # rows of the first game that shards hold already
+
+    def run(self) -> None:
+        """Prepare what is not prepared yet. Raises JobFailed where a process dies."""
+        if self._manifest.complete:
+            return
+        with Parsers(self._job.workers, self._job.reader, self._filter) as parsers:
+            for number in range(self._manifest.next.source, len(self._job.dumps)):
+                self._read_source(number, parsers)
+        self._writer.flush()
+        self._manifest.next = Next(len(self._job.dumps))
+        self._manifest.complete = True
+        self._save()
+        for old in self._job.folder.glob("players-*"):
+            old.unlink()
+
+    def _read_source(self, number: int, parsers: Parsers) -> None:
+        source = self._manifest.sources[number]
+        resume = self._manifest.next
+        start = 0
+        if resume.source == number:
+            start, self._skip = resume.offset, resume.rows
+        before = sum(source.size for source in self._manifest.sources[:number])
+        digest = hashlib.sha256()
+        with self._job.dumps[number].open("rb") as file:
+            blocks = Blocks(read_dump(file, digest), file, start)
+            for block, parsed in parsers.parse(blocks):
+                self._take(number, block, self._cap(parsed))
+                self._watch(before + block.read)
+        source.sha256, source.damage = digest.hexdigest(), blocks.damage
+
+    def _cap(self, parsed: ParsedBlock) -> ParsedBlock:
+        limit = self._filter.games_per_player
+        return (
+            parsed if limit is None or self._players is None else self._players.cap(parsed, limit)
+        )
+
+    def _take(self, number: int, block: Block, parsed: ParsedBlock) -> None:
+        """Write a block's rows, less those that shards of an earlier run hold."""
+        games, account = parsed.games, self._manifest.sources[number].account
+        counted = 0
+        for whole, begun, rows in pieces_of(games, parsed.rows, self._room):
+            new = rows[self._skip :]
+            self._skip -= len(rows) - len(new)
+            account.add(games[counted:whole])
+            counted = whole
+            shards = len(self._manifest.shards)
+            self._writer.add(new)
+            if len(self._manifest.shards) > shards:
+                end = games["start"][whole] if whole < len(games) else len(block.data)
+                self._manifest.next = Next(number, block.offset + int(end), begun)
+                self._save(games[whole:])
+
+    def _room(self) -> int:
+        return self._writer.room + self._skip
+
+    def _save(self, later: Games | None = None) -> None:
+        """Save the manifest; ``later`` games are counted as players' but are not in it yet."""
+        players = self._players_file(len(self._manifest.shards))
+        if self._players is not None and later is not None:
+            data = io.BytesIO()
+            np.save(data, self._players.before(later), allow_pickle=False)
+            write_file(players, data.getvalue())
+        write_file(self._job.folder / MANIFEST, self._manifest.encode())
+        for old in self._job.folder.glob("players-*"):
+            if old != players:
+                old.unlink()
+
+    def _load_players(self) -> PlayerCounts | None:
+        if self._filter.games_per_player is None:
+            return None
+        if not self._manifest.shards or self._manifest.complete:
+            return PlayerCounts()
+        return PlayerCounts(np.load(self._players_file(len(self._manifest.shards))))
+
+    def _players_file(self, shards: int) -> Path:
+        return self._job.folder / PLAYERS.format(shards)
+
+
+def damages(manifest: Manifest) -> Iterable[str]:
+    """One line for each dump that broke off."""
+    return [f"{s.name}: {s.damage}" for s in manifest.sources if s.damage]
+
+
+def facts(manifest: Manifest) -> dict[str, Any]:
+    """What ``--json`` tells of a manifest."""
+    total = manifest.total
+    return {
+        "games": total.games,
+        "kept": total.kept,
+        "plies": total.plies,
+        "rows": total.rows,
+        "shards": len(manifest.shards),
+        "dropped": dict(total.dropped),
+        "positions_dropped": dict(total.positions_dropped),
+        "damaged": list(damages(manifest)),
+    }

@@ -1,0 +1,1 @@
+"""The chess network: its recipe, its training, and the model file."""

@@ -1,0 +1,1 @@
+"""Playing: opponents, matches and the UCI protocol."""

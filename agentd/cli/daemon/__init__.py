@@ -1,0 +1,1 @@
+"""Commands that run a daemon, watch it, configure it and look at the machine."""

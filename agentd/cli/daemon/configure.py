@@ -1,0 +1,95 @@
+"""``agentd config init|show|schema``."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agentd.cli.daemon.serve import collect_flags
+from agentd.cli.screen.options import (
+    ConfigFile,
+    DataDir,
+    Device,
+    Host,
+    HttpPort,
+    Json,
+    NoHttp,
+    Port,
+    Quiet,
+    Set,
+    Verbose,
+    terminal,
+)
+from agentd.errors import UsageError
+
+
+def init(
+    context: typer.Context,
+    path: Annotated[Path | None, typer.Argument(help="Where to write; stdout without.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Start the agent from this preset.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Write a configuration with every key, its default and what it means."""
+    out = terminal(context, verbose=verbose, quiet=quiet)
+    from agentd.config.template import render_template
+
+    text = render_template(preset)
+    if path is None:
+        out.say(text.rstrip("\n"))
+        return
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists", hint="choose another name or add --force")
+    path.write_text(text, encoding="utf-8")
+    out.note(f"wrote {path}; check it with: agentd config show {path}")
+
+
+def show(
+    context: typer.Context,
+    config: ConfigFile = None,
+    host: Host = None,
+    port: Port = None,
+    http_port: HttpPort = None,
+    no_http: NoHttp = False,
+    data_dir: DataDir = None,
+    device: Device = None,
+    settings: Set = None,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Print every value that `serve` would run with, and where each came from."""
+    out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
+    from agentd.config import resolve
+
+    flags = collect_flags(
+        {"host": host, "port": port, "http_port": http_port, "data_dir": data_dir},
+        device=device,
+        no_http=no_http,
+        settings=settings,
+    )
+    resolved = resolve(config, flags, os.environ)
+    values = list(resolved.values())
+    record: dict[str, Any] = {
+        key: {"value": value, "from": str(origin)} for key, value, origin in values
+    }
+    width = max(len(key) for key, _, _ in values)
+    lines = [f"{key:<{width}}  {_text(value)}  # {origin}" for key, value, origin in values]
+    out.report(record, "\n".join(lines))
+
+
+def schema(context: typer.Context, verbose: Verbose = 0, quiet: Quiet = False) -> None:
+    """Print the JSON Schema of the configuration file, for editors."""
+    out = terminal(context, verbose=verbose, quiet=quiet)
+    from agentd.config.template import json_schema
+
+    out.say(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,208 @@
+"""``agentd serve``: the daemon in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agentd.cli.daemon.ports import find_holder
+from agentd.cli.screen.options import (
+    ConfigFile,
+    DataDir,
+    Device,
+    Host,
+    HttpPort,
+    NoHttp,
+    Port,
+    Quiet,
+    Set,
+    Verbose,
+    terminal,
+)
+from agentd.cli.screen.terminal import Terminal
+from agentd.cli.screen.threads import bound_blas
+from agentd.errors import StorageError, Unavailable, UsageError
+
+Lifeline = Annotated[
+    bool, typer.Option("--until-eof", hidden=True, help="End when stdin ends: for our own parents.")
+]
+
+
+def serve(
+    context: typer.Context,
+    config: ConfigFile = None,
+    host: Host = None,
+    port: Port = None,
+    http_port: HttpPort = None,
+    no_http: NoHttp = False,
+    data_dir: DataDir = None,
+    device: Device = None,
+    settings: Set = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Serving processes; more than one for agents that do not learn."),
+    ] = None,
+    until_eof: Lifeline = False,
+    worker: Annotated[int | None, typer.Option(hidden=True, help="For our own parent.")] = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C; both save and end orderly.
+
+    Prints `listening on H:P` once it is ready; logs go to stderr.
+    """
+    out = terminal(context, verbose=verbose, quiet=quiet, logs=True)
+    bound_blas()
+    if worker is not None:
+        run_worker(worker)
+        return
+    from agentd.config import resolve
+
+    given = {"host": host, "port": port, "http_port": http_port, "data_dir": data_dir}
+    flags = collect_flags(
+        given | {"workers": workers},
+        device=device,
+        no_http=no_http,
+        settings=settings,
+    )
+    resolved = resolve(config, flags, os.environ)
+    if until_eof:
+        _end_with_stdin()
+    run_server(resolved.config, out)
+
+
+def collect_flags(
+    given: Mapping[str, Any],
+    *,
+    device: str | None = None,
+    no_http: bool = False,
+    settings: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """The flags that were given, by dotted key. Raises UsageError for a --set without a value."""
+    from agentd.config.layers import Origin
+    from agentd.config.sources import read_setting
+
+    flags = {key: str(v) if isinstance(v, Path) else v for key, v in given.items() if v is not None}
+    if device is not None:
+        flags["device"] = device
+    if no_http:
+        flags["http_port"] = None
+    for setting in settings or ():
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {setting}: want KEY=VALUE, as in --set limits.window=16")
+        flags[key] = read_setting(tuple(key.split(".")), text, Origin("flag", "--set"))
+    return flags
+
+
+def run_server(config: Any, out: Terminal) -> None:
+    """Serve with ``config`` (a ServerConfig) until a signal; addresses go to ``out``."""
+    from agentd.auth import Tokens
+    from agentd.server.server import Server
+    from agentd.store import DirectoryLock
+
+    if config.device != "cpu":
+        config = _with_present_device(config)
+    tokens = Tokens.from_file(Path(config.tokens)) if config.tokens else Tokens()
+    data_dir = Path(config.data_dir)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"data directory {data_dir}: {error.strerror}") from None
+
+    def on_ready(addresses: list[str]) -> None:
+        for address in addresses:
+            out.say(f"listening on {address}")
+
+    async def main() -> None:
+        await Server(config, tokens, data_dir).run(on_ready)
+
+    lock = DirectoryLock(data_dir / "lock", f"data directory {data_dir}")
+    with lock, asyncio.Runner(loop_factory=loop_factory()) as runner:
+        try:
+            runner.run(main())
+        except* OSError as group:
+            raise explain_bind(group, config) from None
+
+
+def _with_present_device(config: Any) -> Any:
+    """Return ``config`` with a device that is there and has its kernels.
+
+    What is wrong is told now, and once.
+    """
+    import msgspec
+
+    from agentd.assembly.network import backend_for
+    from agentd.server.batching.actor import prepare
+
+    backend = backend_for(config.device)
+    if backend.name != "opencl":
+        return msgspec.structs.replace(config, device="cpu")
+    prepare(backend)  # before the first hello, which would have to wait for it
+    return msgspec.structs.replace(config, device=config.device.removesuffix("!"))
+
+
+def run_worker(descriptor: int) -> None:
+    """Be a further serving process of the daemon at the other end of ``descriptor``."""
+    import socket
+
+    from agentd.auth import Tokens
+    from agentd.server.processes.worker import Worker, read_task
+
+    sock = socket.socket(fileno=descriptor)
+    config, number, data_dir = read_task(sock)
+    tokens = Tokens.from_file(Path(config.tokens)) if config.tokens else Tokens()
+
+    async def main() -> None:
+        await Worker(config, tokens, data_dir, number, sock).run(lambda addresses: None)
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(main())
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """uvloop's event loop, or asyncio's own where uvloop is absent."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def explain_bind(error: BaseException, config: Any) -> BaseException:
+    """``error`` as Unavailable when an address could not be bound; else ``error`` itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if not isinstance(error, OSError):
+        return error
+    if error.errno == errno.EADDRINUSE:
+        for flag, port in (("--port", config.port), ("--http-port", config.http_port)):
+            if port and (holder := find_holder(port)) is not None:
+                hint = f"stop it, or choose another with {flag}"
+                return Unavailable(f"port {port} is in use by {holder}", hint=hint)
+        ports = f"{config.port} or {config.http_port}" if config.http_port else str(config.port)
+        return Unavailable(f"port {ports} is in use", hint="choose others: --port, --http-port")
+    if error.errno in (errno.EADDRNOTAVAIL, errno.EACCES) or "getaddrinfo" in str(error):
+        return Unavailable(f"cannot listen on {config.host}:{config.port}: {error.strerror}")
+    return error
+
+
+def _end_with_stdin() -> None:
+    """Treat the end of stdin as SIGTERM, so that a daemon never outlives the command it is for."""
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 4096):  # sys.stdin's own lock would outlive the thread
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()

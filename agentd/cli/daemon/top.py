@@ -1,0 +1,151 @@
+"""``agentd top``: how a running daemon does, read by the `stats` verb over its game port.
+
+Drawing is a pure function of two readings of ``stats``; rates come from their difference.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from agentd.cli.rl.live_view import number
+from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.terminal import Terminal
+
+RETRY_S = 2.0
+Figures = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One answer of `stats`, and when it came (seconds, monotonic)."""
+
+    at: float
+    server: Figures
+    agents: Mapping[str, Figures]
+
+
+def top(
+    context: typer.Context,
+    address: Annotated[str, typer.Argument(help="The daemon's game port.")] = "127.0.0.1:7331",
+    every: Annotated[float, typer.Option(min=0.1, max=3600.0, help="Seconds a reading.")] = 1.0,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="AGENTD_TOKEN", help="A token with grant admin, if asked.", show_default=False
+        ),
+    ] = None,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Show connections, rates, latencies, queues and learning of a running daemon until Ctrl-C.
+
+    Where nobody watches (a pipe, --json) it reads once and ends.
+    """
+    out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
+    from agentd.client import Client
+
+    with Client.connect(address, role="admin", token=token, wait=RETRY_S) as admin:
+
+        def read() -> Sample:
+            reply = admin.stats()
+            return Sample(time.monotonic(), reply.server, reply.agents)
+
+        if out.live:
+            _watch(out, read, every)
+            return
+        sample = read()
+        if out.json:
+            out.report({"server": sample.server, "agents": sample.agents}, "")
+            return
+        console = Console(file=out.out, width=120, no_color=True)
+        console.print(render(sample, None, address))
+
+
+def _watch(out: Terminal, read: Any, every: float) -> None:
+    before: Sample | None = None
+    console = Console(file=out.out)
+    live = Live(console=console, auto_refresh=False, screen=True)
+    with contextlib.suppress(KeyboardInterrupt), live as view:
+        while True:
+            now = read()
+            view.update(render(now, before, ""), refresh=True)
+            before = now
+            time.sleep(every)
+
+
+def render(now: Sample, before: Sample | None, title: str) -> RenderableType:
+    """Draw ``now``; rates a second since ``before``, a dash without it."""
+    server = now.server
+    head = (
+        f"connections {_whole(server, 'connections')}   accepted {_whole(server, 'accepted')}"
+        f"   refusals {_whole(server, 'refusals')}"
+        f"   queued {_whole(server, 'queued_frames')} frames"
+        f"\nact p50 {_ms(server, 'act_p50_ms')}  p99 {_ms(server, 'act_p99_ms')}"
+        f"  p99.9 {_ms(server, 'act_p999_ms')}   loop lag p50 {_ms(server, 'loop_lag_p50_ms')}"
+        f"  p99 {_ms(server, 'loop_lag_p99_ms')}"
+    )
+    table = Table(box=None, padding=(0, 1), header_style="dim")
+    table.add_column("agent")
+    for name in (*COLUMNS, "state"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, agent in sorted(now.agents.items()):
+        rates = {key: _rate(now, before, name, key) for key in ("frames", "rows", "updates")}
+        table.add_row(name, *_cells(agent, rates), str(agent.get("learner_state", "-")))
+    parts: list[RenderableType] = [Text(f"agentd {title}".strip(), style="bold"), Text(head)]
+    parts.append(table if now.agents else Text("no agent is in memory", style="dim"))
+    return Group(*parts)
+
+
+COLUMNS = (
+    *("conn", "frames/s", "rows/s", "batch p50", "p99", "queued", "act p50", "p99", "p99.9"),
+    *("return", "version", "lag", "upd/s"),
+)
+
+
+def _cells(agent: Figures, rates: Mapping[str, float]) -> list[str]:
+    return [
+        _whole(agent, "connections"),
+        number(rates["frames"], ",.0f"),
+        number(rates["rows"], ",.0f"),
+        _whole(agent, "batch_p50"),
+        _whole(agent, "batch_p99"),
+        _whole(agent, "queued_rows"),
+        _ms(agent, "act_p50_ms"),
+        _ms(agent, "act_p99_ms"),
+        _ms(agent, "act_p999_ms"),
+        number(_value(agent, "return_mean"), ".1f"),
+        _whole(agent, "version"),
+        _whole(agent, "policy_lag"),
+        number(rates["updates"], ",.0f"),
+    ]
+
+
+def _value(figures: Figures, key: str) -> float:
+    value = figures.get(key)
+    return float(value) if isinstance(value, int | float) else float("nan")
+
+
+def _whole(figures: Figures, key: str) -> str:
+    return number(_value(figures, key), ",.0f")
+
+
+def _ms(figures: Figures, key: str) -> str:
+    return number(_value(figures, key), ".2f") + " ms"
+
+
+def _rate(now: Sample, before: Sample | None, agent: str, key: str) -> float:
+    if before is None or agent not in before.agents or now.at <= before.at:
+        return float("nan")
+    gained = _value(now.agents[agent], key) - _value(before.agents[agent], key)
+    return gained / (now.at - before.at)

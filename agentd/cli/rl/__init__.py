@@ -1,0 +1,1 @@
+"""``agentd rl`` and ``agentd demo``: Q-learning on games, shown in the terminal."""

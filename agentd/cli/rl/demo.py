@@ -1,0 +1,53 @@
+"""``agentd demo``: see it learn, in under a minute."""
+
+from __future__ import annotations
+
+import typer
+
+from agentd.cli.rl.train import (
+    Clients,
+    KeepDir,
+    Seed,
+    Steps,
+    change_play,
+    kept_or_temporary,
+    tell_outcome,
+)
+from agentd.cli.screen.options import Device, Json, Quiet, Verbose, terminal
+from agentd.errors import JobFailed
+
+PRESET = "cartpole-demo"
+
+
+def demo(
+    context: typer.Context,
+    seed: Seed = 0,
+    steps: Steps = None,
+    clients: Clients = None,
+    data_dir: KeepDir = None,
+    device: Device = None,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Start a daemon, play CartPole against it with real clients, and watch it learn.
+
+    Ends by itself when the greedy mean return over 20 new episodes says solved; exit 1 if it is
+    not solved at the step limit.
+    """
+    out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
+    from agentd.config import load_preset
+    from agentd.rl.run import Plan, run_plan
+
+    preset = change_play(load_preset(PRESET), {"steps": steps, "clients": clients})
+    play = preset.play
+    out.note(
+        f"{play.clients} game clients play {play.game} over TCP, {play.streams} at a time each; "
+        "one agent learns from all of them"
+    )
+    with kept_or_temporary(data_dir) as folder:
+        plan = Plan(preset, "demo", folder, seed, device=device)
+        outcome = run_plan(plan, out, "agentd demo · CartPole over TCP")
+    tell_outcome(outcome, out, data_dir)
+    if not outcome.solved and not outcome.interrupted:
+        raise JobFailed("not solved within the step limit", hint="try another --seed")

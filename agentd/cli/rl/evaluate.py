@@ -1,0 +1,86 @@
+"""``agentd rl eval``, and the greedy evaluation that training uses too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.errors import MissingInput, UsageError
+from agentd.rl.scores import Scores
+
+MAX_STREAMS = 32
+RETRY_S = 2.0  # a daemon of our own that stays away for longer has failed
+
+
+def evaluate(
+    context: typer.Context,
+    data_dir: Annotated[Path, typer.Option(help="Where the agent is kept.")],
+    agent: Annotated[str, typer.Option(help="Its name.")],
+    preset: Annotated[
+        str | None, typer.Option(help="Play this preset's game.", show_default=False)
+    ] = None,
+    game: Annotated[
+        str | None,
+        typer.Option("--env", help="Play this game, or gym:<id>.", show_default=False),
+    ] = None,
+    episodes: Annotated[int, typer.Option(min=1, max=100_000, help="How many.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Of the game.")] = 0,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Play an agent of a data directory greedily and print what it gets.
+
+    Episodes of their own, on ``--seed``; nothing of them is learned. The interval is the 95 %
+    bootstrap interval of the interquartile mean (IQM).
+    """
+    out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
+    from agentd.rl.daemon import Daemon
+    from agentd.rl.games import check_game
+
+    name = _game(preset, game)
+    check_game(name)
+    if not (data_dir / "agents" / agent).is_dir():
+        known = sorted(p.name for p in (data_dir / "agents").glob("[!.]*") if p.is_dir())
+        hint = f"there are {', '.join(known)}" if known else "no agent is kept there"
+        raise MissingInput(f"no agent {agent!r} in {data_dir}", hint=hint)
+    with Daemon(data_dir) as daemon:
+        found = play_greedily((daemon.host, daemon.port), agent, name, episodes, seed)
+    record = {
+        "agent": agent,
+        "env": name,
+        **found.record,
+        "episodes": len(found.values),
+        "returns": list(found.values),
+        "seed": seed,
+    }
+    out.report(record, f"greedy return {found}\n{found.explain()}")
+
+
+def play_greedily(
+    address: tuple[str, int], agent: str, game: str, episodes: int, seed: int
+) -> Scores:
+    """Play ``episodes`` episodes with role eval; nothing of them is learned."""
+    from agentd.client import rollout
+    from agentd.rl.games import open_game
+
+    table = open_game(game, min(episodes, MAX_STREAMS), seed)
+    with rollout.join(address, agent, table, role="eval", retry_for=RETRY_S) as client:
+        found = rollout.evaluate(client, table, episodes)
+    return Scores(tuple(float(total) for total in found.totals))
+
+
+def _game(preset: str | None, game: str | None) -> str:
+    """The game that the flags name. Raises UsageError unless exactly one of them does."""
+    if (preset is None) == (game is None):
+        raise UsageError("name the game: --preset NAME or --env GAME")
+    if game is not None:
+        return game
+    from agentd.config import load_preset
+
+    assert preset is not None
+    play = load_preset(preset).play
+    return play.evaluation or play.game

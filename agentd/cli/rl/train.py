@@ -1,0 +1,145 @@
+"""``agentd rl train``: an agent learns a game, over TCP, and shows how."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.terminal import Terminal
+from agentd.errors import UsageError
+
+if TYPE_CHECKING:
+    from agentd.config import Preset
+    from agentd.rl.run import Outcome
+
+Name = Annotated[str, typer.Option("--preset", help="A bundled preset.")]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Environment steps.", show_default="the preset's")
+]
+Streams = Annotated[
+    int | None,
+    typer.Option(min=1, help="Environments per client.", show_default="the preset's"),
+]
+Clients = Annotated[
+    int | None, typer.Option(min=1, help="Processes that play.", show_default="the preset's")
+]
+Game = Annotated[
+    str | None,
+    typer.Option("--env", help="Another game, or gym:<id>.", show_default="the preset's"),
+]
+KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Play all steps, solved or not.")]
+KeepDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Keep the agent there.", show_default="a temporary one"),
+]
+AgentSet = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="A value of the agent, e.g. dqn.prioritized=true."
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of the agent and the games.")]
+Seeds = Annotated[
+    str | None,
+    typer.Option(help="One run a seed: 1..5 or 1,4,9.", show_default=False),
+]
+
+
+def train(
+    context: typer.Context,
+    preset: Name,
+    seed: Seed = 0,
+    seeds: Seeds = None,
+    steps: Steps = None,
+    streams: Streams = None,
+    clients: Clients = None,
+    game: Game = None,
+    settings: AgentSet = None,
+    keep_going: KeepGoing = False,
+    data_dir: KeepDir = None,
+    agent: Annotated[
+        str | None, typer.Option(help="The agent's name.", show_default="the preset's")
+    ] = None,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Train an agent with Q-learning, then play it greedily.
+
+    Runs the daemon and its clients over TCP, as a user would. Ctrl-C saves and evaluates. With
+    --seeds each seed is an agent of its own, <name>-<seed>, and the result is a summary.
+    """
+    out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
+    from agentd.cli.daemon.serve import collect_flags
+    from agentd.config import load_preset
+    from agentd.rl.run import Plan, run_plan
+    from agentd.rl.sweep import parse_seeds, run_sweep, summary, sweep_table
+
+    if seeds is not None and seed != 0:
+        raise UsageError("name --seed or --seeds, not both")
+    changes = {"steps": steps, "streams": streams, "clients": clients, "game": game}
+    flags = collect_flags({}, settings=[f"agent.{setting}" for setting in settings or ()])
+    plan_preset = change_play(load_preset(preset, flags), changes)
+
+    def run(folder: Path, name: str, seed: int) -> Outcome:
+        plan = Plan(plan_preset, name, folder, seed, stop_when_solved=not keep_going)
+        return run_plan(plan, out, f"agentd · {preset} · seed {seed}")
+
+    name = agent or preset
+    if seeds is None:
+        with kept_or_temporary(data_dir) as folder:
+            tell_outcome(run(folder, name, seed), out, data_dir)
+        return
+    listed = parse_seeds(seeds)
+    with kept_or_temporary(data_dir) as folder:
+        outcomes = run_sweep(listed, lambda one: run(folder, f"{name}-{one}", one))
+    out.report({"preset": preset, **summary(outcomes)}, sweep_table(outcomes))
+
+
+def change_play(preset: Preset, changes: dict[str, int | str | None]) -> Preset:
+    """``preset`` with those of its play's values that are not None in ``changes``."""
+    given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
+    if given.get("game", preset.play.game) != preset.play.game:
+        given |= {"solved": None, "evaluation": None}  # those were for the other game
+    return msgspec.structs.replace(preset, play=msgspec.structs.replace(preset.play, **given))
+
+
+@contextmanager
+def kept_or_temporary(folder: Path | None) -> Iterator[Path]:
+    """``folder``, or one that goes away after the block."""
+    if folder is not None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="agentd-", ignore_cleanup_errors=True) as temporary:
+        yield Path(temporary)
+
+
+def tell_outcome(outcome: Outcome, out: Terminal, data_dir: Path | None) -> None:
+    """Print the learning curve, where a person reads it, and the result."""
+    from agentd.cli.screen.curve import draw_curve
+
+    record = outcome.record
+    speed = f"{record['env_steps_per_second']:,.0f} steps/s"
+    lines = [
+        *draw_curve(outcome.history.curve, x_label="environment steps"),
+        "",
+        f"greedy return {outcome.greedy}",
+        outcome.greedy.explain(),
+        f"{outcome.env_steps:,} environment steps in {outcome.elapsed_s:.1f} s, {speed}",
+    ]
+    if outcome.solved is not None:
+        lines.append(("solved: " if outcome.solved else "not solved: ") + _mark(outcome))
+    if data_dir is not None:
+        lines.append(f"kept in {data_dir}: checkpoint {outcome.checkpoint}")
+    out.report(record, "\n".join(lines))
+
+
+def _mark(outcome: Outcome) -> str:
+    return f"the mark is {outcome.history.solved:g}"

@@ -1,0 +1,52 @@
+"""What the views of long work have in common: a picture drawn anew where a person watches."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from agentd.cli.screen.terminal import Terminal
+
+WIDEST = 100
+
+
+class Picture:
+    """A part of ``terminal`` that is drawn anew, and goes at the end; nothing without a person."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        if self._terminal.live:
+            console = Console(file=self._terminal.out)
+            self._live = Live(console=console, auto_refresh=False, transient=True)
+            self._live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.__exit__(kind, error, trace)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether a person watches, so that ``draw`` shows something."""
+        return self._live is not None
+
+    @property
+    def width(self) -> int:
+        """Columns to draw in, ``WIDEST`` at most."""
+        return WIDEST if self._live is None else min(self._live.console.width, WIDEST)
+
+    def draw(self, what: RenderableType) -> None:
+        """Show ``what`` in place of what was there."""
+        if self._live is not None:
+            self._live.update(what, refresh=True)

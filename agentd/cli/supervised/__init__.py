@@ -1,0 +1,1 @@
+"""``agentd train``, ``test``, ``data`` and the commands about model files."""

@@ -1,0 +1,192 @@
+"""``agentd new``, ``check`` and ``export``: a model file, and a trained model in other forms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.errors import UsageError
+
+TEMPLATE = """\
+# A model for `agentd train`. Only `layers` is needed; the rest shows the defaults.
+{input}{outputs}layers:
+{layers}
+loss: {loss}
+optimizer: {{name: {optimizer}, lr: {lr:g}}}
+batch: {batch}
+epochs: {epochs}
+seed: 0
+data:
+  normalize: auto    # auto divides bytes by 255; none, range, standard
+  validation: {validation:g}    # share of the training rows held out
+"""
+LOSSES = ("cross_entropy", "squared_error", "huber", "binary_cross_entropy")
+
+
+def new(
+    context: typer.Context,
+    out: Annotated[Path | None, typer.Argument(help="Where to write; stdout without.")] = None,
+    inputs: Annotated[
+        str | None, typer.Option("--input", help="Size of one input: 784, or 28x28x1.")
+    ] = None,
+    outputs: Annotated[int | None, typer.Option(min=1, help="Classes, or numbers.")] = None,
+    hidden: Annotated[
+        str | None, typer.Option(help="Units of the hidden layers: 300,150,64.")
+    ] = None,
+    activation: Annotated[str | None, typer.Option(help="Behind each of them.")] = None,
+    loss: Annotated[str | None, typer.Option(help=", ".join(LOSSES))] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adam, sgd, rmsprop, ...")] = None,
+    lr: Annotated[float | None, typer.Option(help="The optimizer's rate.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Rows of a step.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
+    validation: Annotated[float | None, typer.Option(min=0, max=0.99, help="Share.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: defaults.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Write a model file, from flags or by asking for what they leave open."""
+    screen = terminal(context, verbose=verbose, quiet=quiet)
+    if out is not None and out.exists() and not force:
+        raise UsageError(f"{out} exists", hint="choose another name or add --force")
+    ask = _asker(yes)
+    answers = {
+        "input": ask("Numbers of one input (empty: what the data has)", inputs, ""),
+        "outputs": ask("Classes or outputs (empty: what the data has)", outputs, ""),
+        "hidden": ask("Units of the hidden layers", hidden, "128,64"),
+        "activation": ask("Activation", activation, "relu"),
+        "loss": ask(f"Loss ({', '.join(LOSSES)})", loss, "cross_entropy"),
+        "optimizer": ask("Optimizer", optimizer, "adam"),
+        "lr": ask("Learning rate", lr, 1e-3),
+        "batch": ask("Rows of a step", batch, 32),
+        "epochs": ask("Epochs", epochs, 5),
+        "validation": ask("Share held out for validation", validation, 0.1),
+    }
+    text = render_model(answers)
+    _check_text(text)
+    if out is None:
+        screen.say(text.rstrip("\n"))
+        return
+    from agentd.store import write_file
+
+    write_file(out, text.encode())
+    screen.note(f"wrote {out}; train it with: agentd train {out} --train DATA")
+
+
+def check(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A model file, or nevermind-neu's net.cfg.")],
+    optimizer: Annotated[Path | None, typer.Option(help="nevermind-neu's optim.cfg.")] = None,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Check a model file: every key, value and, where the input's size is known, every shape."""
+    screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
+    from agentd.engine.training import convert_spec, make_network
+    from agentd.engine.training.nevermind import read_model_file
+
+    spec = convert_spec(read_model_file(file, optimizer))
+    record: dict[str, Any] = {"file": str(file), "layers": len(spec.layers)}
+    lines = [f"{file} is sound: {len(spec.layers)} layers"]
+    if spec.input is not None and spec.declared_outputs is not None:
+        shape = (spec.input,) if isinstance(spec.input, int) else spec.input
+        network = make_network(spec, shape, spec.declared_outputs)
+        record |= {"parameters": network.n_trainable, "input": list(shape)}
+        record |= {"outputs": spec.declared_outputs}
+        for slot in network.slots:
+            lines.append(f"  {slot.name:<16} {' x '.join(map(str, slot.shape))}")
+        lines.append(f"{network.n_trainable:,} parameters")
+    else:
+        lines.append("shapes follow from the data: name `input` and `outputs` to check them too")
+    screen.report(record, "\n".join(lines))
+
+
+def export(
+    context: typer.Context,
+    run: Annotated[Path, typer.Argument(help="The run's folder.")],
+    to: Annotated[str, typer.Option("--to", help="safetensors, npz, pb or onnx.")] = "safetensors",
+    out: Annotated[Path | None, typer.Option(help="The file; RUN/weights.<form> without.")] = None,
+    best: Annotated[bool, typer.Option("--best", help="The best epoch, not the last.")] = False,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Write a trained network's weights in another format; onnx holds the whole model."""
+    screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
+    from agentd.runs import WEIGHT_FORMATS, Run, save_weights
+
+    if to not in (*WEIGHT_FORMATS, "onnx"):
+        raise UsageError(f"--to {to}: want one of {', '.join(WEIGHT_FORMATS)}, onnx")
+    found = Run.open(run).load(best=best)
+    path = out or run / f"weights.{to}"
+    shift, scale = found.normalizer.shift, found.normalizer.scale
+    if to == "onnx":
+        from agentd.runs.onnxfile import onnx_bytes
+        from agentd.store import write_file
+
+        write_file(path, onnx_bytes(found.network, found.weights, found.normalizer))
+    else:
+        extra = {"normalize.shift": shift, "normalize.scale": scale}
+        save_weights(path, to, found.network, found.weights, extra)
+    record = {"file": str(path), "checkpoint": found.name, "parameters": len(found.weights)}
+    screen.report(record, f"wrote {path}: {len(found.weights):,} numbers of {found.name}")
+
+
+def render_model(answers: dict[str, Any]) -> str:
+    """The text of a model file from the dialogue's answers."""
+    units = [part.strip() for part in str(answers["hidden"]).split(",") if part.strip()]
+    if not all(part.isdecimal() for part in units):
+        raise UsageError(f"--hidden {answers['hidden']}: want whole numbers, as in 300,150,64")
+    layers = "\n".join(f"  - dense: {part}\n  - {answers['activation']}" for part in units)
+    sizes = str(answers["input"]).lower().replace(",", "x").split("x")
+    if sizes != [""] and not all(size.strip().isdecimal() for size in sizes):
+        raise UsageError(f"--input {answers['input']}: want a number, or sizes as in 28x28x1")
+    shape = ", ".join(size.strip() for size in sizes)
+    if len(sizes) > 1:
+        layers, shape = f"  - flatten\n{layers}", f"[{shape}]"
+    return TEMPLATE.format(
+        input=f"input: {shape}\n" if shape else "",
+        outputs=f"outputs: {answers['outputs']}\n" if answers["outputs"] else "",
+        layers=layers or "  []",
+        loss=answers["loss"],
+        optimizer=answers["optimizer"],
+        **{key: _number(key, answers[key]) for key in ("lr", "batch", "epochs", "validation")},
+    )
+
+
+def _number(key: str, value: Any) -> Any:
+    try:
+        return float(value) if key in ("lr", "validation") else int(value)
+    except (TypeError, ValueError):
+        raise UsageError(f"--{key} {value}: want a number") from None
+
+
+def _check_text(text: str) -> None:
+    """Refuse answers that make no sound model file."""
+    from agentd.engine.strictyaml import ConfigError
+    from agentd.engine.training import load_spec
+
+    try:
+        load_spec(text)
+    except ConfigError as fault:
+        expected = f": expected {fault.expected}" if fault.expected else ""
+        got = f", got {fault.got}" if fault.got else ""
+        raise UsageError(f"{fault.key}: {fault.message}{expected}{got}") from None
+
+
+def _asker(yes: bool) -> Any:
+    """A function that returns a flag's value, or asks; without a terminal it takes the default."""
+    import sys
+
+    asking = not yes and sys.stdin.isatty()
+
+    def ask(question: str, given: Any, default: Any) -> Any:
+        if given is not None or not asking:
+            return default if given is None else given
+        return typer.prompt(question, default=default, err=True)
+
+    return ask

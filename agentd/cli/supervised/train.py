@@ -1,0 +1,125 @@
+"""``agentd train`` and ``agentd test``: a model file and data, to a run and its figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.threads import bound_blas
+from agentd.errors import UsageError
+
+Model = Annotated[
+    Path | None, typer.Argument(help="Model file (YAML); not with --resume.", show_default=False)
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="A folder of IDX files, or .csv, .npz, .npy, .pb.", show_default=False),
+]
+Device = Annotated[
+    str, typer.Option(help="cpu, opencl or opencl:<i or name>; ! at its end: that or none.")
+]
+Threads = Annotated[int, typer.Option(min=1, help="BLAS threads; more helps wide layers.")]
+
+
+def train(
+    context: typer.Context,
+    model: Model = None,
+    train: Annotated[Path | None, typer.Option("--train", help="Data to learn from.")] = None,
+    test: Annotated[Path | None, typer.Option("--test", help="Data to measure on.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Rows of a step.")] = None,
+    lr: Annotated[float | None, typer.Option(help="The optimizer's rate.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of weights and shuffling.")] = None,
+    validation: Annotated[
+        float | None, typer.Option(min=0, max=0.99, help="Share of the data held out.")
+    ] = None,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="End after so many steps.")] = None,
+    target_error: Annotated[
+        float | None, typer.Option(help="End once the loss is at most this.")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="End after so many epochs without a better one.")
+    ] = None,
+    snapshot: Annotated[
+        int | None, typer.Option(min=1, help="Save every so many steps too.")
+    ] = None,
+    optimizer: Annotated[
+        Path | None, typer.Option(help="nevermind-neu's optim.cfg, beside its net.cfg.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Begin with these (.safetensors, .npz, .pb).")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder; runs/<model> without.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    device: Device = "cpu",
+    threads: Threads = 1,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there."""
+    screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
+    bound_blas(threads)
+    from agentd.runs.fit import run_training
+    from agentd.runs.job import Request
+
+    flags: dict[str, Any] = {
+        "epochs": epochs,
+        "batch": batch,
+        "seed": seed,
+        "optimizer.lr": lr,
+        "data.validation": validation,
+        "stop.max_steps": max_steps,
+        "stop.target_loss": target_error,
+        "stop.patience": patience,
+        "save.every_steps": snapshot,
+    }
+    request = Request(
+        model=model,
+        train=train,
+        test=test,
+        flags={key: value for key, value in flags.items() if value is not None},
+        optimizer=optimizer,
+        weights=weights,
+        out=out,
+        resume=resume,
+        device=device,
+    )
+    outcome = run_training(request, screen)
+    screen.report(outcome.record(), outcome.text())
+
+
+def measure_run(
+    context: typer.Context,
+    run: Annotated[Path, typer.Argument(help="The run's folder.")],
+    data: Data = None,
+    part: Annotated[str, typer.Option(help="train or test, where the data has both.")] = "test",
+    best: Annotated[bool, typer.Option("--best", help="The best epoch, not the last.")] = False,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Print so many rows with what was told.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write every row's output to this CSV file.")
+    ] = None,
+    threads: Threads = 1,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a trained network: accuracy, confusion matrix, the output of each row."""
+    screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
+    if part not in ("train", "test"):
+        raise UsageError(f"--part {part}: want train or test")
+    bound_blas(threads)
+    from agentd.runs.measure import measure
+
+    found = measure(run, data, part=part, best=best)
+    if output is not None:
+        found.write_outputs(output)
+        screen.note(f"wrote {output}")
+    screen.report(found.record(samples), found.text(samples))

@@ -1,0 +1,165 @@
+"""A learner's whole state into checkpoints and back, and when to write one."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from agentd import __version__
+from agentd.assembly.network import exploration_for, flat_weights, named_weights
+from agentd.config import AgentConfig, plain
+from agentd.engine.errors import EngineError
+from agentd.engine.network import Network
+from agentd.errors import StorageError
+from agentd.learner.trainer import Progress, Trainer
+from agentd.memory.mapped_file import Counters
+from agentd.protocol.schema import Schema
+from agentd.store import Checkpoint, Files, read_checkpoint, sweep, write_checkpoint
+
+__all__ = ["Saved", "Saver"]
+
+log = logging.getLogger(__name__)
+
+_FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 60.0
+
+
+class Saved(NamedTuple):
+    """A checkpoint on disk: its name, its updates, and the rows that are on disk with it."""
+
+    name: str
+    step: int
+    counters: Counters
+
+
+class Saver:
+    """Writes and reads the checkpoints of one trainer.
+
+    ``degraded`` says that the last one could not be written; learning goes on and it is tried
+    again, after growing pauses.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: AgentConfig,
+        schema: Schema,
+        network: Network,
+        trainer: Trainer,
+        files: Files | None = None,
+    ) -> None:
+        self.folder, self.config, self.schema = folder, config, schema
+        self.degraded = False
+        self.last: Saved | None = None
+        self._network, self._trainer, self._files = network, trainer, files or Files()
+        self._exploration = exploration_for(config)
+        self._written = time.monotonic()
+        self._saved_rows = 0
+        self._retry_at = 0.0
+        self._retry_s = _FIRST_RETRY_S
+        sweep(folder, self._files)
+
+    def restore(self, name: str | None = None) -> Checkpoint | None:
+        """Continue from the named checkpoint, or the newest whole one; None when there is none.
+
+        Raises UnknownCheckpoint, NoValidCheckpoint, StorageError, and ShapeError or KeyError when
+        it is of another model or optimizer.
+        """
+        found = read_checkpoint(self.folder, name, self._files)
+        if found is None:
+            return None
+        arrays = {**found.state, "params": flat_weights(self._network, found.weights)}
+        trainer, facts = self._trainer, found.facts
+        before = trainer.learner.get_state()
+        try:
+            trainer.learner.set_state(arrays, facts["learner"])
+        except (EngineError, KeyError):
+            trainer.learner.set_state(*before)  # never half of one state and half of another
+            raise
+        trainer.progress = Progress(*facts["progress"])
+        trainer.frozen, trainer.diverged = facts["frozen"], facts["diverged"]
+        self._saved_rows = facts["counters"]["head"]
+        self.last = Saved(found.name, found.step, Counters(**facts["counters"]))
+        return found
+
+    def save(self, *, kept: bool = False) -> Saved:
+        """Write a checkpoint; return once it is on disk. Raises StorageError."""
+        try:
+            saved = self._save(kept)
+        except StorageError:
+            self.degraded = True
+            self._retry_at = time.monotonic() + self._retry_s
+            self._retry_s = min(2 * self._retry_s, _LAST_RETRY_S)
+            raise
+        self.degraded = False
+        self._retry_s = _FIRST_RETRY_S
+        self._written, self._saved_rows = time.monotonic(), saved.counters.head
+        self.last = saved
+        return saved
+
+    def stop_at(self) -> int | None:
+        """Return the number of updates at which the next checkpoint falls, if it is by updates."""
+        every = self.config.checkpoint.every_updates
+        return None if every is None else (self._trainer.learner.updates // every + 1) * every
+
+    def wanted(self) -> bool:
+        """Whether a checkpoint should be written now.
+
+        By updates, by seconds, and, paced, before the rows since the last one leave the ring:
+        only with them can a killed learner do the same updates again.
+        """
+        now, updates = time.monotonic(), self._trainer.learner.updates
+        if self.degraded:
+            return now >= self._retry_at
+        if updates == (0 if self.last is None else self.last.step):
+            return False
+        rules, reader = self.config.checkpoint, self._trainer.reader
+        if rules.every_updates is not None and updates % rules.every_updates == 0:
+            return True
+        if rules.every_seconds is not None and now - self._written >= rules.every_seconds:
+            return True
+        paced = self.config.pace.mode == "paced"
+        return paced and self._trainer.next_rows - self._saved_rows > reader.slack // 4
+
+    def is_current(self) -> bool:
+        """Whether the last checkpoint holds the present state."""
+        return self.last is not None and self.last.step == self._trainer.learner.updates
+
+    def _save(self, kept: bool) -> Saved:
+        trainer = self._trainer
+        counters = self._sync_rows()
+        arrays, scalars = trainer.learner.get_state()
+        params: NDArray[Any] = arrays.pop("params")
+        facts: Mapping[str, Any] = {
+            "agentd": __version__,
+            "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "config": plain(self.config),
+            "schema": self.schema.to_wire(),
+            "learner": scalars,
+            "progress": list(trainer.progress),
+            "counters": counters._asdict(),
+            "epsilon": self._exploration.epsilon(counters.env_steps),
+            "frozen": trainer.frozen,
+            "diverged": trainer.diverged,
+        }
+        step = trainer.learner.updates
+        weights = named_weights(self._network, params)
+        keep = self.config.checkpoint.keep
+        name = write_checkpoint(
+            self.folder, step, facts, weights, arrays, keep=keep, kept=kept, files=self._files
+        )
+        return Saved(name, step, counters)
+
+    def _sync_rows(self) -> Counters:
+        """Put the rows on disk; return the counters that are there for certain."""
+        counters = self._trainer.reader.counters
+        try:
+            self._trainer.reader.sync()
+        except OSError as error:
+            raise StorageError(f"replay ring: {error.strerror}") from error
+        return counters

@@ -1,0 +1,363 @@
+"""The server's end of a learner process: start, watch, ask, stop.
+
+The control pipes carry lines of JSON; an empty line is a bell. Server to learner it means "rows
+are there", learner to server "look at the board". Bells are rung only when the other side has
+said in shared memory that it waits: a busy pair exchanges no bytes at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.blas import THREAD_VARIABLES
+from agentd.errors import AgentdError, ExitCode
+from agentd.learner.pace import Pace
+from agentd.memory.mapped_file import Counters
+from agentd.memory.weight_board import WeightBoard
+
+__all__ = ["LearnerFailed", "LearnerHandle", "LearnerRefused", "Loaded", "Saved"]
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.05
+"""How soon a lost bell is made up for."""
+_FIRST_DELAY_S, _LAST_DELAY_S, _SETTLED_S = 0.05, 10.0, 30.0
+_HOPELESS = {ExitCode.BAD_DATA, ExitCode.MISSING, ExitCode.CONFIG, ExitCode.USAGE}
+"""A learner that ends with one of these would end so again."""
+
+
+class LearnerFailed(AgentdError):
+    """The learner process is not there, or went away before it answered."""
+
+    exit_code = ExitCode.INTERNAL
+
+
+class LearnerRefused(AgentdError):
+    """The learner answered no; ``code`` is STORAGE_FAILED, UNKNOWN_CHECKPOINT or INTERNAL."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Saved(NamedTuple):
+    """A checkpoint that is on disk; ``step`` counts updates."""
+
+    checkpoint: str
+    step: int
+
+
+class Loaded(NamedTuple):
+    """A checkpoint that the learner went on from; ``step`` counts updates."""
+
+    checkpoint: str
+    step: int
+
+
+class _Ring(Protocol):
+    @property
+    def head(self) -> int: ...
+    @property
+    def waiting(self) -> NDArray[np.int64]: ...
+    def mark_durable(self, counters: Counters) -> None: ...
+
+
+class LearnerHandle:
+    """One agent's learner, as the event loop sees it.
+
+    ``run()`` goes into a task group; it keeps a process alive until `stop` or cancellation.
+
+    state      starting | running | restarting | stopped | failed
+    restarts   how often the process was started again
+    failure    why the state is ``failed``, in one line
+    frozen     learning is switched off; diverged: it stopped by itself after non-finite gradients
+    degraded   the last automatic checkpoint could not be written; learning goes on
+    last_saved the newest checkpoint that this handle heard of
+    on_publication  called without arguments when a publication that was waited for is there
+    """
+
+    def __init__(
+        self,
+        agent_dir: Path,
+        ring: _Ring,
+        board: WeightBoard,
+        pace: Pace,
+        *,
+        device: str = "cpu",
+        on_publication: Callable[[], None] | None = None,
+    ) -> None:
+        self.agent_dir, self.board, self.pace = agent_dir, board, pace
+        self.on_publication = on_publication
+        self.device = device
+        self.state = "starting"
+        self.restarts = 0
+        self.failure: str | None = None
+        self.frozen = self.diverged = self.degraded = False
+        self.last_saved: Saved | None = None
+        self.pid: int | None = None
+        self._ring = ring
+        self._pipe: int | None = None  # write end of the learner's stdin
+        self._rung_for = 0
+        self._stop = asyncio.Event()
+        self._process: asyncio.subprocess.Process | None = None
+        self._number = 0
+        self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._ready = asyncio.Event()
+        self._bell = asyncio.Event()
+        self._partial = b""
+
+    async def run(self) -> None:
+        """Keep the learner running, with growing pauses between starts, until it is stopped."""
+        loop, delay = asyncio.get_running_loop(), _FIRST_DELAY_S
+        while not self._stop.is_set():
+            started = loop.time()
+            code = await self._live()
+            if self._stop.is_set():
+                break
+            if code in _HOPELESS:
+                self.failure = self.failure or f"the learner ended with exit code {code}"
+                self._set_state("failed")
+                log.error("learner agent=%s failed=%r", self.agent_dir.name, self.failure)
+                return
+            self.restarts += 1
+            self._set_state("restarting")
+            delay = _FIRST_DELAY_S if loop.time() - started > _SETTLED_S else delay
+            log.warning("learner agent=%s exit=%d pause=%.2fs", self.agent_dir.name, code, delay)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._stop.wait()
+            delay = min(2 * delay, _LAST_DELAY_S)
+        self._set_state("stopped")
+
+    async def ready(self, within_s: float = 30.0) -> None:
+        """Wait until the learner has published weights. Raises LearnerFailed, TimeoutError."""
+        async with asyncio.timeout(within_s):
+            await self._ready.wait()
+        if self.state in ("failed", "stopped"):
+            raise LearnerFailed(self.failure or "the learner was stopped")
+
+    def wake(self) -> None:
+        """Ring when the learner sleeps and enough rows have come; call after every append.
+
+        Costs a fraction of a microsecond while the learner is awake.
+        """
+        wanted = self.board.wake_at
+        if 0 < wanted <= self._ring.head and wanted != self._rung_for:
+            self._rung_for = wanted
+            self._write(b"\n")
+
+    def paces(self) -> bool:
+        """Whether a publication may be waited for: False while frozen, diverged or failed."""
+        return not (self.frozen or self.diverged or self.state in ("failed", "stopped"))
+
+    def has_published(self, due: int) -> bool:
+        """Whether the publication of ``due`` or a later one is on the board."""
+        newest = self.board.newest
+        return newest is not None and newest.due >= due
+
+    def expect(self, due: int) -> bool:
+        """Ask for ``on_publication`` once ``due`` is published; True when it is there already.
+
+        Also True when no publication will come (see `paces`). For callers that cannot await; a
+        call must be repeated after at most ``POLL_S`` seconds, as a bell may be lost.
+        """
+        self._ring.waiting[0] = due + 2
+        if self.has_published(due) or not self.paces():
+            self._ring.waiting[0] = 0
+            return True
+        return False
+
+    async def published(self, due: int) -> bool:
+        """Wait for the publication of ``due``; False when none will come (see `paces`).
+
+        Waits through restarts of the learner.
+        """
+        while not self.expect(due):
+            self._bell.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await self._bell.wait()
+        return self.has_published(due)
+
+    async def save(self, within_s: float = 30.0) -> Saved:
+        """Write a checkpoint now; return once it is on disk.
+
+        Raises LearnerRefused (STORAGE_FAILED), LearnerFailed, TimeoutError.
+        """
+        return self._saved(await self._ask("save", within_s))
+
+    async def load(self, checkpoint: str, within_s: float = 30.0) -> Loaded:
+        """Go on from a checkpoint of this agent. Rows that are in the ring stay.
+
+        Raises LearnerRefused (UNKNOWN_CHECKPOINT), LearnerFailed, TimeoutError.
+        """
+        reply = await self._ask("load", within_s, checkpoint=checkpoint)
+        return Loaded(reply["checkpoint"], reply["step"])
+
+    async def freeze(self, on: bool, within_s: float = 30.0) -> None:
+        """Switch learning off or on again; either is kept across restarts by a checkpoint.
+
+        Rows that came while learning was off are never made up for.
+        Raises LearnerRefused (STORAGE_FAILED), LearnerFailed, TimeoutError.
+        """
+        await self._ask("freeze", within_s, on=on)
+
+    async def stop(self, *, save: bool = True, within_s: float = 8.0) -> Saved | None:
+        """End the process, after a last checkpoint if ``save``; return that checkpoint.
+
+        None when it could not be written or ``within_s`` seconds passed: the process is then
+        killed. `run` returns soon after.
+        """
+        self._stop.set()
+        saved = None
+        try:
+            if self._pipe is not None:
+                reply = await self._ask("stop", within_s, save=save)
+                saved = self._saved(reply) if save else None
+        except (LearnerFailed, LearnerRefused, TimeoutError) as error:
+            log.error("learner agent=%s last_save=%r", self.agent_dir.name, str(error))
+            self._kill()
+        return saved
+
+    def stats(self) -> dict[str, float]:
+        """Return the learner's statistics by name, see `agentd.memory.weight_board.STATS`."""
+        return self.board.stats()
+
+    def _saved(self, reply: dict[str, Any]) -> Saved:
+        return Saved(reply["checkpoint"], reply["step"])
+
+    async def _ask(self, do: str, within_s: float, **arguments: Any) -> dict[str, Any]:
+        if self._pipe is None:
+            raise LearnerFailed(f"the learner is {self.state}", hint="try again in a moment")
+        self._number += 1
+        number = self._number
+        reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._asked[number] = reply
+        try:
+            self._write(json.dumps({"do": do, "id": number, **arguments}).encode() + b"\n")
+            async with asyncio.timeout(within_s):
+                return await reply
+        finally:
+            del self._asked[number]
+
+    async def _live(self) -> int:
+        """Run one process from start to end; return its exit code."""
+        their_in, our_out = os.pipe()
+        our_in, their_out = os.pipe()
+        os.set_blocking(our_out, False)
+        os.set_blocking(our_in, False)
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "agentd.learner"),
+                *("--agent-dir", self.agent_dir, "--device", self.device),
+                stdin=their_in,
+                stdout=their_out,
+                env=_environment(),
+            )
+            self._pipe, self.pid, self._partial, self._rung_for = our_out, self._process.pid, b"", 0
+            asyncio.get_running_loop().add_reader(our_in, self._read, our_in)
+            return await self._process.wait()
+        except OSError as error:
+            log.error("learner agent=%s start=%r", self.agent_dir.name, str(error))
+            return ExitCode.INTERNAL
+        finally:
+            os.close(their_in)
+            os.close(their_out)
+            await self._end(our_in, our_out)
+
+    async def _end(self, our_in: int, our_out: int) -> None:
+        """Clean up after a process; kill it if it still runs (``run`` was cancelled)."""
+        self._pipe = self.pid = None
+        self._kill()
+        if self._process is not None:
+            await self._process.wait()
+            self._process = None
+            self._read(our_in)  # the last words
+            asyncio.get_running_loop().remove_reader(our_in)
+        os.close(our_in)
+        os.close(our_out)
+        for reply in self._asked.values():
+            if not reply.done():
+                reply.set_exception(LearnerFailed("the learner ended before it answered"))
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    def _write(self, data: bytes) -> None:
+        if self._pipe is not None:
+            with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                os.write(self._pipe, data)
+
+    def _read(self, fd: int) -> None:
+        try:
+            data = os.read(fd, 65536)
+        except BlockingIOError:
+            return
+        if not data:
+            asyncio.get_running_loop().remove_reader(fd)
+            return
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        for line in lines:
+            self._hear(json.loads(line)) if line else self._ring_bell()
+
+    def _ring_bell(self) -> None:
+        self._bell.set()
+        if self.on_publication is not None:
+            self.on_publication()
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        """Take one event of the learner."""
+        match event["event"]:
+            case "ready":
+                self._set_state("running")
+            case "failed":
+                self.failure = event["message"]
+            case "saved":
+                self.last_saved = Saved(event["checkpoint"], event["step"])
+                self._ring.mark_durable(Counters(*event["counters"]))
+            case _:
+                pass
+        for name in ("frozen", "diverged", "degraded"):
+            if name in event:
+                setattr(self, name, event[name])
+        if "note" in event:
+            log.warning("learner agent=%s note=%r", self.agent_dir.name, event["note"])
+        if not self.paces():
+            self._ring_bell()
+        reply = self._asked.get(event.get("id", 0))
+        if reply is None or reply.done():
+            return
+        if event["event"] == "refused":
+            reply.set_exception(LearnerRefused(event["code"], event["message"]))
+        else:
+            reply.set_result(event)
+
+    def _set_state(self, state: str) -> None:
+        self.state = state
+        if state in ("starting", "restarting"):
+            self._ready.clear()
+        else:
+            self._ready.set()
+            self._ring_bell()
+
+
+def _environment() -> dict[str, str]:
+    """The learner's environment: our import path, one BLAS thread."""
+    return {
+        **os.environ,
+        **dict.fromkeys(THREAD_VARIABLES, "1"),
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }

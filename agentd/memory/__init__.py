@@ -1,0 +1,1 @@
+"""Memory-mapped files that the server and a learner process share."""

@@ -1,0 +1,75 @@
+"""What a replay ring's rows are made of, and how many rows beside the newest it has room for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from agentd.memory.mapped_file import Column
+
+__all__ = ["RingLayout", "default_slack", "replay_columns", "slack_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class RingLayout:
+    """What a row is made of.
+
+    row_bytes: raw bytes of one observation; n_actions: mask width A; branches: action numbers per
+    row; schema: digest of the agent's schema, so that another game's rows are never taken;
+    backwards: whether a row also knows the one before it, which stacks of rows need.
+    """
+
+    row_bytes: int
+    n_actions: int
+    branches: int
+    schema: str
+    backwards: bool = False
+
+    def identity(self, capacity: int, slack: int) -> dict[str, Any]:
+        """What is written into the file's header and compared when it is opened again."""
+        return {
+            "file": "replay",
+            "format": 1,
+            "row_bytes": self.row_bytes,
+            "n_actions": self.n_actions,
+            "branches": self.branches,
+            "schema": self.schema,
+            "capacity": capacity,
+            "slack": slack,
+            **({"backwards": True} if self.backwards else {}),
+        }
+
+
+def default_slack(capacity: int) -> int:
+    """Rows beyond the capacity: a quarter of it, at least 4,096."""
+    return max(capacity // 4, 4096)
+
+
+def slack_for(capacity: int, largest_batch: int, train_every: int = 0) -> int:
+    """Rows beyond the capacity for appends of up to ``largest_batch`` rows.
+
+    With ``train_every`` of a paced agent there is room for what a learner that was killed must
+    see again: a quarter of the slack since its checkpoint, a period, a batch.
+    """
+    return max(default_slack(capacity), 2 * largest_batch, 4 * (largest_batch + train_every))
+
+
+def replay_columns(
+    row_bytes: int, n_actions: int, branches: int, backwards: bool = False
+) -> tuple[Column, ...]:
+    """The columns of a replay ring file, in file order."""
+    more = (Column("prev", "<i8"),) if backwards else ()
+    return (
+        Column("obs", "u1", row_bytes),
+        Column("mask_bits", "u1", (n_actions + 7) // 8),
+        Column("action", "<i4", branches),
+        Column("reward", "<f4"),
+        Column("kind", "u1"),
+        Column("explored", "u1"),
+        Column("next", "<i8"),
+        Column("stream", "<u4"),
+        Column("session", "<u4"),
+        Column("seq", "<u8"),
+        Column("version", "<u8"),
+        *more,
+    )

@@ -1,0 +1,306 @@
+"""One training run, end to end as a user would do it: a daemon, clients over TCP, evaluations.
+
+``Run`` composes the parts and keeps the order: start the daemon, create the agent, start the
+players, watch, evaluate greedily now and then, stop the players, evaluate, save, end the daemon.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from agentd.cli.rl.evaluate import RETRY_S, play_greedily
+from agentd.cli.rl.live_view import History, Reading, View
+from agentd.cli.screen.terminal import Terminal
+from agentd.client import Client
+from agentd.client.errors import OperationRefused
+from agentd.config import Preset, plain
+from agentd.protocol.errors import Code
+from agentd.rl.daemon import Daemon
+from agentd.rl.games import check_game
+from agentd.rl.player import Player, Task
+from agentd.rl.scores import Scores
+from agentd.rl.trace import append_trace
+
+POLL_S = 0.1
+SPEED_OVER_S = 2.0
+RECENT = 20  # training episodes in the mean return that is shown
+EVALUATE_EVERY = 25  # evaluations, at most, in the steps of a run
+HOPEFUL = 0.6  # evaluate once the training return is this share of |solved| below solved
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run: a preset with its changes, for which agent, where."""
+
+    preset: Preset
+    agent: str
+    data_dir: Path
+    seed: int
+    stop_when_solved: bool = True
+    device: str | None = None  # None: the configuration's
+
+
+@dataclass
+class Outcome:
+    """What came of a run."""
+
+    greedy: Scores  # of a last evaluation that decided nothing, so that it cannot flatter
+    env_steps: int
+    elapsed_s: float  # of playing, from the first step to the last
+    seed: int
+    solved: bool | None  # None where the preset does not say what that is
+    interrupted: bool
+    history: History
+    checkpoint: str = ""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The JSON line that ends a run."""
+        return {
+            **self.greedy.record,
+            "greedy_episodes": len(self.greedy.values),
+            "env_steps": self.env_steps,
+            "env_steps_per_second": round(self.env_steps / max(self.elapsed_s, 1e-9), 1),
+            "seed": self.seed,
+            "solved": self.solved,
+            "interrupted": self.interrupted,
+            "checkpoint": self.checkpoint,
+        }
+
+
+class Interrupts:
+    """Ctrl-C and SIGTERM as a flag; the second one interrupts for good."""
+
+    def __init__(self) -> None:
+        self.seen = False
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        if self.seen:
+            raise KeyboardInterrupt
+        self.seen = True
+
+    @contextmanager
+    def trapped(self) -> Iterator[None]:
+        """Take SIGINT and SIGTERM inside the block."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, self._take) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
+
+
+def run_plan(plan: Plan, terminal: Terminal, title: str) -> Outcome:
+    """Train as ``plan`` says, showing it on ``terminal``.
+
+    Raises MissingInput for a game that is not there, JobFailed when a player or the daemon comes
+    to a bad end, OperationRefused when the server does not take the configuration.
+    """
+    for game in (plan.preset.play.game, plan.preset.play.evaluation):
+        if game is not None:
+            check_game(game)
+    history = History(title, plan.preset.play.steps, plan.preset.play.solved)
+    interrupts = Interrupts()
+    with (
+        interrupts.trapped(),
+        Daemon(plan.data_dir, flags=["--device", plan.device] if plan.device else []) as daemon,
+        Client.connect((daemon.host, daemon.port), role="admin", retry_for=RETRY_S) as admin,
+        View(terminal, history) as view,
+    ):
+        outcome = _Run(plan, daemon, admin, view, history, interrupts).play()
+    folder = plan.data_dir / "agents" / plan.agent
+    append_trace(folder, history.curve, history.greedy, outcome.greedy, outcome.env_steps)
+    return outcome
+
+
+@dataclass
+class _Run:
+    plan: Plan
+    daemon: Daemon
+    admin: Client
+    view: View
+    history: History
+    interrupts: Interrupts
+    players: list[Player] = field(default_factory=list)
+    returns: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+    marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=256))
+    greedy: Scores | None = None  # of the last evaluation
+    evaluations: int = 0
+    evaluated_at: int = 0
+
+    def play(self) -> Outcome:
+        plan, play = self.plan, self.plan.preset.play
+        self._create()
+        self.players = [Player(self._task(index)) for index in range(play.clients)]
+        with ThreadPoolExecutor(1) as evaluator:
+            try:
+                for player in self.players:
+                    player.start()
+                solved = self._watch(evaluator)
+            finally:
+                for player in self.players:
+                    player.stop()
+        saved = self.admin.save(plan.agent)
+        final = self._evaluate(play.episodes)
+        return Outcome(
+            greedy=final,
+            env_steps=self._steps,
+            elapsed_s=max(player.elapsed_s for player in self.players),
+            seed=plan.seed,
+            solved=None if play.solved is None else solved or final.mean >= play.solved,
+            interrupted=self.interrupts.seen,
+            history=self.history,
+            checkpoint=saved.checkpoint,
+        )
+
+    # -- before ----------------------------------------------------------------------------------
+
+    def _create(self) -> None:
+        config = plain(self.plan.preset.agent) | {"seed": self.plan.seed}
+        try:
+            self.admin.create(self.plan.agent, config)
+        except OperationRefused as refusal:
+            if refusal.code != Code.AGENT_EXISTS:
+                raise
+            self.view.tell(f"agent {self.plan.agent} is there already: it goes on learning")
+            self.admin.freeze(self.plan.agent, False)  # the run before may have ended solved
+
+    def _task(self, index: int) -> Task:
+        play = self.plan.preset.play
+        share = play.steps // play.clients + (index < play.steps % play.clients)
+        return Task(
+            host=self.daemon.host,
+            port=self.daemon.port,
+            agent=self.plan.agent,
+            game=play.game,
+            streams=play.streams,
+            steps=share,
+            seed=derive_seed(self.plan.seed, 1, index),
+        )
+
+    # -- while -----------------------------------------------------------------------------------
+
+    def _watch(self, evaluator: ThreadPoolExecutor) -> bool:
+        """Follow the players to their end; True when a confirmed evaluation said solved."""
+        began = time.monotonic()
+        evaluation: Future[bool] | None = None
+        while not self.interrupts.seen:
+            self.daemon.check()
+            playing = [player.poll() for player in self.players]
+            for player in self.players:
+                self.returns.extend(player.take_returns())
+            self._read(time.monotonic() - began)
+            self.view.update()
+            if evaluation is not None and evaluation.done():
+                if evaluation.result():
+                    return True
+                evaluation = None
+            if not any(playing):
+                return evaluation.result() if evaluation is not None else False
+            if evaluation is None and self._hopeful():
+                self.evaluated_at = self._steps
+                evaluation = evaluator.submit(self._solved)
+            time.sleep(POLL_S)
+        return False
+
+    @property
+    def _steps(self) -> int:
+        return sum(player.steps for player in self.players)
+
+    def _read(self, elapsed_s: float) -> None:
+        reply = self.admin.stats()
+        stats = reply.agents.get(self.plan.agent, {})
+        steps = self._steps
+        self.marks.append((elapsed_s, steps))
+        while len(self.marks) > 2 and elapsed_s - self.marks[0][0] > SPEED_OVER_S:
+            self.marks.popleft()
+        (then, before), (now, after) = self.marks[0], self.marks[-1]
+        self.history.add(
+            Reading(
+                elapsed_s=elapsed_s,
+                env_steps=steps,
+                episodes=sum(player.episodes for player in self.players),
+                return_mean=mean(self.returns),
+                greedy_mean=self.greedy.mean if self.greedy else math.nan,
+                loss=known(stats, "loss"),
+                q_mean=known(stats, "q_mean"),
+                epsilon=known(stats, "epsilon"),
+                updates=int(stats.get("updates") or 0),
+                version=int(stats.get("version") or 0),
+                steps_per_s=(after - before) / (now - then) if now > then else 0.0,
+                p50_s=known(stats, "act_p50_ms") / 1e3,
+                p99_s=known(stats, "act_p99_ms") / 1e3,
+                clients=int(stats.get("connections") or 0),
+            )
+        )
+
+    # -- evaluating ------------------------------------------------------------------------------
+
+    def _hopeful(self) -> bool:
+        """Whether an evaluation is due and the training return says that it is worth its time."""
+        play = self.plan.preset.play
+        if play.solved is None or not self.plan.stop_when_solved or not self.returns:
+            return False
+        due = self._steps - self.evaluated_at >= play.steps / EVALUATE_EVERY
+        if play.evaluation is not None:  # then the training return says nothing about it
+            return due
+        return due and mean(self.returns) >= play.solved - HOPEFUL * abs(play.solved)
+
+    def _solved(self) -> bool:
+        """Evaluate; when that says solved, hold the weights still and make sure on new episodes."""
+        play = self.plan.preset.play
+        assert play.solved is not None
+        first = self._evaluate(play.episodes)
+        if first.mean < play.solved:
+            return False
+        address = (self.daemon.host, self.daemon.port)
+        with Client.connect(address, role="admin", retry_for=RETRY_S) as admin:
+            admin.freeze(self.plan.agent, True)
+            second = self._evaluate(play.episodes)
+            if second.mean >= play.solved:
+                return True
+            admin.freeze(self.plan.agent, False)
+        return False
+
+    def _evaluate(self, episodes: int) -> Scores:
+        """Play ``episodes`` greedily, on seeds that no other evaluation of the run has."""
+        self.evaluations += 1
+        seed = derive_seed(self.plan.seed, 2, self.evaluations)
+        address = (self.daemon.host, self.daemon.port)
+        steps = self._steps
+        play = self.plan.preset.play
+        game = play.evaluation or play.game
+        found = play_greedily(address, self.plan.agent, game, episodes, seed)
+        self.greedy = found
+        self.history.note_greedy(steps, found.mean)
+        self.view.tell(f"greedy {found} at {steps:,} steps")
+        return found
+
+
+def derive_seed(*parts: int) -> int:
+    """A seed from a path of numbers: different paths give unrelated seeds."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+def mean(values: deque[float]) -> float:
+    """The mean of ``values``; NaN of none."""
+    return sum(values) / len(values) if values else math.nan
+
+
+def known(stats: dict[str, Any], key: str) -> float:
+    """A number of the statistics; NaN where the server does not know it (yet)."""
+    value = stats.get(key)
+    return float(value) if isinstance(value, int | float) else math.nan

@@ -1,0 +1,227 @@
+"""A supervised training job: model, data and trainer, checked before anything is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agentd.assembly.network import backend_for
+from agentd.engine.backend import Backend
+from agentd.engine.data import DataError, Dataset, find_normalizer, load_data, parts_of, split
+from agentd.engine.errors import ModelError, ShapeError
+from agentd.engine.strictyaml import ConfigError, Document
+from agentd.engine.training import Trainer, TrainSpec, convert_spec, fit_network, plain_spec
+from agentd.engine.training.nevermind import read_model_file
+from agentd.errors import UsageError
+from agentd.runs import Run, Snapshot, fingerprint, load_weights
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for; ``flags`` are values of the model file by dotted key."""
+
+    model: Path | None
+    train: Path | None
+    test: Path | None
+    flags: Mapping[str, Any]
+    optimizer: Path | None = None
+    weights: Path | None = None
+    out: Path | None = None
+    resume: bool = False
+    device: str = "cpu"
+
+
+@dataclass
+class Job:
+    """Everything a run needs, found and checked before anything is written."""
+
+    spec: TrainSpec
+    text: bytes
+    train: Dataset
+    validation: Dataset | None
+    test: Dataset | None
+    facts: dict[str, Any]
+    trainer: Trainer
+    path: Path
+    resumed: bool = False
+    seconds: list[float] = field(default_factory=list)
+
+
+def run_path(request: Request) -> Path:
+    """The run's folder: as asked for, else named for the model. Raises UsageError."""
+    if request.out is not None:
+        return request.out
+    if request.model is None:
+        raise UsageError("nothing to train", hint="name a model file, or --resume with --out RUN")
+    return Path("runs") / request.model.stem
+
+
+def prepare(request: Request) -> Job:
+    """Read model and data of a new run; nothing is written yet.
+
+    Raises ConfigError, DataError, UsageError.
+    """
+    path = run_path(request)
+    if request.model is None or request.train is None:
+        raise UsageError("want a model file and --train DATA", hint="agentd new writes a model")
+    if request.out is None:
+        path = _free(path)
+    Run(path).refuse_taken()
+    document = read_model_file(request.model, request.optimizer)
+    spec = _with_flags(document, request.flags)
+    data = load(request.train, "train", spec)
+    backend = backend_for(request.device)
+    trainer = new_trainer(document, spec, data, backend)
+    if request.weights is not None:
+        weights = load_weights(request.weights, trainer.network)
+        trainer = new_trainer(document, spec, data, backend, weights)
+    job = _assemble(spec, data, trainer, request.train, request.test, path)
+    job.text = model_text(document, spec)
+    return job
+
+
+def resume(request: Request, run: Run) -> Job:
+    """Read a run and its data again. Raises UsageError where the data is not the same."""
+    fixed = {"batch", "seed", "data.validation", "optimizer.lr"} & request.flags.keys()
+    if fixed:
+        names = ", ".join(f"--{key.rpartition('.')[2]}" for key in sorted(fixed))
+        raise UsageError(f"{names} cannot change in a resumed run", hint="begin a new one")
+    found = run.load()
+    spec = _with_flags(Document(plain_spec(found.spec), str(run.model)), request.flags)
+    source = request.train or Path(found.facts["source"])
+    data = load(source, "train", spec, found)
+    now = fingerprint(data, source)
+    for key in ("rows", "features", "classes", "crc32"):
+        if now[key] != found.facts[key]:
+            raise UsageError(
+                f"{source} is not the data of {run.path}: {key} {found.facts[key]}, now {now[key]}",
+                hint="begin a new run for other data",
+            )
+    is_class, backend = data.classes > 0, backend_for(request.device)
+    trainer = make_trainer(spec, found.network, is_class, found.normalizer, backend=backend)
+    trainer.set_state(found.arrays, found.scalars)
+    test = request.test or (Path(found.facts["test"]) if found.facts.get("test") else None)
+    job = _assemble(spec, data, trainer, source, test, run.path)
+    job.resumed = True
+    return job
+
+
+def _assemble(
+    spec: TrainSpec, data: Dataset, trainer: Trainer, source: Path, test: Path | None, path: Path
+) -> Job:
+    facts = fingerprint(data, source)
+    if test is None and "test" in parts_of(source):
+        test = source
+    facts["test"] = None if test is None else str(test.resolve())
+    tested = None
+    if test is not None:
+        tested = load_beside(test, "test", spec, data, trainer.network.output_shape[0])
+    learned, held = split(data, spec.data.validation, spec.seed)
+    return Job(spec, b"", learned, held, tested, facts, trainer, path)
+
+
+def load(path: Path, part: str, spec: TrainSpec, found: Snapshot | None = None) -> Dataset:
+    """Read training data as ``spec`` says; a snapshot brings the classes' names."""
+    options, classes = spec.reading()
+    names = found.names if found else ()
+    return load_data(path, part, options, classes=classes, names=names)
+
+
+def load_beside(path: Path, part: str, spec: TrainSpec, data: Dataset, outputs: int) -> Dataset:
+    """Read data that must look like ``data``: same inputs, same classes. Raises DataError.
+
+    A folder that holds only train-* files is taken as it is, whichever part is asked for.
+    """
+    if path.is_dir() and parts_of(path) == ("train",):
+        part = "train"
+    options, _ = spec.reading()
+    target = "class" if data.classes else "value"
+    options = msgspec.structs.replace(options, target=target)
+    other = load_data(
+        path, part, options, classes=outputs if data.classes else None, names=data.names
+    )
+    for what, want, got in (
+        ("inputs", data.features, other.features),
+        ("targets", outputs, other.outputs),
+    ):
+        if want != got:
+            raise DataError(
+                f"{what} of another size than the model's", file=str(path), expected=want, got=got
+            )
+    return other
+
+
+def _free(path: Path) -> Path:
+    """The first of NAME, NAME-2, NAME-3, ... that is no run yet."""
+    for number in range(1, 10_000):
+        found = path if number == 1 else path.with_name(f"{path.name}-{number}")
+        if not found.exists():
+            return found
+    raise UsageError(f"{path}: too many runs of that name", hint="choose one with --out")
+
+
+def _with_flags(document: Document, flags: Mapping[str, Any]) -> TrainSpec:
+    """The document with the command line's values. Raises ConfigError, UsageError."""
+    convert_spec(document)  # errors of the file itself, at its own lines
+    tree = document.value
+    for key, value in flags.items():
+        *parents, last = key.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    try:
+        return convert_spec(document)
+    except ConfigError as fault:
+        name = "--" + fault.key.rpartition(".")[2].replace("_", "-")
+        wish = f": expected {fault.expected}" if fault.expected else ""
+        came = f", got {fault.got}" if fault.got else ""
+        raise UsageError(f"{name}: {fault.message}{wish}{came}") from None
+
+
+def model_text(document: Document, spec: TrainSpec) -> bytes:
+    """What the run keeps as model.yaml: the whole specification, with the flags in it."""
+    from agentd.config.convert import dump_yaml
+
+    return f"# from {document.file}\n{dump_yaml(spec)}".encode()
+
+
+def new_trainer(
+    document: Document, spec: TrainSpec, data: Dataset, backend: Backend, weights: Any = None
+) -> Trainer:
+    """The trainer of a new run. Raises ConfigError where layers or loss do not fit the data."""
+    try:
+        network = fit_network(spec, data)
+        normalizer = find_normalizer(data, spec.data.normalize)
+        return make_trainer(spec, network, data.classes > 0, normalizer, weights, backend)
+    except (ModelError, ShapeError) as fault:
+        key = "loss" if str(fault).startswith("class_weights") else "layers"
+        raise document.error((key,), str(fault)) from None
+
+
+def make_trainer(
+    spec: TrainSpec,
+    network: Any,
+    is_class: bool,
+    normalizer: Any,
+    weights: Any = None,
+    backend: Backend | None = None,
+) -> Trainer:
+    """A trainer as ``spec`` describes it, on the CPU without a ``backend``."""
+    return Trainer(
+        network,
+        loss=spec.loss,
+        optimizer=spec.optimizer,
+        batch=spec.batch,
+        seed=spec.seed,
+        is_class=is_class,
+        normalizer=normalizer,
+        backend=backend,
+        weights=weights,
+        clock=time.perf_counter,
+    )

@@ -1,0 +1,157 @@
+"""Measuring a trained network on data: figures, confusion matrix, the output of each row."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.engine.data import Dataset
+from agentd.engine.training import Evaluation
+from agentd.errors import UsageError
+from agentd.runs import Run, Snapshot
+from agentd.runs.fit import figures
+from agentd.runs.job import load_beside, make_trainer
+from agentd.store import write_file
+
+WIDEST_MATRIX = 20
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An evaluation, and each row's target and outputs: (N, K), probabilities for classes."""
+
+    snapshot: Snapshot
+    run: Path
+    data: Dataset
+    evaluation: Evaluation
+    outputs: NDArray[np.float32]
+
+    def record(self, samples: int | None) -> dict[str, Any]:
+        """The figures for --json."""
+        found = self.evaluation
+        record: dict[str, Any] = {
+            "run": str(self.run),
+            "checkpoint": self.snapshot.name,
+            "rows": found.rows,
+            "loss": found.loss,
+            "accuracy": found.accuracy,
+            "rmse": found.rmse,
+            "confusion": None if found.confusion is None else found.confusion.tolist(),
+            "classes": self._names(),
+        }
+        if samples is not None:
+            record["samples"] = [self._sample(i) for i in range(min(samples, found.rows))]
+        return {key: value for key, value in record.items() if value is not None}
+
+    def text(self, samples: int | None) -> str:
+        """The figures for a person."""
+        found = self.evaluation
+        lines = [f"{found.rows:,} rows of {self.data.file}", figures(found.loss, found.accuracy)]
+        if found.rmse is not None:
+            lines.append(f"root mean squared error {found.rmse:.4g}")
+        if found.confusion is not None:
+            lines += _matrix(found.confusion, self._names() or [])
+        for i in range(min(samples or 0, found.rows)):
+            each = self._sample(i)
+            mark = "" if self.snapshot.is_class and each["expected"] == each["told"] else "  <-"
+            mark = mark if self.snapshot.is_class else ""
+            values = " ".join(f"{value:.3f}" for value in each["output"])
+            told = f" told {each['told']}" if "told" in each else ""
+            lines.append(f"{i + 1:>5}: expected {each['expected']}{told} output {values}{mark}")
+        return "\n".join(lines)
+
+    def write_outputs(self, path: Path) -> None:
+        """Write every row's target and outputs as CSV, durably."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        columns = self._names() or [f"y{i}" for i in range(self.outputs.shape[1])]
+        first = self._sample(0)
+        told = ["told"] if "told" in first else []
+        expected = ["expected"] if told else [f"expected_{name}" for name in columns]
+        writer.writerow(["row", *expected, *told, *columns])
+        for i in range(len(self.outputs)):
+            each = self._sample(i)
+            wanted = [each["expected"]] if told else each["expected"]
+            writer.writerow([i + 1, *wanted, *([each["told"]] if told else []), *each["output"]])
+        write_file(path, text.getvalue().encode())
+
+    def _names(self) -> list[str] | None:
+        if not self.snapshot.is_class:
+            return None
+        names = list(self.snapshot.names)
+        return names or [str(i) for i in range(self.outputs.shape[1])]
+
+    def _sample(self, i: int) -> dict[str, Any]:
+        output = [round(float(value), 6) for value in self.outputs[i]]
+        names = self._names()
+        if names is None:
+            expected: Any = [round(float(value), 6) for value in self.data.targets[i]]
+            return {"expected": expected, "output": output}
+        told = names[int(self.outputs[i].argmax())]
+        return {"expected": names[int(self.data.targets[i])], "told": told, "output": output}
+
+
+def measure(run_path: Path, data: Path | None, *, part: str, best: bool) -> Measured:
+    """Measure the run's newest checkpoint, or its best epoch. Raises DataError, MissingInput."""
+    run = Run.open(run_path)
+    snapshot = run.load(best=best)
+    source = data or _own_test(snapshot)
+    seen = Dataset(
+        np.zeros((1, snapshot.facts["features"]), np.uint8),
+        np.zeros(1 if snapshot.is_class else (1, 1), np.int32),
+        (snapshot.facts["features"],),
+        classes=snapshot.facts["classes"],
+        names=snapshot.names,
+    )
+    outputs = snapshot.network.output_shape[0]
+    found = load_beside(source, part, snapshot.spec, seen, outputs)
+    trainer = make_trainer(
+        snapshot.spec, snapshot.network, snapshot.is_class, snapshot.normalizer, snapshot.weights
+    )
+    evaluation = trainer.evaluate(found)
+    told = trainer.predict(found.inputs)
+    loss = snapshot.spec.loss
+    if snapshot.is_class and (loss is None or loss.name.startswith("soft")):
+        told = _softmax(told)
+    return Measured(snapshot, run_path, found, evaluation, told)
+
+
+def _own_test(snapshot: Snapshot) -> Path:
+    if not snapshot.facts.get("test"):
+        raise UsageError("the run has no test data of its own", hint="name some with --data")
+    return Path(snapshot.facts["test"])
+
+
+def _softmax(z: NDArray[np.float32]) -> NDArray[np.float32]:
+    e = np.exp(z - z.max(1, keepdims=True))
+    p: NDArray[np.float32] = e / e.sum(1, keepdims=True)
+    return p
+
+
+def _matrix(confusion: NDArray[np.int64], names: list[str]) -> list[str]:
+    """The confusion matrix as lines: true classes down, told ones across."""
+    if len(confusion) > WIDEST_MATRIX:
+        wrong = confusion.copy()
+        np.fill_diagonal(wrong, 0)
+        worst = np.argsort(wrong, axis=None)[::-1][:10]
+        pairs = [divmod(int(at), len(confusion)) for at in worst if wrong.flat[at]]
+        return [f"{names[t]} told as {names[p]}: {wrong[t, p]}" for t, p in pairs]
+    width = max(len(str(confusion.max())), *(len(name[:8]) for name in names)) + 1
+    margin = max(5, *(len(name[:12]) for name in names))
+    lines = [
+        f"{'true':>{margin}} " + "".join(f"{name[:8]:>{width}}" for name in names) + "  recall"
+    ]
+    for name, row in zip(names, confusion, strict=True):
+        recall = f"{row[names.index(name)] / row.sum():.2%}" if row.sum() else "–"
+        lines.append(
+            f"{name[:12]:>{margin}} "
+            + "".join(f"{count:>{width}}" for count in row)
+            + f"  {recall}"
+        )
+    return lines

@@ -1,0 +1,251 @@
+"""The acting half of an agent: the newest weights, one forward pass, ε-greedy choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.assembly.network import row_format
+from agentd.engine.backend import Backend
+from agentd.engine.layers import Dense, Relu
+from agentd.engine.network import Network, Pass
+from agentd.engine.rules.exploration import Exploration, act, act_boltzmann, greedy, uniforms
+from agentd.protocol.rows import TERMINATED
+from agentd.protocol.schema import Schema, raw_to_features
+
+__all__ = ["Actor", "Choice", "prepare"]
+
+_BLOCK_ROWS = 1024
+_NOISE_ROWS = 64
+"""Consecutive rows that share the noise of the noisy layers."""
+_REHEARSED = (1, 2, 4, 8, 16)
+"""Batches that between them use every kernel a forward pass may need."""
+
+
+def prepare(backend: Backend) -> None:
+    """Have the kernels built that dense networks act with: seconds, once for each machine."""
+    network = Network(Dense(96), Relu(), Dense(8), input_shape=(8,))
+    run, params = Pass(network, backend, _REHEARSED[-1]), backend.zeros((network.n_params,))
+    for rows in _REHEARSED:
+        backend.to_host(run.forward(params, np.zeros((rows, 8), np.float32)))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The answers to a batch: action (N, branches) int32, -1 on ended rows; q (N, A) float32."""
+
+    action: NDArray[np.int32]
+    explored: NDArray[np.uint8]  # (N,)
+    q: NDArray[np.float32]
+    version: int
+
+
+class Actor:
+    """Chooses actions for raw rows.
+
+    ``weights`` is the host copy of the parameters (P,); call ``publish`` after writing to it.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        network: Network,
+        backend: Backend,
+        exploration: Exploration,
+        seed: int,
+        capacity: int,
+        stack: int = 1,
+    ) -> None:
+        self.network = network
+        self.weights = np.zeros(network.n_params, np.float32)
+        self.version = 0
+        self._schema = schema
+        self._backend = backend
+        self._exploration = exploration
+        self._seed = seed
+        self._params = backend.asarray(self.weights)
+        self._pass = Pass(network, backend, capacity)
+        self._noisy: Pass | None = None
+        if exploration.kind == "noisy":
+            self._noisy = Pass(network, backend, _NOISE_ROWS, seed=seed, noisy=True)
+        self._stack = stack
+        self._format = row_format(schema, stack) if stack > 1 else None
+        self._block: NDArray[np.float64] = np.empty((0, 1))
+        self._block_start = 0
+
+    @property
+    def needs_streams(self) -> bool:
+        """True when ε differs from stream to stream."""
+        return self._exploration.spread != 0.0
+
+    def publish(self, version: int) -> None:
+        """Act with what ``weights`` now holds."""
+        self.version = version
+        self._backend.write(self._params, self.weights)
+
+    def rehearse(self) -> None:
+        """Act once for few rows and for many, so that no game waits for what first use costs.
+
+        On a device that is building kernels, which may take seconds; a batch's size decides which.
+        """
+        most = min(_REHEARSED[-1], self._pass.capacity)
+        blank = np.zeros((most * self._stack, self._schema.row_bytes), np.uint8)
+        for rows in _REHEARSED:
+            if rows <= most:
+                self.values(blank[: rows * self._stack])
+        if self._noisy is not None:
+            self._noisy_values(self._noisy, blank[: self._stack], 0)
+
+    def epsilon(self, env_steps: int) -> float:
+        """ε after ``env_steps`` environment steps."""
+        return self._exploration.epsilon(env_steps)
+
+    def values(self, obs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The network's outputs (N, A) for raw rows (N K, row_bytes), as a copy.
+
+        K rows make one input where the agent stacks them.
+        """
+        return self._forward(self._pass, obs)
+
+    def _forward(self, run: Pass, obs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if self._format is None:
+            x = raw_to_features(self._schema, obs)
+        else:
+            x = np.empty((len(obs) // self._format.stack, self._format.features), np.float32)
+            self._format.decode(obs, x)
+        x = x.reshape(len(x), *self.network.input_shape)
+        return self._backend.to_host(run.forward(self._params, x))
+
+    @property
+    def reads_rows(self) -> bool:
+        """True when the network reads float32 rows from the host's memory as they are."""
+        host = isinstance(self._params, np.ndarray) and self._params.dtype == np.float32
+        return host and self.network.input_kind == "float"
+
+    def input(self, rows: int) -> NDArray[np.float32]:
+        """Where so many rows are put for ``best``, (rows, *input); only if ``reads_rows``."""
+        x: NDArray[np.float32] = self._pass.input(self._params, rows)  # type: ignore[assignment]
+        return x
+
+    def best(self, x: NDArray[np.float32]) -> NDArray[np.int32]:
+        """The greedy action of each row of ``input``'s array with every action legal, (rows,)."""
+        q: NDArray[np.float32] = self._pass.forward(self._params, x)  # type: ignore[assignment]
+        best: NDArray[np.int32] = q.argmax(axis=1).astype(np.int32)
+        return best
+
+    def act(
+        self,
+        obs: NDArray[np.uint8],
+        mask: NDArray[np.uint8] | None,
+        kind: NDArray[np.uint8],
+        stream: NDArray[np.int64] | None,
+        streams: NDArray[np.int64] | int,
+        learned: int,
+        first_row: int,
+        env_steps: int,
+    ) -> Choice:
+        """Choose for N rows; the first ``learned`` of them explore, the others are greedy.
+
+        ``first_row`` is the absolute index that the first learned row will have: exploration
+        depends on it and the seed alone, never on which rows share the batch.
+        """
+        q = self._outputs(obs, learned, first_row)
+        n, branches = len(kind), self._schema.branches
+        lone = self._exploration.kind != "boltzmann" and n == len(branches) == 1
+        if lone and mask is None and stream is None:
+            return self._lone(q, int(kind[0]), learned, first_row, env_steps)
+        explored = np.zeros(n, np.uint8)
+        action = np.empty((n, len(branches)), np.int32)
+        if learned:
+            part = slice(0, learned)
+            epsilon = partial(self._row_epsilon, env_steps, stream, streams, learned)
+            legal = None if mask is None else mask[part]
+            found = self._explore(q[part], legal, first_row, env_steps, epsilon)
+            action[part], explored[part] = found
+        if learned < n:
+            rest, at = slice(learned, n), 0
+            for b, width in enumerate(branches):
+                legal = None if mask is None else mask[rest, at : at + width]
+                action[rest, b] = greedy(q[rest, at : at + width], legal)
+                at += width
+        if max(kind.tobytes()) >= TERMINATED:
+            ended = kind >= TERMINATED
+            action[ended] = -1
+            explored[ended] = 0
+        return Choice(action, explored, q, self.version)
+
+    def _outputs(self, obs: NDArray[np.uint8], learned: int, first_row: int) -> NDArray[np.float32]:
+        q = self.values(obs)
+        if self._noisy is not None and learned:
+            seen = obs[: learned * self._stack]
+            q[:learned] = self._noisy_values(self._noisy, seen, first_row)
+        return q
+
+    def _explore(
+        self,
+        q: NDArray[np.float32],
+        mask: NDArray[np.uint8] | None,
+        first_row: int,
+        env_steps: int,
+        epsilon: Callable[[], NDArray[np.float64]],
+    ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+        """Actions (N, branches) and (N,) 1 where a row explored, by the agent's exploration."""
+        u, branches = self._draws(first_row, len(q)), self._schema.branches
+        if self._exploration.kind == "boltzmann":
+            temperature = self._exploration.temperature(env_steps)
+            return act_boltzmann(q, mask, branches, temperature, u)
+        return act(q, mask, branches, epsilon(), u)
+
+    def _lone(
+        self, q: NDArray[np.float32], kind: int, learned: int, first_row: int, env_steps: int
+    ) -> Choice:
+        """``act`` for one row with everything legal: the same choice in a third of the time."""
+        chosen, explored = int(q.argmax()), 0
+        if kind >= TERMINATED:
+            chosen = -1
+        elif learned:
+            coin, pick = self._draws(first_row, 1)[0].tolist()
+            if coin < self._exploration.epsilon(env_steps):
+                chosen, explored = int(pick * q.shape[1]), 1
+        action = np.array([[chosen]], np.int32)
+        return Choice(action, np.array([explored], np.uint8), q, self.version)
+
+    def _noisy_values(
+        self, run: Pass, obs: NDArray[np.uint8], first_row: int
+    ) -> NDArray[np.float32]:
+        """Outputs (N, A) for N consecutive rows with noise that is drawn anew every _NOISE_ROWS.
+
+        Which noise a row gets depends on its absolute index and the seed, as all exploration does.
+        """
+        parts, at, rows = [], 0, len(obs) // self._stack
+        while at < rows:
+            block, begun = divmod(first_row + at, _NOISE_ROWS)
+            upto = min(rows, at + _NOISE_ROWS - begun)
+            run.set_state({"seed": self._seed, "calls": block})
+            parts.append(self._forward(run, obs[at * self._stack : upto * self._stack]))
+            at = upto
+        return np.concatenate(parts)
+
+    def _draws(self, first_row: int, rows: int) -> NDArray[np.float64]:
+        """Numbers in [0, 1) for consecutive rows, (rows, 1 + branches), drawn a block at a time."""
+        start = first_row - self._block_start
+        if not 0 <= start <= len(self._block) - rows:
+            block = np.arange(first_row, first_row + max(_BLOCK_ROWS, rows))
+            self._block = uniforms(self._seed, block, 1 + len(self._schema.branches))
+            self._block_start, start = first_row, 0
+        return self._block[start : start + rows]
+
+    def _row_epsilon(
+        self,
+        env_steps: int,
+        stream: NDArray[np.int64] | None,
+        streams: NDArray[np.int64] | int,
+        learned: int,
+    ) -> NDArray[np.float64]:
+        if stream is None:
+            return np.full(learned, self._exploration.epsilon(env_steps))
+        return self._exploration.row_epsilon(env_steps, stream[:learned], int(np.max(streams)))

@@ -1,0 +1,87 @@
+"""What leaves an agent: a batch's choices as frames, and what is counted of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentd.latency import Histogram, Sizes
+from agentd.protocol.codec import encode
+from agentd.protocol.messages import Act
+from agentd.protocol.pattern import encode_acts
+from agentd.server.batching.actor import Choice
+from agentd.server.batching.batch import Batch
+from agentd.server.batching.session import Frame
+
+__all__ = ["Counters", "encode_answers"]
+
+
+_WHOLE = ("frames", "rows", "refused_frames", "overdue_frames", "waves")
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the agent has done since the daemon started."""
+
+    frames: int = 0
+    rows: int = 0
+    refused_frames: int = 0
+    overdue_frames: int = 0  # answered with older weights than paced learning wants, for a deadline
+    waves: int = 0
+    latency: Histogram = field(default_factory=Histogram)  # seconds
+    batch: Sizes = field(default_factory=Sizes)  # rows of one pass
+
+    def count(self, frames: list[Frame], rows: int, now: float) -> None:
+        """Count frames of so many rows that were answered by one pass at ``now``."""
+        for frame in frames:
+            self.latency.add(now - frame.arrived)
+        self.frames += len(frames)
+        self.rows += rows
+        self.waves += 1
+        self.batch.add(rows)
+
+    def share(self) -> dict[str, Any]:
+        """The counters as plain values, for another process."""
+        whole = {name: getattr(self, name) for name in _WHOLE}
+        return whole | {"latency": self.latency.share(), "batch": self.batch.share()}
+
+    def add(self, share: Mapping[str, Any]) -> None:
+        """Add what ``share`` returned elsewhere."""
+        for name in _WHOLE:
+            setattr(self, name, getattr(self, name) + share[name])
+        self.latency.add_share(share["latency"])
+        self.batch.add_share(share["batch"])
+
+    def stats(self) -> dict[str, Any]:
+        """The counters by the names that `stats` has for them."""
+        return {
+            "frames": self.frames,
+            "rows": self.rows,
+            "refused_frames": self.refused_frames,
+            "overdue_frames": self.overdue_frames,
+            "rows_per_wave": self.rows / self.waves if self.waves else 0.0,
+            "batch_p50": self.batch.quantile(0.5),
+            "batch_p99": self.batch.quantile(0.99),
+            "act_p50_ms": 1e3 * self.latency.quantile(0.5),
+            "act_p99_ms": 1e3 * self.latency.quantile(0.99),
+            "act_p999_ms": 1e3 * self.latency.quantile(0.999),
+        }
+
+
+def encode_answers(batch: Batch, choice: Choice) -> list[bytes]:
+    """The ``act`` frames of a batch, in the order of its frames."""
+    frames, rows = batch.frames, batch.frames[0].rows
+    if all(frame.rows == rows and not frame.session.explain for frame in frames):
+        return encode_acts([frame.seq for frame in frames], choice.action.tobytes(), choice.version)
+    out, start = [], 0
+    for frame, end in zip(frames, batch.ends, strict=True):
+        q = explored = None
+        if frame.session.explain:
+            q = memoryview(choice.q[start:end].tobytes())
+            explored = memoryview(choice.explored[start:end].tobytes())
+        action = memoryview(choice.action[start:end].tobytes())
+        act = Act(seq=frame.seq, action=action, version=choice.version, q=q, explored=explored)
+        out.append(encode(act))
+        start = end
+    return out

@@ -1,0 +1,307 @@
+"""The serving side of learning: rows into the ring, weights from the board, the learner's pace.
+
+Everything here is memory that the learner process shares; nothing waits for it. A paced agent's
+frames wait in the agent's queue until ``may_act`` finds the publication that their rows need.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.config.records import AgentConfig
+from agentd.errors import StorageError
+from agentd.learner.handle import LearnerHandle
+from agentd.learner.pace import NO_DUE
+from agentd.memory.replay_ring import ReplayRing
+from agentd.memory.session_table import SessionRecord, SessionTable
+from agentd.memory.teach_ring import TeachRing
+from agentd.memory.weight_board import Publication, WeightBoard
+from agentd.protocol.messages import Act, Taught
+from agentd.server.batching.actor import Actor, Choice
+from agentd.server.batching.batch import Batch
+from agentd.server.batching.session import Session
+from agentd.server.batching.teaching import TaughtRows
+
+__all__ = ["Learning"]
+
+log = logging.getLogger("agentd.learning")
+
+_UNKNOWN = -2  # no due point: whatever was published must be read
+
+
+class Learning:
+    """One agent's memory and its learner process, as the event loop uses them.
+
+    The process is started when the first game trains, or when an operation needs it.
+    """
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        ring: ReplayRing | TeachRing,
+        board: WeightBoard,
+        handle: LearnerHandle,
+        table: SessionTable,
+        actor: Actor,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        self.handle = handle
+        self.ring = ring
+        self._steps = ring if isinstance(ring, ReplayRing) else None
+        self._taught = ring if isinstance(ring, TeachRing) else None
+        self._board = board
+        self._table = table
+        self._pace = handle.pace
+        self._paced = config.pace.mode == "paced" and self._steps is not None
+        self._actor = actor
+        self._spawn = spawn
+        self._started = False
+        self.storage_failing = False
+        self.lost_rows = 0
+        untrained = actor.version == 0 and board.newest is None
+        self._acting = Publication(NO_DUE if untrained else _UNKNOWN, actor.version)
+        self.take_newest()
+
+    def start(self) -> None:
+        """Start the learner process, once."""
+        if not self._started:
+            self._started = True
+            self._spawn(self.handle.run())
+
+    # -- counters ------------------------------------------------------------------------------
+
+    @property
+    def learns_steps(self) -> bool:
+        """True when rows of ``step`` frames are kept for learning."""
+        return self._steps is not None
+
+    @property
+    def head(self) -> int:
+        """Absolute index that the next row will have."""
+        return self.ring.head
+
+    @property
+    def env_steps(self) -> int:
+        """Rows that got an action so far, over all runs."""
+        return self.ring.counters.env_steps
+
+    # -- weights -------------------------------------------------------------------------------
+
+    def may_act(self) -> bool:
+        """Load the weights that the next learned row needs; False while they are not published.
+
+        After False, ask again when the handle's ``on_publication`` calls, or after ``POLL_S``.
+        """
+        if not self._paced or not self._started or not self.handle.paces():
+            self.take_newest()
+            return True
+        due = self._pace.required(self.head)
+        if due == self._acting.due or self._take(due):
+            return True
+        return self.handle.expect(due) and (self._take(due) or not self.handle.paces())
+
+    def take_newest(self) -> None:
+        """Act with the newest weights that were published."""
+        newest = self._board.newest
+        if newest is not None and newest != self._acting:
+            self._adopt(self._board.read_into(self._actor.weights))
+
+    def _take(self, due: int) -> bool:
+        return self._adopt(self._board.read_into(self._actor.weights, due))
+
+    def _adopt(self, publication: Publication | None) -> bool:
+        if publication is None:
+            return False
+        self._acting = publication
+        self._actor.publish(publication.version)
+        return True
+
+    # -- rows ----------------------------------------------------------------------------------
+
+    def keep(self, batch: Batch, rows: int, choice: Choice) -> None:
+        """Write the first ``rows`` rows of a batch with their answers, which acknowledges them.
+
+        A full disk stops no action: the rows are answered and forgotten, their episodes are cut
+        so that nothing is joined across the gap, and ``degraded`` says so until space returns.
+        """
+        try:
+            self._append(batch, rows, choice)
+        except StorageError as fault:
+            assert self._steps is not None
+            self._steps.close_streams(batch.stream[:rows])
+            self.lost_rows += rows
+            if not self.storage_failing:
+                log.error("rows are not kept agent=%s %s", self.handle.agent_dir.name, fault)
+            self.storage_failing = True
+        else:
+            if self.storage_failing:
+                log.warning("rows are kept again agent=%s", self.handle.agent_dir.name)
+            self.storage_failing = False
+
+    def _append(self, batch: Batch, rows: int, choice: Choice) -> None:
+        assert self._steps is not None
+        serials: NDArray[np.uint32] | int
+        seqs: NDArray[np.uint64] | int
+        if len(batch.frames) == 1:
+            session = batch.frames[0].session
+            serials, seqs = session.serial, batch.frames[0].seq
+            slots: list[int] | int = session.slot
+            newest: NDArray[np.uint64] | int = seqs
+        else:
+            ends = zip(batch.frames, batch.ends, strict=True)
+            frames = [frame for frame, end in ends if end <= rows]
+            slots = [f.session.slot for f in frames]
+            newest = np.array([f.seq for f in frames], np.uint64)
+            counts = [f.rows for f in frames]
+            serials = np.repeat(np.array([f.session.serial for f in frames], np.uint32), counts)
+            seqs = np.repeat(newest, counts)
+        self._steps.append(
+            batch.obs[:rows],
+            None if batch.mask is None else batch.mask[:rows],
+            choice.action[:rows],
+            batch.reward[:rows],
+            batch.kind[:rows],
+            choice.explored[:rows],
+            batch.stream[:rows],
+            serials,
+            seqs,
+            choice.version,
+        )
+        self._table.last_seq[slots] = newest
+        self.handle.wake()
+
+    def teach(self, session: Session, seq: int, rows: TaughtRows) -> int:
+        """Queue taught rows; returns how many rows are kept in all. Raises StorageError."""
+        assert self._taught is not None
+        target = rows.target if rows.target.ndim == 2 else rows.target[:, None]
+        self._taught.append(rows.obs, target, rows.weight, session.serial, seq)
+        self._table.last_seq[session.slot] = seq
+        self.handle.wake()
+        return self._taught.head - self._taught.oldest
+
+    # -- sessions --------------------------------------------------------------------------------
+
+    def enter(self, session: Session) -> None:
+        """Make a session durable: it can be resumed after the daemon was killed."""
+        self.start()
+        record = self._table.claim(
+            session.id, session.run, session.agent.name, session.role, session.streams, session.base
+        )
+        session.slot, session.serial = record.slot, record.serial
+        if self._steps is not None:
+            self._steps.reserve_streams(session.base + session.streams)
+
+    def leave(self, session: Session) -> None:
+        """Remove a durable session."""
+        if session.slot >= 0:
+            self._table.release(session.slot)
+            session.slot = -1
+
+    def cut(self, session: Session) -> None:
+        """Close the session's streams without a final row: open episodes end as truncated."""
+        if self._steps is not None and session.slot >= 0:
+            self._steps.close_streams(slice(session.base, session.base + session.streams))
+            self._table.cut(session.slot, self.head)
+
+    def reopen(self, record: SessionRecord) -> tuple[int, NDArray[np.bool_]]:
+        """Take up a session after a restart: its newest seq, and which streams are under way."""
+        self.start()
+        seqs = self.ring.last_seqs()
+        last = max(record.last_seq, seqs.get(record.serial, 0))
+        if self._steps is None:
+            return last, np.zeros(record.streams, np.bool_)
+        self._steps.reopen(record.base, record.streams, record.serial, record.since)
+        return last, self._steps.under_way(record.base, record.streams)
+
+    def recent(self, base: int, streams: int, rows: int) -> NDArray[np.uint8]:
+        """The newest raw rows of streams, (streams, rows, row_bytes), see `ReplayRing.recent`."""
+        assert self._steps is not None
+        return self._steps.recent(base, streams, rows)
+
+    def note(self, session: Session, seq: int) -> None:
+        """Remember a frame that was answered and left no row: it is not to be done again."""
+        if session.slot >= 0:
+            self._table.last_seq[session.slot] = seq
+
+    def recall(self, session: Session, seq: int) -> Act | Taught | None:
+        """The answer to a frame of before a restart, as the ring holds it."""
+        if session.slot < 0:
+            return None
+        if self._taught is not None and self._taught.knows(session.serial, seq):
+            queued = self._taught.head - self._taught.oldest
+            return Taught(seq=seq, queued=queued, version=self._actor.version)
+        if self._steps is None:
+            return None
+        known = self._steps.answer(session.serial, seq)
+        if known is None:
+            return None
+        return Act(
+            seq=seq,
+            action=memoryview(known.action.tobytes()),
+            version=known.version,
+            explored=memoryview(known.explored.tobytes()) if session.explain else None,
+        )
+
+    # -- operations ------------------------------------------------------------------------------
+
+    async def save(self) -> tuple[str, int]:
+        """Write a checkpoint; its name and step once it is on disk."""
+        self.start()
+        await self.handle.ready()
+        return await self.handle.save()
+
+    async def load(self, checkpoint: str) -> int:
+        """Go back to a checkpoint; its step."""
+        self.start()
+        await self.handle.ready()
+        loaded = await self.handle.load(checkpoint)
+        self._acting = Publication(_UNKNOWN, loaded.step)
+        return loaded.step
+
+    async def freeze(self, on: bool) -> None:
+        """Switch learning off or on."""
+        self.start()
+        await self.handle.ready()
+        await self.handle.freeze(on)
+
+    def stats(self) -> dict[str, Any]:
+        """Counters of the memory and the learner."""
+        counters = self.ring.counters
+        return {
+            **{key: _number(value) for key, value in self.handle.stats().items()},
+            "policy_lag": self._policy_lag(),
+            "rows_kept": self.head - self.ring.oldest,
+            "env_steps": counters.env_steps,
+            "episodes": counters.episodes,
+            "learner_state": self.handle.state if self._started else "idle",
+            "learner_pid": self.handle.pid,
+            "learner_restarts": self.handle.restarts,
+            "learner_failure": self.handle.failure,
+            "frozen": self.handle.frozen,
+            "diverged": self.handle.diverged,
+            "degraded": self.handle.degraded or self.storage_failing,
+            "lost_rows": self.lost_rows,
+        }
+
+    def _policy_lag(self) -> float:
+        """Updates that the learner is ahead of the acting weights; 0 before its first."""
+        stats = self.handle.stats()
+        made, measured = stats["updates"], stats["policy_lag"]
+        if measured == measured:  # the learner knows better: it looks at the rows themselves
+            return measured
+        return max(0, int(made) - self._actor.version) if made == made else 0
+
+    async def close(self, save: bool = True) -> None:
+        """End the learner, after a last checkpoint if ``save``, and close the files."""
+        if self._started:
+            await self.handle.stop(save=save)
+        self.ring.close()
+
+
+def _number(value: float) -> float | None:
+    return None if value != value else value

@@ -1,0 +1,1 @@
+"""The HTTP side: health, metrics and a page to look at."""

@@ -1,0 +1,1 @@
+"""Connections: bytes in and out, the handshake, operations and deadlines."""

@@ -1,0 +1,302 @@
+"""One TCP connection: bytes to messages and back, bounded on every side.
+
+All state of the conversation lives in the sans-IO ``ServerConnection`` and in the ``Session``;
+this shell moves bytes, holds back a peer that is too fast, and keeps the times that the server's
+sweep compares with its deadlines. Reading stops while ``window`` frames are unanswered, while the
+peer does not read its answers, and during the handshake; TCP then slows the sender.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from typing import TYPE_CHECKING, cast
+
+from agentd.auth import Grant
+from agentd.protocol.connection import ServerConnection
+from agentd.protocol.errors import Code, ProtocolError
+from agentd.protocol.messages import (
+    ClientMessage,
+    Error,
+    Goodbye,
+    Hello,
+    Operation,
+    Ping,
+    Pong,
+    Reason,
+    ServerMessage,
+    Step,
+    Teach,
+)
+
+if TYPE_CHECKING:
+    from agentd.protocol.pattern import Pattern
+    from agentd.server.batching.session import Session
+    from agentd.server.server import Server
+
+__all__ = ["Connection"]
+
+log = logging.getLogger("agentd.connection")
+
+MAX_WAITING_OPERATIONS = 16
+MOST_UNREAD = 64 * 1024
+"""Bytes behind a hello that may go to another process with it."""
+
+
+class Connection(asyncio.Protocol):
+    """The asyncio side of one peer; created by the listener for every accepted socket."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.limits = server.config.limits
+        self.wire = ServerConnection(self.limits.max_frame, server.patterns)
+        self.grant = Grant.NONE
+        self.session: Session | None = None
+        self.peer = "?"
+        self.closing = False
+        self.opened = self.heard = self.pinged = server.now()
+        self.partial_since: float | None = None  # an unfinished frame has been waiting since
+        self.choked_since: float | None = None  # the peer has not read its answers since
+        self.operations: deque[Operation] = deque()
+        self._transport: asyncio.Transport | None = None
+        self.shaking = self.welcomed = False
+        self.came_from: int | None = None  # number of the process that took it in
+        self.may_return = False  # that process would play it as well
+        self.ended = 0.0  # when goodbye was said
+        self._operating = self._reading_paused = self._pump_soon = False
+        self._unanswered = 0
+
+    # -- asyncio's callbacks -------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Register, or refuse politely when the house is full."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=self.limits.write_buffer_bytes)
+        self.peer = _name(transport.get_extra_info("peername"))
+        self.server.admit(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes and act on every message that is complete."""
+        if self.closing:
+            return
+        self.heard = self.server.now()
+        session = self.session
+        if session is not None and not self._held():
+            known = self.wire.alike(data)
+            if known is not None:
+                self._take_alike(session, *known, data)
+                return
+        self.wire.receive(data)
+        self._pump()
+
+    def pause_writing(self) -> None:
+        """The peer reads too slowly: take no more frames until it has read."""
+        self.choked_since = self.server.now()
+        self._flow()
+
+    def resume_writing(self) -> None:
+        """The peer has read its answers: go on."""
+        self.choked_since = None
+        self._pump_later()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone; the session waits for a resume unless it ended orderly."""
+        self.closing = True
+        self.operations.clear()
+        self.server.forget(self)
+
+    # -- messages in ---------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        self._pump_soon = False
+        while not self._held():
+            try:
+                message = self.wire.next_event()
+                if message is None:
+                    break
+                self._dispatch(message)
+            except ProtocolError as fault:
+                self.refuse(fault)
+        if not self.closing:
+            waiting = self.wire.has_partial
+            if not waiting:
+                self.partial_since = None
+            elif self.partial_since is None:
+                self.partial_since = self.server.now()
+            self._flow()
+
+    def _held(self) -> bool:
+        return (
+            self.closing
+            or self.shaking
+            or self._unanswered >= self.limits.window
+            or self.choked_since is not None
+            or len(self.operations) >= MAX_WAITING_OPERATIONS
+        )
+
+    def _dispatch(self, message: ClientMessage) -> None:
+        self.partial_since = None
+        match message:
+            case Step() | Teach():
+                self._take(message)
+            case Ping():
+                self.send(Pong(t=message.t))
+            case Pong():
+                pass
+            case Hello():
+                self.shaking = True
+                self.server.spawn(self._shake(message))
+            case Goodbye():
+                self.server.leave(self)
+                self.close("client_done")
+            case _:
+                self.operations.append(message)
+                if not self._operating:
+                    self._operating = True
+                    self.server.spawn(self._operate())
+
+    def _take(self, message: Step | Teach) -> None:
+        session = self.session
+        if session is None:
+            raise ProtocolError(Code.FORBIDDEN, "a session of role admin takes no frames")
+        self._unanswered += 1
+        if message.seq <= session.last_seq:
+            session.repeat(message.seq)
+        else:
+            session.wanted = message.seq
+            session.agent.take(session, message, self.heard)
+
+    def _take_alike(self, session: Session, pattern: Pattern, seq: int, data: bytes) -> None:
+        self._unanswered += 1
+        if seq <= session.last_seq:
+            session.repeat(seq)
+        else:
+            session.wanted = seq
+            session.agent.take_alike(session, pattern, data, seq, self.heard)
+        if self._unanswered >= self.limits.window:
+            self._flow()
+
+    async def _shake(self, hello: Hello) -> None:
+        try:
+            welcome = await self.server.welcome(self, hello)
+            if welcome is None:
+                return  # another process welcomes it
+            if self.closing:  # the peer has left meanwhile: its session waits for a resume
+                self.server.forget(self)
+            else:
+                self.welcomed = True
+                self.write(self.wire.welcome(welcome))
+        except ProtocolError as fault:
+            self.refuse(fault)
+        except Exception:
+            self._fail("hello", fatal=True)
+        finally:
+            self.shaking = False
+            self._pump_later()
+
+    async def _operate(self) -> None:
+        try:
+            while self.operations and not self.closing:
+                operation = self.operations.popleft()
+                try:
+                    self.send(await self.server.operate(self, operation))
+                except ProtocolError as fault:
+                    fault.fatal = False  # whatever the code: an operation never ends a connection
+                    self.refuse(fault)
+                except Exception:
+                    self._fail(type(operation).__name__.lower(), fatal=False)
+        finally:
+            self._operating = False
+            self._pump_later()
+
+    def _fail(self, what: str, *, fatal: bool) -> None:
+        """A fault of ours that nobody foresaw ends this request and nothing else."""
+        log.exception("%s failed peer=%s", what, self.peer)
+        message = "the server failed; its log says why"
+        self.refuse(ProtocolError(Code.INTERNAL, message, fatal=fatal))
+
+    # -- messages out --------------------------------------------------------------------------
+
+    def deliver(self, data: bytes) -> None:
+        """Write the answer to one frame; a held peer may go on."""
+        self._unanswered -= 1
+        if self._transport is not None and not self.closing:
+            self._transport.write(data)
+        if self._reading_paused:
+            self._pump_later()
+
+    def send(self, message: ServerMessage) -> None:
+        """Encode and write one message."""
+        if not self.closing:
+            self.write(self.wire.send(message))
+
+    def write(self, data: bytes) -> None:
+        """Write bytes unless the connection is ending."""
+        if self._transport is not None and not self.closing:
+            self._transport.write(data)
+
+    def refuse(self, fault: ProtocolError) -> None:
+        """Tell the peer what was wrong; a fatal fault ends the connection."""
+        self.server.note_refusal(self, fault)
+        error: Error = fault.to_message()
+        self.send(error)
+        if error.fatal:
+            self.close(fault.goodbye_reason)
+
+    def close(self, reason: Reason) -> None:
+        """Say goodbye and close once everything written has left."""
+        if not self.closing:
+            self.send(Goodbye(reason=reason))
+            self.closing = True
+            self.ended = self.server.now()
+            if self._transport is not None:
+                self._transport.close()
+
+    def take_socket(self) -> tuple[int, bytes] | None:
+        """Let go of a socket that waits for its welcome: a descriptor and the unread bytes.
+
+        The connection is over here and not for the peer. None when the bytes are too many, or
+        the peer has left.
+        """
+        rest = self.wire.unread()
+        if self._transport is None or self.closing or len(rest) > MOST_UNREAD:
+            return None
+        fd = os.dup(self._transport.get_extra_info("socket").fileno())
+        self.abort()
+        return fd, rest
+
+    def abort(self) -> None:
+        """Close at once; what was not sent is lost."""
+        self.closing = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- flow ----------------------------------------------------------------------------------
+
+    def _pump_later(self) -> None:
+        if not self._pump_soon and not self.closing:
+            self._pump_soon = True
+            self.server.loop.call_soon(self._pump)
+
+    def _flow(self) -> None:
+        hold = self._held()
+        if self._transport is None or self.closing or hold == self._reading_paused:
+            return
+        self._reading_paused = hold
+        if hold:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    @property
+    def held_by_us(self) -> bool:
+        """True while we do not read: silence is then not the peer's."""
+        return self._reading_paused
+
+
+def _name(address: object) -> str:
+    if isinstance(address, tuple):
+        return f"{address[0]}:{address[1]}"
+    return str(address) if address else "unix"

@@ -1,0 +1,70 @@
+"""The operations of R11: each verb is one function; no verb takes a URL or a path."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentd.auth import Grant
+from agentd.protocol import messages as m
+from agentd.protocol.connection import kind_of
+from agentd.protocol.errors import Code, ProtocolError
+from agentd.server.peers.handshake import AGENT_NAME
+
+if TYPE_CHECKING:
+    from agentd.server.peers.connection import Connection
+    from agentd.server.server import Server
+
+__all__ = ["operate"]
+
+
+async def operate(
+    server: Server, connection: Connection, operation: m.Operation
+) -> m.ServerMessage:
+    """Do one operation for a connection with grant admin. Raises ProtocolError, never fatal."""
+    _require_allowed(connection, operation)
+    registry = server.registry
+    match operation:
+        case m.Agents():
+            return m.AgentsReply(agents=registry.list())
+        case m.Info(agent=agent):
+            return m.InfoReply(agent=agent, info=await registry.info(agent))
+        case m.Create(agent=agent, config=config):
+            await registry.create(agent, config)
+            return m.Created(agent=agent)
+        case m.Save(agent=agent):
+            checkpoint, step = await registry.save(agent)
+            return m.Saved(agent=agent, checkpoint=checkpoint, step=step)
+        case m.Load(agent=agent, checkpoint=checkpoint):
+            step = await registry.load(agent, checkpoint)
+            return m.Loaded(agent=agent, checkpoint=checkpoint, step=step)
+        case m.Unload(agent=agent):
+            await registry.unload(agent)
+            return m.Unloaded(agent=agent)
+        case m.Delete(agent=agent):
+            await registry.delete(agent)
+            return m.Deleted(agent=agent)
+        case m.Freeze(agent=agent, on=on):
+            await registry.freeze(agent, on)
+            return m.Frozen(agent=agent, on=on)
+        case m.Stats(agent=agent):
+            return m.StatsReply(server=dict(server.totals()), agents=server.agent_stats(agent))
+
+
+def _require_allowed(connection: Connection, operation: m.Operation) -> None:
+    if connection.grant < Grant.ADMIN:
+        raise ProtocolError(
+            Code.FORBIDDEN,
+            f"{kind_of(operation)} needs a token with grant admin",
+            field="type",
+            expected="grant admin",
+            got=f"grant {connection.grant.name.lower()}",
+        )
+    name = getattr(operation, "agent", None)
+    if name is not None and not AGENT_NAME.match(name):
+        raise ProtocolError(
+            Code.UNKNOWN_AGENT,
+            f"no agent can have the name {name!r:.80}",
+            field="agent",
+            expected=AGENT_NAME.pattern.removesuffix(r"\Z"),
+            got=repr(name)[:80],
+        )

@@ -1,0 +1,1 @@
+"""Further serving processes on the same port, and the channel between them."""

@@ -1,0 +1,80 @@
+"""Where a replay learner's batches come from."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.engine.backend import Array, Backend, Host
+from agentd.engine.learners.descent import Arrays, Scalars, sampler_rng
+from agentd.engine.replay.feed import BatchFeed
+from agentd.engine.replay.priorities import PrioritizedSampler
+from agentd.engine.replay.resident import ResidentRows
+from agentd.engine.replay.rewards import RewardShaper
+from agentd.engine.replay.rows import Batch, RowFormat, Rows, TransitionReader
+from agentd.engine.replay.sampling import UniformSampler
+
+if TYPE_CHECKING:
+    from agentd.engine.learners.dqn import DqnConfig
+
+
+class BatchSource:
+    """Draws starts evenly, several batches at once, or by priority, and reads what follows them.
+
+    The ring's observations lie on the device where that has memory of its own.
+    """
+
+    def __init__(self, backend: Backend, format: RowFormat, config: "DqnConfig", seed: int) -> None:
+        size, rng = config.batch, sampler_rng(seed)
+        self._backend, self._size = backend, size
+        self._resident: ResidentRows | None = None
+        self._placed = False  # whether it was asked where the observations are to lie
+        self._shaper = RewardShaper(config.reward, config.per_row)
+        shape = None if config.reward.changes_nothing else self._shaper
+        self._reader = TransitionReader(format, size, config.n_step, config.per_row, shape)
+        self.priorities: PrioritizedSampler | None = None
+        if config.priority is not None:
+            self.priorities = PrioritizedSampler(size, config.priority, rng, format.stack)
+        else:
+            even = UniformSampler(size, rng, format.stack)
+            self._feed = BatchFeed(even, self._reader, 2 * size * format.features * 4)
+
+    @property
+    def weight(self) -> NDArray[np.float32] | None:
+        """Importance weights (B,) of the last batch, None where all are 1."""
+        return None if self.priorities is None else self.priorities.weight
+
+    def next(self, rows: Rows, lo: int, hi: int, ahead: int) -> tuple[Batch, Array | Host]:
+        """Return a batch and its observations (2 B, D), on the device where the ring lies there.
+
+        Both are valid until the next call.
+        """
+        if not self._placed:
+            self._placed = True
+            self._resident = ResidentRows.of(self._backend, rows, 2 * self._size)
+            self._reader.observes = self._resident is None
+        self._shaper.observe(rows, lo, hi)
+        if self.priorities is None:
+            batch = self._feed.next(rows, lo, hi, ahead)
+        else:
+            batch = self._reader.read(rows, hi, self.priorities.draw(rows, lo, hi))
+        if self._resident is None:
+            return batch, batch.x
+        return batch, self._resident.take(rows, lo, hi, batch.slot)
+
+    def get_state(self) -> tuple[Arrays, Scalars]:
+        """Return arrays and JSON values: all that the next batch depends on but the rows."""
+        arrays, rewards = self._shaper.get_state()
+        if self.priorities is None:
+            return arrays, {"sampler": self._feed.get_state(), "rewards": rewards}
+        drawn, scalars = self.priorities.get_state()
+        return {**arrays, **drawn}, {"sampler": scalars, "rewards": rewards}
+
+    def set_state(self, arrays: Mapping[str, Host], scalars: Mapping[str, Any]) -> None:
+        """Continue exactly where ``get_state`` was called."""
+        self._shaper.set_state(arrays, scalars["rewards"])
+        if self.priorities is None:
+            self._feed.set_state(scalars["sampler"])
+        else:
+            self.priorities.set_state(arrays, scalars["sampler"])

@@ -1,0 +1,209 @@
+"""What every learner is and shares: parameters that descend a gradient, guarded and resumable."""
+
+from collections.abc import Callable, Mapping
+from math import isfinite
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.engine.backend import AdamConstants, Array, Backend, Descending, Host
+from agentd.engine.errors import ShapeError
+from agentd.engine.network import Network
+from agentd.engine.optim import Optimizer
+
+Arrays: TypeAlias = dict[str, Host]
+Scalars: TypeAlias = dict[str, Any]
+
+RowsT_contra = TypeVar("RowsT_contra", contravariant=True)
+
+quiet = np.errstate(over="ignore", invalid="ignore")
+"""Decorates what may meet numbers that are not finite: `Descent` handles them, no warning need."""
+
+
+class Learner(Protocol[RowsT_contra]):
+    """Improves ``params`` by one gradient step a call, from rows of a ring.
+
+    Everything that the next update depends on is in the state: after ``set_state`` the updates
+    that follow are bit for bit those that would have followed ``get_state``.
+    """
+
+    @property
+    def params(self) -> Array:
+        """The parameters (n_params,) as they now are; ``update`` changes them in place."""
+        ...
+
+    @property
+    def updates(self) -> int:
+        """Gradient steps taken."""
+        ...
+
+    @property
+    def skipped_in_row(self) -> int:
+        """Updates skipped since the last one taken, because something was not finite."""
+        ...
+
+    @property
+    def stats(self) -> dict[str, float]:
+        """Figures of the last update: loss, grad_norm, lr, updates, skipped, and the learner's own.
+
+        Reading them may wait for the device; an update never does more than it must.
+        """
+        ...
+
+    def update(self, rows: RowsT_contra, lo: int, hi: int, ahead: int = 1) -> None:
+        """Take one gradient step on a batch of the rows [lo, hi) of absolute indices.
+
+        ``ahead`` updates of this range are to come, this one included: batches may be read
+        together.
+        """
+        ...
+
+    def get_state(self) -> tuple[Arrays, Scalars]:
+        """Return arrays by name and JSON values, all of them copies."""
+        ...
+
+    def set_state(self, arrays: Mapping[str, Host], scalars: Mapping[str, Any]) -> None:
+        """Continue exactly where ``get_state`` was called. Raises ShapeError, KeyError."""
+        ...
+
+
+class Descent:
+    """Parameters, their gradient, and guarded optimizer steps.
+
+    ``params`` and ``gradient`` (n_params,) stay the same arrays for good, so that ops may be bound
+    to them. ``loss`` (1,) is where the loss op leaves its mean. A step whose loss or gradient norm
+    is not finite is skipped: parameters and optimizer state stay as they were.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        backend: Backend,
+        optimizer: Optimizer,
+        clip_norm: float | None,
+        weights: NDArray[np.float32],
+    ) -> None:
+        if weights.shape != (network.n_params,):
+            raise ShapeError("weights", (network.n_params,), weights.shape)
+        self.params = backend.asarray(weights)
+        self.gradient = backend.zeros((network.n_params,))
+        self.updates = 0
+        self.skipped = 0
+        self.skipped_in_row = 0
+        self._backend, self._optimizer, self._clip_norm = backend, optimizer, clip_norm
+        self._elsewhere = optimizer.share()
+        trainable = backend.rows(self.gradient, 0, network.n_trainable)
+        self._figures = backend.zeros((2,))
+        self.loss = backend.rows(self._figures, 0, 1)
+        norm = backend.rows(self._figures, 1, 2)
+        if clip_norm is None:
+            self._measure = backend.norm(trainable, norm)
+        else:
+            self._measure = backend.clip_norm(trainable, clip_norm, norm)
+
+    @property
+    def shared(self) -> Descending | None:
+        """What a whole step descends, or None where the optimizer's step is its own."""
+        rule = self._elsewhere
+        if rule is None:
+            return None
+        return Descending(
+            params=self.params,
+            gradient=self.gradient,
+            m=rule.m,
+            v=rule.v,
+            figures=self._figures,
+            clip_norm=self._clip_norm,
+        )
+
+    def step(self) -> bool:
+        """Descend once along ``gradient``; return whether it was finite and the step taken."""
+        self._measure()
+        if not self._is_finite():
+            return False
+        self._optimizer.step(self.params, self.gradient)
+        return True
+
+    def step_by(self, whole: Callable[[AdamConstants], object]) -> bool:
+        """Let a whole step over ``shared`` descend; return whether it was finite and taken."""
+        assert self._elsewhere is not None, "nothing was shared"
+        whole(self._elsewhere.constants())
+        if not self._is_finite():
+            return False
+        self._elsewhere.taken()
+        return True
+
+    def stats(self) -> dict[str, float]:
+        """Return the last step's loss and gradient norm (before clipping), rate and counters."""
+        loss, norm = self._read()
+        return {
+            "loss": loss,
+            "grad_norm": norm,
+            "lr": self._optimizer.lr,
+            "updates": float(self.updates),
+            "skipped": float(self.skipped),
+        }
+
+    def get_state(self) -> tuple[Arrays, Scalars]:
+        """Return parameters, optimizer state and counters."""
+        moments, numbers = self._optimizer.get_state()
+        arrays = {f"optimizer.{name}": array for name, array in moments.items()}
+        arrays["params"] = self._backend.to_host(self.params)
+        counters = {
+            "updates": self.updates,
+            "skipped": self.skipped,
+            "skipped_in_row": self.skipped_in_row,
+        }
+        return arrays, {**counters, "optimizer": numbers}
+
+    def set_state(self, arrays: Mapping[str, Host], scalars: Mapping[str, Any]) -> None:
+        """Continue from ``get_state``'s result; arrays of other names are left alone."""
+        mark = "optimizer."
+        moments = {k.removeprefix(mark): v for k, v in arrays.items() if k.startswith(mark)}
+        self._optimizer.set_state(moments, scalars["optimizer"])
+        self._backend.write(self.params, arrays["params"])
+        self.updates = int(scalars["updates"])
+        self.skipped = int(scalars["skipped"])
+        self.skipped_in_row = int(scalars["skipped_in_row"])
+
+    def _is_finite(self) -> bool:
+        """Look at loss and norm, and count the step as one taken or skipped."""
+        loss, norm = self._read()
+        if not (isfinite(loss) and isfinite(norm)):
+            self.skipped += 1
+            self.skipped_in_row += 1
+            return False
+        self.updates += 1
+        self.skipped_in_row = 0
+        return True
+
+    def _read(self) -> tuple[float, float]:
+        loss, norm = self._backend.to_host(self._figures).tolist()
+        return loss, norm
+
+
+class Descends:
+    """A learner whose parameters are a `Descent`'s."""
+
+    _descent: Descent
+
+    @property
+    def params(self) -> Array:
+        """The parameters (n_params,) that acting reads."""
+        return self._descent.params
+
+    @property
+    def updates(self) -> int:
+        """Gradient steps taken."""
+        return self._descent.updates
+
+    @property
+    def skipped_in_row(self) -> int:
+        """Updates skipped since the last one taken."""
+        return self._descent.skipped_in_row
+
+
+def sampler_rng(seed: int) -> np.random.Generator:
+    """Return the generator that draws a learner's batches; independent of the weights' one."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(1,))))

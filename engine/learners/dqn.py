@@ -1,0 +1,348 @@
+"""Q-learning from replay: one learner whose parts may be combined at will.
+
+An update is: draw starts, read n-step transitions, value the far end with the target network, step
+the online network towards it. The parts are exchangeable: which starts are drawn (evenly, or by
+priority), what a reward counts, what the network's outputs mean (`engine.learners.heads`: values,
+atoms, quantiles), whether it selects for the target, and any layers: dueling, noisy, normalised.
+
+Shapes: B rows of a batch, D features, A actions over all branches, N branches, Z numbers an action.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.engine.backend import Array, Backend, Host, Step
+from agentd.engine.errors import ShapeError
+from agentd.engine.learners.batch_source import BatchSource
+from agentd.engine.learners.descent import Arrays, Descends, Descent, Scalars, quiet
+from agentd.engine.learners.heads import CategoricalHead, Head, QuantileHead, Update, ValueHead
+from agentd.engine.learners.whole_step import WholeQ
+from agentd.engine.network import Network, Pass
+from agentd.engine.network.normalize import InputStatistics
+from agentd.engine.optim import Optimizer
+from agentd.engine.replay.priorities import PriorityConfig
+from agentd.engine.replay.rewards import RewardConfig
+from agentd.engine.replay.rows import Batch, RowFormat, Rows, observations
+from agentd.engine.rules.td import action_value
+
+HUBER_WIDTH = 1.0
+"""Where Huber's loss stops being quadratic: Mnih et al. 2015 clip the error at 1."""
+
+_NOISE = (1 << 62, 2 << 62)  # sets the seeds of the selecting and the valuing pass apart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DqnConfig:
+    """What a `DqnLearner` does with its rows.
+
+    gamma         discount per step, in [0, 1]
+    alternating   a stream's rows are those of two sides in turn, each as its own side sees it: what
+                  is gained from the next row on counts against this one, -gamma stands for gamma
+                  (negamax; alternating Markov games, Littman 1996, section 3.2)
+    n_step        rewards summed before the bootstrap, at least 1
+    double        the online network selects the action that the target network values
+    batch         B, transitions per update
+    target_every  hard copy into the target network after so many updates, or None
+    target_tau    soft step of the target network after every update, in (0, 1], or None
+    clip_norm     bound on the gradient's norm, or None
+    loss          of plain values: "huber" of width 1, or "mse", half the squared error
+    distribution  what the outputs are instead of plain values: C51's or QR-DQN's head, or None
+    priority      how errors decide what is drawn, or None: every start is equally likely
+    reward        what a reward counts
+
+    Exactly one of ``target_every`` and ``target_tau`` is set. Raises ValueError otherwise.
+    """
+
+    gamma: float = 0.99
+    alternating: bool = False
+    n_step: int = 1
+    double: bool = True
+    batch: int = 128
+    target_every: int | None = 500
+    target_tau: float | None = None
+    clip_norm: float | None = 10.0
+    loss: Literal["huber", "mse"] = "huber"
+    distribution: CategoricalHead | QuantileHead | None = None
+    priority: PriorityConfig | None = None
+    reward: RewardConfig = field(default_factory=RewardConfig)
+
+    def __post_init__(self) -> None:
+        if (self.target_every is None) == (self.target_tau is None):
+            raise ValueError("want exactly one of target_every and target_tau")
+        if not 0 <= self.gamma <= 1 or self.n_step < 1 or self.batch < 1:
+            raise ValueError("want 0 <= gamma <= 1, n_step >= 1 and batch >= 1")
+
+    @property
+    def per_row(self) -> float:
+        """What a reward loses from row to row, its sign where sides alternate."""
+        return -self.gamma if self.alternating else self.gamma
+
+    @property
+    def head(self) -> Head:
+        """What the network's outputs mean."""
+        return self.distribution or ValueHead(HUBER_WIDTH if self.loss == "huber" else None)
+
+
+class DqnLearner(Descends):
+    """Deep Q-learning from a ring of rows (Mnih et al. 2015; van Hasselt et al. 2015).
+
+    ``weights`` are the first parameters (n_params,), the network's own draw from ``seed`` without
+    them. The sampler draws from a generator of its own. A `engine.learners.descent.Learner`.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        backend: Backend,
+        optimizer: Optimizer,
+        format: RowFormat,
+        config: DqnConfig,
+        seed: int,
+        weights: NDArray[np.float32] | None = None,
+    ) -> None:
+        if network.output_shape != (config.head.atoms * format.n_actions,):
+            wanted = (config.head.atoms * format.n_actions,)
+            raise ShapeError("Q-network's output", wanted, network.output_shape)
+        if weights is None:
+            weights = network.init(np.random.default_rng(seed))
+        size = config.batch
+        self.config = config
+        self._backend, self._format = backend, format
+        self._descent = Descent(network, backend, optimizer, config.clip_norm, weights)
+        self._target = backend.asarray(weights)
+        self._follow = self._bind_target()
+        self._source = BatchSource(backend, format, config, seed)
+        self._inputs, self._observed = InputStatistics(network, backend), 0
+        self._learn = Pass(network, backend, size, training=True, seed=seed)
+        self._select = Pass(network, backend, size, seed=seed ^ _NOISE[0], noisy=True)
+        self._value = Pass(network, backend, size, seed=seed ^ _NOISE[1], noisy=True)
+        self._input_shape = (2 * size, *network.input_shape)
+        self._on = _OnDevice(backend, size, format, config.head, weighted=bool(config.priority))
+        self._steps: dict[bool, tuple[Step, ...]] = {}
+        self._whole = self._bind_whole(network)
+
+    @property
+    @quiet
+    def stats(self) -> dict[str, float]:
+        """The last update's figures; ``td_abs`` and ``q_mean`` are means over its batch.
+
+        With distributions ``td_abs`` is their loss, which is what priorities are made of.
+        """
+        on = self._on
+        if self._whole is not None:
+            taken = self._backend.to_host(on.target) - self._backend.to_host(self._whole.td)
+        else:
+            taken = on.values(self._learn.output(self.params, self.config.batch))
+        return {
+            **self._descent.stats(),
+            "td_abs": float(on.errors().mean()),
+            "q_mean": float(taken.mean()),
+        }
+
+    @quiet
+    def update(self, rows: Rows, lo: int, hi: int, ahead: int = 1) -> None:
+        """Take one gradient step on transitions that start and end in rows [lo, hi).
+
+        Raises NoValidStart when none does, NStepTooLong when n steps do not fit into the ring.
+        """
+        if self._inputs and hi != self._observed:
+            self._observe(rows, lo, hi)
+        batch, x = self._source.next(rows, lo, hi, ahead)
+        if self._whole is not None:
+            masked = self._write(batch)[1] is not None
+            taken = self._whole.run(x, masked, self._tau(self.updates + 1))
+        else:
+            self._take_gradient(batch, x)
+            taken = self._descent.step()
+            if taken and self._tau(self.updates):
+                self._follow()
+        if taken and self._source.priorities is not None:
+            self._source.priorities.update(self._on.errors())
+
+    def get_state(self) -> tuple[Arrays, Scalars]:
+        """Return the parameters, target, optimizer, sampler, statistics and counters."""
+        arrays, scalars = self._descent.get_state()
+        arrays["target"] = self._backend.to_host(self._target)
+        drawn, source = self._source.get_state()
+        seen, inputs = self._inputs.get_state()
+        passes = (self._learn, self._select, self._value)
+        return {**arrays, **drawn, **seen}, {
+            **scalars,
+            **source,
+            "inputs": {**inputs, "to": self._observed},
+            "passes": [run.get_state() for run in passes],
+        }
+
+    def set_state(self, arrays: Mapping[str, Host], scalars: Mapping[str, Any]) -> None:
+        """Continue exactly where ``get_state`` was called. Raises ShapeError, KeyError."""
+        self._descent.set_state(arrays, scalars)
+        self._backend.write(self._target, arrays["target"])
+        self._source.set_state(arrays, scalars)
+        self._inputs.set_state(arrays, scalars["inputs"])
+        self._observed = int(scalars["inputs"]["to"])
+        for run, state in zip(
+            (self._learn, self._select, self._value), scalars["passes"], strict=True
+        ):
+            run.set_state(state)
+
+    def _observe(self, rows: Rows, lo: int, hi: int) -> None:
+        """Move the statistics of the network's input by the rows that were not seen before."""
+        first = max(lo, self._observed) if hi > self._observed else lo
+        for at in range(first, hi, 4096):
+            x = observations(rows, np.arange(at, min(at + 4096, hi)))
+            self._inputs.observe(self._descent.params, x)
+        self._inputs.write(self._target)
+        self._observed = hi
+
+    def _take_gradient(self, batch: Batch, x: Array | Host) -> None:
+        """Leave the gradient of the batch's loss in the descent's vector, in place.
+
+        x (2 B, D) are its observations, from host or device memory.
+        """
+        size, on, online, be = self.config.batch, self._on, self._descent.params, self._backend
+        near: Array | Host
+        far: Array | Host
+        if isinstance(x, np.ndarray):
+            host = x.reshape(self._input_shape)
+            near, far = host[:size], host[size:]
+        else:
+            whole = be.reshape(x, self._input_shape)
+            near, far = be.rows(whole, 0, size), be.rows(whole, size, 2 * size)
+        mask_tm1, mask_t = self._write(batch)
+        value = self._value.forward(self._target, far, on.tile(mask_t))
+        select = value
+        if self.config.double:
+            select = self._select.forward(online, far, on.tile(mask_t))
+        y = self._learn.forward(online, near, on.tile(mask_tm1))
+        steps = self._steps.get(mask_t is not None)
+        if steps is None:
+            steps = on.bind(value, select, y, self._descent.loss, masked=mask_t is not None)
+            self._steps[mask_t is not None] = steps
+        for step in steps:
+            step()
+        self._learn.backward(self._descent.gradient, on.dy)
+
+    def _write(self, batch: Batch) -> tuple[Host | None, Host | None]:
+        """Bring all but the observations to the device; return the masks at t-1 and at t."""
+        mask_tm1 = mask_t = None
+        if batch.mask is not None:
+            mask_tm1, mask_t = batch.mask[: self.config.batch], batch.mask[self.config.batch :]
+        self._on.write(batch, mask_t, self._source.weight)
+        return mask_tm1, mask_t
+
+    def _bind_whole(self, network: Network) -> WholeQ | None:
+        """Bind the update as one call where that can be; distributions go op by op."""
+        config = self.config
+        if config.head.atoms > 1 or self._inputs:
+            return None
+        huber = HUBER_WIDTH if config.loss == "huber" else None
+        given = self._on.given()
+        return WholeQ.bind(
+            self._backend, network, self._descent, self._target, config.double, huber, **given
+        )
+
+    def _bind_target(self) -> Step:
+        if self.config.target_tau is not None:
+            return self._backend.blend(self._descent.params, self._target, self.config.target_tau)
+        return self._backend.copy(self._descent.params, self._target)
+
+    def _tau(self, updates: int) -> float:
+        """Return the target network's step after update number ``updates``: 1 is a copy."""
+        if self.config.target_every is None:
+            return self.config.target_tau or 0.0
+        return float(updates % self.config.target_every == 0)
+
+
+class _OnDevice:
+    """A batch's arrays on the backend, and what is computed from them, one set for good."""
+
+    def __init__(
+        self, backend: Backend, size: int, format: RowFormat, head: Head, *, weighted: bool
+    ) -> None:
+        self._backend, self._head, self._branches = backend, head, format.branches
+        self.action = backend.zeros((size, len(format.branches)), "int32")
+        self.reward = backend.zeros((size,))
+        self.discount = backend.zeros((size,))
+        self.mask_t = backend.zeros((size, format.n_actions), "uint8")
+        self.weight = backend.zeros((size,)) if weighted else None
+        self.target = backend.zeros((size, head.target_size(format.branches)))
+        self.q = backend.zeros((size, format.n_actions))
+        self.dy = backend.zeros((size, head.atoms * format.n_actions))
+        self._error: Array | None = None
+        self._read: Step | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return the fields of a QStep that lie here; the errors then come from that step."""
+        size = self.action.shape[0]
+        self._error = self._backend.zeros(self.action.shape)
+        return {
+            "action": self.action,
+            "reward": self.reward,
+            "discount": self.discount,
+            "mask": self.mask_t,
+            "weight": self.weight,
+            "td": self._error,
+            "goal": self._backend.reshape(self.target, (size,)),
+            "branches": self._branches,
+        }
+
+    def write(self, batch: Batch, mask_t: Host | None, weight: Host | None) -> None:
+        """Copy what the ops read to the device; observations go to the passes."""
+        write = self._backend.write
+        write(self.action, batch.action_tm1)
+        write(self.reward, batch.reward_t)
+        write(self.discount, batch.discount_t)
+        if mask_t is not None:
+            write(self.mask_t, mask_t)
+        if self.weight is not None and weight is not None:
+            write(self.weight, weight)
+
+    def tile(self, mask: Host | None) -> Host | None:
+        """Return a mask (B, A) for each of Z numbers, (B, Z A), as the network's heads read it."""
+        if mask is None or self._head.atoms == 1:
+            return mask
+        return np.tile(mask, (1, self._head.atoms))
+
+    def bind(
+        self, value: Array, select: Array, y: Array, loss: Array, *, masked: bool
+    ) -> tuple[Step, ...]:
+        """Bind the algorithm's ops to the passes' outputs, which stay where they are."""
+        be, head, branches = self._backend, self._head, self._branches
+        mask = self.mask_t if masked else None
+        steps: tuple[Step, ...] = ()
+        if head.atoms > 1:
+            steps, select = (head.bind_values(be, select, self.q),), self.q
+        update = Update(
+            value=value,
+            select=select,
+            mask=mask,
+            reward=self.reward,
+            discount=self.discount,
+            y=y,
+            action=self.action,
+            weight=self.weight,
+            target=self.target,
+            dy=self.dy,
+            loss=loss,
+        )
+        descend, self._error = head.bind_step(be, branches, update)
+        return (*steps, descend)
+
+    def values(self, y: Array) -> Host:
+        """Return the values of the actions taken, (B, N), from the outputs ``y``."""
+        if self._read is None:
+            self._read = self._head.bind_values(self._backend, y, self.q)
+        self._read()
+        q, action = self._backend.to_host(self.q), self._backend.to_host(self.action)
+        return action_value(q, action, self._branches)
+
+    def errors(self) -> NDArray[np.floating[Any]]:
+        """Return each row's error, not negative, the mean over its branches, (B,)."""
+        if self._error is None:
+            return np.zeros(self.action.shape[0])
+        error = self._backend.to_host(self._error)
+        return self._head.errors(error, self._backend.to_host(self.target))

@@ -1,0 +1,233 @@
+"""What a Q-network's outputs mean: a value for each action, or a distribution of returns.
+
+A head binds the two ops of its algorithm, the target and the loss with its gradient, to arrays
+that stay where they are; `engine.rules.td` has the rule that each must equal.
+
+Shapes: B rows, A actions over all branches, N branches, Z numbers an action. Outputs (B, Z A) hold
+the z-th number of all actions side by side.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.engine.backend import Array, Backend, Host, Shape, Step
+from agentd.engine.layers import Expectation, LayerSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """What an update reads and writes.
+
+    value, select   what the far end is worth: the target network's outputs (B, Z A), and the values
+                    (B, A) that select its action, the same array for a plain maximum
+    mask            (B, A) uint8, 1 = legal at the far end, or None
+    reward          (B,); discount (B,)
+    y, action       the outputs (B, Z A) at the near end, and what was done there (B, N) int32
+    weight          (B,) or None
+    target          (B, target_size), dy (B, Z A) and loss (1,): written
+    """
+
+    value: Array
+    select: Array
+    mask: Array | None
+    reward: Array
+    discount: Array
+    y: Array
+    action: Array
+    weight: Array | None
+    target: Array
+    dy: Array
+    loss: Array
+
+
+class Head(Protocol):
+    """One reading of the outputs."""
+
+    @property
+    def atoms(self) -> int:
+        """Z, how many numbers the network gives for each action."""
+        ...
+
+    def target_size(self, branches: Shape) -> int:
+        """Return how many numbers a row's target has."""
+        ...
+
+    def expectation(self) -> tuple[LayerSpec, ...]:
+        """Return the layers that turn the outputs into values, (B, A): what acts ends in them."""
+        ...
+
+    def bind_values(self, backend: Backend, y: Array, q: Array) -> Step:
+        """Bind q (B, A) = the value of each action."""
+        ...
+
+    def bind_step(self, backend: Backend, branches: Shape, update: Update) -> tuple[Step, Array]:
+        """Bind target, loss and gradient; return with it what ``errors`` reads."""
+        ...
+
+    def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
+        """Return how wrong each row was, not negative, the mean over its branches, (B,)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ValueHead:
+    """One number an action: deep Q-learning. ``huber`` is the width of its loss, None for MSE."""
+
+    huber: float | None = 1.0
+
+    @property
+    def atoms(self) -> int:
+        return 1
+
+    def target_size(self, branches: Shape) -> int:
+        return 1
+
+    def expectation(self) -> tuple[LayerSpec, ...]:
+        return ()
+
+    def bind_values(self, backend: Backend, y: Array, q: Array) -> Step:
+        return backend.copy(y, q)
+
+    def bind_step(self, backend: Backend, branches: Shape, update: Update) -> tuple[Step, Array]:
+        u, td = update, backend.zeros(update.action.shape)
+        ahead = (u.value, u.select, u.mask, branches, u.reward, u.discount)
+        taken = (u.y, u.action, u.weight, self.huber)
+        goal = backend.reshape(u.target, (u.target.shape[0],))
+        return backend.td_step(*ahead, *taken, goal, u.dy, td, u.loss), td
+
+    def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
+        error: NDArray[np.floating[Any]] = np.abs(found).mean(axis=1)
+        return error
+
+
+class _DistributionHead(ABC):
+    """What C51 and QR-DQN share: the loss is taken of the distributions of the actions taken."""
+
+    __slots__ = ()
+    atoms: int
+
+    def bind_step(self, backend: Backend, branches: Shape, update: Update) -> tuple[Step, Array]:
+        u = update
+        aim = self._bind_target(backend, branches, u)
+        goal = (u.y, u.action, u.target, u.weight, u.dy, u.loss)
+        descend, each = self.bind_loss(backend, branches, *goal)
+
+        def step() -> None:
+            aim()
+            descend()
+
+        return step, each
+
+    def bind_loss(
+        self,
+        backend: Backend,
+        branches: Shape,
+        y: Array,
+        action: Array,
+        target: Array,
+        weight: Array | None,
+        dy: Array,
+        loss: Array,
+    ) -> tuple[Step, Array]:
+        """Bind loss (1,) and its gradient dy towards ``target``; return with it each row's."""
+        size, n = y.shape[0], len(branches)
+        taken, slope = (backend.zeros((n * size, self.atoms)) for _ in range(2))
+        each = backend.zeros((n * size,))
+        steps = [backend.take_action(self._split(backend, y), action, branches, taken)]
+        for i in range(n):
+            part = [backend.rows(a, i * size, (i + 1) * size) for a in (taken, slope, each)]
+            steps.append(self._row_loss(backend, part[0], target, weight, part[1], part[2]))
+        steps.append(backend.put_action(slope, action, branches, self._split(backend, dy)))
+        steps.append(backend.mean_loss(each, weight, loss))
+
+        def run() -> None:
+            for step in steps:
+                step()
+
+        return run, each
+
+    def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
+        """Return each row's loss: what Rainbow's priorities are (arXiv:1710.02298)."""
+        error: NDArray[np.floating[Any]] = found.reshape(-1, len(target)).mean(axis=0)
+        return error
+
+    def _split(self, backend: Backend, y: Array) -> Array:
+        """Return outputs (B, Z A) as (B, Z, A)."""
+        return backend.reshape(y, (y.shape[0], self.atoms, y.shape[1] // self.atoms))
+
+    @abstractmethod
+    def _bind_target(self, backend: Backend, branches: Shape, u: Update) -> Step:
+        """Bind the update's target."""
+
+    @abstractmethod
+    def _row_loss(
+        self, be: Backend, y: Array, target: Array, weight: Array | None, dy: Array, loss: Array
+    ) -> Step:
+        """Bind each row's loss (B,) and its gradient dy (B, Z), from the action's numbers y."""
+
+
+@dataclass(frozen=True, slots=True)
+class CategoricalHead(_DistributionHead):
+    """C51: the logits of ``atoms`` returns, evenly spaced in [low, high] (arXiv:1707.06887)."""
+
+    atoms: int = 51
+    low: float = -10.0
+    high: float = 10.0
+
+    def target_size(self, branches: Shape) -> int:
+        return self.atoms
+
+    def expectation(self) -> tuple[LayerSpec, ...]:
+        return (Expectation(self.atoms, self.low, self.high),)
+
+    def bind_values(self, backend: Backend, y: Array, q: Array) -> Step:
+        return backend.categorical_values(self._split(backend, y), self.low, self.high, q)
+
+    def _bind_target(self, backend: Backend, branches: Shape, u: Update) -> Step:
+        y, ends = self._split(backend, u.value), (self.low, self.high)
+        given = (y, u.select, u.mask, branches, *ends, u.reward, u.discount, u.target)
+        return backend.categorical_target(*given)
+
+    def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
+        """Return the divergence: the cross-entropy less what no network can take off it."""
+        surprise = np.log(target, out=np.zeros_like(target), where=target > 0)
+        loss = _DistributionHead.errors(self, found, target)
+        error: NDArray[np.floating[Any]] = loss + np.einsum("bz,bz->b", target, surprise)
+        error[error < 0] = 0
+        return error
+
+    def _row_loss(
+        self, be: Backend, y: Array, target: Array, weight: Array | None, dy: Array, loss: Array
+    ) -> Step:
+        return be.soft_cross_entropy(y, target, weight, dy, loss)
+
+
+@dataclass(frozen=True, slots=True)
+class QuantileHead(_DistributionHead):
+    """QR-DQN: ``atoms`` quantiles of the return (arXiv:1710.10044), Huber's width ``kappa``."""
+
+    atoms: int = 51
+    kappa: float = 1.0
+
+    def target_size(self, branches: Shape) -> int:
+        return self.atoms * len(branches)
+
+    def expectation(self) -> tuple[LayerSpec, ...]:
+        return (Expectation(self.atoms),)
+
+    def bind_values(self, backend: Backend, y: Array, q: Array) -> Step:
+        return backend.quantile_values(self._split(backend, y), q)
+
+    def _bind_target(self, backend: Backend, branches: Shape, u: Update) -> Step:
+        y = self._split(backend, u.value)
+        given = (y, u.select, u.mask, branches, u.reward, u.discount, u.target)
+        return backend.quantile_target(*given)
+
+    def _row_loss(
+        self, be: Backend, y: Array, target: Array, weight: Array | None, dy: Array, loss: Array
+    ) -> Step:
+        return be.quantile_huber(y, target, weight, self.kappa, dy, loss)

@@ -1,0 +1,299 @@
+"""PQN(λ): Q-learning from fresh fragments of many streams, with no replay and no target network.
+
+An update window is the newest ``window`` rows. Its transitions get their λ-returns once, with the
+parameters as they are when the window comes up; then minibatch after minibatch of them is learned
+from, in a new order each epoch. Every transition is in exactly one window.
+
+Shapes: M transitions of a window, B rows of a minibatch, A actions over all branches, N branches.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.engine.backend import Array, Backend, Host, Step
+from agentd.engine.errors import ShapeError
+from agentd.engine.learners.descent import Arrays, Descends, Descent, Scalars, quiet, sampler_rng
+from agentd.engine.learners.dqn import HUBER_WIDTH
+from agentd.engine.network import Network, Pass
+from agentd.engine.network.normalize import InputStatistics
+from agentd.engine.optim import Optimizer
+from agentd.engine.replay.fragments import (
+    NO_LAG,
+    Lag,
+    RowReader,
+    Transitions,
+    check_fragment,
+    drop_stale,
+    fresh_transitions,
+    join,
+)
+from agentd.engine.replay.rewards import RewardConfig, RewardShaper
+from agentd.engine.replay.rows import TERMINATED, NoValidStart, RowFormat, Rows
+from agentd.engine.replay.sampling import get_rng_state, set_rng_state
+from agentd.engine.rules.traces import lambda_return
+
+AS_THEY_ARE = RewardConfig()
+_MAX_BOUND = 64
+"""Batch sizes whose ops are kept: windows differ by the episodes that ended in them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PqnConfig:
+    """What a `PqnLearner` does with its rows.
+
+    gamma           discount per step, in [0, 1]
+    lambda_         how far returns look beyond one step, in [0, 1]
+    window          fresh rows that belong together, at least 1
+    minibatches     parts of an epoch, at least 1
+    clip_norm       bound on the gradient's norm, or None
+    loss            "huber" of width 1, or "mse", half the squared error
+    max_policy_lag  transitions whose action came from older weights are dropped: updates, or None
+    reward          what becomes of the rewards first
+
+    Raises ValueError outside these bounds.
+    """
+
+    gamma: float = 0.99
+    lambda_: float = 0.95
+    window: int = 512
+    minibatches: int = 4
+    clip_norm: float | None = 10.0
+    loss: Literal["huber", "mse"] = "mse"
+    max_policy_lag: int | None = None
+    reward: RewardConfig = AS_THEY_ARE
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.gamma <= 1 and 0 <= self.lambda_ <= 1):
+            raise ValueError(f"want gamma and lambda in [0, 1], got {self.gamma}, {self.lambda_}")
+        if self.window < 1 or self.minibatches < 1:
+            raise ValueError(f"want window, minibatches >= 1: {self.window}, {self.minibatches}")
+
+    @property
+    def batch(self) -> int:
+        """B, the most rows of a minibatch."""
+        return -(-self.window // self.minibatches)
+
+
+class _Window(NamedTuple):
+    """The window that is being learned from: its end, its transitions' starts and returns."""
+
+    hi: int
+    start: NDArray[np.int64]
+    target: NDArray[np.float32]
+
+
+_NO_WINDOW = _Window(-1, np.empty(0, np.int64), np.empty(0, np.float32))
+
+
+class PqnLearner(Descends):
+    """Gallici et al. 2024 (arXiv:2407.04811). Satisfies `engine.learners.descent.Learner`.
+
+    ``weights`` are the first parameters (n_params,), the network's own draw from ``seed`` without
+    them. The orders of the minibatches come from a generator of their own.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        backend: Backend,
+        optimizer: Optimizer,
+        format: RowFormat,
+        config: PqnConfig,
+        seed: int,
+        weights: NDArray[np.float32] | None = None,
+    ) -> None:
+        if network.output_shape != (format.n_actions,):
+            raise ShapeError("Q-network's output", (format.n_actions,), network.output_shape)
+        if weights is None:
+            weights = network.init(np.random.default_rng(seed))
+        self.config = config
+        self._backend, self._format, self._rng = backend, format, sampler_rng(seed)
+        self._descent = Descent(network, backend, optimizer, config.clip_norm, weights)
+        self._statistics = InputStatistics(network, backend)
+        self._rewards = RewardShaper(config.reward, config.gamma)
+        self._reader = RowReader(format, config.batch, network.input_shape)
+        self._learn = Pass(network, backend, config.batch, training=True, seed=seed)
+        self._value = Pass(network, backend, config.batch)
+        self._on = _OnDevice(backend, format, config, self._descent.loss)
+        self._window, self._order = _NO_WINDOW, np.empty(0, np.int64)
+        self._done = 0  # minibatches of this window
+        self._lag, self._dropped = NO_LAG, 0
+
+    @property
+    @quiet
+    def stats(self) -> dict[str, float]:
+        """The last update's figures; the policy's lag in updates is that of the last window."""
+        td, target = self._on.last()
+        return {
+            **self._descent.stats(),
+            "td_abs": float(np.abs(td).mean()) if len(td) else 0.0,
+            "q_mean": float((target[:, None] - td).mean()) if len(td) else 0.0,
+            "policy_lag": self._lag.mean,
+            "policy_lag_max": float(self._lag.most),
+            "stale": float(self._dropped),
+        }
+
+    @quiet
+    def update(self, rows: Rows, lo: int, hi: int, ahead: int = 1) -> None:
+        """Take one gradient step on a minibatch of the transitions that end in the newest rows.
+
+        The window is [hi - window, hi); another ``hi`` than last time opens the next one. Raises
+        NoValidStart when nothing ended there, or nothing that is fresh enough, FragmentTooLong
+        when the window does not fit into the ring.
+        """
+        if hi != self._window.hi:
+            self._open(rows, lo, hi)
+        count = len(self._window.start)
+        if not count:
+            raise NoValidStart(f"no transition ends in the newest {self.config.window} rows")
+        parts = min(self.config.minibatches, count)
+        part = self._done % parts
+        if part == 0:
+            self._order = self._rng.permutation(count)
+        chosen = self._order[part * count // parts : (part + 1) * count // parts]
+        self._done += 1
+        self._take_gradient(rows, chosen)
+        self._descent.step()
+
+    def get_state(self) -> tuple[Arrays, Scalars]:
+        """Return parameters, optimizer, statistics, and the window as far as it is learned."""
+        arrays, scalars = self._descent.get_state()
+        seen, observed = self._statistics.get_state()
+        spread, returns = self._rewards.get_state()
+        window = self._window
+        arrays |= seen | spread
+        arrays |= {
+            "window.start": window.start.copy(),
+            "window.target": window.target.copy(),
+            "window.order": self._order.copy(),
+        }
+        return arrays, {
+            **scalars,
+            **observed,
+            **returns,
+            "order": get_rng_state(self._rng),
+            "pass": self._learn.get_state(),
+            "window": [window.hi, self._done],
+            "lag": [*self._lag, self._dropped],
+        }
+
+    def set_state(self, arrays: Mapping[str, Host], scalars: Mapping[str, Any]) -> None:
+        """Continue exactly where ``get_state`` was called. Raises ShapeError, KeyError."""
+        start, target = arrays["window.start"], arrays["window.target"]
+        self._statistics.set_state(arrays, scalars)
+        self._rewards.set_state(arrays, scalars)
+        self._descent.set_state(arrays, scalars)
+        hi, self._done = scalars["window"]
+        self._window, self._order = _Window(hi, start.copy(), target.copy()), arrays["window.order"]
+        *lag, self._dropped = scalars["lag"]
+        self._lag = Lag(*lag)
+        set_rng_state(self._rng, scalars["order"])
+        self._learn.set_state(scalars["pass"])
+
+    def _open(self, rows: Rows, lo: int, hi: int) -> None:
+        """Find the window's transitions and compute their returns."""
+        config = self.config
+        check_fragment(config.window, rows.capacity)
+        fresh = fresh_transitions(rows, lo, hi, config.window)
+        *kept, self._lag = drop_stale(rows, *fresh, self.updates, config.max_policy_lag)
+        self._dropped += self._lag.dropped
+        self._rewards.observe(rows, lo, hi)
+        self._observe(rows, max(lo, hi - config.window), hi)
+        steps = join(*kept)
+        target = self._returns(rows, steps)
+        self._window, self._done = _Window(hi, steps.start, target.astype(np.float32)), 0
+
+    def _observe(self, rows: Rows, lo: int, hi: int) -> None:
+        """Take the window's observations into the statistics that normalise them."""
+        for at in range(lo, hi if self._statistics else lo, self.config.batch):
+            x, _ = self._reader.read(rows, np.arange(at, min(at + self.config.batch, hi)))
+            self._statistics.observe(self._descent.params, x)
+
+    def _returns(self, rows: Rows, steps: Transitions) -> NDArray[np.float64]:
+        """Return the λ-return of each transition, (M,)."""
+        value = np.empty(len(steps.end))
+        for at in range(0, len(value), self.config.batch):
+            end = steps.end[at : at + self.config.batch]
+            x, mask = self._reader.read(rows, end)
+            q = self._value.forward(self._descent.params, x, mask)
+            value[at : at + len(end)] = self._on.greatest(q, mask)
+        slot = steps.end % rows.capacity
+        discount = np.where(rows.kind[slot] == TERMINATED, 0.0, self.config.gamma)
+        reward = rows.reward[slot]
+        self._rewards(reward)
+        return lambda_return(reward, discount, value, steps.after, self.config.lambda_)
+
+    def _take_gradient(self, rows: Rows, chosen: NDArray[np.int64]) -> None:
+        """Leave the gradient of the minibatch's loss in the descent's vector, in place."""
+        start = self._window.start[chosen]
+        x, mask = self._reader.read(rows, start)
+        q = self._learn.forward(self._descent.params, x, mask)
+        action = rows.action[start % rows.capacity]
+        dq = self._on.slope(q, action, self._window.target[chosen])
+        self._learn.backward(self._descent.gradient, dq)
+
+
+class _OnDevice:
+    """A minibatch's arrays on the backend, and its two ops, bound for each number of rows."""
+
+    def __init__(self, backend: Backend, format: RowFormat, config: PqnConfig, loss: Array) -> None:
+        size, n = config.batch, len(format.branches)
+        self._backend, self._format, self._loss = backend, format, loss
+        self._huber = HUBER_WIDTH if config.loss == "huber" else None
+        self._action = backend.zeros((size, n), "int32")
+        self._mask = backend.zeros((size, format.n_actions), "uint8")
+        self._reward, self._discount = backend.zeros((size,)), backend.asarray(np.ones(size))
+        self._target, self._td = backend.zeros((size,)), backend.zeros((size, n))
+        self._dq = backend.zeros((size, format.n_actions))
+        self._bound: dict[tuple[int, int, bool], tuple[Array, Step]] = {}
+        self._rows = 0  # of the last minibatch
+
+    def greatest(self, q: Array, mask: Host | None) -> Host:
+        """Return the greatest legal value of each row, the mean over branches, (B,)."""
+        n, cut, self._rows = q.shape[0], self._cut, 0
+        if mask is not None:
+            self._backend.write(cut(self._mask, n), mask)
+        self._step(q, masked=mask is not None, learning=False)()
+        return self._backend.to_host(cut(self._target, n))
+
+    def slope(self, q: Array, action: Host, target: Host) -> Array:
+        """Return the loss's slope at q, (B, A), valid until the next call."""
+        n = self._rows = q.shape[0]
+        self._backend.write(self._cut(self._action, n), action)
+        self._backend.write(self._cut(self._target, n), target)
+        self._step(q, masked=False, learning=True)()
+        return self._cut(self._dq, n)
+
+    def last(self) -> tuple[Host, Host]:
+        """Return the last minibatch's TD errors (B, N) and targets (B,)."""
+        to_host, n = self._backend.to_host, self._rows
+        return to_host(self._td)[:n], to_host(self._target)[:n]
+
+    def _cut(self, array: Array, n: int) -> Array:
+        return self._backend.rows(array, 0, n)
+
+    def _step(self, q: Array, *, masked: bool, learning: bool) -> Step:
+        """Return the op for q, bound when these very rows come for the first time."""
+        n = q.shape[0]
+        key = (n, learning, masked)
+        known = self._bound.get(key)
+        if known is None or known[0] is not q:
+            if len(self._bound) >= _MAX_BOUND:
+                self._bound.clear()
+            known = self._bound[key] = (q, self._bind(q, n, masked, learning))
+        return known[1]
+
+    def _bind(self, q: Array, n: int, masked: bool, learning: bool) -> Step:
+        cut, branches = self._cut, self._format.branches
+        target = cut(self._target, n)
+        if not learning:
+            mask = cut(self._mask, n) if masked else None
+            reward, discount = cut(self._reward, n), cut(self._discount, n)
+            return self._backend.td_target(q, q, mask, branches, reward, discount, target)
+        action, dq, td = cut(self._action, n), cut(self._dq, n), cut(self._td, n)
+        huber = self._huber
+        return self._backend.td_loss(q, action, target, None, branches, huber, dq, td, self._loss)

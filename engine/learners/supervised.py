@@ -1,0 +1,195 @@
+"""Learning from taught rows: observations with a class or with numbers to predict.
+
+Shapes: C slots of the ring, B rows of a batch, D features, K outputs of the network.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.engine.backend import Array, Backend, Host, Step
+from agentd.engine.errors import ShapeError
+from agentd.engine.learners.descent import Arrays, Descends, Descent, Scalars, quiet, sampler_rng
+from agentd.engine.learners.whole_step import bind_fit
+from agentd.engine.network import Network, Pass
+from agentd.engine.network.normalize import refuse_normalize
+from agentd.engine.optim import Optimizer
+from agentd.engine.replay.rows import NoValidStart, RowFormat
+from agentd.engine.replay.sampling import get_rng_state, set_rng_state
+
+HUBER_WIDTH = 1.0
+"""Where Huber's loss stops being quadratic."""
+
+
+@dataclass(slots=True)
+class TeachRows:
+    """A ring's columns of taught rows, each indexed by slot; row i lies in slot ``i % C``.
+
+    obs     (C, row_bytes) uint8, see `RowFormat`
+    target  (C, 1) int32 class in [0, K), or (C, K) float32 numbers
+    weight  (C,) float32, how much the row counts; 1 is ordinary
+    """
+
+    format: RowFormat
+    obs: NDArray[np.uint8]
+    target: NDArray[Any]
+    weight: NDArray[np.float32]
+
+    @property
+    def capacity(self) -> int:
+        """C, the slots of the ring."""
+        return len(self.weight)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisedConfig:
+    """What a `SupervisedLearner` does with its rows.
+
+    target     "class": softmax cross-entropy; "value": a regression on K numbers
+    loss       of a regression: "huber" of width 1, or "mse", half the squared error
+    batch      B, rows per update
+    clip_norm  bound on the gradient's norm, or None
+    """
+
+    target: Literal["class", "value"] = "class"
+    loss: Literal["huber", "mse"] = "mse"
+    batch: int = 64
+    clip_norm: float | None = None
+
+
+class SupervisedLearner(Descends):
+    """Fits the network to taught rows, each of the range equally likely, with replacement.
+
+    ``weights`` are the first parameters (n_params,), the network's own draw from ``seed`` without
+    them. Satisfies `engine.learners.descent.Learner`, for `TeachRows`.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        backend: Backend,
+        optimizer: Optimizer,
+        format: RowFormat,
+        config: SupervisedConfig,
+        seed: int,
+        weights: NDArray[np.float32] | None = None,
+    ) -> None:
+        if weights is None:
+            weights = network.init(np.random.default_rng(seed))
+        size, outputs = config.batch, network.output_shape
+        if len(outputs) != 1:
+            raise ShapeError("supervised network's output", "(K,)", outputs)
+        self.config = config
+        self._backend, self._format = backend, format
+        self._descent = Descent(network, backend, optimizer, config.clip_norm, weights)
+        self._learn = Pass(network, backend, size, training=True, seed=seed)
+        self._rng = sampler_rng(seed)
+        refuse_normalize(network)
+        self._input_shape = (size, *network.input_shape)
+        is_class = config.target == "class"
+        self._label_shape = (size,) if is_class else (size, *outputs)
+        self._reader = _TeachReader(format, size, 1 if is_class else outputs[0], is_class)
+        self._label = backend.zeros(self._label_shape, "int32" if is_class else "float")
+        self._weight = backend.zeros((size,))
+        self._dy = backend.zeros((size, *outputs))
+        self._row_loss = backend.zeros((size,))
+        column = backend.reshape(self._row_loss, (size, 1))
+        self._add_up = backend.sum_rows(column, self._descent.loss)
+        self._loss: Step | None = None
+        self._output: Array | None = None
+        self._y = backend.empty((size, *outputs))
+        self._whole = bind_fit(
+            backend,
+            network,
+            self._descent,
+            label=self._label,
+            weight=self._weight,
+            y=self._y,
+            is_class=is_class,
+            huber=HUBER_WIDTH if config.loss == "huber" else None,
+        )
+
+    @property
+    def stats(self) -> dict[str, float]:
+        """The last update's figures: the unweighted mean loss, and ``accuracy`` for classes."""
+        stats = self._descent.stats()
+        stats["loss"] /= self.config.batch
+        if self.config.target == "class" and self._output is not None:
+            best = self._backend.to_host(self._output).argmax(axis=1)
+            stats["accuracy"] = float((best == self._backend.to_host(self._label)).mean())
+        return stats
+
+    @quiet
+    def update(self, rows: TeachRows, lo: int, hi: int, ahead: int = 1) -> None:
+        """Take one gradient step on rows drawn from [lo, hi). Raises NoValidStart when empty."""
+        reader, write = self._reader, self._backend.write
+        reader.read(rows, lo, hi, self._rng)
+        write(self._label, reader.target.reshape(self._label_shape))
+        write(self._weight, reader.weight)
+        if self._whole is not None:
+            self._whole(reader.x)
+            self._output = self._y
+            return
+        y = self._learn.forward(self._descent.params, reader.x.reshape(self._input_shape))
+        if self._loss is None:
+            self._loss, self._output = self._bind(y), y
+        self._loss()
+        self._add_up()
+        self._learn.backward(self._descent.gradient, self._dy)
+        self._descent.step()
+
+    def get_state(self) -> tuple[Arrays, Scalars]:
+        """Return the parameters, optimizer, sampler and counters."""
+        arrays, scalars = self._descent.get_state()
+        return arrays, {
+            **scalars,
+            "sampler": get_rng_state(self._rng),
+            "pass": self._learn.get_state(),
+        }
+
+    def set_state(self, arrays: Mapping[str, Host], scalars: Mapping[str, Any]) -> None:
+        """Continue exactly where ``get_state`` was called. Raises ShapeError, KeyError."""
+        self._descent.set_state(arrays, scalars)
+        set_rng_state(self._rng, scalars["sampler"])
+        self._learn.set_state(scalars["pass"])
+
+    def _bind(self, y: Array) -> Step:
+        label, weight, dy, loss = self._label, self._weight, self._dy, self._row_loss
+        if self.config.target == "class":
+            return self._backend.softmax_cross_entropy(y, label, None, weight, 0.0, dy, loss)
+        if self.config.loss == "huber":
+            return self._backend.huber(y, label, weight, HUBER_WIDTH, dy, loss)
+        return self._backend.squared_error(y, label, weight, dy, loss)
+
+
+class _TeachReader:
+    """Draws rows and gathers them into buffers of its own: x (B, D), target, weight (B,)."""
+
+    def __init__(self, format: RowFormat, size: int, width: int, is_class: bool) -> None:
+        self._format = format
+        self.x = np.empty((size, format.features), np.float32)
+        self.target = np.empty((size, width), np.int32 if is_class else np.float32)
+        self.weight = np.empty(size, np.float32)
+        self._raw = np.empty((size, format.row_bytes), np.uint8)
+        self._unit = np.empty(size)
+        self._slot = np.empty(size, np.int64)
+        if format.is_float32:
+            self._raw = self.x.view(np.uint8)
+
+    def read(self, rows: TeachRows, lo: int, hi: int, rng: np.random.Generator) -> None:
+        if hi <= lo:
+            raise NoValidStart(f"no rows in [{lo}, {hi})")
+        slot = self._slot
+        rng.random(out=self._unit)
+        self._unit *= hi - lo
+        np.copyto(slot, self._unit, casting="unsafe")
+        slot += lo
+        np.remainder(slot, rows.capacity, out=slot)
+        np.take(rows.obs, slot, axis=0, out=self._raw, mode="clip")
+        if not self._format.is_float32:
+            self._format.decode(self._raw, self.x)
+        np.take(rows.target, slot, axis=0, out=self.target, mode="clip")
+        np.take(rows.weight, slot, out=self.weight, mode="clip")

@@ -1,0 +1,118 @@
+"""Adam in one pass over memory, where PoCL is installed: NumPy alone needs ten.
+
+PoCL is OpenCL on this very CPU. Its buffers can be NumPy's own memory, so one of our kernels may
+walk the parameter vector with all cores and nothing is copied. ``kernels/host_adam.cl`` does the
+same operations in the same order as the NumPy loop and gives the same bits; a trial at the start
+makes sure of both. Without PoCL, and for small vectors, the NumPy loop does the work.
+"""
+
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from agentd.engine.errors import EngineError
+from agentd.engine.numpy_backend.memory import Nd, aligned
+
+AdamStep: TypeAlias = Callable[[float, float, float, float, float, float, bool], object]
+
+FROM = 1 << 18
+"""Numbers from which a launch pays even on a busy machine, where its threads wait for a core."""
+
+_CHUNK = 8192
+_OPTIONS = ("-cl-fp32-correctly-rounded-divide-sqrt", f"-DCHUNK={_CHUNK}")
+_PLATFORM = "Portable Computing Language"
+
+
+class HostDevice:
+    """PoCL's device over host memory. Belongs to one process; steps belong to one thread."""
+
+    def __init__(self) -> None:
+        import pyopencl as cl
+
+        from agentd.engine.opencl_backend.devices import choose
+        from agentd.engine.opencl_backend.programs import Programs
+
+        device = choose(f"opencl:{_PLATFORM}")
+        self._context = cl.Context([device])
+        self._queue = cl.CommandQueue(self._context, device)
+        self._program = Programs(self._context, device).get("host_adam", _OPTIONS)
+
+    def adam(self, p: Nd, g: Nd, m: Nd, v: Nd) -> AdamStep:
+        """Bind Adam over contiguous float32 vectors of one size; see ``Backend.adam``."""
+        import pyopencl as cl
+
+        kernel, queue, grid = cl.Kernel(self._program, "adam"), self._queue, (-(-p.size // _CHUNK),)
+        flags = cl.mem_flags.READ_WRITE | cl.mem_flags.USE_HOST_PTR
+        buffers = [cl.Buffer(self._context, flags, hostbuf=array) for array in (p, g, m, v)]
+        kernel.set_args(np.int32(p.size), *buffers, *([np.float32(0)] * 6), np.int32(0))
+        enqueue, set_arg, number = cl.enqueue_nd_range_kernel, kernel.set_arg, np.float32
+
+        def step(
+            b1: float,
+            b2: float,
+            rate: float,
+            eps: float,
+            decay: float,
+            shrink: float,
+            adaptive: bool,
+        ) -> None:
+            for at, value in enumerate((b1, b2, rate, eps, decay, shrink), 5):
+                set_arg(at, number(value))
+            set_arg(11, np.int32(adaptive))
+            enqueue(queue, kernel, grid, (1,))
+            queue.finish()
+
+        step.__dict__["buffers"] = buffers  # they live as long as the step
+        return step
+
+
+def fused_adam(p: Nd, g: Nd, m: Nd, v: Nd) -> AdamStep | None:
+    """Return Adam's step in one pass, or None where NumPy should do it."""
+    vectors = (p, g, m, v)
+    if p.size < FROM or any(a.dtype != np.float32 or not a.flags.c_contiguous for a in vectors):
+        return None
+    device = host_device()
+    return None if device is None else device.adam(p, g, m, v)
+
+
+def host_device() -> HostDevice | None:
+    """Return PoCL's device if it is there, builds our kernel, and passes a trial."""
+    return _device_of(os.getpid())  # a context does not survive a fork
+
+
+@cache
+def _device_of(process: int) -> HostDevice | None:
+    try:
+        import pyopencl as cl
+    except ImportError:
+        return None
+    try:
+        device = HostDevice()
+        return device if _passes(device) else None
+    except (EngineError, ImportError, RuntimeError, cl.Error):
+        return None
+
+
+def _passes(device: HostDevice) -> bool:
+    """Return whether a step on a small vector gives NumPy's bits, in NumPy's memory."""
+    from agentd.engine.numpy_backend.optimizers import adam_in_blocks
+
+    start: Any = np.linspace(-1, 1, 4 * 37, dtype=np.float32).reshape(4, 37)
+    start[3] **= 2
+    ours, theirs = (tuple(map(_copy, start)) for _ in range(2))
+    for constants in (
+        (0.9, 0.999, 1e-3, 1e-7, 0.0, 1.0, True),
+        (0.8, 0.99, 1e-2, 1e-3, 0.1, 0.9, False),
+    ):
+        device.adam(*ours)(*constants)
+        adam_in_blocks(*theirs)(*constants)
+    return all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def _copy(row: Nd) -> Nd:
+    new = aligned(row.shape, row.dtype)
+    np.copyto(new, row)
+    return new

@@ -1,0 +1,123 @@
+"""Fresh rows of a ring as transitions, in order, joined into fragments of their streams.
+
+A fragment is a run of consecutive rows of one stream and one episode. Every transition belongs to
+exactly one window of rows: the one in which it *ends*. So none is lost between two windows,
+however slow its stream is, as long as its first row is still in the ring.
+
+Shapes: M transitions, B rows of a block, D features, A actions over all branches, N branches.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.engine.replay.rows import MID, ReplayError, RowFormat, Rows, stacked
+from agentd.engine.rules.traces import policy_lag
+
+Index = NDArray[np.int64]
+
+
+class FragmentTooLong(ReplayError):
+    """Raised when a window of fresh rows does not fit into the ring."""
+
+
+class Transitions(NamedTuple):
+    """Transitions in the order of the rows that ended them.
+
+    start, end   (M,) absolute indices of the rows at t-1 and at t
+    after        (M,) which transition begins where this one ends, always a later one, or -1
+    """
+
+    start: Index
+    end: Index
+    after: NDArray[np.intp]
+
+
+class Lag(NamedTuple):
+    """How old the weights were that acted, in updates, and how many rows were dropped for it."""
+
+    mean: float
+    most: int
+    dropped: int
+
+
+NO_LAG = Lag(0.0, 0, 0)
+
+
+def check_fragment(window: int, capacity: int) -> None:
+    """Raise FragmentTooLong unless ``window`` fresh rows fit into ``capacity`` rows."""
+    if window > capacity:
+        raise FragmentTooLong(
+            f"fragments of {window} fresh rows need more than the ring's {capacity} rows"
+        )
+
+
+def fresh_transitions(rows: Rows, lo: int, hi: int, window: int) -> tuple[Index, Index]:
+    """Return starts and ends, (M,) each, of transitions that end in rows [hi - window, hi).
+
+    They start in rows [lo, hi) and are sorted by their ends. A function of the rows alone: not of
+    what was read before.
+    """
+    first, count = lo % rows.capacity, max(0, hi - lo)
+    after = rows.next[first : first + count]
+    if len(after) < count:
+        after = np.concatenate([after, rows.next[: count - len(after)]])
+    place = np.flatnonzero((after >= hi - window) & (after < hi))
+    start, end = place + lo, after[place]
+    sound = (end > start) & (rows.kind[start % rows.capacity] <= MID)
+    order = np.argsort(end[sound], kind="stable")
+    return start[sound][order], end[sound][order]
+
+
+def drop_stale(
+    rows: Rows, start: Index, end: Index, updates: int, bound: int | None
+) -> tuple[Index, Index, Lag]:
+    """Return the transitions whose action came from weights at most ``bound`` updates old.
+
+    And how old they were, the dropped ones included; None for ``bound`` drops nothing.
+    """
+    if not len(start):
+        return start, end, NO_LAG
+    lag = policy_lag(updates, rows.version[start % rows.capacity])
+    keep = np.ones(len(lag), np.bool_) if bound is None else lag <= bound
+    found = Lag(float(lag.mean()), int(lag.max()), int(np.count_nonzero(~keep)))
+    return start[keep], end[keep], found
+
+
+def join(start: Index, end: Index) -> Transitions:
+    """Return the transitions with what follows each of them, see `Transitions`."""
+    if not len(start):
+        return Transitions(start, end, np.empty(0, np.intp))
+    order = np.argsort(start, kind="stable")
+    place = np.searchsorted(start[order], end)
+    after = order[np.minimum(place, len(start) - 1)]
+    return Transitions(start, end, np.where(start[after] == end, after, -1))
+
+
+class RowReader:
+    """Reads the observations and masks of up to ``batch`` given rows into buffers of its own."""
+
+    def __init__(self, format: RowFormat, batch: int, input_shape: tuple[int, ...]) -> None:
+        self._format, self._shape = format, input_shape
+        self._x = np.empty((batch, format.features), np.float32)
+        self._raw = np.empty((batch * format.stack, format.row_bytes), np.uint8)
+
+    def read(
+        self, rows: Rows, index: NDArray[Any]
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:
+        """Return x (B, *input_shape) and the mask (B, A), None where everything is legal.
+
+        ``index`` (B,) holds absolute indices. Valid until the next call.
+        """
+        slot, n, stack = index % rows.capacity, len(index), self._format.stack
+        frames = slot if stack == 1 else stacked(rows, slot, stack)
+        np.take(rows.obs, frames, axis=0, out=self._raw[: n * stack], mode="clip")
+        self._format.decode(self._raw[: n * stack], self._x[:n])
+        mask = self._mask(rows.mask_bits[slot]) if rows.has_masks else None
+        return self._x[:n].reshape(n, *self._shape), mask
+
+    def _mask(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        mask = np.unpackbits(bits, axis=1, count=self._format.n_actions)
+        mask[~bits.any(axis=1)] = 1
+        return mask

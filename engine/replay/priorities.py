@@ -1,0 +1,194 @@
+"""Prioritised replay: starts drawn in proportion to how much they taught last (arXiv:1511.05952).
+
+Shapes: C slots of the ring, B rows of a batch, F children of a node.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.engine.replay.rows import MID, NoValidStart, Rows
+from agentd.engine.replay.sampling import cut_stacks, get_rng_state, set_rng_state
+
+Floats = NDArray[np.float64]
+Index = NDArray[np.integer[Any]]
+
+_FAN = 32
+_TOP = 1024  # nodes that are searched by their running sum at once
+
+
+class SumTree:
+    """Weights of C leaves, drawn in proportion, all rows of a batch at once.
+
+    Wide and shallow: a node has 32 children, and at most 1,024 nodes stand at the top, so a million
+    leaves are three arrays. A node is the sum of its children, computed anew whenever one of them
+    changes: nothing drifts, an index that is set twice counts once, and the leaves alone are the
+    state.
+    """
+
+    def __init__(self, leaves: int) -> None:
+        self._levels: list[Floats] = [np.zeros(-(-leaves // _FAN) * _FAN)]
+        while len(self._levels[-1]) > _TOP:
+            nodes = len(self._levels[-1]) // _FAN
+            more = nodes > _TOP  # this level has parents too: whole families
+            self._levels.append(np.zeros(-(-nodes // _FAN) * _FAN if more else nodes))
+        self._families = [level.reshape(-1, _FAN) for level in self._levels[:-1]]
+        self.leaves: Floats = self._levels[0][:leaves]
+
+    def __len__(self) -> int:
+        return len(self.leaves)
+
+    @property
+    def total(self) -> float:
+        """The sum of all leaves."""
+        return float(self._levels[-1].sum())
+
+    def set(self, leaf: Index, weight: Floats | float) -> None:
+        """Give the leaves (B,) their weights, not negative; of equal ones the last counts."""
+        self.leaves[leaf] = weight
+        node = leaf
+        for families, above in zip(self._families, self._levels[1:], strict=True):
+            node = node // _FAN
+            above[node] = np.add.reduce(families[node], 1)
+
+    def restore(self, leaves: Floats) -> None:
+        """Take all leaves' weights (C,) at once; every sum is what ``set`` would have left."""
+        self.leaves[:] = leaves
+        for families, above in zip(self._families, self._levels[1:], strict=True):
+            above[: len(families)] = np.add.reduce(families, 1)
+
+    def find(self, at: Floats) -> NDArray[np.int64]:
+        """Return the leaf at each place (B,) in [0, total) of the weights laid side by side.
+
+        A leaf of weight 0 is never returned, whatever rounding did. ``total`` must not be 0.
+        """
+        running = np.cumsum(self._levels[-1])
+        at = np.minimum(at, np.nextafter(running[-1], 0))
+        node = np.searchsorted(running, at, side="right")
+        at = at - np.where(node > 0, running[node - 1], 0.0)
+        rows = np.arange(len(at))
+        for families in reversed(self._families):
+            sums = np.cumsum(families[node], 1)
+            at = np.minimum(at, np.nextafter(sums[:, -1], 0))
+            child = np.count_nonzero(sums <= at[:, None], 1)
+            at = at - np.where(child > 0, sums[rows, child - 1], 0.0)
+            node = node * _FAN + child
+        return node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorityConfig:
+    """Proportional prioritisation (Schaul et al. 2015, arXiv:1511.05952, section 3.3).
+
+    alpha       how much errors count: 0 draws evenly
+    beta        how much the importance weights undo it at first; 1 after ``beta_steps`` updates
+    epsilon     added to every error, so that nothing is never drawn
+
+    Raises ValueError outside ``alpha >= 0``, ``0 <= beta <= 1``, ``epsilon > 0``.
+    """
+
+    alpha: float = 0.6
+    beta: float = 0.4
+    beta_steps: int = 100_000
+    epsilon: float = 1e-6
+
+    def __post_init__(self) -> None:
+        if not (self.alpha >= 0 and 0 <= self.beta <= 1 and self.epsilon > 0):
+            raise ValueError("want alpha >= 0, 0 <= beta <= 1 and epsilon > 0")
+
+    def beta_after(self, updates: int) -> float:
+        """Return β after so many updates."""
+        share = min(1.0, updates / self.beta_steps) if self.beta_steps else 1.0
+        return self.beta + (1.0 - self.beta) * share
+
+
+class PrioritizedSampler:
+    """Draws starts by priority, one from each of B equal parts of the sum.
+
+    A row has a priority while it may start a transition: from when its next row is seen, at the
+    greatest priority so far, until it leaves the range. ``weight`` (B,) float32 are the importance
+    weights of the last draw, the greatest of them 1.
+    """
+
+    def __init__(
+        self, batch: int, config: PriorityConfig, rng: np.random.Generator, stack: int = 1
+    ) -> None:
+        self.config = config
+        self.weight = np.ones(batch, np.float32)
+        self._rng, self._stack = rng, stack
+        self._place = np.arange(batch)
+        self._tree = SumTree(0)
+        self._pending: NDArray[np.int64] = np.empty(0, np.int64)  # no next row yet
+        self._lo = self._hi = 0
+        self._greatest = 1.0
+        self._draws = 0
+        self._slot: NDArray[np.int64] = np.empty(0, np.int64)  # drawn last
+
+    def draw(self, rows: Rows, lo: int, hi: int) -> NDArray[np.int64]:
+        """Return B absolute indices. Raises NoValidStart."""
+        self._follow(rows, lo, hi)
+        tree, batch = self._tree, len(self._place)
+        while True:
+            total = tree.total
+            if not total > 0:
+                raise NoValidStart(f"no row of [{lo}, {hi}) starts a transition")
+            slot = tree.find((self._place + self._rng.random(batch)) * (total / batch))
+            start = hi - 1 - (hi - 1 - slot) % rows.capacity
+            cut = cut_stacks(rows, start, lo, self._stack)
+            if not cut.any():
+                break
+            tree.set(slot[cut], 0.0)  # an older frame of theirs has left: none of them comes back
+        priority = tree.leaves[slot]
+        beta = self.config.beta_after(self._draws)
+        self.weight[:] = (priority / priority.min()) ** -beta
+        self._draws += 1
+        self._slot = slot
+        return start
+
+    def update(self, error: NDArray[np.floating[Any]]) -> None:
+        """Give the rows drawn last the priorities of their errors (B,), not negative."""
+        priority = (error.astype(np.float64) + self.config.epsilon) ** self.config.alpha
+        self._tree.set(self._slot, priority)
+        self._greatest = max(self._greatest, float(priority.max()))
+
+    def get_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return arrays and JSON values: all that the next draw depends on."""
+        arrays = {"replay.priority": self._tree.leaves.copy(), "replay.pending": self._pending}
+        return arrays, {
+            "rng": get_rng_state(self._rng),
+            "range": [self._lo, self._hi],
+            "greatest": self._greatest,
+            "draws": self._draws,
+        }
+
+    def set_state(self, arrays: Mapping[str, NDArray[Any]], scalars: Mapping[str, Any]) -> None:
+        """Continue exactly where ``get_state`` was called. Raises KeyError."""
+        leaves = arrays["replay.priority"]
+        self._tree = SumTree(len(leaves))
+        self._tree.restore(leaves)
+        self._pending = arrays["replay.pending"].astype(np.int64)
+        set_rng_state(self._rng, scalars["rng"])
+        self._lo, self._hi = map(int, scalars["range"])
+        self._greatest, self._draws = float(scalars["greatest"]), int(scalars["draws"])
+
+    def _follow(self, rows: Rows, lo: int, hi: int) -> None:
+        """Let rows leave that are below ``lo`` and come in that now have a next row."""
+        if (lo, hi) == (self._lo, self._hi) and len(self._tree) == rows.capacity:
+            return
+        if len(self._tree) != rows.capacity or hi < self._hi or lo < self._lo:
+            self._tree = SumTree(rows.capacity)  # another ring, or one that began anew
+            self._pending, self._lo, self._hi = np.empty(0, np.int64), lo, lo
+        gone = np.arange(self._lo, min(lo, self._hi, self._lo + rows.capacity))
+        if len(gone):
+            self._tree.set(gone % rows.capacity, 0.0)
+        new = np.arange(max(lo, self._hi), hi)
+        row = np.concatenate([self._pending[self._pending >= lo], new])
+        slot = row % rows.capacity
+        after, begins = rows.next[slot], rows.kind[slot] <= MID
+        starts = begins & (after > row) & (after < hi)
+        self._tree.set(slot, np.where(starts, self._greatest, 0.0))
+        self._pending = row[begins & ~starts]
+        self._lo, self._hi = lo, hi

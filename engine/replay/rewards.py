@@ -1,0 +1,120 @@
+"""What a learner makes of rewards before it adds them up: scaled, divided by their spread, cut.
+
+Rewards stay in the ring as the game gave them; they are shaped when a batch is read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.engine.network.normalize import RunningMoments
+from agentd.engine.replay.rows import FIRST, MID, Rows
+
+_FLOOR = 1e-8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardConfig:
+    """Each step's reward becomes clip(scale * reward / spread, -clip, clip).
+
+    scale      a constant factor, above 0
+    clip       the bound, or None (Mnih et al. 2015 cut at 1)
+    normalize  divide by the spread, the standard deviation of the discounted return so far (as
+               Stable-Baselines3's VecNormalize does); otherwise the spread is 1
+
+    Raises ValueError unless scale and clip are above 0.
+    """
+
+    scale: float = 1.0
+    clip: float | None = None
+    normalize: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.scale > 0 or not (self.clip is None or self.clip > 0):
+            raise ValueError("want a reward scale and clip above 0")
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether rewards stay as they are."""
+        return self == RewardConfig()
+
+
+class RewardShaper:
+    """Shapes rewards, and keeps the spread of the returns of the rows that were seen.
+
+    The return runs through an episode: R = gamma R + reward, from 0 at its first row; each row's R
+    is one observation. A stream whose rows are lost begins anew.
+    """
+
+    def __init__(self, config: RewardConfig, gamma: float) -> None:
+        self.config, self._gamma = config, gamma
+        self._moments = RunningMoments(1)
+        self._open: dict[int, float] = {}  # newest row of each stream: its return
+        self._seen = 0
+
+    def __call__(self, reward: NDArray[np.float32]) -> None:
+        """Shape rewards (B,) in place."""
+        config = self.config
+        factor = config.scale
+        if config.normalize:
+            factor /= sqrt(float(self._moments.variance[0]) + _FLOOR)
+        reward *= np.float32(factor)
+        if config.clip is not None:
+            np.clip(reward, -config.clip, config.clip, out=reward)
+
+    def observe(self, rows: Rows, lo: int, hi: int) -> None:
+        """Take in the rows of [lo, hi) that were not seen before."""
+        if not self.config.normalize or hi == self._seen:
+            return
+        first = max(lo, self._seen) if hi > self._seen else lo
+        coming = self._returns_into(rows, first, hi)
+        slot = np.arange(first, hi) % rows.capacity
+        columns = (rows.kind[slot].tolist(), rows.reward[slot].tolist(), rows.next[slot].tolist())
+        found: list[float] = []
+        for row, kind, reward, after in zip(range(first, hi), *columns, strict=True):
+            total = 0.0 if kind == FIRST else self._gamma * coming.pop(row, 0.0) + reward
+            if kind != FIRST:
+                found.append(total)
+            if kind <= MID and row < after < hi:
+                coming[after] = total
+            elif kind <= MID:
+                self._open[row] = total
+        self._moments.merge(np.array(found).reshape(-1, 1))
+        self._seen = hi
+
+    def _returns_into(self, rows: Rows, first: int, hi: int) -> dict[int, float]:
+        """Take the open streams that go on in [first, hi) out; return their returns by that row."""
+        coming, still = {}, {}
+        for row, total in self._open.items():
+            after = int(rows.next[row % rows.capacity])
+            if first <= after < hi:
+                coming[after] = total
+            elif hi - row < rows.capacity:
+                still[row] = total
+        self._open = still
+        return coming
+
+    def get_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return arrays and JSON values to keep; none where returns are not measured."""
+        if not self.config.normalize:
+            return {}, {}
+        moments, count = self._moments.get_state()
+        arrays: dict[str, NDArray[Any]] = {
+            "reward.moments": moments,
+            "reward.open_rows": np.array(list(self._open), np.int64),
+            "reward.open_returns": np.array(list(self._open.values()), np.float64),
+        }
+        return arrays, {"returns": count, "seen": self._seen}
+
+    def set_state(self, arrays: Mapping[str, NDArray[Any]], scalars: Mapping[str, Any]) -> None:
+        """Continue where ``get_state`` was called. Raises KeyError, ShapeError."""
+        if not self.config.normalize:
+            return
+        self._moments.set_state(arrays["reward.moments"], scalars["returns"])
+        rows, returns = arrays["reward.open_rows"], arrays["reward.open_returns"]
+        self._open = dict(zip(rows.tolist(), returns.tolist(), strict=True))
+        self._seen = int(scalars["seen"])

@@ -1,0 +1,128 @@
+"""Which rows start the transitions of a batch, each equally likely; and generators' states.
+
+Shapes: C slots of the ring, B rows of a batch.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.engine.replay.rows import FIRST, MID, NoValidStart, Rows, row_before
+
+_REDRAWS = 32
+"""Rounds of rejection before the valid rows are listed instead; 2^-32 with half of them valid."""
+
+
+class UniformSampler:
+    """Draws the starts of transitions, each valid one equally likely, with replacement.
+
+    A start is a first or mid row i of [lo, hi) whose next row lies in (i, hi): the newest row of
+    a stream is not one yet. With ``stack`` the rows that it is stacked with lie in the range too.
+    The draws depend on the generator's state, the range and the rows, and on nothing else.
+    """
+
+    def __init__(self, batch: int, rng: np.random.Generator, stack: int = 1) -> None:
+        self._rng, self._batch, self._stack, self._lo = rng, batch, stack, 0
+        self._make(batch)
+
+    def draw(self, rows: Rows, lo: int, hi: int, batches: int = 1) -> NDArray[np.int64]:
+        """Return ``batches`` * B absolute indices, valid until the next call.
+
+        Raises NoValidStart.
+        """
+        if hi <= lo:
+            raise NoValidStart(f"no rows in [{lo}, {hi})")
+        if len(self._index) != batches * self._batch:
+            self._make(batches * self._batch)
+        index, bad, self._lo = self._index, self._bad, lo
+        self._rng.random(out=self._unit)
+        self._unit *= hi - lo
+        np.copyto(index, self._unit, casting="unsafe")  # floor, as nothing is negative
+        index += lo
+        self._reject(rows, hi)
+        for _ in range(_REDRAWS):
+            wrong = np.count_nonzero(bad)
+            if not wrong:
+                return index
+            index[bad] = (self._rng.random(wrong) * (hi - lo)).astype(np.int64) + lo
+            self._reject(rows, hi)
+        return self._draw_listed(rows, lo, hi)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the generator's state, see `get_rng_state`."""
+        return get_rng_state(self._rng)
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue exactly where ``state`` was taken."""
+        set_rng_state(self._rng, state)
+
+    def _make(self, size: int) -> None:
+        self._unit = np.empty(size)
+        self._index = np.empty(size, np.int64)
+        self._slot = np.empty(size, np.int64)
+        self._next = np.empty(size, np.int64)
+        self._kind = np.empty(size, np.uint8)
+        self._bad = np.empty(size, np.bool_)
+        self._also = np.empty(size, np.bool_)
+
+    def _reject(self, rows: Rows, hi: int) -> None:
+        """Mark every drawn row that is no start, in place."""
+        slot, after, bad = self._slot, self._next, self._bad
+        np.remainder(self._index, rows.capacity, out=slot)
+        np.take(rows.next, slot, out=after, mode="clip")
+        np.take(rows.kind, slot, out=self._kind, mode="clip")
+        np.less_equal(after, self._index, out=bad)
+        bad |= np.greater_equal(after, hi, out=self._also)
+        bad |= np.greater(self._kind, MID, out=self._also)
+        if self._stack > 1:
+            bad |= cut_stacks(rows, self._index, self._lo, self._stack)
+
+    def _draw_listed(self, rows: Rows, lo: int, hi: int) -> NDArray[np.int64]:
+        """Draw from the list of all valid starts: for ranges where few rows are valid."""
+        row = np.arange(lo, hi)
+        slot = row % rows.capacity
+        after = rows.next[slot]
+        starts = row[(rows.kind[slot] <= MID) & (after > row) & (after < hi)]
+        starts = starts[~cut_stacks(rows, starts, lo, self._stack)]
+        if not len(starts):
+            raise NoValidStart(f"no row of [{lo}, {hi}) starts a transition")
+        self._rng.random(out=self._unit)
+        np.take(starts, (self._unit * len(starts)).astype(np.int64), out=self._index)
+        return self._index
+
+
+def cut_stacks(rows: Rows, row: NDArray[np.int64], lo: int, stack: int) -> NDArray[np.bool_]:
+    """Return which rows (B,) cannot be stacked: a row before them is below ``lo`` or lost."""
+    cut = np.zeros(len(row), np.bool_)
+    at = row
+    for _ in range(stack - 1):
+        slot = at % rows.capacity
+        before = row_before(rows, slot)
+        begins = rows.kind[slot] == FIRST
+        cut |= ~begins & (before < lo)
+        at = np.where(begins | (before < lo), at, before)
+    return cut
+
+
+def get_rng_state(rng: np.random.Generator) -> dict[str, Any]:
+    """Return a PCG64 generator's state as JSON values; its 128-bit words as hexadecimal text."""
+    state: dict[str, Any] = rng.bit_generator.state  # type: ignore[assignment]
+    return {
+        "bit_generator": state["bit_generator"],
+        "state": hex(state["state"]["state"]),
+        "inc": hex(state["state"]["inc"]),
+        "has_uint32": state["has_uint32"],
+        "uinteger": state["uinteger"],
+    }
+
+
+def set_rng_state(rng: np.random.Generator, state: Mapping[str, Any]) -> None:
+    """Set a PCG64 generator to a state of `get_rng_state`. Raises ValueError on another kind."""
+    rng.bit_generator.state = {
+        "bit_generator": state["bit_generator"],
+        "state": {"state": int(state["state"], 16), "inc": int(state["inc"], 16)},
+        "has_uint32": state["has_uint32"],
+        "uinteger": state["uinteger"],
+    }

@@ -1,0 +1,1 @@
+"""The rules of Q-learning as pure functions of arrays; fused code must equal them."""

@@ -1,0 +1,211 @@
+"""Exploration: how large ε is, which rows explore, and what they do instead.
+
+Everything here is a pure function of arrays. The random numbers are counter-based: the draw of a
+row depends on the seed and the row's absolute index and on nothing else, so a row's answer never
+depends on which other rows shared its batch, and a replayed row draws the same numbers again.
+
+Shapes: B rows, A actions over all branches (the mask's width), K draws per row.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.engine.rules.td import mask_illegal
+
+_WORD = (1 << 64) - 1
+_GAMMA = 0x9E3779B97F4A7C15
+_MIX_1 = 0xBF58476D1CE4E5B9
+_MIX_2 = 0x94D049BB133111EB
+_TO_UNIT = 2.0**-53
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exploration:
+    """What acts beside the greedy policy, over environment steps.
+
+    epsilon    a random legal action with chance ε, with an optional spread over streams
+    boltzmann  an action drawn from softmax(q / temperature)
+    noisy      greedy, for weights that noisy layers draw anew (Fortunato et al. 2017)
+
+    ``start`` falls linearly to ``end`` over the first ``steps`` environment steps and stays there:
+    ε, or the temperature. ``spread`` is Ape-X's α (Horgan et al. 2018, arXiv:1803.00933, section
+    4.1), where with start = end each stream has an ε of its own for good: stream i of N explores
+    with ``ε ** (1 + spread * i / (N - 1))``, so that some streams stay close to greedy;
+    0 gives every stream the same ε. Raises ValueError outside ``0 <= end, start``, ``steps >= 0``,
+    ``spread >= 0``, and for an ε above 1.
+    """
+
+    kind: Literal["epsilon", "boltzmann", "noisy"] = "epsilon"
+    start: float = 1.0
+    end: float = 0.05
+    steps: int = 10_000
+    spread: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind == "epsilon" and max(self.start, self.end) > 1.0:
+            raise ValueError(f"want 0 <= ε <= 1, got start={self.start}, end={self.end}")
+        if not (self.start >= 0.0 and self.end >= 0.0):
+            raise ValueError(f"want start, end >= 0, got start={self.start}, end={self.end}")
+        if self.steps < 0 or not self.spread >= 0.0:
+            raise ValueError(f"want steps, spread >= 0, got {self.steps}, {self.spread}")
+
+    def epsilon(self, env_steps: int) -> float:
+        """Return ε after ``env_steps`` environment steps, before any spread; 0 without ε."""
+        return self._value(env_steps) if self.kind == "epsilon" else 0.0
+
+    def temperature(self, env_steps: int) -> float:
+        """Return the temperature after ``env_steps`` environment steps; 0 without one."""
+        return self._value(env_steps) if self.kind == "boltzmann" else 0.0
+
+    def _value(self, env_steps: int) -> float:
+        if env_steps >= self.steps:
+            return self.end
+        return self.start + (self.end - self.start) * (max(env_steps, 0) / self.steps)
+
+    def row_epsilon(
+        self, env_steps: int, stream: NDArray[np.integer[Any]], streams: int
+    ) -> NDArray[np.float64]:
+        """Return each row's ε, (B,) float64, from its stream's number in ``[0, streams)``."""
+        epsilon = self.epsilon(env_steps)
+        if self.spread == 0.0 or streams < 2 or epsilon in (0.0, 1.0):
+            return np.full(len(stream), epsilon)
+        return np.float64(epsilon) ** (1.0 + stream * np.float64(self.spread / (streams - 1)))
+
+
+def uniforms(seed: int, row: NDArray[np.integer[Any]], draws: int) -> NDArray[np.float64]:
+    """Return ``draws`` numbers in [0, 1) for every row, (B, draws) float64.
+
+    ``row`` (B,) holds absolute row indices. Number j of a row is the same for every ``draws`` > j.
+    SplitMix64 (Steele, Lea & Flood 2014, figure 15) used as a hash of (seed, row), then of the
+    draw's number. ``seed`` may be any integer; its low 64 bits count.
+    """
+    word = row.astype(np.uint64)
+    word *= np.uint64(_GAMMA)
+    word += np.uint64(_mix_int(seed))
+    _mix(word)
+    step = np.arange(1, draws + 1, dtype=np.uint64) * np.uint64(_GAMMA)
+    words = word[:, None] + step
+    _mix(words)
+    words >>= np.uint64(11)
+    return words * _TO_UNIT
+
+
+def act(
+    q: NDArray[np.floating[Any]],
+    mask: NDArray[np.uint8] | None,
+    branches: tuple[int, ...],
+    epsilon: NDArray[np.float64],
+    u: NDArray[np.float64],
+) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Choose ε-greedily, row by row, among the legal actions.
+
+    q         (B, A) values, the branches side by side
+    mask      (B, A) 1 = legal, at least one per branch and row; None = all legal
+    branches  actions in each branch; they sum to A
+    epsilon   (B,) chance that the row explores
+    u         (B, 1 + branches) numbers in [0, 1): the first decides whether the row explores,
+              each other one picks that branch's action when it does
+
+    Returns actions (B, branches) int32, numbered from 0 within their branch, and (B,) uint8 that
+    is 1 where the row explored (a random choice may well be the greedy action).
+    """
+    explored = u[:, 0] < epsilon
+    rows = np.flatnonzero(explored)
+    action = np.empty((len(q), len(branches)), np.int32)
+    at = 0
+    for b, n in enumerate(branches):
+        branch = slice(at, at + n)
+        legal = None if mask is None else mask[:, branch]
+        action[:, b] = greedy(q[:, branch], legal)
+        if len(rows):
+            picks = u[rows, 1 + b]
+            action[rows, b] = pick(picks, n) if legal is None else pick_legal(picks, legal[rows])
+        at += n
+    return action, explored.view(np.uint8)
+
+
+def act_boltzmann(
+    q: NDArray[np.floating[Any]],
+    mask: NDArray[np.uint8] | None,
+    branches: tuple[int, ...],
+    temperature: float,
+    u: NDArray[np.float64],
+) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Draw each branch's action from softmax(q / temperature) over the legal ones.
+
+    Sutton & Barto 2018, equation 13.2 with values as preferences; temperature 0 is greedy. The
+    arguments and results are those of `act`, but that a row explored where one of its actions is
+    not the greedy one, and u's first column is not used.
+    """
+    action = np.empty((len(q), len(branches)), np.int32)
+    explored = np.zeros(len(q), np.uint8)
+    at = 0
+    for b, n in enumerate(branches):
+        values, legal = q[:, at : at + n], None if mask is None else mask[:, at : at + n]
+        best = action[:, b] = greedy(values, legal)
+        if temperature > 0:
+            action[:, b] = pick_softmax(u[:, 1 + b], values, legal, temperature)
+            explored |= action[:, b] != best
+        at += n
+    return action, explored
+
+
+def pick_softmax(
+    u: NDArray[np.float64],
+    q: NDArray[np.floating[Any]],
+    mask: NDArray[np.uint8] | None,
+    temperature: float,
+) -> NDArray[np.intp]:
+    """Return a choice from softmax(q / temperature) over the legal actions of each row, (B,).
+
+    u (B,) in [0, 1), temperature above 0. An action of probability 0 is never chosen.
+    """
+    values = mask_illegal(q, mask).astype(np.float64)
+    with np.errstate(over="ignore", under="ignore"):  # far below the best is probability 0
+        share = np.exp((values - values.max(axis=1, keepdims=True)) / temperature)
+    mass = np.cumsum(share if mask is None else share * mask, axis=1)
+    wanted = np.minimum(u * mass[:, -1], np.nextafter(mass[:, -1], 0))
+    choice: NDArray[np.intp] = np.count_nonzero(mass <= wanted[:, None], axis=1)
+    return choice
+
+
+def greedy(q: NDArray[np.floating[Any]], mask: NDArray[np.uint8] | None) -> NDArray[np.intp]:
+    """Return the best legal action of each row, (B,); the first one of equals."""
+    best: NDArray[np.intp] = mask_illegal(q, mask).argmax(axis=1)
+    return best
+
+
+def pick(u: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Return ``floor(u * n)``: a choice among n actions from u in [0, 1), (B,)."""
+    return np.floor(u * n)
+
+
+def pick_legal(u: NDArray[np.float64], mask: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Return a choice among the legal actions of each row, each equally likely, (B,).
+
+    u (B,) in [0, 1); mask (B, A), at least one 1 a row.
+    """
+    rank = np.cumsum(mask, axis=1, dtype=np.int32)
+    wanted = np.floor(u * rank[:, -1])
+    choice: NDArray[np.intp] = np.count_nonzero(rank <= wanted[:, None], axis=1)
+    return choice
+
+
+def _mix(word: NDArray[np.uint64]) -> None:
+    """Scramble every 64-bit word in place (SplitMix64's finaliser)."""
+    word ^= word >> np.uint64(30)
+    word *= np.uint64(_MIX_1)
+    word ^= word >> np.uint64(27)
+    word *= np.uint64(_MIX_2)
+    word ^= word >> np.uint64(31)
+
+
+def _mix_int(value: int) -> int:
+    """Scramble one integer's low 64 bits: `_mix` for a Python integer."""
+    word = (value + _GAMMA) & _WORD
+    word = ((word ^ (word >> 30)) * _MIX_1) & _WORD
+    word = ((word ^ (word >> 27)) * _MIX_2) & _WORD
+    return word ^ (word >> 31)

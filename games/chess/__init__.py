@@ -1,0 +1,1 @@
+"""Chess: its board, its data, its search and what a match needs."""

@@ -1,0 +1,1 @@
+"""Positions as numbers: bitboards, moves, features and the value of a position."""

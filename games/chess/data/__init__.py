@@ -1,0 +1,1 @@
+"""Games and puzzles from files: reading, filtering, packing and batching."""

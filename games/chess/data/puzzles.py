@@ -1,0 +1,205 @@
+"""Puzzles of lichess: read, drawn evenly by rating, solved by the policy alone or by a search.
+
+A puzzle is solved if every move of its solver is the one on record; on the last move any mate will
+do. Mates are most of the pool and the easier part, so they are always counted apart.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import chess
+import numpy as np
+import zstandard
+
+from agentd.games.chess.board.moves import legal_indices
+from agentd.games.chess.search.settings import Evaluator
+
+BAND = 200
+"""Rating points of one band."""
+LOWEST, HIGHEST = 600, 2600
+"""Puzzles below and above belong to the first and the last band."""
+_WORTH = {"advantage": 400, "crushing": 800, "equality": 0}
+"""Lichess's themes: 200 to 600 centipawns, more than those, less than those."""
+_COLUMNS = ("PuzzleId", "FEN", "Moves", "Rating", "Themes")
+
+
+@dataclass(frozen=True, slots=True)
+class Puzzle:
+    """``moves`` begins with the other side's, made on ``fen``; then the solver's and so on.
+
+    ``worth`` is what the solver then has, in centipawns, where it is no mate: by the theme.
+    """
+
+    name: str
+    fen: str
+    moves: tuple[str, ...]
+    rating: int
+    mate: bool
+    worth: int = 0
+
+    @property
+    def band(self) -> int:
+        """The rating at which its band begins."""
+        return max(LOWEST, min(HIGHEST - BAND, self.rating // BAND * BAND))
+
+    def positions(self) -> Iterator[tuple[chess.Board, chess.Move]]:
+        """Yield each position the solver meets and the move on record; the board is reused."""
+        board = chess.Board(self.fen)
+        for number, uci in enumerate(self.moves):
+            move = chess.Move.from_uci(uci)
+            if number % 2:
+                yield board, move
+            board.push(move)
+
+    def accepts(self, board: chess.Board, move: chess.Move, recorded: chess.Move) -> bool:
+        """True for the recorded move, and for any mate in place of the last one."""
+        if move == recorded:
+            return True
+        if len(board.move_stack) != len(self.moves) - 1 or not board.is_legal(move):
+            return False
+        after = board.copy(stack=False)
+        after.push(move)
+        return after.is_checkmate()
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """How many of ``total`` puzzles of one band and kind were solved."""
+
+    band: int
+    mate: bool
+    solved: int
+    total: int
+
+
+def read_puzzles(path: Path) -> Iterator[Puzzle]:
+    """Yield the puzzles of lichess's CSV file, packed (.zst) or not, in its order.
+
+    Raises ValueError with the line that is wrong, or that the file is cut off.
+    """
+    with _open(path) as lines:
+        rows = csv.DictReader(lines)
+        try:
+            missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
+            if missing:
+                raise ValueError(f"expected the columns of lichess, {missing[0]} is missing")
+            for row in rows:
+                yield _puzzle(row)
+        except (ValueError, TypeError, AttributeError, csv.Error) as error:
+            raise ValueError(f"{path}, line {rows.line_num}: {error}") from None
+        except zstandard.ZstdError as error:
+            raise ValueError(f"{path}, after line {rows.line_num}: {error}") from None
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[io.TextIOBase]:
+    with path.open("rb") as raw:
+        unpacked = zstandard.ZstdDecompressor().stream_reader(raw) if path.suffix == ".zst" else raw
+        with io.TextIOWrapper(unpacked, "utf-8", newline="") as lines:
+            yield lines
+
+
+def _puzzle(row: dict[str, str]) -> Puzzle:
+    moves = tuple(row["Moves"].split())
+    if len(moves) < 2 or len(moves) % 2:
+        raise ValueError(f"Moves: expected pairs of moves, got {row['Moves']!r}")
+    for uci in moves:
+        chess.Move.from_uci(uci)
+    themes = row["Themes"].split()
+    worth = next((_WORTH[theme] for theme in themes if theme in _WORTH), 0)
+    rating = int(row["Rating"])
+    return Puzzle(row["PuzzleId"], row["FEN"], moves, rating, "mate" in themes, worth)
+
+
+def draw_puzzles(puzzles: Iterable[Puzzle], count: int, seed: int = 0) -> list[Puzzle]:
+    """Return ``count`` puzzles: as many mates as others, each kind evenly over the rating bands.
+
+    A band that holds too few gives what it has and the others make up for it. The same file, count
+    and seed draw the same puzzles. Raises ValueError if there are fewer than ``count``.
+    """
+    pools: dict[tuple[bool, int], list[Puzzle]] = {}
+    for puzzle in puzzles:
+        pools.setdefault((puzzle.mate, puzzle.band), []).append(puzzle)
+    rng = np.random.default_rng(seed)
+    for key in sorted(pools):
+        pool = pools[key]
+        pools[key] = [pool[n] for n in rng.permutation(len(pool))]
+    held = sum(len(pool) for pool in pools.values())
+    if held < count:
+        raise ValueError(f"expected at least {count} puzzles, got {held}")
+    return [puzzle for key in sorted(pools) for puzzle in pools[key][: _shares(pools, count)[key]]]
+
+
+def _shares(pools: dict[tuple[bool, int], list[Puzzle]], count: int) -> dict[tuple[bool, int], int]:
+    """How many of each pool: one after another in turn, until there are ``count``."""
+    shares = dict.fromkeys(sorted(pools), 0)
+    totals = {True: 0, False: 0}
+    while sum(totals.values()) < count:
+        open_ = [key for key in shares if shares[key] < len(pools[key])]
+        key = min(open_, key=lambda key: (totals[key[0]], shares[key], key[1]))
+        shares[key] += 1
+        totals[key[0]] += 1
+    return shares
+
+
+def solve_by_policy(
+    puzzles: Sequence[Puzzle], evaluator: Evaluator, batch: int = 256
+) -> list[Solved]:
+    """Solve with the most likely legal move of each position, ``batch`` positions at once."""
+    asked = [
+        (number, board.copy(), move)
+        for number, puzzle in enumerate(puzzles)
+        for board, move in puzzle.positions()
+    ]
+    right = [True] * len(puzzles)
+    for first in range(0, len(asked), batch):
+        part = asked[first : first + batch]
+        logits, _ = evaluator.evaluate([board for _, board, _ in part])
+        for (number, board, recorded), row in zip(part, logits, strict=True):
+            moves, numbers = legal_indices(board)
+            move = moves[int(row[numbers].argmax())]
+            right[number] &= puzzles[number].accepts(board, move, recorded)
+    return _count(puzzles, right)
+
+
+def solve(
+    puzzles: Sequence[Puzzle],
+    choose: Callable[[chess.Board], chess.Move | None],
+    on_puzzle: Callable[[Puzzle, bool], None] | None = None,
+) -> list[Solved]:
+    """Solve with whatever ``choose`` plays; a puzzle ends at its first wrong move."""
+    right = []
+    for puzzle in puzzles:
+        solved = True
+        for board, recorded in puzzle.positions():
+            move = choose(board.copy())
+            if move is None or not puzzle.accepts(board, move, recorded):
+                solved = False
+                break
+        right.append(solved)
+        if on_puzzle:
+            on_puzzle(puzzle, solved)
+    return _count(puzzles, right)
+
+
+def _count(puzzles: Sequence[Puzzle], right: Sequence[bool]) -> list[Solved]:
+    found: dict[tuple[bool, int], list[bool]] = {}
+    for puzzle, solved in zip(puzzles, right, strict=True):
+        found.setdefault((puzzle.mate, puzzle.band), []).append(solved)
+    return [
+        Solved(band, mate, sum(found[mate, band]), len(found[mate, band]))
+        for mate, band in sorted(found)
+    ]
+
+
+def share_solved(counts: Iterable[Solved], mate: bool | None = None) -> float:
+    """Share solved of all puzzles, or of the mates or the others; NaN of none."""
+    chosen = [count for count in counts if mate is None or count.mate == mate]
+    total = sum(count.total for count in chosen)
+    return sum(count.solved for count in chosen) / total if total else float("nan")

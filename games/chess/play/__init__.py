@@ -1,0 +1,1 @@
+"""What a match needs: notation, openings, Elo and measures."""

@@ -1,0 +1,1 @@
+"""Searching for a move: the tree, forced mates, captures and endings."""

@@ -1,0 +1,404 @@
+"""Search on a network: PUCT with leaves evaluated in batches, captures played out at every leaf.
+
+The network is an ``Evaluator``. A leaf's value is its win probability, held to the material there
+and to what captures alone win (``games.chess.search.captures``), because one look at a position
+misses hanging pieces, and positions of a search are wilder than those a network learned from. Mates
+are found by rule, carried up exactly, and short ones given by checks are looked for first. There is
+no clock here: ``should_stop`` is asked before every batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import chess
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.games.chess.board.moves import legal_indices
+from agentd.games.chess.board.score import Score, cp_to_win, win_to_cp
+from agentd.games.chess.search.captures import exchange_gain, material
+from agentd.games.chess.search.checks import checking_moves, forced_mate, mating_move
+from agentd.games.chess.search.endings import drive, faces_bare_king
+from agentd.games.chess.search.settings import UNLIMITED, Evaluator, Info, Line, Result, Settings
+from agentd.games.chess.search.tree import (
+    Key,
+    Node,
+    abandon,
+    best_line,
+    carry_back,
+    descend,
+    history,
+    rank,
+)
+
+__all__ = ["Evaluator", "Info", "Line", "Result", "Search", "Settings", "never"]
+
+FIFTY = 100
+DRIVE_NODES, DRIVE_LEAST, DRIVE_MOST = 10, 1_000, 20_000
+"""Positions looked at against a bare king: for each visit of the budget, at least, and at most."""
+DRIVE_WIN = 0.95
+"""Expected score against a bare king as long as no mate is seen."""
+PAST_MOVES = 4
+"""Half-moves that a node's board remembers: what a network may look back."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the transposition table keeps of a position."""
+
+    moves: Sequence[chess.Move]
+    priors: Sequence[float]
+    policy: NDArray[np.float32]
+    """The network's own probabilities of ``moves``."""
+    value: float
+
+
+@dataclass(slots=True)
+class _Leaf:
+    path: list[Node]
+    moves: list[chess.Move]
+    numbers: NDArray[np.int16]
+    checks: list[chess.Move] = field(default_factory=list)
+
+
+def never() -> bool:
+    """The ``should_stop`` of a search that ends by its own limits."""
+    return False
+
+
+class Search:
+    """Searches one game's positions; what it learned of a position is kept for the next move."""
+
+    def __init__(self, evaluator: Evaluator, settings: Settings | None = None) -> None:
+        self.evaluator = evaluator
+        self.settings = settings or Settings()
+        self._rng = np.random.default_rng(self.settings.seed)
+        self._known: dict[Key, _Known] = {}
+        self._past: set[Key] = set()
+
+    def forget(self, seed: int | None = None) -> None:
+        """Begin a new game: empty the table; draw anew from ``seed``, or from the settings'."""
+        self._known.clear()
+        self._rng = np.random.default_rng(self.settings.seed if seed is None else seed)
+
+    def run(
+        self,
+        board: chess.Board,
+        *,
+        searchmoves: Sequence[chess.Move] = (),
+        should_stop: Callable[[], bool] = never,
+        on_info: Callable[[Info], None] | None = None,
+    ) -> Result:
+        """Return the move to play on ``board``, which is left as it was.
+
+        The same evaluator, settings and calls give the same answer unless ``should_stop`` cuts in.
+        """
+        settings, budget = self.settings, self.settings.budget()
+        if len(self._known) > UNLIMITED // 2:
+            self._known.clear()
+        self._past = history(board)
+        root = Node(chess.Move.null(), 1.0)
+        root.place(board.copy(stack=PAST_MOVES))
+        root.visits = 1
+        if not self._grow_root(root, searchmoves):
+            return Result(None, None, Info(0, 0, ()))
+        if budget == 1:
+            return self._by_policy(root)
+        if settings.multipv == 1 and (mate := self._mate(root, budget)):
+            return self._finish(root, [mate], 1, on_info, mate=True)
+        if settings.multipv == 1 and not searchmoves and faces_bare_king(board):
+            return self._drive(board, budget, should_stop, on_info)
+        plies = self._loop(root, budget, should_stop, on_info)
+        if not root.children:
+            return self._by_policy(root)
+        return self._finish(root, root.children, 1 + plies // root.visits, on_info)
+
+    # -- growing ------------------------------------------------------------------------------
+
+    def _loop(
+        self,
+        root: Node,
+        budget: int,
+        should_stop: Callable[[], bool],
+        on_info: Callable[[Info], None] | None,
+    ) -> int:
+        """Grow the tree until a limit, a proof or ``should_stop``; return the plies walked."""
+        plies, told, best = 0, 1, None
+        depth = self.settings.depth or UNLIMITED
+        while root.visits < budget and root.proof is None and not should_stop():
+            room = min(self.settings.batch, budget - root.visits, 1 + root.visits // 4)
+            plies += self._grow_batch(root, room, depth)
+            if self.settings.multipv == 1 and _decided(root, budget - root.visits):
+                break
+            leader = max(root.children, key=rank)
+            if on_info and (leader is not best or root.visits >= 2 * told) and root.visits >= 16:
+                told, best = root.visits, leader
+                on_info(self._info(root, root.children, 1 + plies // root.visits))
+        return plies
+
+    def _grow_batch(self, root: Node, room: int, depth: int) -> int:
+        """Walk to ``room`` leaves, evaluate the new ones together; return the plies walked."""
+        leaves: list[_Leaf] = []
+        plies = 0
+        for _ in range(room):
+            path = descend(root, self.settings.explore, depth)
+            end = path[-1]
+            if end.waiting:
+                abandon(path)
+                break
+            plies += len(path) - 1
+            leaf = self._arrive(path)
+            if leaf is None:
+                carry_back(path, _value_of(end))
+                if root.proof is not None:
+                    break
+            else:
+                end.waiting = True
+                leaves.append(leaf)
+        if leaves:
+            self._evaluate(leaves)
+            for leaf in leaves:
+                leaf.path[-1].waiting = False
+                carry_back(leaf.path, _value_of(leaf.path[-1]))
+        return plies
+
+    def _arrive(self, path: list[Node]) -> _Leaf | None:
+        """Give the path's last node its position; return it if the network must judge it."""
+        node = path[-1]
+        if node.board is not None:
+            return None
+        above = path[-2].board
+        assert above is not None
+        board = above.copy(stack=PAST_MOVES)
+        board.push(node.move)
+        node.place(board)
+        if self._drawn(path, board):
+            # A mate on the board counts before any draw does.
+            if board.is_checkmate():
+                node.proof = 0
+            else:
+                node.over = 0.5
+            return None
+        known = self._known.get(node.key)
+        if known is not None:
+            self._settle(node, known)
+            return None
+        moves, numbers = legal_indices(board)
+        if not moves:
+            if board.is_check():
+                node.proof = 0
+            else:
+                node.over = 0.5
+            return None
+        checks = checking_moves(board, moves)
+        if mating_move(board, checks):
+            node.proof = 1
+            return None
+        return _Leaf(path, moves, numbers, checks)
+
+    def _grow_root(self, root: Node, searchmoves: Sequence[chess.Move]) -> bool:
+        """Evaluate the root; False if no move may be made there."""
+        board = root.board
+        assert board is not None
+        known = self._known.get(root.key)
+        if known is None:
+            moves, numbers = legal_indices(board)
+            if not moves:
+                return False
+            self._evaluate([_Leaf([root], moves, numbers, checking_moves(board, moves))])
+        else:
+            self._settle(root, known)
+        if searchmoves:
+            wanted = set(searchmoves)
+            kept = [(m, p) for m, p in zip(root.moves, root.priors, strict=True) if m in wanted]
+            root.moves = [move for move, _ in kept]
+            root.priors = [prior for _, prior in kept]
+        return bool(root.moves)
+
+    def _evaluate(self, leaves: Sequence[_Leaf]) -> None:
+        """Let the network judge ``leaves`` in one batch, and remember what it said."""
+        boards = [_board(leaf.path[-1]) for leaf in leaves]
+        logits, wins = self.evaluator.evaluate(boards)
+        for leaf, board, row, win in zip(leaves, boards, logits, wins, strict=True):
+            known = self._judge(leaf, board, row[leaf.numbers], float(win))
+            node = leaf.path[-1]
+            self._known[node.key] = known
+            self._settle(node, known)
+
+    def _judge(
+        self, leaf: _Leaf, board: chess.Board, logits: NDArray[np.float32], win: float
+    ) -> _Known:
+        settings = self.settings
+        logits = logits - logits.max()
+        policy = np.exp(logits)
+        policy /= policy.sum()
+        priors = np.exp(logits / np.float32(settings.policy_temperature))
+        priors /= priors.sum()
+        theirs, checks = board.occupied_co[not board.turn], leaf.checks
+        forcing = [
+            n
+            for n, move in enumerate(leaf.moves)
+            if move.promotion or theirs >> move.to_square & 1 or (checks and move in checks)
+        ]
+        if forcing:
+            priors *= 1.0 - settings.forcing
+            priors[forcing] += settings.forcing / len(forcing)
+        order = np.argsort(-priors, kind="stable")
+        ahead = settings.trust * win_to_cp(win) + settings.material * material(board)
+        won = exchange_gain(board)
+        win = cp_to_win(ahead + settings.exchange * won)
+        moves = [leaf.moves[n] for n in order.tolist()]
+        return _Known(moves, priors[order].tolist(), policy[order], win)
+
+    def _settle(self, node: Node, known: _Known) -> None:
+        board = _board(node)
+        node.moves, node.priors = known.moves, known.priors
+        node.value = _fade(known.value, board.halfmove_clock)
+
+    def _drawn(self, path: Sequence[Node], board: chess.Board) -> bool:
+        """True for a repetition, the fifty-move rule and material that cannot mate.
+
+        A position that comes back is a draw at once, from the search or from the game's past: who
+        is ahead must make progress, and who is behind may hope that the other does not.
+        """
+        clock = board.halfmove_clock
+        if clock >= FIFTY or board.is_insufficient_material():
+            return True
+        if clock < 4:
+            return False
+        key = path[-1].key
+        earlier = any(node.key == key for node in path[-3::-2])
+        return earlier or key in self._past
+
+    # -- answering ----------------------------------------------------------------------------
+
+    def _mate(self, root: Node, budget: int) -> Node | None:
+        """A short mate by checks as a proven child of the root, None if there is none."""
+        line = forced_mate(_board(root), 3, budget=min(2_000, 4 * budget))
+        if not line or line[0] not in root.moves:
+            return None
+        return _proven_line(line)
+
+    def _drive(
+        self,
+        board: chess.Board,
+        budget: int,
+        should_stop: Callable[[], bool],
+        on_info: Callable[[Info], None] | None,
+    ) -> Result:
+        """The answer against a bare king, which needs no network."""
+        nodes = min(max(DRIVE_LEAST, DRIVE_NODES * budget), DRIVE_MOST)
+        found = drive(board, self._past, nodes, should_stop)
+        win = DRIVE_WIN if found.mate is None else 1.0
+        score = Score.of_win(win) if found.mate is None else Score.of_plies(found.mate)
+        line = Line(found.move, score, win, found.nodes, (found.move,))
+        info = Info(max(1, found.depth), found.nodes, (line,))
+        if on_info:
+            on_info(info)
+        return Result(found.move, None, info)
+
+    def _by_policy(self, root: Node) -> Result:
+        """The answer of the network's policy alone."""
+        known = self._known[root.key]
+        kept = set(root.moves)
+        places = [n for n, move in enumerate(known.moves) if move in kept]
+        chances = known.policy[places].astype(np.float64)
+        moves = [known.moves[n] for n in places]
+        choice = self._draw(chances)
+        order = sorted(range(len(moves)), key=lambda n: (n != choice, -chances[n]))
+        score = Score.of_win(root.value)
+        lines = tuple(
+            Line(moves[n], score, root.value, 0, (moves[n],))
+            for n in order[: self.settings.multipv]
+        )
+        return Result(moves[choice], None, Info(1, 1, lines))
+
+    def _finish(
+        self,
+        root: Node,
+        children: Sequence[Node],
+        depth: int,
+        on_info: Callable[[Info], None] | None,
+        mate: bool = False,
+    ) -> Result:
+        """Choose among the root's children and tell of it a last time."""
+        ranked = sorted(children, key=rank, reverse=True)
+        if self.settings.temperature and not mate and ranked[0].proof is None:
+            alive = [child for child in ranked if child.proof is None]
+            choice = alive[self._draw(np.array([child.visits for child in alive], np.float64))]
+            ranked.remove(choice)
+            ranked.insert(0, choice)
+        info = self._info(root, ranked, depth, ordered=True)
+        if on_info:
+            on_info(info)
+        line = info.lines[0].moves
+        return Result(line[0], line[1] if len(line) > 1 else None, info)
+
+    def _draw(self, weights: NDArray[np.float64]) -> int:
+        """Index drawn by ``weights`` ^ 1/temperature; the largest at temperature 0."""
+        if not self.settings.temperature or not weights.any():
+            return int(weights.argmax())
+        with np.errstate(divide="ignore"):
+            logs = np.log(weights) / self.settings.temperature
+        chances = np.exp(logs - logs.max())
+        return int(self._rng.choice(len(chances), p=chances / chances.sum()))
+
+    def _info(
+        self, root: Node, children: Sequence[Node], depth: int, ordered: bool = False
+    ) -> Info:
+        ranked = children if ordered else sorted(children, key=rank, reverse=True)
+        lines = []
+        for child in ranked[: self.settings.multipv]:
+            score = Score.of_win(child.score)
+            if child.proof is not None:
+                score = Score.of_plies(1 - child.proof if child.proof <= 0 else -1 - child.proof)
+            lines.append(
+                Line(child.move, score, child.score, child.visits, tuple(best_line(child)))
+            )
+        return Info(depth, root.visits, tuple(lines))
+
+
+def _board(node: Node) -> chess.Board:
+    assert node.board is not None
+    return node.board
+
+
+def _value_of(node: Node) -> float:
+    """Score of the side to move at a path's end."""
+    if node.proof is not None:
+        return 1.0 if node.proof > 0 else 0.0
+    return node.value if node.over is None else node.over
+
+
+def _fade(value: float, clock: int) -> float:
+    """Pull ``value`` to a draw as half-moves without progress go by.
+
+    By a tenth over the first 60, which prefers progress where all else is equal, and wholly as the
+    fifty-move rule comes near.
+    """
+    left = 1.0 - clock / 600.0 if clock <= 60 else max(0.0, 0.9 * (FIFTY - clock) / 40.0)
+    return 0.5 + (value - 0.5) * left
+
+
+def _decided(root: Node, left: int) -> bool:
+    """True if no other move can overtake the most visited one in ``left`` more visits."""
+    if len(root.moves) == 1 and root.visits > 1:
+        return left < UNLIMITED // 2
+    visits = sorted((child.visits for child in root.children), reverse=True)
+    second = visits[1] if len(visits) > 1 else 0
+    return bool(visits) and len(root.children) > 1 and visits[0] - second > left
+
+
+def _proven_line(line: Sequence[chess.Move]) -> Node:
+    """The moves of a forced mate as a chain of nodes."""
+    top = node = Node(line[0], 1.0)
+    top.proof, top.visits = 1 - len(line), 1
+    for ply, move in enumerate(line[1:], 2):
+        child = Node(move, 1.0)
+        child.visits = 1
+        child.proof = ply - len(line) if ply % 2 else len(line) - ply
+        node.children.append(child)
+        node = child
+    return top

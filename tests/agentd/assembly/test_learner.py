@@ -1,0 +1,47 @@
+"""Every learner that a configuration can ask for, and its state before it has learned anything."""
+
+from pathlib import Path
+
+import pytest
+
+from agentd.assembly.first_weights import initial_weights
+from agentd.assembly.learner import learner_for
+from agentd.assembly.network import flat_weights, named_weights, network_for
+from agentd.assembly.network import row_format as format_of
+from agentd.config import agent_config_from_wire
+from agentd.engine.numpy_backend import NumPyBackend
+from agentd.protocol.schema import Schema
+from agentd.store import read_checkpoint, write_checkpoint
+
+SCHEMA = Schema.from_wire({"x": {"dtype": "float32", "shape": [4]}}, {"kind": "discrete", "n": 3})
+LEARNERS = {
+    "dqn": {},
+    "pqn": {"pace": {"updates": 4}, "reward": {"normalize": True}},
+    "stream_q": {"pace": {"updates": 4}, "model": {"layers": ["normalize", {"dense": 8}]}},
+    "supervised": {},
+}
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_checkpoint_of_an_untrained_learner_is_whole(tmp_path: Path, learner: str) -> None:
+    """Windows, traces and open streams are arrays of no rows then."""
+    config = agent_config_from_wire({"learner": learner, **LEARNERS[learner]})
+    network = network_for(config, SCHEMA)
+    one, two = (learner_for(config, network, NumPyBackend(), format_of(SCHEMA)) for _ in range(2))
+    arrays, scalars = one.get_state()
+    params = arrays.pop("params")
+    assert params.tobytes() == initial_weights(config, network).tobytes()
+
+    write_checkpoint(
+        tmp_path / "c", 0, {"learner": scalars}, named_weights(network, params), arrays, keep=1
+    )
+    found = read_checkpoint(tmp_path / "c")
+    assert found is not None
+    state = {**found.state, "params": flat_weights(network, found.weights)}
+    two.set_state(state, found.facts["learner"])
+
+    again, numbers = two.get_state()
+    assert numbers == scalars
+    assert {name: a.tobytes() for name, a in again.items()} == {
+        name: a.tobytes() for name, a in state.items()
+    }

@@ -1,0 +1,164 @@
+"""The supervised learner: its step is the loss's gradient, it resumes exactly, and it learns."""
+
+import json
+
+import numpy as np
+import pytest
+
+from agentd.engine.errors import ShapeError
+from agentd.engine.layers import Dense, Reshape, Tanh
+from agentd.engine.learners.descent import sampler_rng
+from agentd.engine.learners.supervised import SupervisedConfig, SupervisedLearner, TeachRows
+from agentd.engine.network import Network, Pass
+from agentd.engine.network.spec import OptimizerSpec
+from agentd.engine.optim import make_optimizer
+from agentd.engine.replay.rows import NoValidStart, RowFormat, TensorFormat
+
+SGD = OptimizerSpec(name="sgd", lr=1e-3)
+ADAM = OptimizerSpec(name="adam", lr=1e-2)
+
+
+def make_rows(n=64, features=3, outputs=4, target="class", seed=0):
+    rng = np.random.default_rng(seed)
+    row = RowFormat((TensorFormat("x", np.dtype("<f4"), (features,), 0, 4 * features),), (outputs,))
+    x = rng.standard_normal((n, features)).astype(np.float32)
+    if target == "class":
+        y = rng.integers(0, outputs, (n, 1)).astype(np.int32)
+    else:
+        y = (2 * rng.standard_normal((n, outputs))).astype(np.float32)
+    return TeachRows(row, x.view(np.uint8), y, rng.random(n).astype(np.float32) + 0.5)
+
+
+def make_learner(backend, network, rows, config, seed=0, optimizer=ADAM):
+    rule = make_optimizer(optimizer, backend, network.n_trainable)
+    return SupervisedLearner(network, backend, rule, rows.format, config, seed)
+
+
+def loss_of(y, rows, slots, config):
+    """Return each row's loss by the textbook."""
+    target = rows.target[slots]
+    if config.target == "class":
+        log_p = y - np.log(np.exp(y).sum(1, keepdims=True))
+        return -np.take_along_axis(log_p, target, 1)[:, 0]
+    d = y - target
+    if config.loss == "mse":
+        return 0.5 * (d * d).sum(1)
+    return np.where(abs(d) <= 1, 0.5 * d * d, abs(d) - 0.5).sum(1)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SupervisedConfig(target="class", batch=16),
+        SupervisedConfig(target="value", loss="mse", batch=16),
+        SupervisedConfig(target="value", loss="huber", batch=16),
+    ],
+    ids=["class", "mse", "huber"],
+)
+def test_an_update_descends_the_slope_of_the_weighted_loss(exact, slope, config):
+    rows = make_rows(target=config.target)
+    network = Network(Dense(5), Tanh(), Dense(4), input_shape=(3,))
+    learner = make_learner(exact, network, rows, config, seed=4, optimizer=SGD)
+    before = exact.to_host(learner.params)
+
+    learner.update(rows, 100, 164)
+
+    moved = (before - exact.to_host(learner.params)) / SGD.lr
+    slots = ((sampler_rng(4).random(16) * 64).astype(np.int64) + 100) % 64
+    x = rows.obs.view(np.float32)[slots]
+    run = Pass(network, exact, 16)
+
+    def losses(p):
+        return loss_of(exact.to_host(run.forward(exact.asarray(p), x)), rows, slots, config)
+
+    expected = slope(lambda p: (rows.weight[slots] * losses(p)).mean(), before.copy())
+    np.testing.assert_allclose(moved, expected, rtol=1e-5, atol=1e-7)
+    assert learner.stats["loss"] == pytest.approx(losses(before).mean())
+
+
+def test_learns_classes_from_bytes(backend):
+    """Four classes by the brighter of four pixels."""
+    rng = np.random.default_rng(0)
+    row = RowFormat((TensorFormat("pixels", np.dtype("u1"), (4,), 0, 4),), (4,))
+    pixels = rng.integers(0, 10, (500, 4), np.uint8)
+    label = pixels.argmax(1).astype(np.int32)
+    rows = TeachRows(row, pixels, label[:, None], np.ones(500, np.float32))
+    network = Network(Dense(4), input_shape=(4,))
+    learner = make_learner(backend, network, rows, SupervisedConfig(batch=64))
+
+    for _ in range(400):
+        learner.update(rows, 0, 500)
+
+    assert learner.stats["accuracy"] > 0.9
+    y = Pass(network, backend, 500).forward(learner.params, pixels.astype(np.float32))
+    assert (backend.to_host(y).argmax(1) == label).mean() > 0.9
+
+
+def test_rows_of_weight_zero_teach_nothing(backend):
+    rows = make_rows(target="value")
+    rows.weight[:] = 0
+    network = Network(Dense(4), input_shape=(3,))
+    learner = make_learner(backend, network, rows, SupervisedConfig(target="value"))
+    before = backend.to_host(learner.params)
+
+    learner.update(rows, 0, 64)
+
+    assert (backend.to_host(learner.params) == before).all()
+
+
+@pytest.mark.parametrize("target", ["class", "value"])
+def test_two_hundred_updates_equal_one_hundred_resumed(backend, target):
+    rows = make_rows(target=target)
+    network = Network(Dense(8), Tanh(), Dense(4), input_shape=(3,))
+    config = SupervisedConfig(target=target, batch=16, clip_norm=1.0)
+
+    def learn(learner):
+        for _ in range(100):
+            learner.update(rows, 0, 64)
+        return learner.get_state()
+
+    whole = make_learner(backend, network, rows, config)
+    learn(whole)
+    expected, numbers = learn(whole)
+    arrays, scalars = learn(make_learner(backend, network, rows, config))
+    rest = make_learner(backend, network, rows, config, seed=5)
+    rest.set_state(arrays, json.loads(json.dumps(scalars)))
+
+    resumed, resumed_numbers = learn(rest)
+
+    assert resumed_numbers == numbers
+    assert {k: v.tobytes() for k, v in resumed.items()} == {
+        k: v.tobytes() for k, v in expected.items()
+    }
+
+
+def test_what_is_not_finite_is_skipped_and_counted(backend):
+    rows = make_rows(target="value")
+    rows.target[:] = np.inf
+    network = Network(Dense(4), input_shape=(3,))
+    config = SupervisedConfig(target="value", loss="huber")
+    learner = make_learner(backend, network, rows, config)
+    before = backend.to_host(learner.params)
+
+    learner.update(rows, 0, 64)
+    learner.update(rows, 0, 64)
+
+    assert (learner.updates, learner.skipped_in_row, learner.stats["skipped"]) == (0, 2, 2.0)
+    assert (backend.to_host(learner.params) == before).all()
+
+
+def test_nothing_taught_is_a_named_error(backend):
+    rows = make_rows()
+    learner = make_learner(
+        backend, Network(Dense(4), input_shape=(3,)), rows, SupervisedConfig(batch=8)
+    )
+
+    with pytest.raises(NoValidStart, match=r"\[5, 5\)"):
+        learner.update(rows, 5, 5)
+
+
+def test_an_output_that_is_no_vector_is_refused(backend):
+    network = Network(Dense(4), Reshape((2, 2)), input_shape=(3,))
+
+    with pytest.raises(ShapeError, match="supervised"):
+        make_learner(backend, network, make_rows(), SupervisedConfig())

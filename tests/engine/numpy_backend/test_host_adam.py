@@ -1,0 +1,93 @@
+"""Adam in one pass on PoCL: NumPy's bits, at any size, with NaN in the numbers."""
+
+import numpy as np
+import pytest
+
+from agentd.engine.network.spec import OptimizerSpec
+from agentd.engine.numpy_backend import host_adam as fused
+from agentd.engine.numpy_backend.optimizers import adam_in_blocks
+from agentd.engine.optim import make_optimizer
+
+
+@pytest.fixture(autouse=True)
+def _small_vectors_too(monkeypatch):
+    monkeypatch.setattr(fused, "FROM", 1)
+
+
+@pytest.fixture
+def device():
+    found = fused.host_device()
+    if found is None:
+        pytest.skip("no PoCL: install the extra `opencl`")
+    return found
+
+
+@pytest.mark.opencl
+@pytest.mark.parametrize("size", [1, 15, 16, 17, 8_191, 8_192, 8_193, 100_003])
+@pytest.mark.parametrize("adaptive", [True, False])
+@pytest.mark.parametrize(("decay", "shrink"), [(0.0, 1.0), (0.01, 0.999)])
+def test_one_pass_gives_numpys_bits(device, backend, rng, size, adaptive, decay, shrink):
+    start = rng.standard_normal((4, size)).astype(np.float32)
+    start[3] **= 2
+    start[1, size // 2] = np.nan
+    start[1, size // 3] = np.inf
+    ours, theirs = ([backend.asarray(row) for row in start] for _ in range(2))
+    one, other = device.adam(*ours), adam_in_blocks(*theirs)
+
+    with np.errstate(invalid="ignore"):
+        for rate in (1e-3, 3e-4, 0.0):
+            for step in (one, other):
+                step(0.9, 0.999, rate, 1e-6, decay, shrink, adaptive)
+
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.opencl
+@pytest.mark.parametrize("name", ["adam", "adamw", "radam"])
+def test_optimizers_take_it_and_leave_the_rest_of_the_vector_alone(
+    device, backend, rng, monkeypatch, name
+):
+    spec = OptimizerSpec(name=name, weight_decay=0.1)
+    start = rng.standard_normal(5_000).astype(np.float32)
+    gradients = rng.standard_normal((8, 5_000)).astype(np.float32)
+    ends = []
+    for first in (1, 10**9):  # from one number on: the device; from a billion on: NumPy
+        monkeypatch.setattr(fused, "FROM", first)
+        p, g = backend.asarray(start), backend.zeros((5_000,))
+        rule = make_optimizer(spec, backend, 4_990)
+        for row in gradients:
+            backend.write(g, row)
+            rule.step(p, g)
+        ends.append(p)
+
+    np.testing.assert_array_equal(*ends)
+    np.testing.assert_array_equal(ends[0][4_990:], start[4_990:])
+
+
+def test_numpy_does_it_without_a_device(backend, exact, monkeypatch):
+    monkeypatch.setattr(fused, "host_device", lambda: None)
+    p = [backend.zeros((8,)) for _ in range(4)]
+
+    assert fused.fused_adam(*p) is None
+
+
+@pytest.mark.parametrize("odd", ["float64", "strided"])
+def test_other_vectors_are_left_to_numpy(backend, exact, odd):
+    p = [exact.zeros((8,)) if odd == "float64" else backend.zeros((16,))[::2] for _ in range(4)]
+
+    assert fused.fused_adam(*p) is None
+
+
+def test_a_device_that_computes_otherwise_is_not_used(backend):
+    class Wrong:
+        def adam(self, p, g, m, v):
+            right = adam_in_blocks(p, g, m, v)
+
+            def step(*constants):
+                right(*constants)
+                p[0] += 1e-6
+
+            return step
+
+    assert not fused._passes(Wrong())
