@@ -12,7 +12,6 @@ import contextlib
 import json
 import logging
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.blas import THREAD_VARIABLES
+from agentd.children import child_environment, python_module
 from agentd.errors import AgentdError, ExitCode
 from agentd.learner.pace import Pace
 from agentd.memory.mapped_file import Counters
@@ -259,11 +259,11 @@ class LearnerHandle:
         os.set_blocking(our_in, False)
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "agentd.learner"),
-                *("--agent-dir", self.agent_dir, "--device", self.device),
+                *python_module("agentd.learner", "--agent-dir", str(self.agent_dir)),
+                *("--device", self.device),
                 stdin=their_in,
                 stdout=their_out,
-                env=_environment(),
+                env=child_environment(**dict.fromkeys(THREAD_VARIABLES, "1")),
             )
             self._pipe, self.pid, self._partial, self._rung_for = our_out, self._process.pid, b"", 0
             asyncio.get_running_loop().add_reader(our_in, self._read, our_in)
@@ -352,12 +352,3 @@ class LearnerHandle:
         else:
             self._ready.set()
             self._ring_bell()
-
-
-def _environment() -> dict[str, str]:
-    """The learner's environment: our import path, one BLAS thread."""
-    return {
-        **os.environ,
-        **dict.fromkeys(THREAD_VARIABLES, "1"),
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-    }

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import socket
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agentd.children import child_environment, python_module
 from agentd.config.records import AgentConfig, ServerConfig
 from agentd.protocol.messages import Hello
 from agentd.server.batching.answers import Counters
@@ -155,7 +154,7 @@ class Workers:
     async def _live(self, worker: _Worker, port: int) -> int:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.send(self._task(worker.number, port))
-        command = [sys.executable, "-m", "agentd", "serve", "--worker", str(theirs.fileno())]
+        command = python_module("agentd", "serve", "--worker", str(theirs.fileno()))
         command += ["-q"] if log.getEffectiveLevel() > logging.INFO else []
         with theirs:
             worker.process = await asyncio.create_subprocess_exec(
@@ -164,7 +163,7 @@ class Workers:
                 stdout=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                env=child_environment(),
             )
 
         def heard(message: dict[str, Any], body: bytes, fd: int | None) -> None:

@@ -1,0 +1,30 @@
+"""How agentd starts Python processes of its own: the same interpreter, the same packages.
+
+``-P`` keeps the folder that a process starts in off its import path, so that a game's own
+``queue.py`` or ``numpy/`` there is never taken for ours. Nothing here imports NumPy.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+__all__ = ["child_environment", "python_module"]
+
+_HOME = Path(__file__).resolve().parent.parent
+"""The folder that holds the package agentd: a clone that was never installed runs too."""
+
+
+def python_module(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs ``module`` as a program in a process of its own."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    """Return this process's environment for a child, with ``more`` variables set.
+
+    The child finds the agentd that runs here, and what PYTHONPATH named before.
+    """
+    paths = [str(_HOME), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**os.environ, **more, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
