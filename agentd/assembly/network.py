@@ -21,14 +21,12 @@ from agentd.engine.network.spec import build_network
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.opencl_backend.errors import NoPlatformError
 from agentd.engine.replay.rows import RowFormat, TensorFormat
-from agentd.engine.rules.exploration import Exploration
 from agentd.errors import UsageError
 from agentd.protocol.schema import Schema
 
 __all__ = [
     "backend_for",
     "distribution_for",
-    "exploration_for",
     "flat_weights",
     "named_weights",
     "network_for",
@@ -128,14 +126,6 @@ def flat_weights(network: Network, named: Mapping[str, NDArray[Any]]) -> NDArray
             raise ShapeError(slot.name, slot.shape, None if array is None else array.shape)
         flat[slot.offset : slot.end] = array.reshape(-1)
     return flat
-
-
-def exploration_for(config: AgentConfig) -> Exploration:
-    """What the agent's games explore with."""
-    given = config.exploration
-    return Exploration(
-        kind=given.kind, start=given.start, end=given.end, steps=given.steps, spread=given.spread
-    )
 
 
 def row_format(schema: Schema, stack: int = 1) -> RowFormat:

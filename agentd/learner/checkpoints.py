@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from agentd import __version__
-from agentd.assembly.network import exploration_for, flat_weights, named_weights
+from agentd.assembly.network import flat_weights, named_weights
 from agentd.config import AgentConfig, plain
 from agentd.engine.errors import EngineError
 from agentd.engine.network import Network
@@ -57,7 +57,7 @@ class Saver:
         self.degraded = False
         self.last: Saved | None = None
         self._network, self._trainer, self._files = network, trainer, files or Files()
-        self._exploration = exploration_for(config)
+        self._exploration = config.exploration
         self._written = time.monotonic()
         self._saved_rows = 0
         self._retry_at = 0.0

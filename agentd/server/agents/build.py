@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from agentd.assembly.first_weights import initial_weights
 from agentd.assembly.network import (
     backend_for,
-    exploration_for,
     flat_weights,
     network_for,
     stack_of,
@@ -53,7 +52,7 @@ def build_agent(server: Server, folder: Path, config: AgentConfig, schema: Schem
         schema,
         network,
         backend_for(server.config.device),
-        exploration_for(config),
+        config.exploration,
         config.seed,
         capacity=max(wave, limits.max_rows),
         stack=stack,

@@ -13,7 +13,7 @@ from agentd.assembly.network import row_format
 from agentd.engine.backend import Backend
 from agentd.engine.layers import Dense, Relu
 from agentd.engine.network import Network, Pass
-from agentd.engine.rules.exploration import Exploration, act, act_boltzmann, greedy, uniforms
+from agentd.engine.rules.exploration import ExplorationConfig, act, act_boltzmann, greedy, uniforms
 from agentd.protocol.rows import TERMINATED
 from agentd.protocol.schema import Schema, raw_to_features
 
@@ -55,7 +55,7 @@ class Actor:
         schema: Schema,
         network: Network,
         backend: Backend,
-        exploration: Exploration,
+        exploration: ExplorationConfig,
         seed: int,
         capacity: int,
         stack: int = 1,

@@ -8,7 +8,7 @@ import pytest
 from agentd.engine.layers import Dense, NoisyDense
 from agentd.engine.network import Network
 from agentd.engine.numpy_backend import NumPyBackend
-from agentd.engine.rules.exploration import Exploration
+from agentd.engine.rules.exploration import ExplorationConfig
 from agentd.protocol.schema import Schema
 from agentd.server.batching.actor import Actor
 
@@ -20,7 +20,7 @@ def make_actor(spread: float = 0.0, kind: Any = "epsilon") -> Actor:
         {"x": {"dtype": "float32", "shape": [3]}}, {"kind": "discrete", "n": 5}
     )
     network = Network(NoisyDense(5) if kind == "noisy" else Dense(5), input_shape=(3,))
-    exploration = Exploration(kind=kind, start=0.5, end=0.5, steps=1, spread=spread)
+    exploration = ExplorationConfig(kind=kind, start=0.5, end=0.5, steps=1, spread=spread)
     actor = Actor(schema, network, NumPyBackend(), exploration, seed=3, capacity=256)
     actor.weights[:] = network.init(np.random.default_rng(0))
     actor.publish(7)

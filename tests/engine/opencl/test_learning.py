@@ -106,14 +106,15 @@ def test_prioritised_noisy_distributions_take_the_same_steps(
 
 def test_a_pqn_learner_takes_the_same_steps(opencl: Any, make_ring: Callable[..., Any]) -> None:
     ring = fill(make_ring(256, 4, (3,)))
-    config = PqnConfig(window=60, minibatches=3, clip_norm=1.0)
+    config = PqnConfig(minibatches=3, clip_norm=1.0)
     network = Network(
         Normalize(), Dense(65), LayerNorm(), Relu(), Dense(16), Tanh(), Dense(3), input_shape=(4,)
     )
     learners = []
     for backend in (NumPyBackend(), opencl):
         rule = make_optimizer(OptimizerSpec(name="radam", lr=1e-3), backend, network.n_trainable)
-        learners.append(PqnLearner(network, backend, rule, ring.rows.format, config, seed=3))
+        given = ring.rows.format, config, 3
+        learners.append(PqnLearner(network, backend, rule, *given, window=60))
 
     for learner in learners:
         for update in range(UPDATES):
@@ -129,10 +130,10 @@ def test_a_stream_q_learner_takes_the_same_steps(
     opencl: Any, make_ring: Callable[..., Any]
 ) -> None:
     ring = fill(make_ring(256, 4, (3,)))
-    config = StreamQConfig(window=200, lr=0.1)
+    config = StreamQConfig(lr=0.1)
     network = Network(Normalize(), Dense(17), LayerNorm(), Tanh(), Dense(3), input_shape=(4,))
     learners = [
-        StreamQLearner(network, backend, ring.rows.format, config, seed=3)
+        StreamQLearner(network, backend, ring.rows.format, config, 3, window=200)
         for backend in (NumPyBackend(), opencl)
     ]
 
