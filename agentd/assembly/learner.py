@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from agentd.assembly.first_weights import initial_weights
-from agentd.assembly.network import distribution_for
 from agentd.config import AgentConfig
 from agentd.engine.backend import Backend
 from agentd.engine.learners.descent import Learner
-from agentd.engine.learners.dqn import DqnConfig, DqnLearner
+from agentd.engine.learners.dqn import DqnLearner
 from agentd.engine.learners.pqn import PqnLearner
 from agentd.engine.learners.stream_q import StreamQLearner
 from agentd.engine.learners.supervised import SupervisedLearner
@@ -34,7 +33,7 @@ def learner_for(
     match config.learner:
         case "dqn":
             check_n_step(config.dqn.n_step, config.replay.capacity)
-            return DqnLearner(*given, _dqn(config), seed, weights)
+            return DqnLearner(*given, config.dqn, seed, weights, loss=config.loss, reward=reward)
         case "pqn":
             return PqnLearner(
                 *given, config.pqn, seed, weights, window=window, loss=config.loss, reward=reward
@@ -54,20 +53,3 @@ def learner_for(
             return SupervisedLearner(*given, config.supervised, seed, weights, loss=config.loss)
         case _:
             raise ValueError(f"an agent with learner {config.learner!r} learns nothing")
-
-
-def _dqn(config: AgentConfig) -> DqnConfig:
-    return DqnConfig(
-        gamma=config.dqn.gamma,
-        alternating=config.dqn.alternating,
-        n_step=config.dqn.n_step,
-        double=config.dqn.double,
-        batch=config.dqn.batch,
-        target_every=config.dqn.target.every,
-        target_tau=config.dqn.target.tau,
-        clip_norm=config.dqn.clip_norm,
-        loss=config.loss,
-        distribution=distribution_for(config.dqn),
-        priority=config.dqn.priority if config.dqn.prioritized else None,
-        reward=config.reward,
-    )

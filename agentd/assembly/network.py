@@ -10,12 +10,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.config.records import STREAMING, AgentConfig, DqnConfig
+from agentd.config.records import STREAMING, AgentConfig
 from agentd.engine.backend import Backend
 from agentd.engine.devices import make_backend
 from agentd.engine.errors import EngineError, ModelError, ShapeError
 from agentd.engine.layers import Dense, Flatten, Normalize
-from agentd.engine.learners.heads import CategoricalHead, QuantileHead
+from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.network import Network
 from agentd.engine.network.spec import build_network
 from agentd.engine.numpy_backend import NumPyBackend
@@ -26,7 +26,6 @@ from agentd.protocol.schema import Schema
 
 __all__ = [
     "backend_for",
-    "distribution_for",
     "flat_weights",
     "named_weights",
     "network_for",
@@ -58,29 +57,19 @@ def network_for(config: AgentConfig, schema: Schema, *, acting: bool = False) ->
         layers = (Normalize(), *layers)
     model = msgspec.structs.replace(model, layers=layers)
     actions = schema.branches if config.learner in Q_LEARNERS else schema.n_actions
-    head = distribution_for(dqn)
+    head = dqn.head()
     network = build_network(
         model,
         format.input_shape,
         actions,
-        atoms=1 if head is None else head.atoms,
+        atoms=head.atoms,
         noisy=dqn.noisy,
-        tail=head.expectation() if head is not None and acting else (),
+        tail=head.expectation() if acting else (),
     )
     noisy = any(slot.name.endswith(".sigma") for slot in network.slots)
     if config.exploration.kind == "noisy" and not noisy:
         raise ModelError("exploration.kind noisy: expected a model with noisy_dense layers")
     return network
-
-
-def distribution_for(dqn: DqnConfig) -> CategoricalHead | QuantileHead | None:
-    """What the network says of each action, None for its value alone."""
-    match dqn.distribution:
-        case "categorical":
-            return CategoricalHead(dqn.categorical.atoms, dqn.categorical.low, dqn.categorical.high)
-        case "quantile":
-            return QuantileHead(dqn.quantile.atoms, dqn.quantile.kappa)
-    return None
 
 
 def stack_of(config: AgentConfig) -> int:

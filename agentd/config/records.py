@@ -10,15 +10,15 @@ import msgspec
 from msgspec import Meta
 
 from agentd.engine.layers import Dense, Expectation, Relu
+from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.pqn import PqnConfig
 from agentd.engine.learners.stream_q import StreamQConfig
 from agentd.engine.learners.supervised import SupervisedConfig
 from agentd.engine.learners.value_loss import ValueLoss
 from agentd.engine.network.spec import ModelSpec, OptimizerSpec
-from agentd.engine.replay.priorities import PriorityConfig
 from agentd.engine.replay.rewards import UNSHAPED, RewardConfig
 from agentd.engine.rules.exploration import ExplorationConfig
-from agentd.engine.strictyaml import Count, Fraction, Number, Positive, Record
+from agentd.engine.strictyaml import Count, Positive, Record
 
 Seconds = Annotated[float, Meta(gt=0.0, le=1e6)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -48,60 +48,6 @@ Device = Annotated[
         "without any OpenCL the CPU, or with ! at the end an error",
     ),
 ]
-
-
-class TargetConfig(Record, frozen=True, kw_only=True):
-    """When the target network follows the online network; exactly one of the two is set."""
-
-    every: Count | None = None  # a hard copy every so many updates
-    tau: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None  # or a soft step per update
-
-    def __post_init__(self) -> None:
-        if (self.every is None) == (self.tau is None):
-            raise ValueError("exactly one of `every` and `tau`")
-
-
-class CategoricalConfig(Record, frozen=True, kw_only=True):
-    """The returns that a categorical distribution is over (C51, arXiv:1707.06887)."""
-
-    atoms: Annotated[int, Meta(ge=2, le=4096)] = 51
-    low: Number = -10.0  # the first atom; what is below counts as it
-    high: Number = 10.0  # the last one
-
-    def __post_init__(self) -> None:
-        if not self.low < self.high:
-            raise ValueError(f"low ({self.low}) is not below high ({self.high})")
-
-
-class QuantileConfig(Record, frozen=True, kw_only=True):
-    """The quantiles of the return (QR-DQN, arXiv:1710.10044)."""
-
-    atoms: Annotated[int, Meta(ge=1, le=4096)] = 51  # how many quantiles
-    kappa: Positive = 1.0  # the width of their Huber loss
-
-
-class DqnConfig(Record, frozen=True, kw_only=True):
-    """Double Q-learning from replay (van Hasselt et al. 2015, arXiv:1509.06461)."""
-
-    gamma: Fraction = 0.99  # discount per step
-    # a stream's rows are those of two sides in turn: what the next row gains, this one loses
-    alternating: bool = False
-    n_step: Annotated[int, Meta(ge=1, le=64)] = 1  # rewards summed before the bootstrap
-    double: bool = True  # choose with the online network, value with the target network
-    batch: Annotated[int, Meta(ge=1, le=65536)] = 128  # rows per update
-    target: TargetConfig = msgspec.field(default_factory=lambda: TargetConfig(every=500))
-    clip_norm: Positive | None = 10.0  # bound on the gradient's norm
-    prioritized: bool = False  # draw what was most wrong most often
-    priority: PriorityConfig = msgspec.field(default_factory=PriorityConfig)
-    # what the network says of each action: its value, or a distribution of returns
-    distribution: Literal["none", "categorical", "quantile"] = "none"
-    categorical: CategoricalConfig = msgspec.field(default_factory=CategoricalConfig)
-    quantile: QuantileConfig = msgspec.field(default_factory=QuantileConfig)
-    # dense layers draw their weights anew for every update (arXiv:1706.10295); with
-    # exploration.kind noisy that explores, too
-    noisy: bool = False
-    frame_stack: Annotated[int, Meta(ge=1, le=64)] = 1  # rows of a stream that make one input
-    normalize_observations: bool = False  # by the mean and variance of all that was seen
 
 
 class ReplayConfig(Record, frozen=True, kw_only=True):
