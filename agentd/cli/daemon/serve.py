@@ -142,12 +142,12 @@ def _with_present_device(config: Any) -> Any:
     import msgspec
 
     from agentd.assembly.network import backend_for
-    from agentd.server.batching.actor import prepare
+    from agentd.server.batching.actor import build_kernels
 
     backend = backend_for(config.device)
     if backend.name != "opencl":
         return msgspec.structs.replace(config, device="cpu")
-    prepare(backend)  # before the first hello, which would have to wait for it
+    build_kernels(backend)  # before the first hello, which would have to wait for it
     return msgspec.structs.replace(config, device=config.device.removesuffix("!"))
 
 
@@ -156,7 +156,7 @@ def run_worker(descriptor: int) -> None:
     import socket
 
     from agentd.auth import Tokens
-    from agentd.server.processes.worker import Worker, read_task
+    from agentd.server.worker import Worker, read_task
 
     sock = socket.socket(fileno=descriptor)
     config, number, data_dir = read_task(sock)

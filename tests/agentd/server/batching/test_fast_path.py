@@ -7,40 +7,40 @@ import pytest
 
 from agentd.protocol import messages as m
 from agentd.protocol.codec import encode
-from agentd.server.batching.fast_path import MOST_ROWS, Quick
+from agentd.server.batching.fast_path import MOST_ROWS, FastPath
 
 FIRST, MID, TERMINATED = 0, 1, 2
 FRAMES = 40
 
 
 @pytest.fixture
-def quick(monkeypatch):
+def fast(monkeypatch):
     """How many frames were answered without a batch."""
-    count, real = [0], Quick.answers
+    count, real = [0], FastPath.answers
 
-    def answers(self, wave):
-        found = real(self, wave)
-        count[0] += 0 if found is None else len(wave)
+    def answers(self, group):
+        found = real(self, group)
+        count[0] += 0 if found is None else len(group)
         return found
 
-    monkeypatch.setattr(Quick, "answers", answers)
+    monkeypatch.setattr(FastPath, "answers", answers)
     return count
 
 
-async def warm(peer, streams: int, role: str = "play", frames: int = 6, **wishes: object) -> None:
+async def warm(peer, streams: int, role: str = "play", frames: int = 6, **options: object) -> None:
     """Begin episodes on every stream and make the layout known."""
-    await peer.hello(role=role, streams=streams, **wishes)
+    await peer.hello(role=role, streams=streams, **options)
     await peer.step([FIRST] * streams)
     for _ in range(frames):
         assert isinstance(await peer.step([MID] * streams), m.Act)
 
 
 @pytest.mark.parametrize("rows", [1, 3, MOST_ROWS])
-async def test_a_game_gets_what_a_batch_would_answer(serve, quick, monkeypatch, rows):
+async def test_a_game_gets_what_a_batch_would_answer(serve, fast, monkeypatch, rows):
     heard = []
     for plain in (True, False):
         if not plain:
-            monkeypatch.setattr(Quick, "fits", lambda schema, actor: False)
+            monkeypatch.setattr(FastPath, "fits", lambda schema, actor: False)
         house = await serve()
         peers = [await house.peer() for _ in range(3)]
         rng = np.random.default_rng(0)
@@ -54,8 +54,10 @@ async def test_a_game_gets_what_a_batch_would_answer(serve, quick, monkeypatch, 
                 await peer.say(peer.frame([kind] * rows, obs, reward))
             acts += [encode(await peer.hear()) for peer in peers]
         heard.append(acts)
-        assert quick[0] > 3 * FRAMES / 2 if plain else quick[0] == 0
-        quick[0] = 0
+        counters = house.server.registry.loaded["a"].counters
+        assert (counters.frames, counters.rows) == (3 * FRAMES, 3 * FRAMES * rows)
+        assert fast[0] > 3 * FRAMES / 2 if plain else fast[0] == 0
+        fast[0] = 0
     assert heard[0] == heard[1]
 
 
@@ -71,69 +73,69 @@ async def test_a_game_gets_what_a_batch_would_answer(serve, quick, monkeypatch, 
         ({"stream": [1, 1]}, "DUPLICATE_STREAM"),
     ],
 )
-async def test_what_breaks_a_rule_is_refused_and_its_neighbour_answered(serve, quick, wrong, code):
+async def test_what_breaks_a_rule_is_refused_and_its_neighbour_answered(serve, fast, wrong, code):
     house = await serve()
     good, bad = await house.peer(), await house.peer()
     for peer in (good, bad):
         await warm(peer, 2)
-    assert quick[0] > 0
+    assert fast[0] > 0
     await asyncio.gather(
         good.say(good.frame([MID, MID])), bad.say(bad.frame(**({"kind": [MID, MID]} | wrong)))
     )
     assert isinstance(await good.hear(), m.Act)
     fault = await bad.hear()
     assert (fault.code, fault.seq, fault.fatal) == (code, bad.seq, False)
-    before = quick[0]
+    before = fast[0]
     assert isinstance(await bad.step([MID, MID]), m.Act)  # nothing had changed
-    assert quick[0] == before + 1
+    assert fast[0] == before + 1
 
 
-async def test_the_largest_finite_numbers_are_answered(serve, quick):
+async def test_the_largest_finite_numbers_are_answered(serve, fast):
     peer = await (await serve()).peer()
     await warm(peer, 2)
-    before, most = quick[0], float(np.finfo(np.float32).max)
+    before, most = fast[0], float(np.finfo(np.float32).max)
     assert isinstance(await peer.step([MID] * 2, np.full((2, 4), 1e30), [most, most]), m.Act)
-    assert quick[0] == before + 1
+    assert fast[0] == before + 1
 
 
-async def test_after_an_episode_ended_its_stream_must_begin_anew(serve, quick):
+async def test_after_an_episode_ended_its_stream_must_begin_anew(serve, fast):
     peer = await (await serve()).peer()
     await warm(peer, 2)
     assert isinstance(await peer.step([MID, TERMINATED]), m.Act)
-    before = quick[0]
+    before = fast[0]
     fault = await peer.step([MID, MID])
-    assert (fault.code, quick[0]) == ("BAD_KIND", before)
+    assert (fault.code, fast[0]) == ("BAD_KIND", before)
     assert isinstance(await peer.step([MID, FIRST]), m.Act)
     assert isinstance(await peer.step([MID, MID]), m.Act)
-    assert quick[0] == before + 1
+    assert fast[0] == before + 1
 
 
-async def test_streams_may_change_from_frame_to_frame(serve, quick):
+async def test_streams_may_change_from_frame_to_frame(serve, fast):
     peer = await (await serve()).peer()
     await warm(peer, 2)
     for stream in ([1], [0], [1, 0]):
-        before = quick[0]
+        before = fast[0]
         act = await peer.step([MID] * len(stream), stream=stream)
-        assert (len(act.action), quick[0]) == (4 * len(stream), before)
+        assert (len(act.action), fast[0]) == (4 * len(stream), before)
     for _ in range(3):
         await peer.step([MID] * 2, stream=[1, 0])
-    assert quick[0] > before
+    assert fast[0] > before
 
 
-async def test_streams_that_were_cut_are_not_under_way(serve, quick):
+async def test_streams_that_were_cut_are_not_under_way(serve, fast):
     house = await serve()
     peer = await house.peer()
     await warm(peer, 1)
     agent = house.server.registry.loaded["a"]
     (session,) = agent.sessions.values()
-    before = quick[0]
+    before = fast[0]
     agent.cut(session)
     assert (await peer.step([MID])).code == "BAD_KIND"
-    assert quick[0] == before
+    assert fast[0] == before
 
 
 @pytest.mark.parametrize(
-    ("role", "wishes", "agent"),
+    ("role", "options", "agent"),
     [
         ("eval", {}, {}),
         ("play", {"explain": True}, {}),
@@ -141,16 +143,16 @@ async def test_streams_that_were_cut_are_not_under_way(serve, quick):
     ],
 )
 async def test_who_wants_more_than_the_action_gets_it_from_a_batch(
-    serve, quick, role, wishes, agent
+    serve, fast, role, options, agent
 ):
     peer = await (await serve(agent)).peer()
-    await warm(peer, 1, role, **wishes)
+    await warm(peer, 1, role, **options)
     act = await peer.step([MID])
-    assert quick[0] == 0
-    assert (act.q is not None) == bool(wishes)
+    assert fast[0] == 0
+    assert (act.q is not None) == bool(options)
 
 
-async def test_a_mask_is_respected(serve, quick):
+async def test_a_mask_is_respected(serve, fast):
     peer = await (await serve()).peer()
     await warm(peer, 1)
     free = int.from_bytes((await peer.step([MID])).action, "little")
@@ -158,10 +160,10 @@ async def test_a_mask_is_respected(serve, quick):
     for _ in range(4):
         act = await peer.step([MID], mask=mask)
         assert int.from_bytes(act.action, "little") != free
-    assert quick[0] > 0
+    assert fast[0] > 0
 
 
-async def test_new_weights_act_at_once(serve, quick):
+async def test_new_weights_act_at_once(serve, fast):
     house = await serve()
     peer = await house.peer()
     await warm(peer, 1)
@@ -173,10 +175,10 @@ async def test_new_weights_act_at_once(serve, quick):
         act = await peer.step([MID], x)
         best = int(actor.values(x.view(np.uint8)).argmax())
         assert (int.from_bytes(act.action, "little"), act.version) == (best, version)
-    assert quick[0] >= 5
+    assert fast[0] >= 5
 
 
-async def test_a_fault_of_ours_is_told_to_everyone_who_waits(serve, quick, monkeypatch):
+async def test_a_fault_of_ours_is_told_to_everyone_who_waits(serve, fast, monkeypatch):
     house = await serve()
     peer = await house.peer()
     await warm(peer, 1)

@@ -9,7 +9,7 @@ from agentd.protocol import messages as m
 from agentd.protocol.codec import encode
 from agentd.protocol.pattern import Pattern
 
-from .conftest import step
+from ..conftest import step
 
 FIRST, MID, TERMINATED = 0, 1, 2
 FRAMES = 300

@@ -74,7 +74,7 @@ async def test_what_tells_of_agents_needs_a_token(serve, path, token, status):
 async def test_readiness_ends_with_draining(serve):
     house = await serve(config=config())
     app_status = await get(house, "/readyz")
-    house.server._draining = True
+    house.server.connections.draining = True
     assert (app_status[0], (await get(house, "/readyz"))[0]) == (200, 503)
     house.server._draining = False
 

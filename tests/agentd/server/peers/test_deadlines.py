@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 
 import numpy as np
 
@@ -66,7 +67,7 @@ async def test_without_a_deadline_paced_frames_wait_for_the_learner(serve):
         except TimeoutError:
             pass
         assert answered < 10
-        assert agent.waiting.frames == 1
+        assert agent.queue.frames == 1
         assert agent.counters.overdue_frames == 0
     finally:
         os.kill(agent.learning.handle.pid, signal.SIGCONT)
@@ -79,15 +80,13 @@ async def test_a_realtime_answer_comes_before_bulk_that_was_there_first(serve):
     await bulk.hello(role="play", streams=4096, priority="bulk")
     await game.hello(role="play", streams=1)
     agent = house.server.registry.loaded["a"]
-    waves = []
-    answer = agent.waves.answer
-    agent.waves.answer = lambda wave: (waves.append([f.rows for f in wave]), answer(wave))
+    groups = []
+    answer = agent.responder.answer
+    agent.responder.answer = lambda group: (groups.append([f.rows for f in group]), answer(group))
 
     for peer, rows in ((bulk, 4096), (game, 1)):  # both in one turn of the loop, bulk first
         (session,) = (s for s in agent.sessions.values() if s.streams == rows)
-        session.connection._unanswered += 1
-        session.wanted = 1
-        agent.take(session, peer.frame([FIRST] * rows), house.server.now())
+        agent.take(session, peer.frame([FIRST] * rows), time.monotonic())
     assert isinstance(await game.hear(), m.Act)
     assert isinstance(await bulk.hear(), m.Act)
-    assert waves == [[1], [4096]]
+    assert groups == [[1], [4096]]

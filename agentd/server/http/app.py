@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import uvicorn
 from prometheus_client import CollectorRegistry, generate_latest
@@ -24,9 +24,10 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from agentd.auth import Grant, Tokens
-from agentd.latency import Histogram, Sizes
+from agentd.latency import Histogram
+from agentd.server.stats import Stats
 
-__all__ = ["Watched", "bind_http", "make_app", "make_http_server"]
+__all__ = ["bind_http", "make_app", "make_http_server"]
 
 LATENCY_BOUNDS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0]
 
@@ -41,58 +42,25 @@ _GAUGES = (
 BATCH_BUCKETS = 14  # up to 8,192 rows
 
 
-class Watched(Protocol):
-    """What the HTTP side may see of the daemon."""
-
-    tokens: Tokens
-
-    @property
-    def act_latency(self) -> Histogram:
-        """From a frame's arrival to its answer."""
-        ...
-
-    @property
-    def loop_lag(self) -> Histogram:
-        """How late the loop came to what was due."""
-        ...
-
-    def batch_sizes(self) -> Mapping[str, Sizes]:
-        """Rows of one forward pass, by agent."""
-        ...
-
-    @property
-    def ready(self) -> bool:
-        """True while games are accepted."""
-        ...
-
-    def totals(self) -> Mapping[str, float]:
-        """Counters of the whole daemon."""
-        ...
-
-    def agent_stats(self, name: str | None) -> dict[str, dict[str, Any]]:
-        """Counters of one agent or of all that are in memory."""
-        ...
-
-
 class _Metrics(Collector):
     """Reads the daemon's counters at scrape time; keeps none of its own."""
 
-    def __init__(self, watched: Watched) -> None:
-        self._watched = watched
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
 
     def collect(self) -> Iterator[Any]:
-        for key, value in self._watched.totals().items():
+        for key, value in self._stats.totals().items():
             yield GaugeMetricFamily(f"agentd_{key}", f"Daemon: {key}.", value=value)
         yield _seconds(
             "agentd_act_latency_seconds",
             "From a step frame's arrival to its act written.",
-            self._watched.act_latency,
+            self._stats.act_latency,
         )
         yield _seconds(
-            "agentd_loop_lag_seconds", "How late the event loop is.", self._watched.loop_lag
+            "agentd_loop_lag_seconds", "How late the event loop is.", self._stats.loop_lag
         )
         yield self._batches()
-        stats = self._watched.agent_stats(None)
+        stats = self._stats.agents()
         for keys, family in ((_COUNTERS, CounterMetricFamily), (_GAUGES, GaugeMetricFamily)):
             for key in keys:
                 metric = family(f"agentd_agent_{key}", f"Agent: {key}.", labels=["agent"])
@@ -105,7 +73,7 @@ class _Metrics(Collector):
         family = HistogramMetricFamily(
             "agentd_agent_batch_rows", "Agent: rows of one forward pass.", labels=["agent"]
         )
-        for name, sizes in self._watched.batch_sizes().items():
+        for name, sizes in self._stats.batch_sizes().items():
             buckets = [(str(end), float(n)) for end, n in sizes.cumulative(BATCH_BUCKETS)]
             family.add_metric([name], [*buckets, ("+Inf", float(sizes.n))], float(sizes.total))
         return family
@@ -119,15 +87,15 @@ def _seconds(name: str, text: str, histogram: Histogram) -> HistogramMetricFamil
     return family
 
 
-def make_app(watched: Watched) -> Starlette:
-    """The ASGI application over ``watched``."""
+def make_app(tokens: Tokens, stats: Stats, ready: Callable[[], bool]) -> Starlette:
+    """The ASGI application that shows ``stats``; ``ready`` is True while games are accepted."""
     registry = CollectorRegistry()
-    registry.register(_Metrics(watched))
+    registry.register(_Metrics(stats))
 
     def guarded(answer: Callable[[], Response]) -> Callable[[Request], Response]:
         def handle(request: Request) -> Response:
             shown = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-            if watched.tokens.required and watched.tokens.grant(shown) is Grant.NONE:
+            if tokens.required and tokens.grant(shown) is Grant.NONE:
                 return PlainTextResponse(
                     "want a bearer token\n", 401, {"www-authenticate": "Bearer"}
                 )
@@ -139,24 +107,28 @@ def make_app(watched: Watched) -> Starlette:
         return PlainTextResponse("alive\n")
 
     async def readyz(request: Request) -> Response:
-        ready = watched.ready
-        return PlainTextResponse("ready\n" if ready else "draining\n", 200 if ready else 503)
+        accepts = ready()
+        return PlainTextResponse("ready\n" if accepts else "draining\n", 200 if accepts else 503)
 
     async def metrics(request: Request) -> Response:
         media = "text/plain; version=0.0.4; charset=utf-8"
         return guarded(lambda: Response(generate_latest(registry), media_type=media))(request)
 
-    async def stats(request: Request) -> Response:
-        return guarded(
-            lambda: JSONResponse(
-                {"server": dict(watched.totals()), "agents": watched.agent_stats(None)}
-            )
-        )(request)
+    async def show_stats(request: Request) -> Response:
+        return guarded(lambda: JSONResponse({"server": stats.totals(), "agents": stats.agents()}))(
+            request
+        )
 
     async def page(request: Request) -> Response:
         return HTMLResponse(_PAGE)
 
-    paths = {"/livez": livez, "/readyz": readyz, "/metrics": metrics, "/stats": stats, "/": page}
+    paths = {
+        "/livez": livez,
+        "/readyz": readyz,
+        "/metrics": metrics,
+        "/stats": show_stats,
+        "/": page,
+    }
     return Starlette(routes=[Route(path, handler) for path, handler in paths.items()])
 
 
@@ -174,10 +146,10 @@ def bind_http(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family)
 
 
-def make_http_server(watched: Watched) -> uvicorn.Server:
+def make_http_server(tokens: Tokens, stats: Stats, ready: Callable[[], bool]) -> uvicorn.Server:
     """A uvicorn server to be run as a task; set ``should_exit`` to end it."""
     config = uvicorn.Config(
-        make_app(watched),
+        make_app(tokens, stats, ready),
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -16,7 +16,7 @@ from agentd.protocol.codec import encode
 
 FIRST, MID, TERMINATED = 0, 1, 2
 NIL = bytes(4)
-DATA = Path(os.environ.get("AGENTD_DATA", Path(__file__).parents[4] / "shared" / "data"))
+DATA = Path(os.environ.get("AGENTD_DATA", Path(__file__).parents[5] / "shared" / "data"))
 
 
 def resident_bytes() -> int:

@@ -45,13 +45,13 @@ async def test_frames_of_one_turn_share_one_pass_and_get_their_own_answers(serve
         await peer.hello(role="play", explain=True)
     alone = [await peer.step([FIRST] * 4, obs) for peer, obs in zip(peers, states, strict=True)]
     agent = house.server.registry.loaded["a"]
-    waves = agent.counters.waves
+    passes = agent.counters.passes
 
     for peer, obs in zip(peers, states, strict=True):
         await peer.say(peer.frame([MID] * 4, obs))
     together = [await peer.hear() for peer in peers]
 
-    assert agent.counters.waves - waves < len(peers)
+    assert agent.counters.passes - passes < len(peers)
     for a, b in zip(alone, together, strict=True):
         assert actions(a) == actions(b)
         q = [np.frombuffer(x.q, "<f4") for x in (a, b)]
