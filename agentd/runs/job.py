@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from agentd.assembly.network import backend_for
+from agentd.assembly.device import backend_for
 from agentd.engine.backend import Backend
 from agentd.engine.data import DataError, Dataset, find_normalizer, load_data, parts_of, split
 from agentd.engine.errors import ModelError, ShapeError

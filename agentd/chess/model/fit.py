@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.assembly.network import backend_for
+from agentd.assembly.device import backend_for
 from agentd.chess.model.head_trainer import HeadTrainer
 from agentd.chess.model.model import KIND, ChessModel, named, plain_recipe
 from agentd.chess.model.recipe import ChessRecipe, Head, make_head, seen_by

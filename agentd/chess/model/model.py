@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from agentd.assembly.network import backend_for
+from agentd.assembly.device import backend_for
 from agentd.chess.model.recipe import (
     ChessRecipe,
     Head,

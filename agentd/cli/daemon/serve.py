@@ -141,7 +141,7 @@ def _with_present_device(config: Any) -> Any:
     """
     import msgspec
 
-    from agentd.assembly.network import backend_for
+    from agentd.assembly.device import backend_for
     from agentd.server.batching.actor import build_kernels
 
     backend = backend_for(config.device)

@@ -5,7 +5,8 @@ import asyncio
 import numpy as np
 import pytest
 
-from agentd.assembly.network import network_for, row_format
+from agentd.assembly.network import network_for
+from agentd.assembly.rows import row_format
 from agentd.engine.replay.rows import observations
 from agentd.memory.replay_ring import ReplayRing, RingLayout
 from agentd.memory.ring_reader import ReplayReader

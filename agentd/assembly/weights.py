@@ -1,4 +1,4 @@
-"""The weights that an agent begins with: drawn by its seed, or taken from a file."""
+"""From an agent's configuration to its first weights: drawn by its seed, or read from a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BUNDLED = "models"
 
 
 def initial_weights(config: AgentConfig, network: Network) -> NDArray[np.float32]:
-    """The weights (P,) that an agent has before it has learned anything.
+    """Return the weights (P,) that an agent has before it has learned anything.
 
     Raises WeightsError where its ``init`` names no file, or one that does not fit its network.
     """
