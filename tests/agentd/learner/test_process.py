@@ -394,7 +394,7 @@ def test_a_model_that_does_not_fit_its_checkpoint_ends_with_78(make_agent):
     agent.lose_rows(model={"layers": [{"dense": 9}]})
 
     process = agent.start()
-    assert "0.dense.w: expected" in process.expect("failed")["message"]
+    assert "another network" in process.expect("failed")["message"]
     assert process.popen.wait(5) == 78
 
 
