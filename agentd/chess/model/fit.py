@@ -27,12 +27,12 @@ from agentd.chess.model.widen import widened
 from agentd.engine.data.prefetch import Prefetch
 from agentd.engine.learners.descent import Arrays, Scalars
 from agentd.engine.network.weights import join
-from agentd.errors import AgentdError, MissingInput, UsageError
+from agentd.errors import MissingInput, TrainingDiverged, UsageError
 from agentd.games.chess.board.features import features
 from agentd.games.chess.board.position import Positions
 from agentd.games.chess.data.batches import ChessBatches, ChessRows, expected_score
 from agentd.games.chess.play.measure import MoveMatch, MoveTest
-from agentd.rl.run import Interrupts
+from agentd.interrupts import Interrupts
 from agentd.runs import MetricsLog
 from agentd.store import (
     DirectoryLock,
@@ -46,10 +46,6 @@ from agentd.store import (
 AHEAD = 4
 KEEP = 2
 MAX_SKIPPED = 10
-
-
-class TrainingDiverged(AgentdError):
-    """Gradients were not finite several steps in a row; what was saved is untouched. Exit 70."""
 
 
 @dataclass(frozen=True)
