@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, cast
 
-from agentd.chess.crew import Crew
+from agentd.chess.process_pool import ProcessPool
 from agentd.errors import JobFailed, UsageError
 
 if TYPE_CHECKING:
     from agentd.games.chess.data.blocks import ParsedBlock
-    from agentd.games.chess.data.dump import Block
+    from agentd.games.chess.data.dump import DumpBlock
     from agentd.games.chess.data.filter import Filter
-    from agentd.games.chess.data.pgn_reader import Reader
+    from agentd.games.chess.data.pgn_reader import PgnReader
 
 READERS = ("python-chess", "rust")
 AHEAD = 3
@@ -24,7 +24,7 @@ _WHOLE, _CUT_OFF, _FAULT = b"w", b"c", b"!"
 _GO_ON = "run the same command again: it goes on from the last shard"
 
 
-def open_reader(name: str) -> Reader:
+def open_reader(name: str) -> PgnReader:
     """Return the reader ``name``. Raises UsageError where its package is missing."""
     if name == "rust":
         try:
@@ -40,18 +40,18 @@ def open_reader(name: str) -> Reader:
     return PythonChessReader()
 
 
-class Parsers(Crew):
+class ParserPool(ProcessPool):
     """``count`` processes that parse; a context manager."""
 
     def __init__(self, count: int, reader: str, wanted: Filter) -> None:
         super().__init__(count, _work, reader, wanted)
 
-    def parse(self, blocks: Iterable[Block]) -> Iterator[tuple[Block, ParsedBlock]]:
+    def parse(self, blocks: Iterable[DumpBlock]) -> Iterator[tuple[DumpBlock, ParsedBlock]]:
         """Yield each block with its result, in the order of ``blocks``. Raises JobFailed."""
         source = iter(blocks)
         idle, busy = list(self.pipes), dict[Connection, int]()
         sent, given, more = 0, 0, True
-        blocks_of: dict[int, Block] = {}
+        blocks_of: dict[int, DumpBlock] = {}
         results: dict[int, ParsedBlock] = {}
         while more or busy or results:
             while more and idle and sent - given < AHEAD * self.count:
@@ -70,7 +70,7 @@ class Parsers(Crew):
                     results[busy.pop(pipe)] = self._receive(pipe)
                     idle.append(pipe)
 
-    def _send(self, pipe: Connection, block: Block) -> None:
+    def _send(self, pipe: Connection, block: DumpBlock) -> None:
         try:
             pipe.send_bytes((_CUT_OFF if block.cut_off else _WHOLE) + block.data)
         except OSError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from agentd.errors import MissingInput, UsageError
 
 if TYPE_CHECKING:
-    from agentd.games.chess.search.search import Evaluator
+    from agentd.games.chess.search.settings import Evaluator
 
 MATERIAL = "material"
 """The name of the evaluator without a network."""

@@ -91,7 +91,7 @@ class Figures:
 
 
 @dataclass
-class Tally:
+class StepSums:
     """Sums since the last look."""
 
     began: float
@@ -148,20 +148,20 @@ class ChessFit:
         """Train to the recipe's last step, the time's end or an interrupt; save; return the last
         figures. ``tell(Figures)`` is called at each measurement. Raises TrainingDiverged.
         """
-        request, last, tally = self.request, None, Tally(time.monotonic())
+        request, last, sums = self.request, None, StepSums(time.monotonic())
         began = saved = time.monotonic()
         before = self.seconds
         with Prefetch(self._batches.from_step(self.step), AHEAD, time.monotonic) as batches:
             while self.step < self.recipe.steps and not interrupts.seen:
-                self._learn(next(batches), tally)
+                self._learn(next(batches), sums)
                 now = time.monotonic()
                 self.seconds = before + now - began
                 timed_out = request.until_s is not None and now - began >= request.until_s
                 if self.step % request.every == 0 or self.step == self.recipe.steps or timed_out:
-                    tally.waited, waited = batches.waited_s, tally.waited
-                    last = self._measure(tally, batches.waited_s - waited)
+                    sums.waited, waited = batches.waited_s, sums.waited
+                    last = self._measure(sums, batches.waited_s - waited)
                     tell(last)
-                    tally = Tally(time.monotonic(), waited=batches.waited_s)
+                    sums = StepSums(time.monotonic(), waited=batches.waited_s)
                 if now - saved >= request.save_s:
                     self.save("checkpoints")
                     saved = now
@@ -203,21 +203,21 @@ class ChessFit:
         weights = {head: trainer.weights for head, trainer in self.heads.items()}
         return ChessModel(self.recipe, weights, device=self.request.device)
 
-    def _learn(self, batch: Any, tally: Tally) -> None:
+    def _learn(self, batch: Any, sums: StepSums) -> None:
         inputs = seen_by(self.recipe, batch.inputs)
         targets = {"policy": batch.move, "value": batch.win, "q": (batch.move, batch.action_value)}
         for head, trainer in self.heads.items():
             loss = trainer.step(inputs, targets[head])
-            tally.loss[head] = tally.loss.get(head, 0.0) + loss
+            sums.loss[head] = sums.loss.get(head, 0.0) + loss
             if trainer.skipped_in_row >= MAX_SKIPPED:
                 raise TrainingDiverged(f"{head}: {MAX_SKIPPED} steps in a row were not finite")
         self.step += 1
-        tally.steps += 1
+        sums.steps += 1
 
-    def _measure(self, tally: Tally, waited: float) -> Figures:
-        elapsed = time.monotonic() - tally.began
-        loss = {head: total / tally.steps for head, total in tally.loss.items()}
-        rows = tally.steps * self.recipe.batch
+    def _measure(self, sums: StepSums, waited: float) -> Figures:
+        elapsed = time.monotonic() - sums.began
+        loss = {head: total / sums.steps for head, total in sums.loss.items()}
+        rows = sums.steps * self.recipe.batch
         figures = Figures(
             self.step, self.step * self.recipe.batch, loss, rows / elapsed, waited / elapsed
         )

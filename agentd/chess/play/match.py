@@ -13,8 +13,8 @@ from typing import cast
 
 import msgspec
 
-from agentd.chess.crew import Crew
-from agentd.chess.play.players import Played, Player, Side, open_player, play_game
+from agentd.chess.play.players import MatchPlayer, Played, Side, open_player, play_game
+from agentd.chess.process_pool import ProcessPool
 from agentd.errors import JobFailed, MissingInput, StorageError, UsageError
 from agentd.store import write_file
 
@@ -24,7 +24,7 @@ _FAULT = b"!"
 _GO_ON = "run the same command again: it goes on from here"
 
 
-class Plan(msgspec.Struct, frozen=True):
+class MatchPlan(msgspec.Struct, frozen=True):
     """What a match is; its folder is only gone on with under the same plan, ``games`` aside."""
 
     ours: Side
@@ -39,7 +39,7 @@ class Plan(msgspec.Struct, frozen=True):
 class Ledger:
     """The folder of a match: the plan, a line a game, and the PGN of them all."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, plan: MatchPlan) -> None:
         self._folder, self.plan = folder, plan
         self.games: dict[int, Played] = {}
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,10 +52,10 @@ class Ledger:
             write_file(path, msgspec.json.format(msgspec.json.encode(self.plan)) + b"\n")
             return
         try:
-            old = msgspec.json.decode(path.read_bytes(), type=Plan)
+            old = msgspec.json.decode(path.read_bytes(), type=MatchPlan)
         except msgspec.DecodeError as error:
             raise StorageError(f"{path} is damaged: {error}") from None
-        for name in set(Plan.__struct_fields__) - {"games"}:
+        for name in set(MatchPlan.__struct_fields__) - {"games"}:
             was, now = getattr(old, name), getattr(self.plan, name)
             if was != now:
                 hint = "give another --out, or the same options as before"
@@ -98,7 +98,7 @@ class Ledger:
         return path
 
 
-def _pgn(game: Played, plan: Plan) -> str:
+def _pgn(game: Played, plan: MatchPlan) -> str:
     import chess
     import chess.pgn
 
@@ -117,10 +117,10 @@ def _pgn(game: Played, plan: Plan) -> str:
     return f"{written}\n"
 
 
-class Tables(Crew):
+class MatchPool(ProcessPool):
     """``count`` processes, each with both players at a board; a context manager."""
 
-    def __init__(self, count: int, plan: Plan) -> None:
+    def __init__(self, count: int, plan: MatchPlan) -> None:
         super().__init__(count, _sit, msgspec.json.encode(plan))
 
     def play(self, games: Sequence[tuple[int, str]]) -> Iterator[Played]:
@@ -148,8 +148,8 @@ class Tables(Crew):
 def _sit(pipe: Connection, plan_json: bytes) -> None:
     """Play the games that the parent names until it goes away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
-    plan = msgspec.json.decode(plan_json, type=Plan)
-    players: list[Player] = []
+    plan = msgspec.json.decode(plan_json, type=MatchPlan)
+    players: list[MatchPlayer] = []
     try:
         players += [open_player(plan.ours), open_player(plan.rival)]
         while True:
@@ -167,19 +167,21 @@ def _sit(pipe: Connection, plan_json: bytes) -> None:
             player.close()
 
 
-def play_match(plan: Plan, openings: Sequence[str], ledger: Ledger, jobs: int) -> Iterator[Played]:
+def play_match(
+    plan: MatchPlan, openings: Sequence[str], ledger: Ledger, jobs: int
+) -> Iterator[Played]:
     """Play the games that the ledger lacks, ``jobs`` at once, and yield each when it is kept.
 
     Each opening is played twice, colours swapped. Raises JobFailed where a player's process dies.
     """
     left = [(n, openings[n // 2]) for n in range(plan.games) if n not in ledger.games]
-    with Tables(min(jobs, len(left)), plan) as tables:
+    with MatchPool(min(jobs, len(left)), plan) as tables:
         for game in tables.play(left):
             ledger.add(game)
             yield game
 
 
-def check_players(plan: Plan) -> None:
+def check_players(plan: MatchPlan) -> None:
     """Open and close both players here. Raises what is wrong with them, before any process."""
     for side in (plan.ours, plan.rival):
         open_player(side).close()

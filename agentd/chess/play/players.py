@@ -68,7 +68,7 @@ def parse_limit(text: str) -> Limit:
     return msgspec.convert(values, Limit)
 
 
-class Player(Protocol):
+class MatchPlayer(Protocol):
     """Chooses moves."""
 
     def new_game(self, seed: int) -> None:
@@ -81,7 +81,7 @@ class Player(Protocol):
         """Let go of whatever plays."""
 
 
-def open_player(side: Side) -> Player:
+def open_player(side: Side) -> MatchPlayer:
     """Start the player that ``side`` describes. Raises MissingInput, UsageError."""
     return EnginePlayer(side) if side.engine is not None else BotPlayer(side)
 
@@ -90,10 +90,13 @@ class BotPlayer:
     """Our search on one of our evaluators."""
 
     def __init__(self, side: Side) -> None:
-        from agentd.games.chess.search.search import Search, Settings
+        from agentd.games.chess.search.search import Search
+        from agentd.games.chess.search.settings import SearchSettings
 
         limit = side.limit
-        settings = Settings(nodes=limit.nodes, depth=limit.depth, temperature=side.temperature)
+        settings = SearchSettings(
+            nodes=limit.nodes, depth=limit.depth, temperature=side.temperature
+        )
         self._search = Search(open_bot(side.model, side.rating), settings)
         self._seconds = limit.time
 
@@ -183,7 +186,12 @@ class _Clock:
 
 
 def play_game(
-    game: int, fen: str, white: bool, pair: tuple[Player, Player], most: int, seed: int = 0
+    game: int,
+    fen: str,
+    white: bool,
+    pair: tuple[MatchPlayer, MatchPlayer],
+    most: int,
+    seed: int = 0,
 ) -> Played:
     """Play one game from ``fen``; the first player has White if ``white``.
 
@@ -226,7 +234,7 @@ def _ended(board: chess.Board) -> tuple[str, chess.Color | None] | None:
     return ("threefold repetition", None) if board.is_repetition(3) else None
 
 
-def _move(board: chess.Board, player: Player, clock: _Clock | None) -> str | None:
+def _move(board: chess.Board, player: MatchPlayer, clock: _Clock | None) -> str | None:
     """Let ``player`` make its move; return why it forfeits, if it does."""
     import chess.engine
 

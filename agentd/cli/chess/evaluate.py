@@ -122,11 +122,11 @@ def solve_puzzles(
     from agentd.chess.data.puzzle_file import draw, read_pool
     from agentd.games.chess.data.puzzles import share_solved, solve, solve_by_policy
     from agentd.games.chess.search.search import Search
-    from agentd.games.chess.search.settings import Settings
+    from agentd.games.chess.search.settings import SearchSettings
 
     drawn = draw(read_pool(path), count, seed, path)
     alone = solve_by_policy(drawn, bot)
-    search = Search(bot, Settings(depth=depth, seed=seed))
+    search = Search(bot, SearchSettings(depth=depth, seed=seed))
 
     def choose(board: chess.Board) -> chess.Move | None:
         search.forget()

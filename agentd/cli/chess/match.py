@@ -18,10 +18,10 @@ from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
 from agentd.errors import UsageError
 
 if TYPE_CHECKING:
-    from agentd.chess.play.match import Ledger, Plan
+    from agentd.chess.play.match import Ledger, MatchPlan
     from agentd.chess.play.players import Side
     from agentd.cli.screen.terminal import Terminal
-    from agentd.games.chess.play.elo import Tally
+    from agentd.games.chess.play.elo import MatchScore
 
 LIMIT = "nodes=N, depth=N, time=S, or several with commas"
 
@@ -69,13 +69,13 @@ def match(
 
     require_chess()
     bound_blas()
-    from agentd.chess.play.match import Ledger, Plan, check_players, load_openings
+    from agentd.chess.play.match import Ledger, MatchPlan, check_players, load_openings
     from agentd.chess.play.players import Side, parse_limit
 
     rival = _rival(engine, option or [], limit, against)
     ours = Side(parse_limit(strength), model=model, rating=rating, temperature=temperature)
     source, positions = load_openings(openings, (games + 1) // 2, seed)
-    plan = Plan(ours, rival, games, seed, max_plies, source)
+    plan = MatchPlan(ours, rival, games, seed, max_plies, source)
     check_players(plan)
     ledger = Ledger(out, plan)
     _play(screen, plan, positions, ledger, jobs)
@@ -97,7 +97,9 @@ def _rival(engine: str | None, option: list[str], limit: str, against: str | Non
     return Side(parse_limit(limit), engine=engine, options=options, model=against)
 
 
-def _play(screen: Terminal, plan: Plan, positions: list[str], ledger: Ledger, jobs: int) -> None:
+def _play(
+    screen: Terminal, plan: MatchPlan, positions: list[str], ledger: Ledger, jobs: int
+) -> None:
     from agentd.chess.play.match import play_match
 
     if ledger.games:
@@ -123,20 +125,20 @@ def _play(screen: Terminal, plan: Plan, positions: list[str], ledger: Ledger, jo
     )
 
 
-def _tally(ledger: Ledger) -> Tally:
-    from agentd.games.chess.play.elo import tally
+def _tally(ledger: Ledger) -> MatchScore:
+    from agentd.games.chess.play.elo import match_score
 
-    return tally((game.game // 2, game.points) for game in ledger.games.values())
+    return match_score((game.game // 2, game.points) for game in ledger.games.values())
 
 
-def _shown(found: Tally) -> str:
+def _shown(found: MatchScore) -> str:
     return (
         f"+{found.wins} ={found.draws} -{found.losses}"
         f"  {100 * found.score:.1f} % ± {100 * found.error:.1f}"
     )
 
 
-def _record(plan: Plan, ledger: Ledger, pgn: Path) -> dict[str, Any]:
+def _record(plan: MatchPlan, ledger: Ledger, pgn: Path) -> dict[str, Any]:
     found = _tally(ledger)
     played = list(ledger.games.values())
     elo = [value if math.isfinite(value) else None for value in found.elo]

@@ -113,7 +113,7 @@ def _opening(fen: str | None, load: Path | None) -> chess.Board:
     """The board to begin with. Raises UsageError for a wrong FEN or PGN, with the reason."""
     import chess
 
-    from agentd.games.chess.play.notation import Refused, read_pgn, read_position
+    from agentd.games.chess.play.notation import NotPlayable, read_pgn, read_position
 
     if fen is not None and load is not None:
         raise UsageError("--fen and --load exclude each other")
@@ -124,7 +124,7 @@ def _opening(fen: str | None, load: Path | None) -> chess.Board:
             if not load.is_file():
                 raise MissingInput(f"no game {load}")
             return read_pgn(load.read_bytes().decode("utf-8", "replace"))
-    except Refused as reason:
+    except NotPlayable as reason:
         raise UsageError(f"{load or '--fen'}: {reason}") from None
     return chess.Board()
 
@@ -141,11 +141,12 @@ def _local(
     """A model of this machine: a rating alone imitates, without search and with that one's luck."""
     from agentd.chess.model.bots import open_bot
     from agentd.chess.play.opponents import LocalPolicy
-    from agentd.games.chess.search.search import Search, Settings
+    from agentd.games.chess.search.search import Search
+    from agentd.games.chess.search.settings import SearchSettings
 
     limited = bool(nodes or depth or seconds)
     imitates = rating is not None and not limited
-    settings = Settings(
+    settings = SearchSettings(
         nodes=1 if imitates else nodes,
         depth=depth,
         temperature=float(imitates) if temperature is None else temperature,

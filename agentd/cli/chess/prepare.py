@@ -46,8 +46,8 @@ def prepare(
     screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     from agentd.chess.data.filter_file import load_filter
     from agentd.chess.data.parsers import READERS, open_reader
-    from agentd.chess.data.preparation import Job, Preparation, begin, facts
-    from agentd.cli.chess.prepare_view import View
+    from agentd.chess.data.preparation import Preparation, PreparationJob, begin, facts
+    from agentd.cli.chess.prepare_view import PreparationView
     from agentd.errors import UsageError
     from agentd.store import DirectoryLock
 
@@ -55,10 +55,10 @@ def prepare(
         raise UsageError(f"no reader {reader!r}", hint=f"use one of {', '.join(READERS)}")
     open_reader(reader)
     count = workers or len(os.sched_getaffinity(0))
-    job = Job(tuple(dumps), out, load_filter(filter_file), shard_rows, reader, count)
+    job = PreparationJob(tuple(dumps), out, load_filter(filter_file), shard_rows, reader, count)
     manifest = begin(job)
     out.mkdir(parents=True, exist_ok=True)
-    with DirectoryLock(out / "lock", "folder of shards"), View(screen, manifest) as view:
+    with DirectoryLock(out / "lock", "folder of shards"), PreparationView(screen, manifest) as view:
         Preparation(job, manifest, view.update).run()
         record = facts(manifest) | view.speeds()
     tell(screen, record, out)

@@ -18,7 +18,7 @@ PLAIN_S = 10.0
 REDRAW_S = 0.2
 
 
-class View(Picture):
+class PreparationView(Picture):
     """Shows how far a preparation is: a bar where a person watches, else a line now and then."""
 
     def __init__(self, screen: Terminal, manifest: Manifest) -> None:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import chess
 
     from agentd.chess.play.uci_words import Go
-    from agentd.games.chess.search.search import Evaluator, Info, Result, Search
+    from agentd.games.chess.search.search import Search
+    from agentd.games.chess.search.settings import Evaluator, Result, SearchInfo
 
 _FORCED_NODES = 16
 """Visits of a forced move against the clock: enough for a score and a reply to ponder on."""
@@ -44,7 +45,7 @@ def uci(
     from agentd.chess.model.bots import open_bot, require_chess
 
     require_chess()
-    session = Session(out.say, open_bot, model)
+    session = UciSession(out.say, open_bot, model)
     with suppress(BrokenPipeError):
         session.run(_lines())
 
@@ -55,21 +56,21 @@ def _lines() -> Iterator[str]:
         yield line.decode("utf-8", "replace")
 
 
-class Session:
+class UciSession:
     """One GUI's conversation. ``write`` takes whole lines; ``load`` opens a model at a rating."""
 
     def __init__(self, write: Callable[[str], None], load: Load, model: str | None = None) -> None:
         import chess
 
-        from agentd.chess.play.uci_options import NO_MODEL, Options
+        from agentd.chess.play.uci_options import NO_MODEL, UciOptions
 
-        self._options = Options(Model=model or NO_MODEL)
+        self._options = UciOptions(Model=model or NO_MODEL)
         self._write_line, self._lock = write, threading.Lock()
         self._load = load
         self._board: chess.Board | None = chess.Board()
         self._search: Search | None = None
         self._playing: tuple[str | None, int | None, int] | None = None
-        self._run: _Run | None = None
+        self._run: SearchThread | None = None
         self._ready()  # a model that cannot be read ends the command with its reason
 
     def run(self, lines: Iterable[str]) -> None:
@@ -144,7 +145,7 @@ class Session:
         if nodes is None and go.seconds(self._board.turn, overhead) and self._forced():
             nodes = _FORCED_NODES
         search.settings = self._options.settings(nodes, go.plies())
-        self._run = _Run(search, self._board.copy(), go, overhead, self._say)
+        self._run = SearchThread(search, self._board.copy(), go, overhead, self._say)
         self._run.start()
 
     def _stop(self, _: Sequence[str]) -> None:
@@ -158,13 +159,14 @@ class Session:
 
     def _ready(self) -> Search:
         """The search under the options in force, opening the model if another one is wanted."""
-        from agentd.games.chess.search.search import Search, Settings
+        from agentd.games.chess.search.search import Search
+        from agentd.games.chess.search.settings import SearchSettings
 
         seed = self._options.number("Seed")
         wanted = (self._options.model, self._options.rating, seed)
         if self._search is None or wanted != self._playing:
             evaluator = self._load(*wanted[:2])
-            self._search, self._playing = Search(evaluator, Settings(seed=seed)), wanted
+            self._search, self._playing = Search(evaluator, SearchSettings(seed=seed)), wanted
         return self._search
 
     def _forced(self) -> bool:
@@ -183,7 +185,7 @@ class Session:
                 self._write_line(line)
 
 
-class _Run:
+class SearchThread:
     """One search in its thread: writes its lines and, once it may, its ``bestmove``."""
 
     def __init__(
@@ -253,7 +255,7 @@ class _Run:
         with suppress(BrokenPipeError):
             self._say(" ".join(line.split()))
 
-    def _tell(self, info: Info) -> None:
+    def _tell(self, info: SearchInfo) -> None:
         spent = time.monotonic() - self._began
         speed = round(info.nodes / max(spent, 1e-3))
         for number, line in enumerate(info.lines, 1):
@@ -271,16 +273,16 @@ def _bestmove(result: Result) -> str:
     return f"bestmove {result.move.uci()}{ponder}"
 
 
-_COMMANDS: dict[str, Callable[[Session, Sequence[str]], None]] = {
-    "uci": Session._uci,
-    "isready": Session._isready,
-    "ucinewgame": Session._ucinewgame,
-    "position": Session._position,
-    "setoption": Session._setoption,
-    "go": Session._go,
-    "stop": Session._stop,
-    "ponderhit": Session._ponderhit,
-    "quit": Session._stop,
+_COMMANDS: dict[str, Callable[[UciSession, Sequence[str]], None]] = {
+    "uci": UciSession._uci,
+    "isready": UciSession._isready,
+    "ucinewgame": UciSession._ucinewgame,
+    "position": UciSession._position,
+    "setoption": UciSession._setoption,
+    "go": UciSession._go,
+    "stop": UciSession._stop,
+    "ponderhit": UciSession._ponderhit,
+    "quit": UciSession._stop,
     "debug": lambda session, words: None,
     "register": lambda session, words: None,
 }

@@ -38,7 +38,7 @@ class Hash(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class DumpBlock:
     """Whole games: ``data`` begins ``offset`` bytes into the decompressed text.
 
     ``read`` is how much of the file was read so far, in its own bytes. The games of a block that
@@ -89,7 +89,7 @@ def read_dump(file: BinaryIO, seen: Hash | None = None) -> Iterator[bytes]:
         raise DumpDamaged(f"truncated: ends at byte {file.tell()} inside a zstd frame")
 
 
-class Blocks:
+class DumpBlocks:
     """Cuts a text into blocks of whole games. After the last one ``damage`` says what broke."""
 
     def __init__(self, pieces: Iterable[bytes], file: BinaryIO, start: int = 0) -> None:
@@ -98,7 +98,7 @@ class Blocks:
         self._offset = 0
         self._start = start
 
-    def __iter__(self) -> Iterator[Block]:
+    def __iter__(self) -> Iterator[DumpBlock]:
         """Yield the blocks from byte ``start`` of the text on, where a game must begin."""
         buffer = bytearray()
         wanted = BLOCK_BYTES
@@ -118,8 +118,8 @@ class Blocks:
         if buffer:
             yield self._take(buffer, len(buffer), cut_off=self.damage is not None)
 
-    def _take(self, buffer: bytearray, end: int, *, cut_off: bool = False) -> Block:
-        block = Block(self._offset, self._file.tell(), bytes(buffer[:end]), cut_off)
+    def _take(self, buffer: bytearray, end: int, *, cut_off: bool = False) -> DumpBlock:
+        block = DumpBlock(self._offset, self._file.tell(), bytes(buffer[:end]), cut_off)
         del buffer[:end]
         self._offset += end
         return block

@@ -46,7 +46,7 @@ class GameText:
     moves: str
 
 
-class Reader(Protocol):
+class PgnReader(Protocol):
     """Replays games."""
 
     def read(self, games: Sequence[GameText]) -> tuple[Plies, NDArray[np.uint8]]:

@@ -16,6 +16,10 @@ UNLIMITED = 200_000
 """Visits after which every search ends: its tree takes about a gibibyte then."""
 
 
+class BudgetSpent(Exception):
+    """A search by rule has looked at as many positions as it may, or its time is over."""
+
+
 class Evaluator(Protocol):
     """Judges positions."""
 
@@ -27,7 +31,7 @@ class Evaluator(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class SearchSettings:
     """How strong and how varied a search plays."""
 
     nodes: int | None = None
@@ -78,8 +82,8 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Info:
-    """Where a search stands; ``lines`` are best first, at most ``Settings.multipv``."""
+class SearchInfo:
+    """Where a search stands; ``lines`` are best first, at most ``SearchSettings.multipv``."""
 
     depth: int
     nodes: int
@@ -92,4 +96,4 @@ class Result:
 
     move: chess.Move | None
     ponder: chess.Move | None
-    info: Info
+    info: SearchInfo

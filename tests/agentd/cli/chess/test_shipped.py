@@ -7,7 +7,8 @@ from agentd.chess.model.model import load_bot
 from agentd.chess.play.opponents import ACTIONS, OBSERVATION, DaemonPolicy
 from agentd.client import Client
 from agentd.games.chess.data.lessons import BEST
-from agentd.games.chess.search.search import Search, Settings
+from agentd.games.chess.search.search import Search
+from agentd.games.chess.search.settings import SearchSettings
 
 
 def from_middle(square: int) -> float:
@@ -18,7 +19,7 @@ def from_middle(square: int) -> float:
     "fen", ["8/8/8/4k3/8/8/3Q4/3K4 w - - 0 1", "8/8/8/3k4/8/8/3R4/3K4 w - - 0 1"]
 )
 def test_it_mates_a_bare_king_within_fifty_moves(fen: str):
-    board, search = chess.Board(fen), Search(load_bot(), Settings(nodes=200))
+    board, search = chess.Board(fen), Search(load_bot(), SearchSettings(nodes=200))
     while not board.is_game_over() and not board.is_fifty_moves() and not board.is_repetition(3):
         if board.turn:
             move = search.run(board).move
@@ -44,7 +45,10 @@ def test_a_daemon_plays_it_as_the_readme_says(serve):
         address = ("127.0.0.1", daemon.port)
         return Client.connect(address, "chess", OBSERVATION, ACTIONS, role=role, explain=True)
 
-    policy, search = DaemonPolicy(connect, "play", "chess"), Search(load_bot(), Settings(nodes=1))
+    policy, search = (
+        DaemonPolicy(connect, "play", "chess"),
+        Search(load_bot(), SearchSettings(nodes=1)),
+    )
     board = chess.Board()
     for _ in range(40):
         move = search.run(board.copy(stack=False)).move

@@ -1,7 +1,7 @@
 import chess
 import pytest
 
-from agentd.chess.play.uci_options import OPTIONS, Options
+from agentd.chess.play.uci_options import OPTIONS, UciOptions
 from agentd.chess.play.uci_words import Go, parse_fen, parse_go, parse_position, parse_setoption
 
 START = chess.Board()
@@ -115,7 +115,7 @@ def test_a_crooked_setoption_is_refused(text: str) -> None:
 
 
 def test_options_are_checked_and_named_in_any_case() -> None:
-    options = Options()
+    options = UciOptions()
     assert options.set("multipv", "3") == "MultiPV"
     assert options.settings(None, None).multipv == 3
     with pytest.raises(ValueError, match="whole number from 1 to 100, got 0"):
@@ -128,7 +128,7 @@ def test_options_are_checked_and_named_in_any_case() -> None:
 
 
 def test_options_bound_what_go_asks() -> None:
-    options = Options()
+    options = UciOptions()
     assert (options.settings(900, 4).nodes, options.settings(900, 4).depth) == (900, 4)
     options.set("Nodes", "100")
     options.set("Depth", "2")
@@ -138,7 +138,7 @@ def test_options_bound_what_go_asks() -> None:
 
 
 def test_limited_strength_plays_the_policy_of_a_rating() -> None:
-    options = Options()
+    options = UciOptions()
     assert options.rating is None
     options.set("UCI_LimitStrength", "true")
     options.set("UCI_Elo", "1200")

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 
-class Crew:
+class ProcessPool:
     """``count`` processes that run ``work(pipe, *arguments)``; a context manager.
 
     ``pipes`` holds the parent's ends. ``work`` ends when its pipe is closed; on an error within the
