@@ -1,4 +1,4 @@
-"""Processes that work for one parent, each at the far end of a pipe."""
+"""A pool of processes that work for one parent, each at the far end of a pipe."""
 
 from __future__ import annotations
 

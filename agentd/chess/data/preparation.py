@@ -184,7 +184,7 @@ def damages(manifest: Manifest) -> Iterable[str]:
 
 
 def facts(manifest: Manifest) -> dict[str, Any]:
-    """What ``--json`` tells of a manifest."""
+    """Return what a manifest accounts for, as JSON values."""
     total = manifest.total
     return {
         "games": total.games,

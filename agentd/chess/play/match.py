@@ -1,21 +1,26 @@
-"""The games of a match: played in processes, written down one by one, gone on with after a kill."""
+"""A match: processes play its games, and each game is on the disk before it counts."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import chess
+import chess.pgn
 import msgspec
 
 from agentd.chess.play.players import MatchPlayer, Played, Side, open_player, play_game
 from agentd.chess.process_pool import ProcessPool
 from agentd.errors import JobFailed, MissingInput, StorageError, UsageError
+from agentd.games.chess.play.elo import MatchScore, match_score
+from agentd.games.chess.play.openings import pick_openings, random_openings, read_openings
 from agentd.store import write_file
 
 RANDOM = "random"
@@ -25,7 +30,7 @@ _GO_ON = "run the same command again: it goes on from here"
 
 
 class MatchPlan(msgspec.Struct, frozen=True):
-    """What a match is; its folder is only gone on with under the same plan, ``games`` aside."""
+    """What a match is. A folder's match goes on under the same plan; only ``games`` may change."""
 
     ours: Side
     rival: Side
@@ -97,11 +102,36 @@ class Ledger:
         write_file(path, "\n".join(_pgn(game, self.plan) for game in ordered).encode())
         return path
 
+    @property
+    def score(self) -> MatchScore:
+        """The score of the games so far, from our player's view."""
+        return match_score((game.game // 2, game.points) for game in self.games.values())
+
+    def record(self) -> dict[str, Any]:
+        """The match so far as JSON values, of one game or more; an infinite Elo is null."""
+        score, played = self.score, list(self.games.values())
+        elo = [value if math.isfinite(value) else None for value in score.elo]
+        return {
+            "bot": self.plan.ours.name,
+            "rival": self.plan.rival.name,
+            "games": score.games,
+            "wins": score.wins,
+            "draws": score.draws,
+            "losses": score.losses,
+            "score": round(score.score, 4),
+            "error": round(score.error, 4),
+            "elo": elo[0],
+            "elo_low": elo[1],
+            "elo_high": elo[2],
+            "forfeits": sum(game.reason.startswith("forfeit") for game in played),
+            "seconds_per_move": round(sum(game.seconds for game in played) / len(played), 4),
+            "slowest_move": round(max(game.slowest for game in played), 4),
+            "seed": self.plan.seed,
+            "openings": self.plan.openings,
+        }
+
 
 def _pgn(game: Played, plan: MatchPlan) -> str:
-    import chess
-    import chess.pgn
-
     board = chess.Board(game.fen)
     for uci in game.moves:
         board.push_uci(uci)
@@ -167,13 +197,12 @@ def _sit(pipe: Connection, plan_json: bytes) -> None:
             player.close()
 
 
-def play_match(
-    plan: MatchPlan, openings: Sequence[str], ledger: Ledger, jobs: int
-) -> Iterator[Played]:
+def play_match(openings: Sequence[str], ledger: Ledger, jobs: int) -> Iterator[Played]:
     """Play the games that the ledger lacks, ``jobs`` at once, and yield each when it is kept.
 
     Each opening is played twice, colours swapped. Raises JobFailed where a player's process dies.
     """
+    plan = ledger.plan
     left = [(n, openings[n // 2]) for n in range(plan.games) if n not in ledger.games]
     with MatchPool(min(jobs, len(left)), plan) as tables:
         for game in tables.play(left):
@@ -192,8 +221,6 @@ def load_openings(path: Path | None, count: int, seed: int) -> tuple[str, list[s
 
     More pairs begin with the same ones. Raises MissingInput, UsageError.
     """
-    from agentd.games.chess.play.openings import pick_openings, random_openings, read_openings
-
     if path is None:
         return RANDOM, random_openings(count, seed)
     if not path.is_file():

@@ -6,16 +6,16 @@ import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+import chess
+import chess.engine
 import msgspec
 
 from agentd.chess.model.bots import open_bot
 from agentd.errors import MissingInput, UsageError
-
-if TYPE_CHECKING:
-    import chess
-    import chess.engine
+from agentd.games.chess.search.search import Search
+from agentd.games.chess.search.settings import SearchSettings
 
 PATIENCE_S = 60.0
 """What an engine may take to start, to answer, or beyond its own limit."""
@@ -90,9 +90,6 @@ class BotPlayer:
     """Our search on one of our evaluators."""
 
     def __init__(self, side: Side) -> None:
-        from agentd.games.chess.search.search import Search
-        from agentd.games.chess.search.settings import SearchSettings
-
         limit = side.limit
         settings = SearchSettings(
             nodes=limit.nodes, depth=limit.depth, temperature=side.temperature
@@ -117,8 +114,6 @@ class EnginePlayer:
     """A UCI engine in a process of its own."""
 
     def __init__(self, side: Side) -> None:
-        import chess.engine
-
         assert side.engine is not None
         command = shlex.split(side.engine) or [""]
         limit = side.limit
@@ -143,8 +138,6 @@ class EnginePlayer:
         return self._engine.play(board, self._limit, game=self._game).move
 
     def close(self) -> None:
-        import chess.engine
-
         try:
             self._engine.quit()
         except (chess.engine.EngineError, TimeoutError):
@@ -199,8 +192,6 @@ def play_game(
     pawn's move, draw at once. After ``most`` half-moves it is a draw. A player without a legal
     answer loses. ``seed`` and the game's number are what a player that varies draws from.
     """
-    import chess
-
     board = chess.Board(fen)
     clock = _Clock()
     for player in pair:
@@ -236,8 +227,6 @@ def _ended(board: chess.Board) -> tuple[str, chess.Color | None] | None:
 
 def _move(board: chess.Board, player: MatchPlayer, clock: _Clock | None) -> str | None:
     """Let ``player`` make its move; return why it forfeits, if it does."""
-    import chess.engine
-
     began = time.monotonic()
     try:
         move = player.choose(board.copy())

@@ -21,7 +21,7 @@ class Option:
     high: int = 0
 
     def announce(self, name: str) -> str:
-        """The line that tells a GUI of it."""
+        """The line that announces it to a GUI."""
         text = f"option name {name} type {self.kind}"
         if self.kind == "button":
             return text

@@ -19,7 +19,7 @@ REDRAW_S = 0.2
 
 
 class PreparationView(Picture):
-    """Shows how far a preparation is: a bar where a person watches, else a line now and then."""
+    """The picture of a preparation, and the speeds that it measures on the way."""
 
     def __init__(self, screen: Terminal, manifest: Manifest) -> None:
         super().__init__(screen)

@@ -17,6 +17,7 @@ from agentd.chess.model.recipe import (
     make_head,
     recipe_names,
 )
+from agentd.chess.model.sources import TrainingSources
 from agentd.cli import main
 from agentd.engine.layers import Dense, Relu
 from agentd.engine.network.spec import OptimizerSpec
@@ -60,7 +61,8 @@ def recipe(**changes: object) -> ChessRecipe:
 
 def fit(run: Path, wanted: ChessRecipe, resume: bool = False, until: int | None = None) -> ChessFit:
     """Train in ``run``; with ``until`` as if interrupted at that step."""
-    request = FitRequest(run, wanted, [opening()], opening()[::16], {"rows": 256}, every=10)
+    sources = TrainingSources([opening()], {"rows": 256})
+    request = FitRequest(run, wanted, sources, opening()[::16], every=10)
     begin_run(request, resume)
     made, interrupts = ChessFit(request), Interrupts()
 
@@ -114,9 +116,8 @@ def test_a_model_that_saw_less_goes_on_as_it_was_and_learns_the_rest(tmp_path: P
     rows = opening()
     rows["eval"] = rows["after"] = 20
     wanted = recipe(input="full", lessons=LessonShares(**shares), optimizer=OptimizerSpec(lr=1e-2))
-    request = FitRequest(
-        tmp_path / "run", wanted, [rows], None, {}, lessons={"puzzles": [rows]}, start=bot
-    )
+    sources = TrainingSources([rows], {}, {"puzzles": [rows]}, start=bot)
+    request = FitRequest(tmp_path / "run", wanted, sources, None)
     made = ChessFit(request)
     for one, other in zip(bot.evaluate(boards), made.model().evaluate(boards), strict=True):
         assert one == pytest.approx(other, abs=1e-5)
@@ -127,10 +128,11 @@ def test_a_model_that_saw_less_goes_on_as_it_was_and_learns_the_rest(tmp_path: P
     assert bot.rating < BEST
 
     with pytest.raises(MissingInput, match="lessons of the kind 'puzzles'"):
-        ChessFit(FitRequest(tmp_path / "run", wanted, [rows], None, {}))
+        ChessFit(FitRequest(tmp_path / "run", wanted, TrainingSources([rows], {}), None))
     wide = recipe(policy=HeadSpec(layers=(Dense(17), Relu())))
+    unfit = TrainingSources([rows], {}, start=bot)
     with pytest.raises(UsageError, match=r"policy: .*expected"):
-        ChessFit(FitRequest(tmp_path / "run", wide, [rows], None, {}, start=bot))
+        ChessFit(FitRequest(tmp_path / "run", wide, unfit, None))
 
 
 def test_a_board_recipe_takes_convolutions(tmp_path: Path):
