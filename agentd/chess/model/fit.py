@@ -128,9 +128,8 @@ class ChessFit:
         found = read_checkpoint(self.request.run / "checkpoints")
         if found is None:
             return False
-        if found.facts.get("kind") != KIND or found.facts["data"] != dict(
-            self.request.sources.facts
-        ):
+        data = dict(self.request.sources.facts)
+        if found.facts.get("kind") != KIND or found.facts["data"] != data:
             raise UsageError(f"{self.request.run} was trained on other data", hint="choose --out")
         if {**found.facts["recipe"], "steps": 0} != {**plain_recipe(self.recipe), "steps": 0}:
             raise UsageError(f"{self.request.run} has another recipe", hint="choose another --out")

@@ -13,9 +13,6 @@ from agentd.chess.model.recipe import (
     ChessRecipe,
     HeadSpec,
     LessonShares,
-    load_recipe,
-    make_head,
-    recipe_names,
 )
 from agentd.chess.model.sources import TrainingSources
 from agentd.cli import main
@@ -23,9 +20,8 @@ from agentd.engine.layers import Dense, Relu
 from agentd.engine.network.spec import OptimizerSpec
 from agentd.errors import MissingInput, UsageError
 from agentd.games.chess.board.moves import N_MOVES, move_index
-from agentd.games.chess.board.position import POSITION, Positions, encode_boards
+from agentd.games.chess.board.position import Positions, encode_boards
 from agentd.games.chess.data.lessons import BEST
-from agentd.games.chess.data.shards import open_shards
 from agentd.interrupts import Interrupts
 
 TINY = """
@@ -146,14 +142,6 @@ def test_a_board_recipe_takes_convolutions(tmp_path: Path):
     assert win.tolist() == [0.5] * 3
 
 
-@pytest.mark.parametrize("name", recipe_names())
-def test_bundled_recipes_build(name: str):
-    found = load_recipe(name)
-    assert found.about
-    for head in found.heads:
-        assert make_head(found, head).n_params > 1000
-
-
 def test_a_run_is_not_overwritten_nor_invented(tmp_path: Path):
     fit(tmp_path / "run", recipe(steps=2))
     with pytest.raises(UsageError, match="holds a run already"):
@@ -187,51 +175,6 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes):
     path.write_bytes(content)
     with pytest.raises(NotAModel, match="is no chess model"):
         read_model(path)
-
-
-def test_from_games_to_figures_by_the_commands(tmp_path: Path, write_games, capsys):
-    dump, shards, run = tmp_path / "d.pgn", tmp_path / "shards", tmp_path / "run"
-    dump.write_bytes(write_games(12, seed=3))
-    model = tmp_path / "tiny.yaml"
-    model.write_text(TINY)
-    assert main(["chess", "prepare", str(dump), "--out", str(shards), "--workers", "1", "-q"]) == 0
-    assert open_shards(shards)[0].dtype == POSITION
-    train = ["chess", "train", str(model), "--train", str(shards), "--out", str(run)]
-    assert main([*train, "--dev", str(shards), "--every", "10", "--json", "-q"]) == 0
-    assert main(["chess", "eval", str(run), "--data", str(shards), "--json"]) == 0
-    trained, judged = map(json.loads, capsys.readouterr().out.splitlines()[-2:])
-    assert trained["steps"] == 20
-    assert judged["positions"] == sum(map(len, open_shards(shards)))
-    assert 0 <= judged["top1"] <= judged["top3"] <= 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        (["train", "--train", "nowhere"], 66, "no shards in nowhere"),
-        (["train", "no-recipe", "--train", "nowhere"], 66, "no recipe 'no-recipe'"),
-        (["eval", "nothing.safetensors", "--data", "x"], 66, "nothing.safetensors"),
-        (["eval"], 2, "nothing to measure on"),
-        (["release", "nowhere", "--out", "x.safetensors"], 66, "no chess model in nowhere"),
-    ],
-)
-def test_what_is_missing_is_named(arguments: list[str], code: int, message: str, capsys):
-    assert main(["chess", *arguments]) == code
-    assert message in capsys.readouterr().err
-
-
-def test_layers_that_do_not_fit_are_named_with_their_line(tmp_path: Path, capsys):
-    path = tmp_path / "bad.yaml"
-    path.write_text("policy:\n  layers: [{conv2d: 8}]\n")
-    assert main(["chess", "train", str(path), "--train", "x"]) == 78
-    assert "bad.yaml:2" in capsys.readouterr().err
-
-
-def test_a_recipe_in_code_is_the_same_record():
-    from agentd.chess.model.recipe import HeadSpec
-
-    made = ChessRecipe(value=HeadSpec(layers=(Dense(4), Relu())))
-    assert make_head(made, "value").output_shape == (1,)
 
 
 def test_the_shipped_model_says_what_it_is_and_plays():
