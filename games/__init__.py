@@ -15,7 +15,7 @@ from agentd.games.catch import Catch
 from agentd.games.connect4 import ConnectFour, search_player
 from agentd.games.deepsea import DeepSea
 from agentd.games.duel import Duel, fly_by_rules
-from agentd.games.game import ArraySpec, Game, GameFrame, Kind, Spec
+from agentd.games.game import ArraySpec, Game, Kind, Spec, TimeStep
 from agentd.games.snake import Snake
 from agentd.games.two_player import Against, InTurn, SelfPlay, random_player
 
@@ -29,12 +29,12 @@ __all__ = [
     "DeepSea",
     "Duel",
     "Game",
-    "GameFrame",
     "InTurn",
     "Kind",
     "SelfPlay",
     "Snake",
     "Spec",
+    "TimeStep",
     "make",
 ]
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from agentd.games.game import (
     ArraySpec,
-    GameFrame,
     Kind,
     Spec,
+    TimeStep,
     check_actions,
     check_streams,
     first_rows,
@@ -78,7 +78,7 @@ class CartPole:
         self._every = np.arange(streams)
         self.reset()
 
-    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> GameFrame:
+    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> TimeStep:
         """Stand each of ``streams`` up again, nearly still; see ``Game.reset``."""
         which = self._every if streams is None else streams
         check_streams(which, self.streams)
@@ -86,12 +86,12 @@ class CartPole:
         self.elapsed[which] = 0
         return first_rows(which, {"state": self.state[which].astype(np.float32)})
 
-    def step(self, actions: NDArray[np.integer[Any]]) -> GameFrame:
+    def step(self, actions: NDArray[np.integer[Any]]) -> TimeStep:
         """Push every cart for 20 ms; see ``Game.step``."""
         check_actions(actions, self.streams, 2)
         self.state = advance(self.state, actions)
         self.elapsed += 1
-        frame = GameFrame(
+        frame = TimeStep(
             stream=self._every.astype(np.uint32),
             kind=self._kinds(),
             reward=np.ones(self.streams, np.float32),

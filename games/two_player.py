@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.games.game import (
-    GameFrame,
     Kind,
     Observations,
     Spec,
+    TimeStep,
     check_streams,
     join_frames,
     outcome,
@@ -108,7 +108,7 @@ class SelfPlay:
         if not world.turns(self._every).all():
             raise ValueError(f"the seats of {world.spec.name} take turns: want InTurn")
 
-    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> GameFrame:
+    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> TimeStep:
         """Begin anew at the tables of ``streams``, for both of their seats; see ``Game.reset``."""
         tables: Tables = self._every
         if streams is not None:
@@ -117,7 +117,7 @@ class SelfPlay:
         self.world.begin(tables)
         return self._frame(tables, np.zeros(len(tables), np.uint8), _no_reward(tables))
 
-    def step(self, actions: NDArray[np.integer[Any]]) -> GameFrame:
+    def step(self, actions: NDArray[np.integer[Any]]) -> TimeStep:
         """Play one action of every stream; see ``Game.step``."""
         _check_shape(actions, self.streams)
         both = actions.reshape(-1, SEATS)
@@ -135,10 +135,10 @@ class SelfPlay:
 
     def _frame(
         self, tables: Tables, kind: NDArray[np.uint8], reward: NDArray[np.float32]
-    ) -> GameFrame:
+    ) -> TimeStep:
         """The rows of both seats of ``tables`` (N,), with ``kind`` (N,) and ``reward`` (N, 2)."""
         at, seats = np.repeat(tables, SEATS), np.tile(np.arange(SEATS), len(tables))
-        return GameFrame(
+        return TimeStep(
             stream=(at * SEATS + seats).astype(np.uint32),
             kind=np.repeat(kind, SEATS),
             reward=reward.reshape(-1),
@@ -162,14 +162,14 @@ class InTurn:
         self._every: Tables = np.arange(world.tables)
         self.reset()
 
-    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> GameFrame:
+    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> TimeStep:
         """Begin anew at ``streams``; see ``Game.reset``."""
         tables = self._every if streams is None else streams
         check_streams(tables, self.streams)
         self.world.begin(tables)
         return self._frame(tables, np.zeros(len(tables), np.uint8), _no_reward(tables)[:, 0])
 
-    def step(self, actions: NDArray[np.integer[Any]]) -> GameFrame:
+    def step(self, actions: NDArray[np.integer[Any]]) -> TimeStep:
         """Play one action at every table, of the seat whose turn it is; see ``Game.step``."""
         _check_shape(actions, self.streams)
         mover = self._mover(self._every)
@@ -193,9 +193,9 @@ class InTurn:
 
     def _frame(
         self, tables: Tables, kind: NDArray[np.uint8], reward: NDArray[np.float32]
-    ) -> GameFrame:
+    ) -> TimeStep:
         seats = self._mover(tables)
-        return GameFrame(
+        return TimeStep(
             stream=tables.astype(np.uint32),
             kind=kind,
             reward=reward,
@@ -215,7 +215,7 @@ class Against:
         self._every: Tables = np.arange(world.tables)
         self.reset()
 
-    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> GameFrame:
+    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> TimeStep:
         """Begin anew at ``streams``; the other may move first; see ``Game.reset``."""
         tables = self._every if streams is None else streams
         check_streams(tables, self.streams)
@@ -224,7 +224,7 @@ class Against:
         n = len(tables)
         return self._frame(tables, np.zeros(n, np.uint8), np.zeros(n, np.float32))
 
-    def step(self, actions: NDArray[np.integer[Any]]) -> GameFrame:
+    def step(self, actions: NDArray[np.integer[Any]]) -> TimeStep:
         """Play one action at every table, and the other's replies; see ``Game.step``."""
         _check_shape(actions, self.streams)
         self.world.check(self._every, 0, actions)
@@ -269,9 +269,9 @@ class Against:
 
     def _frame(
         self, tables: Tables, kind: NDArray[np.uint8], reward: NDArray[np.float32]
-    ) -> GameFrame:
+    ) -> TimeStep:
         seats = np.zeros(len(tables), np.int64)
-        return GameFrame(
+        return TimeStep(
             stream=tables.astype(np.uint32),
             kind=kind,
             reward=reward.astype(np.float32),

@@ -24,7 +24,7 @@ FIFTY = 100
 
 
 @dataclass(slots=True)
-class Leaf:
+class SearchLeaf:
     """A path's end that the network shall judge: legal ``moves`` and their ``numbers`` (M,)."""
 
     path: list[Node]
@@ -45,7 +45,7 @@ class Judged:
 
 
 def judge(
-    leaf: Leaf,
+    leaf: SearchLeaf,
     board: chess.Board,
     logits: NDArray[np.float32],
     win: float,

@@ -17,7 +17,7 @@ from agentd.games.chess.board.moves import legal_indices
 from agentd.games.chess.board.score import Score
 from agentd.games.chess.search.checks import checking_moves, forced_mate, mating_move
 from agentd.games.chess.search.endings import drive, faces_bare_king
-from agentd.games.chess.search.leaves import FIFTY, Judged, Leaf, fade, judge
+from agentd.games.chess.search.leaves import FIFTY, Judged, SearchLeaf, fade, judge
 from agentd.games.chess.search.settings import (
     UNLIMITED,
     Evaluator,
@@ -123,7 +123,7 @@ class Search:
 
     def _grow_batch(self, root: Node, room: int, depth: int) -> int:
         """Walk to ``room`` leaves, evaluate the new ones together; return the plies walked."""
-        leaves: list[Leaf] = []
+        leaves: list[SearchLeaf] = []
         plies = 0
         for _ in range(room):
             path = descend(root, self.settings.explore, depth)
@@ -147,7 +147,7 @@ class Search:
                 carry_back(leaf.path, _value_of(leaf.path[-1]))
         return plies
 
-    def _arrive(self, path: list[Node]) -> Leaf | None:
+    def _arrive(self, path: list[Node]) -> SearchLeaf | None:
         """Give the path's last node its position; return it if the network must judge it."""
         node = path[-1]
         if node.board is not None:
@@ -179,7 +179,7 @@ class Search:
         if mating_move(board, checks):
             node.proof = 1
             return None
-        return Leaf(path, moves, numbers, checks)
+        return SearchLeaf(path, moves, numbers, checks)
 
     def _grow_root(self, root: Node, searchmoves: Sequence[chess.Move]) -> bool:
         """Evaluate the root; False if no move may be made there."""
@@ -190,7 +190,7 @@ class Search:
             moves, numbers = legal_indices(board)
             if not moves:
                 return False
-            self._evaluate([Leaf([root], moves, numbers, checking_moves(board, moves))])
+            self._evaluate([SearchLeaf([root], moves, numbers, checking_moves(board, moves))])
         else:
             self._settle(root, known)
         if searchmoves:
@@ -200,7 +200,7 @@ class Search:
             root.priors = [prior for _, prior in kept]
         return bool(root.moves)
 
-    def _evaluate(self, leaves: Sequence[Leaf]) -> None:
+    def _evaluate(self, leaves: Sequence[SearchLeaf]) -> None:
         """Let the network judge ``leaves`` in one batch, and remember what it said."""
         boards = [_board(leaf.path[-1]) for leaf in leaves]
         logits, wins = self.evaluator.evaluate(boards)
