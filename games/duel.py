@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.games.game import ArraySpec, Observations, Spec
-from agentd.games.two_player import Advance, Player, Tables
+from agentd.games.two_player import Advance, Tables
 
 STRAIGHT, LEFT, RIGHT, FASTER, SLOWER, FIRE, BOOST = range(7)
 ACTIONS = 7
@@ -61,7 +61,7 @@ class Duel:
 
     ## Episode End
     Terminated when a plane is down, and after 200 steps: then the healthier plane wins, and
-    nobody where both are alike. Never truncated.
+    nobody where both are as healthy. Never truncated.
     """
 
     spec = Spec(
@@ -287,15 +287,12 @@ def turned(vector: Floats, angle: Floats) -> Floats:
     return np.stack((cos * x - sin * y, sin * x + cos * y), axis=-1)
 
 
-def scripted_player() -> Player:
-    """A plane that flies by rules: it leads its target, fires when that is before its gun, boosts
-    away from one at its back, and slows down rather than overshoot.
-    """
-    return fly_by_rules
-
-
 def fly_by_rules(world: Duel, tables: Tables, seat: int) -> NDArray[np.integer[Any]]:
-    """The script's action for ``seat`` at each of ``tables``, (N,)."""
+    """Return an action by rules for ``seat`` at each of ``tables``, (N,); a ``Player``.
+
+    The plane leads its target, fires when that is before its gun, boosts away from one at its back,
+    and slows down rather than overshoot.
+    """
     heading, other = world.heading[tables, seat], 1 - seat
     across = turned(shortest(world.place[tables, other] - world.place[tables, seat]), -heading)
     distance = np.linalg.norm(across, axis=1)

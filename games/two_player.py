@@ -19,13 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.games.game import (
-    Kind,
     Observations,
     Spec,
     TimeStep,
     check_streams,
-    join_frames,
     outcome,
+    with_resets,
 )
 
 Tables = NDArray[np.integer[Any]]
@@ -125,9 +124,7 @@ class SelfPlay:
             self.world.check(self._every, seat, both[:, seat])
         done = self.world.advance(self._every, both)
         kind = outcome(done.terminated, done.truncated)
-        frame = self._frame(self._every, kind, done.reward)
-        ended = np.flatnonzero(kind >= Kind.TERMINATED)
-        return join_frames(frame, self.reset(SEATS * ended)) if len(ended) else frame
+        return with_resets(self, self._frame(self._every, kind, done.reward))
 
     def render(self, stream: int = 0) -> str:
         """Draw the table of ``stream``."""
@@ -138,13 +135,8 @@ class SelfPlay:
     ) -> TimeStep:
         """The rows of both seats of ``tables`` (N,), with ``kind`` (N,) and ``reward`` (N, 2)."""
         at, seats = np.repeat(tables, SEATS), np.tile(np.arange(SEATS), len(tables))
-        return TimeStep(
-            stream=(at * SEATS + seats).astype(np.uint32),
-            kind=np.repeat(kind, SEATS),
-            reward=reward.reshape(-1),
-            obs=self.world.observe(at, seats),
-            mask=self.world.legal(at, seats),
-        )
+        kinds = np.repeat(kind, SEATS)
+        return _rows(self.world, at * SEATS + seats, at, seats, kinds, reward.reshape(-1))
 
 
 class InTurn:
@@ -179,8 +171,7 @@ class InTurn:
         done = self.world.advance(self._every, np.stack((actions, actions), axis=1))
         kind = outcome(done.terminated, done.truncated)
         frame = self._frame(self._every, kind, done.reward[self._every, mover])
-        ended = np.flatnonzero(kind >= Kind.TERMINATED)
-        return join_frames(frame, self.reset(ended)) if len(ended) else frame
+        return with_resets(self, frame)
 
     def render(self, stream: int = 0) -> str:
         """Draw the table of ``stream``."""
@@ -194,14 +185,7 @@ class InTurn:
     def _frame(
         self, tables: Tables, kind: NDArray[np.uint8], reward: NDArray[np.float32]
     ) -> TimeStep:
-        seats = self._mover(tables)
-        return TimeStep(
-            stream=tables.astype(np.uint32),
-            kind=kind,
-            reward=reward,
-            obs=self.world.observe(tables, seats),
-            mask=self.world.legal(tables, seats),
-        )
+        return _rows(self.world, tables, tables, self._mover(tables), kind, reward)
 
 
 class Against:
@@ -236,8 +220,7 @@ class Against:
         reward = first.reward[:, 0] + rest.reward[:, 0]
         kind = outcome(first.terminated | rest.terminated, first.truncated | rest.truncated)
         frame = self._frame(self._every, kind, reward)
-        ended = np.flatnonzero(kind >= Kind.TERMINATED)
-        return join_frames(frame, self.reset(ended)) if len(ended) else frame
+        return with_resets(self, frame)
 
     def render(self, stream: int = 0) -> str:
         """Draw the table of ``stream``."""
@@ -271,13 +254,20 @@ class Against:
         self, tables: Tables, kind: NDArray[np.uint8], reward: NDArray[np.float32]
     ) -> TimeStep:
         seats = np.zeros(len(tables), np.int64)
-        return TimeStep(
-            stream=tables.astype(np.uint32),
-            kind=kind,
-            reward=reward.astype(np.float32),
-            obs=self.world.observe(tables, seats),
-            mask=self.world.legal(tables, seats),
-        )
+        return _rows(self.world, tables, tables, seats, kind, reward.astype(np.float32))
+
+
+def _rows(
+    world: TwoPlayerGame,
+    streams: Tables,
+    tables: Tables,
+    seats: Tables,
+    kind: NDArray[np.uint8],
+    reward: NDArray[np.float32],
+) -> TimeStep:
+    """Return the rows of ``streams`` (N,), which are ``seats`` (N,) at ``tables`` (N,)."""
+    obs, mask = world.observe(tables, seats), world.legal(tables, seats)
+    return TimeStep(streams.astype(np.uint32), kind, reward, obs, mask)
 
 
 def _check_shape(actions: NDArray[np.integer[Any]], streams: int) -> None:

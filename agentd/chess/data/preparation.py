@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -178,11 +178,6 @@ class Preparation:
         return self._job.folder / PLAYERS.format(shards)
 
 
-def damages(manifest: Manifest) -> Iterable[str]:
-    """One line for each dump that broke off."""
-    return [f"{s.name}: {s.damage}" for s in manifest.sources if s.damage]
-
-
 def facts(manifest: Manifest) -> dict[str, Any]:
     """Return what a manifest accounts for, as JSON values."""
     total = manifest.total
@@ -194,5 +189,5 @@ def facts(manifest: Manifest) -> dict[str, Any]:
         "shards": len(manifest.shards),
         "dropped": dict(total.dropped),
         "positions_dropped": dict(total.positions_dropped),
-        "damaged": list(damages(manifest)),
+        "damaged": [f"{s.name}: {s.damage}" for s in manifest.sources if s.damage],
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from agentd.assembly.network import backend_for
 from agentd.chess.model.head_trainer import HeadTrainer
-from agentd.chess.model.model import KIND, ChessModel, named, plain_recipe
+from agentd.chess.model.model import KIND, ChessModel, named, of_head, plain_recipe
 from agentd.chess.model.recipe import ChessRecipe, Head, make_head, seen_by
 from agentd.chess.model.sources import TrainingSources
 from agentd.chess.model.widen import widened
@@ -134,7 +134,7 @@ class ChessFit:
         if {**found.facts["recipe"], "steps": 0} != {**plain_recipe(self.recipe), "steps": 0}:
             raise UsageError(f"{self.request.run} has another recipe", hint="choose another --out")
         for head, trainer in self.heads.items():
-            own, weights = _of(head, found.state), _of(head, found.weights)
+            own, weights = of_head(head, found.state), of_head(head, found.weights)
             own["params"] = join(trainer.network, weights, found.name)
             trainer.set_state(own, found.facts["heads"][head])
         self.step, self.seconds = found.facts["trainer"]["step"], found.facts["trainer"]["seconds"]
@@ -257,9 +257,3 @@ def begin_run(request: FitRequest, resume: bool) -> None:
         raise UsageError(f"{run} holds a run already", hint="add --resume, or choose another --out")
     text = json.dumps(plain_recipe(request.recipe), indent=2, ensure_ascii=False)  # YAML too
     write_file(run / "recipe.yaml", text.encode())
-
-
-def _of(head: Head, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Return one head's arrays under their own names."""
-    mark = f"{head}/"
-    return {k.removeprefix(mark): v for k, v in arrays.items() if k.startswith(mark)}

@@ -202,7 +202,11 @@ def _joined(
 ) -> dict[Head, NDArray[np.float32]]:
     found: dict[Head, NDArray[np.float32]] = {}
     for head in recipe.heads:
-        mark = f"{head}/"
-        own = {k.removeprefix(mark): v for k, v in tensors.items() if k.startswith(mark)}
-        found[head] = join(make_head(recipe, head), own, f"{source}: {head}")
+        found[head] = join(make_head(recipe, head), of_head(head, tensors), f"{source}: {head}")
     return found
+
+
+def of_head(head: Head, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return one head's arrays of ``named`` under their own names."""
+    mark = f"{head}/"
+    return {k.removeprefix(mark): v for k, v in arrays.items() if k.startswith(mark)}

@@ -46,23 +46,18 @@ class Policy(Protocol):
 
     def choose(self, board: chess.Board) -> Advice:
         """The move to make on ``board``, where there is a legal one."""
-        ...
 
     def advise(self, board: chess.Board) -> Advice:
         """What it would play, without playing: for hints and evaluations."""
-        ...
 
     def taken_back(self) -> None:
         """The game goes on from an earlier position."""
-        ...
 
     def ended(self, board: chess.Board, score: float | None) -> None:
         """The game is over: +1 it won, 0 drawn, -1 it lost; None where nobody knows."""
-        ...
 
     def close(self) -> None:
         """Give up what is held."""
-        ...
 
 
 class LocalPolicy:

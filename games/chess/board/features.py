@@ -184,16 +184,3 @@ def as_board(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     out[:, :, N_PLANES : N_PLANES + N_KING_PLANES] = kings
     out[:, :, N_PLANES + N_KING_PLANES :] = inputs[:, None, 64 * N_PLANES : N_PLAIN]
     return out.reshape(len(inputs), -1)
-
-
-__all__ = [
-    "BOARD_CHANNELS",
-    "MIRRORED_MOVE",
-    "N_FEATURES",
-    "N_PLAIN",
-    "N_PLANES",
-    "as_board",
-    "features",
-    "may_mirror",
-    "planes",
-]

@@ -5,9 +5,12 @@ writer chose. Games begin at a tag line after an empty line; that is all that is
 """
 
 import hashlib
+import io
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import zstandard
@@ -22,7 +25,6 @@ BLOCK_BYTES = 2**20
 GAME_BYTES = 8 * 2**20
 """A longer game is cut: its first part is handed on, to be counted, and the rest is skipped."""
 
-BOM = b"\xef\xbb\xbf"
 GAME_START = re.compile(rb"\n\r?\n(?:\xef\xbb\xbf)?(?=\[[A-Za-z])")
 _ZSTD = (b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18")  # a frame's magic, a skippable frame's
 
@@ -87,6 +89,15 @@ def read_dump(file: BinaryIO, seen: Hash | None = None) -> Iterator[bytes]:
             seen.update(piece)
     if begun:
         raise DumpDamaged(f"truncated: ends at byte {file.tell()} inside a zstd frame")
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[io.TextIOBase]:
+    """Open a table of text, decompressed where its name ends in .zst; newlines stay as they are."""
+    with path.open("rb") as raw:
+        unpacked = zstandard.ZstdDecompressor().stream_reader(raw) if path.suffix == ".zst" else raw
+        with io.TextIOWrapper(unpacked, "utf-8", newline="") as lines:
+            yield lines
 
 
 class DumpBlocks:

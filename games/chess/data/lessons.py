@@ -8,7 +8,6 @@ caller asks for either by the rating. Positions of the puzzles that measure a mo
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from agentd.games.chess.board.moves import MOVES, NUMBER, move_index
 from agentd.games.chess.board.position import MATE, Positions, encode_boards
 from agentd.games.chess.data.blocks import tag_columns
-from agentd.games.chess.data.dump import DumpBlocks, DumpDamaged, read_dump, split_games
+from agentd.games.chess.data.dump import DumpBlocks, DumpDamaged, open_text, read_dump, split_games
 from agentd.games.chess.data.filter import RESULTS
 from agentd.games.chess.data.pgn_reader import PgnReader, parse_game
 from agentd.games.chess.data.plies import pack_plies
@@ -49,17 +48,15 @@ def read_judgements(path: Path) -> Judgements:
     Raises ValueError with the line that is wrong.
     """
     found: Judgements = {}
-    with path.open("rb") as raw:
-        unpacked = zstandard.ZstdDecompressor().stream_reader(raw) if path.suffix == ".zst" else raw
-        with io.TextIOWrapper(unpacked, "utf-8", newline="") as lines:
-            rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-            try:
-                for row in rows:
-                    ply = int(row["ply"]) - 1
-                    number = _number(row["best_uci"], ply % 2 == 0)
-                    found.setdefault(row["game_id"], []).append((ply, number))
-            except (ValueError, KeyError, TypeError, csv.Error, zstandard.ZstdError) as error:
-                raise ValueError(f"{path}, line {rows.line_num}: {error!r}") from None
+    with open_text(path) as lines:
+        rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+        try:
+            for row in rows:
+                ply = int(row["ply"]) - 1
+                number = _number(row["best_uci"], ply % 2 == 0)
+                found.setdefault(row["game_id"], []).append((ply, number))
+        except (ValueError, KeyError, TypeError, csv.Error, zstandard.ZstdError) as error:
+            raise ValueError(f"{path}, line {rows.line_num}: {error!r}") from None
     return found
 
 

@@ -162,6 +162,3 @@ def evaluation_code(text: str) -> int:
         moves = min(abs(int(value[1:])), MATE - EVAL_LIMIT - 1)
         return moves - MATE if value[1] == "-" else MATE - moves
     return max(-EVAL_LIMIT, min(EVAL_LIMIT, round(float(value) * 100)))
-
-
-__all__ = ["EVAL_LIMIT", "Plies", "TagColumns", "evaluation_code", "pack_plies"]

@@ -27,7 +27,6 @@ class Evaluator(Protocol):
         self, boards: Sequence[chess.Board]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return logits (B, 1858) over mover-relative moves, not masked, and win (B,) in [0, 1]."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
