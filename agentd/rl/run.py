@@ -7,15 +7,11 @@ players, watch, evaluate greedily now and then, stop the players, evaluate, save
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -26,6 +22,7 @@ from agentd.cli.screen.terminal import Terminal
 from agentd.client import Client
 from agentd.client.errors import OperationRefused
 from agentd.config import Preset, plain
+from agentd.interrupts import Interrupts
 from agentd.protocol.errors import Code
 from agentd.rl.daemon import Daemon
 from agentd.rl.games import check_game
@@ -78,29 +75,6 @@ class Outcome:
             "interrupted": self.interrupted,
             "checkpoint": self.checkpoint,
         }
-
-
-class Interrupts:
-    """Ctrl-C and SIGTERM as a flag; the second one interrupts for good."""
-
-    def __init__(self) -> None:
-        self.seen = False
-
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        if self.seen:
-            raise KeyboardInterrupt
-        self.seen = True
-
-    @contextmanager
-    def trapped(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM inside the block."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(number, self._take) for number in numbers]
-        try:
-            yield
-        finally:
-            for number, handler in zip(numbers, before, strict=True):
-                signal.signal(number, handler)
 
 
 def run_plan(plan: Plan, terminal: Terminal, title: str) -> Outcome:

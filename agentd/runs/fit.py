@@ -11,14 +11,10 @@ from typing import Any
 from agentd.cli.screen.terminal import Terminal
 from agentd.cli.supervised.live_view import FittingView, Keys
 from agentd.engine.training import Callback, Diverged, EpochReport, Evaluation, Trainer
-from agentd.errors import AgentdError
-from agentd.rl.run import Interrupts
+from agentd.errors import TrainingDiverged
+from agentd.interrupts import Interrupts
 from agentd.runs import EventWriter, MetricsLog, Run
 from agentd.runs.job import Job, Request, prepare, resume, run_path
-
-
-class TrainingDiverged(AgentdError):
-    """Loss or gradient were not finite; the last saved state is untouched. Exit 70."""
 
 
 @dataclass

@@ -32,7 +32,7 @@ from agentd.games.chess.board.features import features
 from agentd.games.chess.board.position import Positions
 from agentd.games.chess.data.batches import ChessBatches, ChessRows, expected_score
 from agentd.games.chess.play.measure import MoveMatch, MoveTest
-from agentd.rl.run import Interrupts
+from agentd.interrupts import Interrupts
 from agentd.runs import MetricsLog
 from agentd.store import (
     DirectoryLock,

@@ -70,7 +70,7 @@ def train(
     require_chess()
     from agentd.chess.model.fit import ChessFit, FitRequest, begin_run
     from agentd.chess.model.recipe import load_recipe
-    from agentd.rl.run import Interrupts
+    from agentd.interrupts import Interrupts
 
     flags = {"steps": steps, "batch": batch, "seed": seed}
     given = {name: value for name, value in flags.items() if value is not None}

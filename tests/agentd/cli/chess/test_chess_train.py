@@ -25,7 +25,7 @@ from agentd.games.chess.board.moves import N_MOVES, move_index
 from agentd.games.chess.board.position import POSITION, Positions, encode_boards
 from agentd.games.chess.data.lessons import BEST
 from agentd.games.chess.data.shards import open_shards
-from agentd.rl.run import Interrupts
+from agentd.interrupts import Interrupts
 
 TINY = """
 policy: {layers: [{dense: 16}, relu]}
