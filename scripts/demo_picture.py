@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-COLUMNS, ROWS = 88, 40
+COLUMNS, ROWS = 94, 40
 ERASED = re.compile(r"(?:\r|\x1b\[1A|\x1b\[2K)*\x1b\[1A\x1b\[2K(?:\r|\x1b\[1A|\x1b\[2K)*")
 """What rich writes between two pictures, to erase the first of them."""
 

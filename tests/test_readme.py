@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 PAGES = {path: path.read_text() for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]}
 BIN = Path(sys.executable).parent
+VERBS: Any = app if hasattr(app, "list_commands") else typer.main.get_command(app)
+"""The tree of commands."""
 LONGEST = 220
 """Lines of the README: what a newcomer reads in four minutes."""
 # Run by a test of their own below, or by whoever runs this one.
@@ -171,7 +173,7 @@ def test_the_readme_is_read_in_four_minutes() -> None:
 
 
 def test_every_command_is_in_the_guide() -> None:
-    verbs = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    verbs = set(VERBS.list_commands(None))
     guide = set(re.findall(r"`agentd (\w+)", PAGES[ROOT / "docs/GUIDE.md"]))
 
     assert verbs == guide & verbs
@@ -181,12 +183,11 @@ def test_every_command_is_in_the_guide() -> None:
 @pytest.mark.parametrize("line", shown())
 def test_command_that_is_only_shown_exists(line: str) -> None:
     """Its verbs and flags are those of the command line."""
-    command: Any = typer.main.get_command(app)
-    words = shlex.split(line)[1:]
-    while words and hasattr(command, "commands"):
+    command, words = VERBS, shlex.split(line)[1:]
+    while words and hasattr(command, "list_commands"):
         verbs = words.pop(0).split("|")
-        assert set(verbs) <= set(command.commands), verbs
-        command = command.commands[verbs[0]]
+        assert set(verbs) <= set(command.list_commands(None)), verbs
+        command = command.get_command(None, verbs[0])
 
     known = {flag for parameter in command.params for flag in parameter.opts} | {"--help"}
     assert {word for word in words if word.startswith("-")} <= known
