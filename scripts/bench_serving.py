@@ -3,7 +3,7 @@
 
     python scripts/bench_serving.py [SUITE …] [--quick] [--seconds S] [--rounds N] [--json]
 
-Suites, all by default (see agentd/LATENCY.md for what they ask and how):
+Suites, all by default (see docs/LATENCY.md for what they ask and how):
     frames    a closed loop through 64-128-128-6 beside an unbatched msgpack loop and a uvloop echo
     kmeans    the nearest of 100 centroids beside scikit-learn on gRPC and NumPy on grpc.aio
     forward   the same network in a bare loop: our engine and torch, no server at all

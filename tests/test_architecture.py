@@ -260,7 +260,7 @@ def nobody_calls_the_cli(root: Path) -> list[str]:
         for path in files(root, PRODUCT)
         if not (place := path.relative_to(root).as_posix()).startswith(CLI)
         for name in imports(path)
-        if name.startswith("agentd.cli")
+        if f"{name}.".startswith("agentd.cli.")
     ]
 
 

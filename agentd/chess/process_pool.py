@@ -1,4 +1,4 @@
-"""Processes that work for one parent, each at the far end of a pipe."""
+"""A pool of processes that work for one parent, each at the far end of a pipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 
-class Crew:
+class ProcessPool:
     """``count`` processes that run ``work(pipe, *arguments)``; a context manager.
 
     ``pipes`` holds the parent's ends. ``work`` ends when its pipe is closed; on an error within the

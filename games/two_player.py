@@ -1,10 +1,11 @@
-"""Games for two: a world with tables of two seats, and the ways in which an agent plays one.
+"""Two-player games: a world of tables with two seats each, and three ways for an agent to play it.
 
-``SelfPlay`` seats the agent on both sides of a world in which both act at once: each seat is a
-stream of its own, sees the world with its own eyes and earns its own rewards. Where they take
-turns, ``InTurn`` does: a table is one stream, whose rows are those of both sides in turn.
-``Against`` seats the agent opposite a player that is part of the game; what a move earns then comes
-with the row after the other's reply, or with the row that ends the episode.
+``SelfPlay``  both seats act at once and the agent plays both: each seat is a stream with its own
+              observations and rewards
+``InTurn``    the seats take turns and the agent plays both: a table is one stream, which holds the
+              rows of both sides in turn
+``Against``   the agent plays seat 0, a player of ours seat 1; the reward of a move comes with the
+              row after the other's reply, or with the row that ends the episode
 
 Shape letters: T tables, S streams, N tables of one call, A actions.
 """
@@ -17,7 +18,14 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.games.game import Frame, Kind, Observations, Spec, check_streams, outcome
+from agentd.games.game import (
+    Observations,
+    Spec,
+    TimeStep,
+    check_streams,
+    outcome,
+    with_resets,
+)
 
 Tables = NDArray[np.integer[Any]]
 
@@ -32,8 +40,8 @@ class Advance(NamedTuple):
     truncated: NDArray[np.bool_]  # (N,)
 
 
-class Duo(Protocol):
-    """T tables of a game for two; what the seats see is the same game from two sides."""
+class TwoPlayerGame(Protocol):
+    """T tables of a two-player game; each seat observes the game from its own side."""
 
     @property
     def spec(self) -> Spec: ...
@@ -70,7 +78,7 @@ Player = Callable[[Any, Tables, int], NDArray[np.integer[Any]]]
 def random_player(rng: np.random.Generator) -> Player:
     """A player that takes each legal action equally often."""
 
-    def choose(world: Duo, tables: Tables, seat: int) -> NDArray[np.integer[Any]]:
+    def choose(world: TwoPlayerGame, tables: Tables, seat: int) -> NDArray[np.integer[Any]]:
         legal = world.legal(tables, np.full(len(tables), seat))
         if legal is None:
             return rng.integers(world.spec.actions, size=len(tables))
@@ -90,7 +98,7 @@ class SelfPlay:
     which 2t and 2t + 1 are the seats of table t.
     """
 
-    def __init__(self, world: Duo) -> None:
+    def __init__(self, world: TwoPlayerGame) -> None:
         self.world = world
         self.streams = SEATS * world.tables
         self.spec = world.spec._replace(seats=SEATS)
@@ -99,7 +107,7 @@ class SelfPlay:
         if not world.turns(self._every).all():
             raise ValueError(f"the seats of {world.spec.name} take turns: want InTurn")
 
-    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> Frame:
+    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> TimeStep:
         """Begin anew at the tables of ``streams``, for both of their seats; see ``Game.reset``."""
         tables: Tables = self._every
         if streams is not None:
@@ -108,33 +116,27 @@ class SelfPlay:
         self.world.begin(tables)
         return self._frame(tables, np.zeros(len(tables), np.uint8), _no_reward(tables))
 
-    def step(self, actions: NDArray[np.integer[Any]]) -> Frame:
+    def step(self, actions: NDArray[np.integer[Any]]) -> TimeStep:
         """Play one action of every stream; see ``Game.step``."""
-        if actions.shape != (self.streams,):
-            raise ValueError(f"want actions of shape ({self.streams},), got {actions.shape}")
+        _check_shape(actions, self.streams)
         both = actions.reshape(-1, SEATS)
         for seat in range(SEATS):
             self.world.check(self._every, seat, both[:, seat])
         done = self.world.advance(self._every, both)
         kind = outcome(done.terminated, done.truncated)
-        frame = self._frame(self._every, kind, done.reward)
-        ended = np.flatnonzero(kind >= Kind.TERMINATED)
-        return join_frames(frame, self.reset(SEATS * ended)) if len(ended) else frame
+        return with_resets(self, self._frame(self._every, kind, done.reward))
 
     def render(self, stream: int = 0) -> str:
         """Draw the table of ``stream``."""
         return self.world.render(stream // SEATS)
 
-    def _frame(self, tables: Tables, kind: NDArray[np.uint8], reward: NDArray[np.float32]) -> Frame:
+    def _frame(
+        self, tables: Tables, kind: NDArray[np.uint8], reward: NDArray[np.float32]
+    ) -> TimeStep:
         """The rows of both seats of ``tables`` (N,), with ``kind`` (N,) and ``reward`` (N, 2)."""
         at, seats = np.repeat(tables, SEATS), np.tile(np.arange(SEATS), len(tables))
-        return Frame(
-            stream=(at * SEATS + seats).astype(np.uint32),
-            kind=np.repeat(kind, SEATS),
-            reward=reward.reshape(-1),
-            obs=self.world.observe(at, seats),
-            mask=self.world.legal(at, seats),
-        )
+        kinds = np.repeat(kind, SEATS)
+        return _rows(self.world, at * SEATS + seats, at, seats, kinds, reward.reshape(-1))
 
 
 class InTurn:
@@ -145,24 +147,23 @@ class InTurn:
     ``dqn.alternating``; the return of an episode is what both sides earned by their own moves.
     """
 
-    def __init__(self, world: Duo) -> None:
+    def __init__(self, world: TwoPlayerGame) -> None:
         self.world = world
         self.streams = world.tables
         self.spec = world.spec
         self._every: Tables = np.arange(world.tables)
         self.reset()
 
-    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> Frame:
+    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> TimeStep:
         """Begin anew at ``streams``; see ``Game.reset``."""
         tables = self._every if streams is None else streams
         check_streams(tables, self.streams)
         self.world.begin(tables)
         return self._frame(tables, np.zeros(len(tables), np.uint8), _no_reward(tables)[:, 0])
 
-    def step(self, actions: NDArray[np.integer[Any]]) -> Frame:
+    def step(self, actions: NDArray[np.integer[Any]]) -> TimeStep:
         """Play one action at every table, of the seat whose turn it is; see ``Game.step``."""
-        if actions.shape != (self.streams,):
-            raise ValueError(f"want actions of shape ({self.streams},), got {actions.shape}")
+        _check_shape(actions, self.streams)
         mover = self._mover(self._every)
         for seat in range(SEATS):
             tables = np.flatnonzero(mover == seat)
@@ -170,8 +171,7 @@ class InTurn:
         done = self.world.advance(self._every, np.stack((actions, actions), axis=1))
         kind = outcome(done.terminated, done.truncated)
         frame = self._frame(self._every, kind, done.reward[self._every, mover])
-        ended = np.flatnonzero(kind >= Kind.TERMINATED)
-        return join_frames(frame, self.reset(ended)) if len(ended) else frame
+        return with_resets(self, frame)
 
     def render(self, stream: int = 0) -> str:
         """Draw the table of ``stream``."""
@@ -182,21 +182,16 @@ class InTurn:
         seat: NDArray[np.intp] = self.world.turns(tables).argmax(axis=1)
         return seat
 
-    def _frame(self, tables: Tables, kind: NDArray[np.uint8], reward: NDArray[np.float32]) -> Frame:
-        seats = self._mover(tables)
-        return Frame(
-            stream=tables.astype(np.uint32),
-            kind=kind,
-            reward=reward,
-            obs=self.world.observe(tables, seats),
-            mask=self.world.legal(tables, seats),
-        )
+    def _frame(
+        self, tables: Tables, kind: NDArray[np.uint8], reward: NDArray[np.float32]
+    ) -> TimeStep:
+        return _rows(self.world, tables, tables, self._mover(tables), kind, reward)
 
 
 class Against:
     """The agent in seat 0 of T tables, ``player`` in seat 1: a ``Game`` of T streams."""
 
-    def __init__(self, world: Duo, player: Player) -> None:
+    def __init__(self, world: TwoPlayerGame, player: Player) -> None:
         self.world = world
         self.streams = world.tables
         self.spec = world.spec
@@ -204,7 +199,7 @@ class Against:
         self._every: Tables = np.arange(world.tables)
         self.reset()
 
-    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> Frame:
+    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> TimeStep:
         """Begin anew at ``streams``; the other may move first; see ``Game.reset``."""
         tables = self._every if streams is None else streams
         check_streams(tables, self.streams)
@@ -213,10 +208,9 @@ class Against:
         n = len(tables)
         return self._frame(tables, np.zeros(n, np.uint8), np.zeros(n, np.float32))
 
-    def step(self, actions: NDArray[np.integer[Any]]) -> Frame:
+    def step(self, actions: NDArray[np.integer[Any]]) -> TimeStep:
         """Play one action at every table, and the other's replies; see ``Game.step``."""
-        if actions.shape != (self.streams,):
-            raise ValueError(f"want actions of shape ({self.streams},), got {actions.shape}")
+        _check_shape(actions, self.streams)
         self.world.check(self._every, 0, actions)
         both = np.zeros((self.streams, SEATS), np.int64)
         both[:, 0] = actions
@@ -226,8 +220,7 @@ class Against:
         reward = first.reward[:, 0] + rest.reward[:, 0]
         kind = outcome(first.terminated | rest.terminated, first.truncated | rest.truncated)
         frame = self._frame(self._every, kind, reward)
-        ended = np.flatnonzero(kind >= Kind.TERMINATED)
-        return join_frames(frame, self.reset(ended)) if len(ended) else frame
+        return with_resets(self, frame)
 
     def render(self, stream: int = 0) -> str:
         """Draw the table of ``stream``."""
@@ -257,30 +250,30 @@ class Against:
             reward[tables] += done.reward
             terminated[tables], truncated[tables] = done.terminated, done.truncated
 
-    def _frame(self, tables: Tables, kind: NDArray[np.uint8], reward: NDArray[np.float32]) -> Frame:
+    def _frame(
+        self, tables: Tables, kind: NDArray[np.uint8], reward: NDArray[np.float32]
+    ) -> TimeStep:
         seats = np.zeros(len(tables), np.int64)
-        return Frame(
-            stream=tables.astype(np.uint32),
-            kind=kind,
-            reward=reward.astype(np.float32),
-            obs=self.world.observe(tables, seats),
-            mask=self.world.legal(tables, seats),
-        )
+        return _rows(self.world, tables, tables, seats, kind, reward.astype(np.float32))
+
+
+def _rows(
+    world: TwoPlayerGame,
+    streams: Tables,
+    tables: Tables,
+    seats: Tables,
+    kind: NDArray[np.uint8],
+    reward: NDArray[np.float32],
+) -> TimeStep:
+    """Return the rows of ``streams`` (N,), which are ``seats`` (N,) at ``tables`` (N,)."""
+    obs, mask = world.observe(tables, seats), world.legal(tables, seats)
+    return TimeStep(streams.astype(np.uint32), kind, reward, obs, mask)
+
+
+def _check_shape(actions: NDArray[np.integer[Any]], streams: int) -> None:
+    if actions.shape != (streams,):
+        raise ValueError(f"want actions of shape ({streams},), got {actions.shape}")
 
 
 def _no_reward(tables: Tables) -> NDArray[np.float32]:
     return np.zeros((len(tables), SEATS), np.float32)
-
-
-def join_frames(one: Frame, two: Frame) -> Frame:
-    """The rows of ``one`` and then those of ``two``."""
-    mask = None
-    if one.mask is not None and two.mask is not None:
-        mask = np.concatenate((one.mask, two.mask))
-    return Frame(
-        stream=np.concatenate((one.stream, two.stream)),
-        kind=np.concatenate((one.kind, two.kind)),
-        reward=np.concatenate((one.reward, two.reward)),
-        obs={name: np.concatenate((rows, two.obs[name])) for name, rows in one.obs.items()},
-        mask=mask,
-    )

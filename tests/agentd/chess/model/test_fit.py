@@ -13,19 +13,16 @@ from agentd.chess.model.recipe import (
     ChessRecipe,
     HeadSpec,
     LessonShares,
-    load_recipe,
-    make_head,
-    recipe_names,
 )
+from agentd.chess.model.sources import TrainingSources
 from agentd.cli import main
 from agentd.engine.layers import Dense, Relu
 from agentd.engine.network.spec import OptimizerSpec
 from agentd.errors import MissingInput, UsageError
 from agentd.games.chess.board.moves import N_MOVES, move_index
-from agentd.games.chess.board.position import POSITION, Positions, encode_boards
+from agentd.games.chess.board.position import Positions, encode_boards
 from agentd.games.chess.data.lessons import BEST
-from agentd.games.chess.data.shards import open_shards
-from agentd.rl.run import Interrupts
+from agentd.interrupts import Interrupts
 
 TINY = """
 policy: {layers: [{dense: 16}, relu]}
@@ -60,7 +57,8 @@ def recipe(**changes: object) -> ChessRecipe:
 
 def fit(run: Path, wanted: ChessRecipe, resume: bool = False, until: int | None = None) -> ChessFit:
     """Train in ``run``; with ``until`` as if interrupted at that step."""
-    request = FitRequest(run, wanted, [opening()], opening()[::16], {"rows": 256}, every=10)
+    sources = TrainingSources([opening()], {"rows": 256})
+    request = FitRequest(run, wanted, sources, opening()[::16], every=10)
     begin_run(request, resume)
     made, interrupts = ChessFit(request), Interrupts()
 
@@ -114,9 +112,8 @@ def test_a_model_that_saw_less_goes_on_as_it_was_and_learns_the_rest(tmp_path: P
     rows = opening()
     rows["eval"] = rows["after"] = 20
     wanted = recipe(input="full", lessons=LessonShares(**shares), optimizer=OptimizerSpec(lr=1e-2))
-    request = FitRequest(
-        tmp_path / "run", wanted, [rows], None, {}, lessons={"puzzles": [rows]}, start=bot
-    )
+    sources = TrainingSources([rows], {}, {"puzzles": [rows]}, start=bot)
+    request = FitRequest(tmp_path / "run", wanted, sources, None)
     made = ChessFit(request)
     for one, other in zip(bot.evaluate(boards), made.model().evaluate(boards), strict=True):
         assert one == pytest.approx(other, abs=1e-5)
@@ -127,10 +124,11 @@ def test_a_model_that_saw_less_goes_on_as_it_was_and_learns_the_rest(tmp_path: P
     assert bot.rating < BEST
 
     with pytest.raises(MissingInput, match="lessons of the kind 'puzzles'"):
-        ChessFit(FitRequest(tmp_path / "run", wanted, [rows], None, {}))
+        ChessFit(FitRequest(tmp_path / "run", wanted, TrainingSources([rows], {}), None))
     wide = recipe(policy=HeadSpec(layers=(Dense(17), Relu())))
+    unfit = TrainingSources([rows], {}, start=bot)
     with pytest.raises(UsageError, match=r"policy: .*expected"):
-        ChessFit(FitRequest(tmp_path / "run", wide, [rows], None, {}, start=bot))
+        ChessFit(FitRequest(tmp_path / "run", wide, unfit, None))
 
 
 def test_a_board_recipe_takes_convolutions(tmp_path: Path):
@@ -142,14 +140,6 @@ def test_a_board_recipe_takes_convolutions(tmp_path: Path):
     logits, win = made.model().evaluate([chess.Board()] * 3)
     assert logits.shape == (3, N_MOVES)
     assert win.tolist() == [0.5] * 3
-
-
-@pytest.mark.parametrize("name", recipe_names())
-def test_bundled_recipes_build(name: str):
-    found = load_recipe(name)
-    assert found.about
-    for head in found.heads:
-        assert make_head(found, head).n_params > 1000
 
 
 def test_a_run_is_not_overwritten_nor_invented(tmp_path: Path):
@@ -185,51 +175,6 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes):
     path.write_bytes(content)
     with pytest.raises(NotAModel, match="is no chess model"):
         read_model(path)
-
-
-def test_from_games_to_figures_by_the_commands(tmp_path: Path, write_games, capsys):
-    dump, shards, run = tmp_path / "d.pgn", tmp_path / "shards", tmp_path / "run"
-    dump.write_bytes(write_games(12, seed=3))
-    model = tmp_path / "tiny.yaml"
-    model.write_text(TINY)
-    assert main(["chess", "prepare", str(dump), "--out", str(shards), "--workers", "1", "-q"]) == 0
-    assert open_shards(shards)[0].dtype == POSITION
-    train = ["chess", "train", str(model), "--train", str(shards), "--out", str(run)]
-    assert main([*train, "--dev", str(shards), "--every", "10", "--json", "-q"]) == 0
-    assert main(["chess", "eval", str(run), "--data", str(shards), "--json"]) == 0
-    trained, judged = map(json.loads, capsys.readouterr().out.splitlines()[-2:])
-    assert trained["steps"] == 20
-    assert judged["positions"] == sum(map(len, open_shards(shards)))
-    assert 0 <= judged["top1"] <= judged["top3"] <= 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        (["train", "--train", "nowhere"], 66, "no shards in nowhere"),
-        (["train", "no-recipe", "--train", "nowhere"], 66, "no recipe 'no-recipe'"),
-        (["eval", "nothing.safetensors", "--data", "x"], 66, "nothing.safetensors"),
-        (["eval"], 2, "nothing to measure on"),
-        (["release", "nowhere", "--out", "x.safetensors"], 66, "no chess model in nowhere"),
-    ],
-)
-def test_what_is_missing_is_named(arguments: list[str], code: int, message: str, capsys):
-    assert main(["chess", *arguments]) == code
-    assert message in capsys.readouterr().err
-
-
-def test_layers_that_do_not_fit_are_named_with_their_line(tmp_path: Path, capsys):
-    path = tmp_path / "bad.yaml"
-    path.write_text("policy:\n  layers: [{conv2d: 8}]\n")
-    assert main(["chess", "train", str(path), "--train", "x"]) == 78
-    assert "bad.yaml:2" in capsys.readouterr().err
-
-
-def test_a_recipe_in_code_is_the_same_record():
-    from agentd.chess.model.recipe import HeadSpec
-
-    made = ChessRecipe(value=HeadSpec(layers=(Dense(4), Relu())))
-    assert make_head(made, "value").output_shape == (1,)
 
 
 def test_the_shipped_model_says_what_it_is_and_plays():
