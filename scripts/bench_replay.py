@@ -29,7 +29,8 @@ import threadpoolctl
 
 from agentd.engine.layers import Dense, Dueling, LayerSpec, NoisyDense, Relu
 from agentd.engine.learners.descent import sampler_rng
-from agentd.engine.learners.dqn import DqnConfig, DqnLearner
+from agentd.engine.learners.dqn import DqnLearner
+from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.heads import CategoricalHead, QuantileHead
 from agentd.engine.network import Network
 from agentd.engine.network.spec import OptimizerSpec

@@ -55,7 +55,6 @@ NO_GAMES = ("server", "learner", "memory", "assembly", "config", "store", "clien
 """Rooms of the daemon: a game is for them what its schema says, never a module."""
 CIRCLES: set[frozenset[str]] = {
     frozenset({"engine.numpy_backend.host_adam", "engine.numpy_backend.optimizers"}),
-    frozenset({"engine.learners.dqn", "engine.learners.batch_source"}),
     frozenset({"engine.training.reports", "engine.training.trainer"}),
     frozenset({"scripts.serving_load", "scripts.serving_peers"}),
     frozenset(

@@ -9,7 +9,8 @@ from agentd.assembly.network import distribution_for
 from agentd.config import AgentConfig, records
 from agentd.engine.backend import Backend
 from agentd.engine.learners.descent import Learner
-from agentd.engine.learners.dqn import DqnConfig, DqnLearner
+from agentd.engine.learners.dqn import DqnLearner
+from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.pqn import PqnConfig, PqnLearner
 from agentd.engine.learners.stream_q import StreamQConfig, StreamQLearner
 from agentd.engine.learners.supervised import SupervisedConfig, SupervisedLearner

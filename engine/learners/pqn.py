@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from agentd.engine.backend import Array, Backend, Host, Step
 from agentd.engine.errors import ShapeError
 from agentd.engine.learners.descent import Arrays, Descends, Descent, Scalars, quiet, sampler_rng
-from agentd.engine.learners.dqn import HUBER_WIDTH
+from agentd.engine.learners.dqn_config import HUBER_WIDTH
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import InputStatistics
 from agentd.engine.optim import Optimizer

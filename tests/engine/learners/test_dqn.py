@@ -9,7 +9,8 @@ import pytest
 from agentd.engine.errors import ShapeError
 from agentd.engine.layers import Dense, Dueling, Relu, Tanh
 from agentd.engine.learners.descent import sampler_rng
-from agentd.engine.learners.dqn import DqnConfig, DqnLearner
+from agentd.engine.learners.dqn import DqnLearner
+from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.spec import OptimizerSpec, ScheduleSpec
 from agentd.engine.optim import make_optimizer

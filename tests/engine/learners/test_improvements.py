@@ -7,7 +7,8 @@ import pytest
 
 from agentd.engine.layers import Dense, Dueling, Expectation, NoisyDense, Normalize, Relu, Tanh
 from agentd.engine.learners.descent import sampler_rng
-from agentd.engine.learners.dqn import DqnConfig, DqnLearner
+from agentd.engine.learners.dqn import DqnLearner
+from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.heads import CategoricalHead, QuantileHead
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.spec import OptimizerSpec

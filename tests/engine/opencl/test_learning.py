@@ -22,7 +22,8 @@ from agentd.engine.layers import (
     Relu,
     Tanh,
 )
-from agentd.engine.learners.dqn import DqnConfig, DqnLearner
+from agentd.engine.learners.dqn import DqnLearner
+from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.heads import CategoricalHead, QuantileHead
 from agentd.engine.learners.pqn import PqnConfig, PqnLearner
 from agentd.engine.learners.stream_q import StreamQConfig, StreamQLearner

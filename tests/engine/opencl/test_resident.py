@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from agentd.engine.layers import Conv2d, Dense, Dueling, Flatten, Relu
-from agentd.engine.learners.dqn import DqnConfig, DqnLearner
+from agentd.engine.learners.dqn import DqnLearner
+from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.network import Network
 from agentd.engine.network.spec import OptimizerSpec
 from agentd.engine.numpy_backend import NumPyBackend

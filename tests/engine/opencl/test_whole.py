@@ -8,7 +8,8 @@ import pytest
 
 from agentd.engine.data import Dataset
 from agentd.engine.layers import Dense, Dueling, Flatten, LayerNorm, Relu, Sigmoid, Tanh
-from agentd.engine.learners.dqn import DqnConfig, DqnLearner
+from agentd.engine.learners.dqn import DqnLearner
+from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.supervised import SupervisedConfig, SupervisedLearner, TeachRows
 from agentd.engine.network import Network
 from agentd.engine.network.spec import LossSpec, OptimizerSpec
