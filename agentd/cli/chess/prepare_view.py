@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from agentd.cli.rl.live_view import clock
+from agentd.cli.screen.numbers import clock
 from agentd.cli.screen.picture import Picture
 from agentd.cli.screen.terminal import Terminal
 from agentd.games.chess.data.shards import Manifest

@@ -9,12 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from agentd.cli.daemon.serve import collect_flags, explain_bind
+from agentd.cli.daemon.serve import explain_bind
 from agentd.client import Client
 from agentd.config import ServerConfig
-from agentd.errors import Unavailable, UsageError
+from agentd.errors import Unavailable
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Serve = Callable[..., Any]
@@ -112,46 +110,6 @@ def test_the_daemon_ends_with_its_parent(tmp_path: Path) -> None:
         process.stdin.close()
 
         assert process.wait(20) == 0
-
-
-def test_blas_has_one_thread_in_the_serving_process() -> None:
-    code = (
-        "from agentd.cli.screen.threads import bound_blas; bound_blas();"
-        "import numpy, threadpoolctl as t;"
-        "print([i['num_threads'] for i in t.threadpool_info() if i['user_api'] == 'blas'])"
-    )
-    environ = {key: value for key, value in os.environ.items() if "_NUM_THREADS" not in key}
-
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
-    )
-
-    assert done.stdout.strip() in ("[1]", "[]")
-
-
-def test_flags_become_settings() -> None:
-    flags = collect_flags(
-        {"host": None, "port": 0, "data_dir": Path("d")},
-        device="cpu",
-        no_http=True,
-        settings=["limits.window=16", "unix=/tmp/7", "agent.dqn.target={tau: 1e-3}"],
-    )
-
-    assert flags == {
-        "port": 0,
-        "data_dir": "d",
-        "device": "cpu",
-        "http_port": None,
-        "limits.window": 16,
-        "unix": "/tmp/7",
-        "agent.dqn.target": {"tau": 0.001},
-    }
-
-
-@pytest.mark.parametrize("setting", ["limits.window", "=3"])
-def test_a_setting_without_key_or_value_is_a_usage_error(setting: str) -> None:
-    with pytest.raises(UsageError, match="want KEY=VALUE"):
-        collect_flags({}, settings=[setting])
 
 
 def test_an_address_that_is_not_ours_is_unavailable() -> None:

@@ -2,22 +2,22 @@
 
 import pytest
 
-from agentd.cli.rl.live_view import History
 from agentd.errors import UsageError
-from agentd.rl.run import Outcome
+from agentd.rl.history import History
+from agentd.rl.run import RunOutcome
 from agentd.rl.scores import Scores
 from agentd.rl.sweep import parse_seeds, run_sweep, summary, sweep_table
 
 
-def outcome(seed: int, returns: tuple[float, ...], *, interrupted: bool = False) -> Outcome:
-    return Outcome(
+def outcome(seed: int, returns: tuple[float, ...], *, interrupted: bool = False) -> RunOutcome:
+    return RunOutcome(
         greedy=Scores(returns),
         env_steps=1000 * seed,
         elapsed_s=2.0,
         seed=seed,
         solved=returns[0] > 2,
         interrupted=interrupted,
-        history=History("", 1000),
+        history=History(1000),
     )
 
 

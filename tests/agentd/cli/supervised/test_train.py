@@ -18,7 +18,7 @@ from agentd.runs import Run, read_events, read_metrics
 
 MODEL = "layers: [{dense: 8}, relu]\noptimizer: {lr: 1e-2}\nbatch: 16\nepochs: 3\n"
 MODEL += "save: {min_seconds: 0}\n"
-MNIST = Path(os.environ.get("AGENTD_DATA", Path(__file__).parents[4] / "shared" / "data")) / "mnist"
+MNIST = Path(os.environ.get("AGENTD_DATA", Path(__file__).parents[5] / "shared" / "data")) / "mnist"
 
 
 def write_csv(path: Path, rows: int, seed: int = 0) -> None:

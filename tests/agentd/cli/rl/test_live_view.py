@@ -5,8 +5,11 @@ import math
 
 from rich.console import Console
 
-from agentd.cli.rl.live_view import History, Reading, View, plain_line, render
+from agentd.cli.rl.live_view import RunView, plain_line, render
 from agentd.cli.screen.terminal import Terminal
+from agentd.rl.history import History, Reading
+
+TITLE = "agentd · test"
 
 
 class Tty(io.StringIO):
@@ -35,7 +38,7 @@ def reading(at: float, steps: int, **changes: float) -> Reading:
 
 
 def history(*readings: Reading) -> History:
-    made = History("agentd · test", 10_000, solved=475)
+    made = History(10_000, solved=475)
     for one in readings:
         made.add(one)
     return made
@@ -43,7 +46,7 @@ def history(*readings: Reading) -> History:
 
 def drawn(made: History, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(render(made, width))
+    console.print(render(made, TITLE, width=width))
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
@@ -68,23 +71,13 @@ def test_unknown_numbers_are_dashes() -> None:
     assert "p99_ms=–" in text
 
 
-def test_a_long_run_stays_small() -> None:
-    made = history()
-    for at in range(20_000):
-        made.add(reading(at, at))
-
-    assert len(made.readings) < 5_000
-    assert made.readings[0].env_steps == 0
-    assert made.readings[-1].env_steps == 19_999
-
-
 def test_a_pipe_gets_plain_lines_now_and_then() -> None:
     out = Terminal(io.StringIO(), io.StringIO())
     made = history()
-    with View(out, made) as view:
+    with RunView(out, TITLE) as view:
         for at in range(50):
             made.add(reading(at / 10, at))
-            view.update()
+            view.update(made)
         view.tell("greedy 500.0")
 
     lines = out.err.getvalue().splitlines()  # type: ignore[attr-defined]
@@ -97,10 +90,10 @@ def test_a_pipe_gets_plain_lines_now_and_then() -> None:
 def test_a_terminal_gets_a_view_that_redraws_and_goes() -> None:
     out = Terminal(Tty(), io.StringIO())
     made = history(reading(1, 1000), reading(2, 2000))
-    with View(out, made) as view:
-        view.update()
+    with RunView(out, TITLE) as view:
+        view.update(made)
         view.tell("greedy 500.0")
-        view.update()
+        view.update(made)
 
     text = out.out.getvalue()  # type: ignore[attr-defined]
     assert "agentd · test" in text
@@ -111,8 +104,8 @@ def test_a_terminal_gets_a_view_that_redraws_and_goes() -> None:
 def test_quiet_says_nothing() -> None:
     out = Terminal(Tty(), io.StringIO())
     out.verbosity = -1
-    with View(out, history(reading(1, 1))) as view:
-        view.update()
+    with RunView(out, TITLE) as view:
+        view.update(history(reading(1, 1)))
         view.tell("x")
 
     assert out.out.getvalue() == out.err.getvalue() == ""  # type: ignore[attr-defined]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from agentd import __version__
-from agentd.cli import doctor, main
+from agentd.cli import main
+from agentd.cli.daemon import doctor
 from agentd.cli.daemon.doctor import Finding, examine
 
 Out = pytest.CaptureFixture[str]

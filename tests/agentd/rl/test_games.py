@@ -1,8 +1,4 @@
-"""Games by their names: ours, Gymnasium's, MinAtar's; and games for two over the wire."""
-
-import json
-import subprocess
-from collections.abc import Callable
+"""Games by their names: ours, Gymnasium's, MinAtar's."""
 
 import numpy as np
 import pytest
@@ -10,8 +6,6 @@ import pytest
 from agentd.config import load_preset, preset_names
 from agentd.errors import MissingInput
 from agentd.rl.games import check_game, open_game
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -33,16 +27,3 @@ def test_minatar_is_played_through_gymnasium() -> None:
     assert game.spec.actions == 3
     with pytest.raises(MissingInput, match="MinAtar/Pong"):
         open_game("gym:MinAtar/Pong-v1", 1, seed=1)
-
-
-@pytest.mark.parametrize("preset", ["connect4", "duel"])
-def test_an_agent_plays_itself_and_is_measured_against_another(preset: str, run: Run) -> None:
-    arguments = ("--preset", preset, "--steps", "800", "--streams", "4", "--json")
-
-    done = run("rl", "train", *arguments)
-
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
-    assert result["env_steps"] >= 800
-    assert result["greedy_episodes"] == load_preset(preset).play.episodes
-    assert -2 <= result["greedy_mean"] < 0.9, "nobody learned that in 800 steps"
