@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from agentd.engine.layers import Dense, Relu
-from agentd.engine.learners.dqn import DqnConfig, DqnLearner
+from agentd.engine.learners.dqn import DqnLearner
+from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.network import Network
 from agentd.engine.network.spec import OptimizerSpec
 from agentd.engine.opencl_backend import OpenCLBackend, tensor_cores

@@ -29,8 +29,9 @@ import threadpoolctl
 
 from agentd.engine.layers import Dense, Dueling, LayerSpec, NoisyDense, Relu
 from agentd.engine.learners.descent import sampler_rng
-from agentd.engine.learners.dqn import DqnConfig, DqnLearner
-from agentd.engine.learners.heads import CategoricalHead, QuantileHead
+from agentd.engine.learners.dqn import DqnLearner
+from agentd.engine.learners.dqn_config import DqnConfig
+from agentd.engine.learners.heads import CategoricalConfig
 from agentd.engine.network import Network
 from agentd.engine.network.spec import OptimizerSpec
 from agentd.engine.numpy_backend import NumPyBackend
@@ -147,22 +148,26 @@ def trees(rows: int, batch: int) -> dict[str, Callable[[], object]]:
 
 def updates() -> dict[str, Callable[[], object]]:
     """Return one update of the learner, plain and with each improvement."""
-    ring, priority = make_rows(100_000), PriorityConfig()
-    c51, qr = CategoricalHead(51, 0.0, 100.0), QuantileHead(51)
+    ring = make_rows(100_000)
+    c51 = CategoricalConfig(low=0.0, high=100.0)
     cases: dict[str, tuple[DqnConfig, bool, bool]] = {
         "plain": (DqnConfig(), False, False),
-        "priorities": (DqnConfig(priority=priority), False, False),
+        "priorities": (DqnConfig(prioritized=True), False, False),
         "dueling": (DqnConfig(), False, True),
         "noisy": (DqnConfig(), True, False),
-        "C51": (DqnConfig(distribution=c51), False, False),
-        "QR-DQN": (DqnConfig(distribution=qr), False, False),
-        "all with C51": (DqnConfig(distribution=c51, priority=priority), True, True),
+        "C51": (DqnConfig(distribution="categorical", categorical=c51), False, False),
+        "QR-DQN": (DqnConfig(distribution="quantile"), False, False),
+        "all with C51": (
+            DqnConfig(distribution="categorical", categorical=c51, prioritized=True),
+            True,
+            True,
+        ),
     }
     return {name: _update(ring, *case) for name, case in cases.items()}
 
 
 def _update(ring: Rows, config: DqnConfig, noisy: bool, dueling: bool) -> Callable[[], object]:
-    atoms, backend = config.head.atoms, NumPyBackend()
+    atoms, backend = config.head().atoms, NumPyBackend()
     dense: Callable[[int], LayerSpec] = NoisyDense if noisy else Dense
     head = Dueling(2, atoms=atoms, sigma=0.5 if noisy else None) if dueling else dense(2 * atoms)
     network = Network(dense(128), Relu(), dense(128), Relu(), head, input_shape=(4,))

@@ -93,16 +93,16 @@ class Server(AbstractContextManager):
 
 def seed_kmeans(data_dir: Path) -> None:
     """Nearest centroid as one affine map: the largest of 2 c·x - |c|² is the smallest distance."""
-    from agentd.assembly.network import named_weights
     from agentd.engine.layers import Dense
     from agentd.engine.network import Network
+    from agentd.engine.network.weights import split
     from agentd.store import write_checkpoint
 
     network = Network(Dense(len(CENTROIDS)), input_shape=(2,))
     flat = np.concatenate([(2 * CENTROIDS.T).reshape(-1), -(CENTROIDS**2).sum(axis=1)])
     folder = data_dir / "agents" / "kmeans" / "checkpoints"
     folder.mkdir(parents=True)
-    weights = named_weights(network, flat.astype(np.float32))
+    weights = split(network, flat.astype(np.float32))
     write_checkpoint(folder, 1, {"learner": "none"}, weights, {}, keep=1)
 
 

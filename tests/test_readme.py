@@ -8,20 +8,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
-import typer.main
 
-from agentd.cli.app import app
+from agentd.cli.app import load
+from agentd.cli.menu import GROUPS, members
 from agentd.config import resolve
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 PAGES = {path: path.read_text() for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]}
 BIN = Path(sys.executable).parent
-VERBS: Any = app if hasattr(app, "list_commands") else typer.main.get_command(app)
-"""The tree of commands."""
 LONGEST = 220
 """Lines of the README: what a newcomer reads in four minutes."""
 # Run by a test of their own below, or by whoever runs this one.
@@ -173,7 +171,7 @@ def test_the_readme_is_read_in_four_minutes() -> None:
 
 
 def test_every_command_is_in_the_guide() -> None:
-    verbs = set(VERBS.list_commands(None))
+    verbs = {name for name, _ in members("")}
     guide = set(re.findall(r"`agentd (\w+)", PAGES[ROOT / "docs/GUIDE.md"]))
 
     assert verbs == guide & verbs
@@ -183,14 +181,15 @@ def test_every_command_is_in_the_guide() -> None:
 @pytest.mark.parametrize("line", shown())
 def test_command_that_is_only_shown_exists(line: str) -> None:
     """Its verbs and flags are those of the command line."""
-    command, words = VERBS, shlex.split(line)[1:]
-    while words and hasattr(command, "list_commands"):
+    path, words = "", shlex.split(line)[1:]
+    while words and path in GROUPS:
         verbs = words.pop(0).split("|")
-        assert set(verbs) <= set(command.list_commands(None)), verbs
-        command = command.get_command(None, verbs[0])
+        assert set(verbs) <= {name for name, _ in members(path)}
+        path = f"{path} {verbs[0]}".strip()
 
-    known = {flag for parameter in command.params for flag in parameter.opts} | {"--help"}
-    assert {word for word in words if word.startswith("-")} <= known
+    flags = {word for word in words if word.startswith("-")}
+    known = [] if path in GROUPS else load(path).params
+    assert flags <= {flag for option in known for flag in option.opts}
 
 
 @pytest.mark.parametrize("command", measures())

@@ -10,12 +10,16 @@ import msgspec
 from msgspec import Meta
 
 from agentd.engine.layers import Dense, Expectation, Relu
+from agentd.engine.learners.dqn_config import DqnConfig
+from agentd.engine.learners.pqn import PqnConfig
+from agentd.engine.learners.stream_q import StreamQConfig
+from agentd.engine.learners.supervised import SupervisedConfig
+from agentd.engine.learners.value_loss import ValueLoss
 from agentd.engine.network.spec import ModelSpec, OptimizerSpec
+from agentd.engine.replay.rewards import UNSHAPED, RewardConfig
+from agentd.engine.rules.exploration import ExplorationConfig
+from agentd.engine.strictyaml import Count, Positive, Record
 
-Count = Annotated[int, Meta(ge=1, le=2**31)]
-Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
-Number = Annotated[float, Meta(ge=-1e9, le=1e9)]
-Positive = Annotated[float, Meta(gt=0.0, le=1e9)]
 Seconds = Annotated[float, Meta(gt=0.0, le=1e6)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 AgentName = Annotated[
@@ -46,122 +50,6 @@ Device = Annotated[
 ]
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all configuration records: frozen, keyword-only, unknown keys refused."""
-
-
-class TargetConfig(Record, frozen=True, kw_only=True):
-    """When the target network follows the online network; exactly one of the two is set."""
-
-    every: Count | None = None  # a hard copy every so many updates
-    tau: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None  # or a soft step per update
-
-    def __post_init__(self) -> None:
-        if (self.every is None) == (self.tau is None):
-            raise ValueError("exactly one of `every` and `tau`")
-
-
-class PriorityConfig(Record, frozen=True, kw_only=True):
-    """How errors decide what is drawn, with ``dqn.prioritized`` (arXiv:1511.05952)."""
-
-    alpha: Annotated[float, Meta(ge=0.0, le=4.0)] = 0.6  # how much errors count; 0: not at all
-    beta: Fraction = 0.4  # how much importance weights undo it at first
-    beta_steps: Annotated[int, Meta(ge=0, le=2**53)] = 100_000  # updates until they undo all of it
-    epsilon: Positive = 1e-6  # added to every error
-
-
-class CategoricalConfig(Record, frozen=True, kw_only=True):
-    """The returns that a categorical distribution is over (C51, arXiv:1707.06887)."""
-
-    atoms: Annotated[int, Meta(ge=2, le=4096)] = 51
-    low: Number = -10.0  # the first atom; what is below counts as it
-    high: Number = 10.0  # the last one
-
-    def __post_init__(self) -> None:
-        if not self.low < self.high:
-            raise ValueError(f"low ({self.low}) is not below high ({self.high})")
-
-
-class QuantileConfig(Record, frozen=True, kw_only=True):
-    """The quantiles of the return (QR-DQN, arXiv:1710.10044)."""
-
-    atoms: Annotated[int, Meta(ge=1, le=4096)] = 51  # how many quantiles
-    kappa: Positive = 1.0  # the width of their Huber loss
-
-
-class DqnConfig(Record, frozen=True, kw_only=True):
-    """Double Q-learning from replay (van Hasselt et al. 2015, arXiv:1509.06461)."""
-
-    gamma: Fraction = 0.99  # discount per step
-    # a stream's rows are those of two sides in turn: what the next row gains, this one loses
-    alternating: bool = False
-    n_step: Annotated[int, Meta(ge=1, le=64)] = 1  # rewards summed before the bootstrap
-    double: bool = True  # choose with the online network, value with the target network
-    batch: Annotated[int, Meta(ge=1, le=65536)] = 128  # rows per update
-    target: TargetConfig = msgspec.field(default_factory=lambda: TargetConfig(every=500))
-    clip_norm: Positive | None = 10.0  # bound on the gradient's norm
-    prioritized: bool = False  # draw what was most wrong most often
-    priority: PriorityConfig = msgspec.field(default_factory=PriorityConfig)
-    # what the network says of each action: its value, or a distribution of returns
-    distribution: Literal["none", "categorical", "quantile"] = "none"
-    categorical: CategoricalConfig = msgspec.field(default_factory=CategoricalConfig)
-    quantile: QuantileConfig = msgspec.field(default_factory=QuantileConfig)
-    # dense layers draw their weights anew for every update (arXiv:1706.10295); with
-    # exploration.kind noisy that explores, too
-    noisy: bool = False
-    frame_stack: Annotated[int, Meta(ge=1, le=64)] = 1  # rows of a stream that make one input
-    normalize_observations: bool = False  # by the mean and variance of all that was seen
-
-
-class RewardConfig(Record, frozen=True, kw_only=True):
-    """What becomes of each reward before it is learned from: clip(scale * reward / spread)."""
-
-    scale: Positive = 1.0
-    clip: Positive | None = None  # bound on what is left
-    normalize: bool = False  # divide by the deviation of the discounted return so far
-
-
-Lag = Annotated[int, Meta(ge=0, le=2**53)]
-
-
-class PqnConfig(Record, frozen=True, kw_only=True):
-    """PQN(λ): fresh fragments of many streams, no replay, no target (arXiv:2407.04811).
-
-    At every due point the newest ``pace.train_every`` rows are learned from and never again; its
-    ``pace.updates`` are epochs times ``minibatches``.
-    """
-
-    gamma: Fraction = 0.99  # discount per step
-    lambda_: Fraction = msgspec.field(default=0.95, name="lambda")  # how far returns look
-    minibatches: Annotated[int, Meta(ge=1, le=65536)] = 4  # updates per epoch
-    clip_norm: Positive | None = 10.0  # bound on the gradient's norm
-    max_policy_lag: Lag | None = None  # rows acted on with weights older than so many updates drop
-
-
-class StreamQConfig(Record, frozen=True, kw_only=True):
-    """Stream Q(λ): each transition once, alone, as it comes (arXiv:2410.14606).
-
-    At every due point each of the newest ``pace.train_every`` rows is an update of its own, so
-    ``pace.updates`` is ``pace.train_every``. ObGD is its optimizer; rewards and, with a
-    ``normalize`` layer, observations are normalised as they come.
-    """
-
-    gamma: Fraction = 0.99  # discount per step
-    lambda_: Fraction = msgspec.field(default=0.8, name="lambda")  # decay of the traces
-    lr: Positive = 1.0  # largest step size
-    kappa: Positive = 2.0  # the larger, the more steps are cut short
-    traces: Annotated[int, Meta(ge=1, le=65536)] = 256  # streams that have a trace at once
-    max_policy_lag: Lag | None = None  # rows acted on with weights older than so many updates drop
-
-
-class SupervisedConfig(Record, frozen=True, kw_only=True):
-    """Learning from ``teach`` rows: class targets or regression targets."""
-
-    target: Literal["class", "value"] = "class"  # int32 class, or float32 per output
-    batch: Annotated[int, Meta(ge=1, le=65536)] = 64  # rows per update
-    clip_norm: Positive | None = None  # bound on the gradient's norm
-
-
 class ReplayConfig(Record, frozen=True, kw_only=True):
     """Rows kept for learning, oldest forgotten first."""
 
@@ -181,28 +69,6 @@ class PaceConfig(Record, frozen=True, kw_only=True):
     train_every: Count = 4  # rows between due points
     updates: Annotated[int, Meta(ge=1, le=65536)] = 1  # updates per due point
     max_backlog: Count = 64  # due points that a slow learner may owe (free)
-
-
-class ExplorationConfig(Record, frozen=True, kw_only=True):
-    """What acts beside the greedy policy, row by row; linear from ``start`` to ``end``.
-
-    ``epsilon``: a random legal action with that chance. ``boltzmann``: actions drawn from
-    softmax(values / temperature), ``start`` and ``end`` the temperatures. ``noisy``: greedy for
-    weights drawn anew every few rows by the model's noisy layers.
-    """
-
-    kind: Literal["epsilon", "boltzmann", "noisy"] = "epsilon"
-    start: Annotated[float, Meta(ge=0.0, le=1e9)] = 1.0
-    end: Annotated[float, Meta(ge=0.0, le=1e9)] = 0.05
-    steps: Count = 10_000
-    # Ape-X: stream i of S explores with ε^(1 + spread·i/(S-1)) (arXiv:1803.00933); 0 for all alike
-    spread: Annotated[float, Meta(ge=0.0, le=20.0)] = 0.0
-
-    def __post_init__(self) -> None:
-        if self.kind == "epsilon" and max(self.start, self.end) > 1.0:
-            raise ValueError(f"ε is at most 1, got start {self.start}, end {self.end}")
-        if self.kind != "epsilon" and self.spread:
-            raise ValueError(f"`spread` is for epsilon, not for {self.kind}")
 
 
 class CheckpointConfig(Record, frozen=True, kw_only=True):
@@ -238,7 +104,7 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     model: ModelSpec = msgspec.field(default_factory=_default_model)
     init: InitConfig | None = None  # null: weights are drawn by the seed
     optimizer: OptimizerSpec = msgspec.field(default_factory=OptimizerSpec)
-    loss: Literal["huber", "mse"] = "huber"
+    loss: ValueLoss = "huber"
     dqn: DqnConfig = msgspec.field(default_factory=DqnConfig)
     pqn: PqnConfig = msgspec.field(default_factory=PqnConfig)
     stream_q: StreamQConfig = msgspec.field(default_factory=StreamQConfig)
@@ -261,7 +127,7 @@ class AgentConfig(Record, frozen=True, kw_only=True):
                 f"pace.train_every ({pace.train_every}) is more than replay.capacity "
                 f"({capacity}): a fragment of fresh rows would not fit into the ring"
             )
-        if self.learner not in ("dqn", *STREAMING) and self.reward != RewardConfig():
+        if self.learner not in ("dqn", *STREAMING) and self.reward != UNSHAPED:
             raise ValueError("`reward` is for learners of rewards, see `learner`")
         if self.learner == "pqn" and pace.updates % self.pqn.minibatches:
             raise ValueError(

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from agentd import __version__
-from agentd.assembly.network import exploration_for, flat_weights, named_weights
 from agentd.config import AgentConfig, plain
 from agentd.engine.errors import EngineError
 from agentd.engine.network import Network
+from agentd.engine.network.weights import join, split
 from agentd.errors import StorageError
 from agentd.learner.trainer import Progress, Trainer
 from agentd.memory.mapped_file import Counters
@@ -57,7 +57,7 @@ class Saver:
         self.degraded = False
         self.last: Saved | None = None
         self._network, self._trainer, self._files = network, trainer, files or Files()
-        self._exploration = exploration_for(config)
+        self._exploration = config.exploration
         self._written = time.monotonic()
         self._saved_rows = 0
         self._retry_at = 0.0
@@ -67,13 +67,13 @@ class Saver:
     def restore(self, name: str | None = None) -> Checkpoint | None:
         """Continue from the named checkpoint, or the newest whole one; None when there is none.
 
-        Raises UnknownCheckpoint, NoValidCheckpoint, StorageError, and ShapeError or KeyError when
+        Raises UnknownCheckpoint, NoValidCheckpoint, StorageError, and EngineError or KeyError when
         it is of another model or optimizer.
         """
         found = read_checkpoint(self.folder, name, self._files)
         if found is None:
             return None
-        arrays = {**found.state, "params": flat_weights(self._network, found.weights)}
+        arrays = {**found.state, "params": join(self._network, found.weights)}
         trainer, facts = self._trainer, found.facts
         before = trainer.learner.get_state()
         try:
@@ -148,7 +148,7 @@ class Saver:
             "diverged": trainer.diverged,
         }
         step = trainer.learner.updates
-        weights = named_weights(self._network, params)
+        weights = split(self._network, params)
         keep = self.config.checkpoint.keep
         name = write_checkpoint(
             self.folder, step, facts, weights, arrays, keep=keep, kept=kept, files=self._files

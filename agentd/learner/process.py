@@ -17,8 +17,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from agentd.assembly.device import backend_for
 from agentd.assembly.learner import learner_for
-from agentd.assembly.network import backend_for, network_for, row_format, stack_of
+from agentd.assembly.network import network_for
+from agentd.assembly.rows import row_format, stack_of
 from agentd.config import AgentConfig, ConfigError, load_agent_config
 from agentd.engine.errors import EngineError
 from agentd.engine.replay.rows import ReplayError
@@ -103,7 +105,7 @@ class LearnerProcess:
     def __init__(
         self, agent_dir: Path, config: AgentConfig, schema: Schema, device: str, control: Control
     ) -> None:
-        """Open everything. Raises StorageError and its kin, ModelError, ShapeError."""
+        """Open everything. Raises StorageError, ModelError, ShapeError, WeightsError."""
         network = network_for(config, schema)
         format, replay = row_format(schema, stack_of(config)), agent_dir / "replay"
         backend = backend_for(device)

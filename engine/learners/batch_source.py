@@ -1,22 +1,20 @@
 """Where a replay learner's batches come from."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Array, Backend, Host
 from agentd.engine.learners.descent import Arrays, Scalars, sampler_rng
+from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.replay.feed import BatchFeed
 from agentd.engine.replay.priorities import PrioritizedSampler
 from agentd.engine.replay.resident import ResidentRows
-from agentd.engine.replay.rewards import RewardShaper
+from agentd.engine.replay.rewards import RewardConfig, RewardShaper
 from agentd.engine.replay.rows import Batch, RowFormat, Rows, TransitionReader
 from agentd.engine.replay.sampling import UniformSampler
-
-if TYPE_CHECKING:
-    from agentd.engine.learners.dqn import DqnConfig
 
 
 class BatchSource:
@@ -25,16 +23,23 @@ class BatchSource:
     The ring's observations lie on the device where that has memory of its own.
     """
 
-    def __init__(self, backend: Backend, format: RowFormat, config: "DqnConfig", seed: int) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        format: RowFormat,
+        config: DqnConfig,
+        reward: RewardConfig,
+        seed: int,
+    ) -> None:
         size, rng = config.batch, sampler_rng(seed)
         self._backend, self._size = backend, size
         self._resident: ResidentRows | None = None
         self._placed = False  # whether it was asked where the observations are to lie
-        self._shaper = RewardShaper(config.reward, config.per_row)
-        shape = None if config.reward.changes_nothing else self._shaper
+        self._shaper = RewardShaper(reward, config.per_row)
+        shape = None if reward.changes_nothing else self._shaper
         self._reader = TransitionReader(format, size, config.n_step, config.per_row, shape)
         self.priorities: PrioritizedSampler | None = None
-        if config.priority is not None:
+        if config.prioritized:
             self.priorities = PrioritizedSampler(size, config.priority, rng, format.stack)
         else:
             even = UniformSampler(size, rng, format.stack)

@@ -9,8 +9,7 @@ Shapes: B rows of a batch, D features, A actions over all branches, N branches, 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,79 +18,27 @@ from agentd.engine.backend import Array, Backend, Host, Step
 from agentd.engine.errors import ShapeError
 from agentd.engine.learners.batch_source import BatchSource
 from agentd.engine.learners.descent import Arrays, Descends, Descent, Scalars, quiet
-from agentd.engine.learners.heads import CategoricalHead, Head, QuantileHead, Update, ValueHead
+from agentd.engine.learners.dqn_config import DqnConfig
+from agentd.engine.learners.heads import Head, Update
+from agentd.engine.learners.value_loss import ValueLoss, huber_width
 from agentd.engine.learners.whole_step import WholeQ
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import InputStatistics
 from agentd.engine.optim import Optimizer
-from agentd.engine.replay.priorities import PriorityConfig
-from agentd.engine.replay.rewards import RewardConfig
+from agentd.engine.replay.rewards import UNSHAPED, RewardConfig
 from agentd.engine.replay.rows import Batch, RowFormat, Rows, observations
 from agentd.engine.rules.td import action_value
 
-HUBER_WIDTH = 1.0
-"""Where Huber's loss stops being quadratic: Mnih et al. 2015 clip the error at 1."""
-
 _NOISE = (1 << 62, 2 << 62)  # sets the seeds of the selecting and the valuing pass apart
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DqnConfig:
-    """What a `DqnLearner` does with its rows.
-
-    gamma         discount per step, in [0, 1]
-    alternating   a stream's rows are those of two sides in turn, each as its own side sees it: what
-                  is gained from the next row on counts against this one, -gamma stands for gamma
-                  (negamax; alternating Markov games, Littman 1996, section 3.2)
-    n_step        rewards summed before the bootstrap, at least 1
-    double        the online network selects the action that the target network values
-    batch         B, transitions per update
-    target_every  hard copy into the target network after so many updates, or None
-    target_tau    soft step of the target network after every update, in (0, 1], or None
-    clip_norm     bound on the gradient's norm, or None
-    loss          of plain values: "huber" of width 1, or "mse", half the squared error
-    distribution  what the outputs are instead of plain values: C51's or QR-DQN's head, or None
-    priority      how errors decide what is drawn, or None: every start is equally likely
-    reward        what a reward counts
-
-    Exactly one of ``target_every`` and ``target_tau`` is set. Raises ValueError otherwise.
-    """
-
-    gamma: float = 0.99
-    alternating: bool = False
-    n_step: int = 1
-    double: bool = True
-    batch: int = 128
-    target_every: int | None = 500
-    target_tau: float | None = None
-    clip_norm: float | None = 10.0
-    loss: Literal["huber", "mse"] = "huber"
-    distribution: CategoricalHead | QuantileHead | None = None
-    priority: PriorityConfig | None = None
-    reward: RewardConfig = field(default_factory=RewardConfig)
-
-    def __post_init__(self) -> None:
-        if (self.target_every is None) == (self.target_tau is None):
-            raise ValueError("want exactly one of target_every and target_tau")
-        if not 0 <= self.gamma <= 1 or self.n_step < 1 or self.batch < 1:
-            raise ValueError("want 0 <= gamma <= 1, n_step >= 1 and batch >= 1")
-
-    @property
-    def per_row(self) -> float:
-        """What a reward loses from row to row, its sign where sides alternate."""
-        return -self.gamma if self.alternating else self.gamma
-
-    @property
-    def head(self) -> Head:
-        """What the network's outputs mean."""
-        return self.distribution or ValueHead(HUBER_WIDTH if self.loss == "huber" else None)
 
 
 class DqnLearner(Descends):
     """Deep Q-learning from a ring of rows (Mnih et al. 2015; van Hasselt et al. 2015).
 
-    ``weights`` are the first parameters (n_params,), the network's own draw from ``seed`` without
-    them. The sampler draws from a generator of its own. A `engine.learners.descent.Learner`.
+    ``loss`` is that of plain values; distributions have their own. ``reward`` shapes rewards
+    before they are summed. ``weights`` are the first parameters (n_params,), the network's own draw
+    from ``seed`` without them. The sampler draws from a generator of its own. Satisfies
+    `engine.learners.descent.Learner`.
     """
 
     def __init__(
@@ -103,9 +50,13 @@ class DqnLearner(Descends):
         config: DqnConfig,
         seed: int,
         weights: NDArray[np.float32] | None = None,
+        *,
+        loss: ValueLoss = "huber",
+        reward: RewardConfig = UNSHAPED,
     ) -> None:
-        if network.output_shape != (config.head.atoms * format.n_actions,):
-            wanted = (config.head.atoms * format.n_actions,)
+        head = config.head(loss)
+        wanted = (head.atoms * format.n_actions,)
+        if network.output_shape != wanted:
             raise ShapeError("Q-network's output", wanted, network.output_shape)
         if weights is None:
             weights = network.init(np.random.default_rng(seed))
@@ -115,15 +66,15 @@ class DqnLearner(Descends):
         self._descent = Descent(network, backend, optimizer, config.clip_norm, weights)
         self._target = backend.asarray(weights)
         self._follow = self._bind_target()
-        self._source = BatchSource(backend, format, config, seed)
+        self._source = BatchSource(backend, format, config, reward, seed)
         self._inputs, self._observed = InputStatistics(network, backend), 0
         self._learn = Pass(network, backend, size, training=True, seed=seed)
         self._select = Pass(network, backend, size, seed=seed ^ _NOISE[0], noisy=True)
         self._value = Pass(network, backend, size, seed=seed ^ _NOISE[1], noisy=True)
         self._input_shape = (2 * size, *network.input_shape)
-        self._on = _OnDevice(backend, size, format, config.head, weighted=bool(config.priority))
+        self._on = _OnDevice(backend, size, format, head, weighted=config.prioritized)
         self._steps: dict[bool, tuple[Step, ...]] = {}
-        self._whole = self._bind_whole(network)
+        self._whole = self._bind_whole(network, head, huber_width(loss))
 
     @property
     @quiet
@@ -234,27 +185,27 @@ class DqnLearner(Descends):
         self._on.write(batch, mask_t, self._source.weight)
         return mask_tm1, mask_t
 
-    def _bind_whole(self, network: Network) -> WholeQ | None:
+    def _bind_whole(self, network: Network, head: Head, huber: float | None) -> WholeQ | None:
         """Bind the update as one call where that can be; distributions go op by op."""
-        config = self.config
-        if config.head.atoms > 1 or self._inputs:
+        if head.atoms > 1 or self._inputs:
             return None
-        huber = HUBER_WIDTH if config.loss == "huber" else None
-        given = self._on.given()
+        given, double = self._on.given(), self.config.double
         return WholeQ.bind(
-            self._backend, network, self._descent, self._target, config.double, huber, **given
+            self._backend, network, self._descent, self._target, double, huber, **given
         )
 
     def _bind_target(self) -> Step:
-        if self.config.target_tau is not None:
-            return self._backend.blend(self._descent.params, self._target, self.config.target_tau)
+        tau = self.config.target.tau
+        if tau is not None:
+            return self._backend.blend(self._descent.params, self._target, tau)
         return self._backend.copy(self._descent.params, self._target)
 
     def _tau(self, updates: int) -> float:
         """Return the target network's step after update number ``updates``: 1 is a copy."""
-        if self.config.target_every is None:
-            return self.config.target_tau or 0.0
-        return float(updates % self.config.target_every == 0)
+        every = self.config.target.every
+        if every is None:
+            return self.config.target.tau or 0.0
+        return float(updates % every == 0)
 
 
 class _OnDevice:

@@ -9,13 +9,15 @@ the z-th number of all actions side by side.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Array, Backend, Host, Shape, Step
 from agentd.engine.layers import Expectation, LayerSpec
+from agentd.engine.strictyaml import Number, Positive, Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,25 @@ class Head(Protocol):
         ...
 
 
+class CategoricalConfig(Record, frozen=True, kw_only=True):
+    """The returns that a categorical distribution is over (C51, arXiv:1707.06887)."""
+
+    atoms: Annotated[int, Meta(ge=2, le=4096)] = 51
+    low: Number = -10.0  # the first atom; what is below counts as it
+    high: Number = 10.0  # the last one
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"low ({self.low}) is not below high ({self.high})")
+
+
+class QuantileConfig(Record, frozen=True, kw_only=True):
+    """The quantiles of the return (QR-DQN, arXiv:1710.10044)."""
+
+    atoms: Annotated[int, Meta(ge=1, le=4096)] = 51  # how many quantiles
+    kappa: Positive = 1.0  # the width of their Huber loss
+
+
 @dataclass(frozen=True, slots=True)
 class ValueHead:
     """One number an action: deep Q-learning. ``huber`` is the width of its loss, None for MSE."""
@@ -108,7 +129,11 @@ class _DistributionHead(ABC):
     """What C51 and QR-DQN share: the loss is taken of the distributions of the actions taken."""
 
     __slots__ = ()
-    atoms: int
+    config: CategoricalConfig | QuantileConfig
+
+    @property
+    def atoms(self) -> int:
+        return self.config.atoms
 
     def bind_step(self, backend: Backend, branches: Shape, update: Update) -> tuple[Step, Array]:
         u = update
@@ -174,21 +199,21 @@ class _DistributionHead(ABC):
 class CategoricalHead(_DistributionHead):
     """C51: the logits of ``atoms`` returns, evenly spaced in [low, high] (arXiv:1707.06887)."""
 
-    atoms: int = 51
-    low: float = -10.0
-    high: float = 10.0
+    config: CategoricalConfig
 
     def target_size(self, branches: Shape) -> int:
         return self.atoms
 
     def expectation(self) -> tuple[LayerSpec, ...]:
-        return (Expectation(self.atoms, self.low, self.high),)
+        return (Expectation(self.atoms, self.config.low, self.config.high),)
 
     def bind_values(self, backend: Backend, y: Array, q: Array) -> Step:
-        return backend.categorical_values(self._split(backend, y), self.low, self.high, q)
+        return backend.categorical_values(
+            self._split(backend, y), self.config.low, self.config.high, q
+        )
 
     def _bind_target(self, backend: Backend, branches: Shape, u: Update) -> Step:
-        y, ends = self._split(backend, u.value), (self.low, self.high)
+        y, ends = self._split(backend, u.value), (self.config.low, self.config.high)
         given = (y, u.select, u.mask, branches, *ends, u.reward, u.discount, u.target)
         return backend.categorical_target(*given)
 
@@ -210,8 +235,7 @@ class CategoricalHead(_DistributionHead):
 class QuantileHead(_DistributionHead):
     """QR-DQN: ``atoms`` quantiles of the return (arXiv:1710.10044), Huber's width ``kappa``."""
 
-    atoms: int = 51
-    kappa: float = 1.0
+    config: QuantileConfig
 
     def target_size(self, branches: Shape) -> int:
         return self.atoms * len(branches)
@@ -230,4 +254,4 @@ class QuantileHead(_DistributionHead):
     def _row_loss(
         self, be: Backend, y: Array, target: Array, weight: Array | None, dy: Array, loss: Array
     ) -> Step:
-        return be.quantile_huber(y, target, weight, self.kappa, dy, loss)
+        return be.quantile_huber(y, target, weight, self.config.kappa, dy, loss)

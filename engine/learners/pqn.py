@@ -8,22 +8,24 @@ Shapes: M transitions of a window, B rows of a minibatch, A actions over all bra
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Array, Backend, Host, Step
 from agentd.engine.errors import ShapeError
 from agentd.engine.learners.descent import Arrays, Descends, Descent, Scalars, quiet, sampler_rng
-from agentd.engine.learners.dqn import HUBER_WIDTH
+from agentd.engine.learners.value_loss import ValueLoss, huber_width
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import InputStatistics
 from agentd.engine.optim import Optimizer
 from agentd.engine.replay.fragments import (
     NO_LAG,
     Lag,
+    LagBound,
     RowReader,
     Transitions,
     check_fragment,
@@ -31,51 +33,28 @@ from agentd.engine.replay.fragments import (
     fresh_transitions,
     join,
 )
-from agentd.engine.replay.rewards import RewardConfig, RewardShaper
+from agentd.engine.replay.rewards import UNSHAPED, RewardConfig, RewardShaper
 from agentd.engine.replay.rows import TERMINATED, NoValidStart, RowFormat, Rows
 from agentd.engine.replay.sampling import get_rng_state, set_rng_state
 from agentd.engine.rules.traces import lambda_return
+from agentd.engine.strictyaml import Fraction, Positive, Record
 
-AS_THEY_ARE = RewardConfig()
 _MAX_BOUND = 64
 """Batch sizes whose ops are kept: windows differ by the episodes that ended in them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PqnConfig:
-    """What a `PqnLearner` does with its rows.
+class PqnConfig(Record, frozen=True, kw_only=True):
+    """PQN(λ): fresh fragments of many streams, no replay, no target (arXiv:2407.04811).
 
-    gamma           discount per step, in [0, 1]
-    lambda_         how far returns look beyond one step, in [0, 1]
-    window          fresh rows that belong together, at least 1
-    minibatches     parts of an epoch, at least 1
-    clip_norm       bound on the gradient's norm, or None
-    loss            "huber" of width 1, or "mse", half the squared error
-    max_policy_lag  transitions whose action came from older weights are dropped: updates, or None
-    reward          what becomes of the rewards first
-
-    Raises ValueError outside these bounds.
+    At every due point the newest ``pace.train_every`` rows are learned from and never again; its
+    ``pace.updates`` are epochs times ``minibatches``.
     """
 
-    gamma: float = 0.99
-    lambda_: float = 0.95
-    window: int = 512
-    minibatches: int = 4
-    clip_norm: float | None = 10.0
-    loss: Literal["huber", "mse"] = "mse"
-    max_policy_lag: int | None = None
-    reward: RewardConfig = AS_THEY_ARE
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.gamma <= 1 and 0 <= self.lambda_ <= 1):
-            raise ValueError(f"want gamma and lambda in [0, 1], got {self.gamma}, {self.lambda_}")
-        if self.window < 1 or self.minibatches < 1:
-            raise ValueError(f"want window, minibatches >= 1: {self.window}, {self.minibatches}")
-
-    @property
-    def batch(self) -> int:
-        """B, the most rows of a minibatch."""
-        return -(-self.window // self.minibatches)
+    gamma: Fraction = 0.99  # discount per step
+    lambda_: Fraction = msgspec.field(default=0.95, name="lambda")  # how far returns look
+    minibatches: Annotated[int, Meta(ge=1, le=65536)] = 4  # updates per epoch
+    clip_norm: Positive | None = 10.0  # bound on the gradient's norm
+    max_policy_lag: LagBound = None  # rows acted on with weights older than so many updates drop
 
 
 class _Window(NamedTuple):
@@ -92,8 +71,9 @@ _NO_WINDOW = _Window(-1, np.empty(0, np.int64), np.empty(0, np.float32))
 class PqnLearner(Descends):
     """Gallici et al. 2024 (arXiv:2407.04811). Satisfies `engine.learners.descent.Learner`.
 
-    ``weights`` are the first parameters (n_params,), the network's own draw from ``seed`` without
-    them. The orders of the minibatches come from a generator of their own.
+    ``window`` counts the fresh rows that belong together; ``reward`` shapes rewards before they
+    are summed. ``weights`` are the first parameters (n_params,), the network's own draw from
+    ``seed`` without them. The orders of the minibatches come from a generator of their own.
     """
 
     def __init__(
@@ -105,20 +85,26 @@ class PqnLearner(Descends):
         config: PqnConfig,
         seed: int,
         weights: NDArray[np.float32] | None = None,
+        *,
+        window: int,
+        loss: ValueLoss = "huber",
+        reward: RewardConfig = UNSHAPED,
     ) -> None:
         if network.output_shape != (format.n_actions,):
             raise ShapeError("Q-network's output", (format.n_actions,), network.output_shape)
         if weights is None:
             weights = network.init(np.random.default_rng(seed))
+        size = -(-window // config.minibatches)
         self.config = config
+        self._length, self._batch = window, size
         self._backend, self._format, self._rng = backend, format, sampler_rng(seed)
         self._descent = Descent(network, backend, optimizer, config.clip_norm, weights)
         self._statistics = InputStatistics(network, backend)
-        self._rewards = RewardShaper(config.reward, config.gamma)
-        self._reader = RowReader(format, config.batch, network.input_shape)
-        self._learn = Pass(network, backend, config.batch, training=True, seed=seed)
-        self._value = Pass(network, backend, config.batch)
-        self._on = _OnDevice(backend, format, config, self._descent.loss)
+        self._rewards = RewardShaper(reward, config.gamma)
+        self._reader = RowReader(format, size, network.input_shape)
+        self._learn = Pass(network, backend, size, training=True, seed=seed)
+        self._value = Pass(network, backend, size)
+        self._on = _OnDevice(backend, format, size, huber_width(loss), self._descent.loss)
         self._window, self._order = _NO_WINDOW, np.empty(0, np.int64)
         self._done = 0  # minibatches of this window
         self._lag, self._dropped = NO_LAG, 0
@@ -149,7 +135,7 @@ class PqnLearner(Descends):
             self._open(rows, lo, hi)
         count = len(self._window.start)
         if not count:
-            raise NoValidStart(f"no transition ends in the newest {self.config.window} rows")
+            raise NoValidStart(f"no transition ends in the newest {self._length} rows")
         parts = min(self.config.minibatches, count)
         part = self._done % parts
         if part == 0:
@@ -197,27 +183,27 @@ class PqnLearner(Descends):
     def _open(self, rows: Rows, lo: int, hi: int) -> None:
         """Find the window's transitions and compute their returns."""
         config = self.config
-        check_fragment(config.window, rows.capacity)
-        fresh = fresh_transitions(rows, lo, hi, config.window)
+        check_fragment(self._length, rows.capacity)
+        fresh = fresh_transitions(rows, lo, hi, self._length)
         *kept, self._lag = drop_stale(rows, *fresh, self.updates, config.max_policy_lag)
         self._dropped += self._lag.dropped
         self._rewards.observe(rows, lo, hi)
-        self._observe(rows, max(lo, hi - config.window), hi)
+        self._observe(rows, max(lo, hi - self._length), hi)
         steps = join(*kept)
         target = self._returns(rows, steps)
         self._window, self._done = _Window(hi, steps.start, target.astype(np.float32)), 0
 
     def _observe(self, rows: Rows, lo: int, hi: int) -> None:
         """Take the window's observations into the statistics that normalise them."""
-        for at in range(lo, hi if self._statistics else lo, self.config.batch):
-            x, _ = self._reader.read(rows, np.arange(at, min(at + self.config.batch, hi)))
+        for at in range(lo, hi if self._statistics else lo, self._batch):
+            x, _ = self._reader.read(rows, np.arange(at, min(at + self._batch, hi)))
             self._statistics.observe(self._descent.params, x)
 
     def _returns(self, rows: Rows, steps: Transitions) -> NDArray[np.float64]:
         """Return the λ-return of each transition, (M,)."""
         value = np.empty(len(steps.end))
-        for at in range(0, len(value), self.config.batch):
-            end = steps.end[at : at + self.config.batch]
+        for at in range(0, len(value), self._batch):
+            end = steps.end[at : at + self._batch]
             x, mask = self._reader.read(rows, end)
             q = self._value.forward(self._descent.params, x, mask)
             value[at : at + len(end)] = self._on.greatest(q, mask)
@@ -240,10 +226,12 @@ class PqnLearner(Descends):
 class _OnDevice:
     """A minibatch's arrays on the backend, and its two ops, bound for each number of rows."""
 
-    def __init__(self, backend: Backend, format: RowFormat, config: PqnConfig, loss: Array) -> None:
-        size, n = config.batch, len(format.branches)
+    def __init__(
+        self, backend: Backend, format: RowFormat, size: int, huber: float | None, loss: Array
+    ) -> None:
+        n = len(format.branches)
         self._backend, self._format, self._loss = backend, format, loss
-        self._huber = HUBER_WIDTH if config.loss == "huber" else None
+        self._huber = huber
         self._action = backend.zeros((size, n), "int32")
         self._mask = backend.zeros((size, format.n_actions), "uint8")
         self._reward, self._discount = backend.zeros((size,)), backend.asarray(np.ones(size))

@@ -16,9 +16,11 @@ Shapes: P trainable parameters, D features, A actions over all branches, N branc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Array, Backend, Host, Step
@@ -30,52 +32,35 @@ from agentd.engine.replay.fragments import (
     NO_LAG,
     Index,
     Lag,
+    LagBound,
     RowReader,
     check_fragment,
     drop_stale,
     fresh_transitions,
 )
-from agentd.engine.replay.rewards import RewardConfig, RewardShaper
+from agentd.engine.replay.rewards import UNSHAPED, RewardConfig, RewardShaper
 from agentd.engine.replay.rows import FIRST, TERMINATED, NoValidStart, RowFormat, Rows
 from agentd.engine.rules import td
 from agentd.engine.rules.traces import obgd_rate, trace_goes_on
+from agentd.engine.strictyaml import Fraction, Positive, Record
 
-NORMALIZED = RewardConfig(normalize=True)
 _NONE: Index = np.empty(0, np.int64)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamQConfig:
-    """What a `StreamQLearner` does with its rows.
+class StreamQConfig(Record, frozen=True, kw_only=True):
+    """Stream Q(λ): each transition once, alone, as it comes (arXiv:2410.14606).
 
-    gamma           discount per step, in [0, 1]
-    lambda_         decay of the traces beside gamma, in [0, 1]
-    lr              largest step size, above 0
-    kappa           ObGD's bound: the larger, the smaller the steps; above 0
-    reward          what becomes of the rewards first; the paper divides them by their spread
-    window          fresh rows of one due point, at least 1
-    traces          K, the most streams that have a trace at once, at least 1
-    max_policy_lag  transitions whose action came from older weights are dropped: updates, or None
-
-    Raises ValueError outside these bounds.
+    At every due point each of the newest ``pace.train_every`` rows is an update of its own, so
+    ``pace.updates`` is ``pace.train_every``. ObGD is its optimizer; rewards and, with a
+    ``normalize`` layer, observations are normalised as they come.
     """
 
-    gamma: float = 0.99
-    lambda_: float = 0.8
-    lr: float = 1.0
-    kappa: float = 2.0
-    reward: RewardConfig = NORMALIZED
-    window: int = 1
-    traces: int = 256
-    max_policy_lag: int | None = None
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.gamma <= 1 and 0 <= self.lambda_ <= 1):
-            raise ValueError(f"want gamma and lambda in [0, 1], got {self.gamma}, {self.lambda_}")
-        if not (self.lr > 0 and self.kappa > 0):
-            raise ValueError(f"want lr and kappa above 0, got {self.lr}, {self.kappa}")
-        if self.window < 1 or self.traces < 1:
-            raise ValueError(f"want window and traces >= 1, got {self.window}, {self.traces}")
+    gamma: Fraction = 0.99  # discount per step
+    lambda_: Fraction = msgspec.field(default=0.8, name="lambda")  # decay of the traces
+    lr: Positive = 1.0  # largest step size
+    kappa: Positive = 2.0  # the larger, the more steps are cut short
+    traces: Annotated[int, Meta(ge=1, le=65536)] = 256  # streams that have a trace at once
+    max_policy_lag: LagBound = None  # rows acted on with weights older than so many updates drop
 
 
 @dataclass(slots=True)
@@ -101,8 +86,9 @@ class _Figures:
 class StreamQLearner:
     """Elsayed, Vasan & Mahmood 2024 (arXiv:2410.14606), a `engine.learners.descent.Learner`.
 
-    ``weights`` are the first parameters (n_params,), the network's own draw from ``seed`` without
-    them. An update is one transition.
+    ``window`` counts the fresh rows of one due point. ``reward`` shapes rewards first; the paper
+    divides them by their spread. ``weights`` are the first parameters (n_params,), the network's
+    own draw from ``seed`` without them. An update is one transition.
     """
 
     def __init__(
@@ -113,12 +99,16 @@ class StreamQLearner:
         config: StreamQConfig,
         seed: int,
         weights: NDArray[np.float32] | None = None,
+        *,
+        window: int,
+        reward: RewardConfig = UNSHAPED,
     ) -> None:
         if network.output_shape != (format.n_actions,):
             raise ShapeError("Q-network's output", (format.n_actions,), network.output_shape)
         if weights is None:
             weights = network.init(np.random.default_rng(seed))
         self.config = config
+        self._window = window
         self.params = backend.asarray(weights)
         self.updates = self.skipped = self.skipped_in_row = 0
         self._backend, self._format, self._n = backend, format, network.n_trainable
@@ -126,7 +116,7 @@ class StreamQLearner:
         self._sum = backend.zeros((1,))
         self._statistics, self._rewards = (
             InputStatistics(network, backend),
-            RewardShaper(config.reward, config.gamma),
+            RewardShaper(reward, config.gamma),
         )
         self._reader = RowReader(format, 2, network.input_shape)
         self._learn = Pass(network, backend, 1, training=True, seed=seed)
@@ -164,7 +154,7 @@ class StreamQLearner:
         if hi != self._hi:
             self._open(rows, lo, hi)
         if self._at == len(self._start):
-            raise NoValidStart(f"no more transitions end in the newest {self.config.window} rows")
+            raise NoValidStart(f"no more transitions end in the newest {self._window} rows")
         start, end = int(self._start[self._at]), int(self._end[self._at])
         self._at += 1
         self._learn_from(rows, start, end)
@@ -217,8 +207,8 @@ class StreamQLearner:
             trace.tail = int(tail)
 
     def _open(self, rows: Rows, lo: int, hi: int) -> None:
-        check_fragment(self.config.window, rows.capacity)
-        fresh = fresh_transitions(rows, lo, hi, self.config.window)
+        check_fragment(self._window, rows.capacity)
+        fresh = fresh_transitions(rows, lo, hi, self._window)
         bound = self.config.max_policy_lag
         self._start, self._end, self._lag = drop_stale(rows, *fresh, self.updates, bound)
         self._dropped += self._lag.dropped

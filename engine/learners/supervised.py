@@ -5,23 +5,23 @@ Shapes: C slots of the ring, B rows of a batch, D features, K outputs of the net
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Array, Backend, Host, Step
 from agentd.engine.errors import ShapeError
 from agentd.engine.learners.descent import Arrays, Descends, Descent, Scalars, quiet, sampler_rng
+from agentd.engine.learners.value_loss import ValueLoss, huber_width
 from agentd.engine.learners.whole_step import bind_fit
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import refuse_normalize
 from agentd.engine.optim import Optimizer
 from agentd.engine.replay.rows import NoValidStart, RowFormat
 from agentd.engine.replay.sampling import get_rng_state, set_rng_state
-
-HUBER_WIDTH = 1.0
-"""Where Huber's loss stops being quadratic."""
+from agentd.engine.strictyaml import Positive, Record
 
 
 @dataclass(slots=True)
@@ -44,27 +44,20 @@ class TeachRows:
         return len(self.weight)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SupervisedConfig:
-    """What a `SupervisedLearner` does with its rows.
+class SupervisedConfig(Record, frozen=True, kw_only=True):
+    """Learning from ``teach`` rows: class targets or regression targets."""
 
-    target     "class": softmax cross-entropy; "value": a regression on K numbers
-    loss       of a regression: "huber" of width 1, or "mse", half the squared error
-    batch      B, rows per update
-    clip_norm  bound on the gradient's norm, or None
-    """
-
-    target: Literal["class", "value"] = "class"
-    loss: Literal["huber", "mse"] = "mse"
-    batch: int = 64
-    clip_norm: float | None = None
+    target: Literal["class", "value"] = "class"  # int32 class, or float32 per output
+    batch: Annotated[int, Meta(ge=1, le=65536)] = 64  # rows per update
+    clip_norm: Positive | None = None  # bound on the gradient's norm
 
 
 class SupervisedLearner(Descends):
     """Fits the network to taught rows, each of the range equally likely, with replacement.
 
-    ``weights`` are the first parameters (n_params,), the network's own draw from ``seed`` without
-    them. Satisfies `engine.learners.descent.Learner`, for `TeachRows`.
+    ``loss`` is that of a regression; classes have the softmax cross-entropy. ``weights`` are the
+    first parameters (n_params,), the network's own draw from ``seed`` without them. Satisfies
+    `engine.learners.descent.Learner`, for `TeachRows`.
     """
 
     def __init__(
@@ -76,13 +69,15 @@ class SupervisedLearner(Descends):
         config: SupervisedConfig,
         seed: int,
         weights: NDArray[np.float32] | None = None,
+        *,
+        loss: ValueLoss = "huber",
     ) -> None:
         if weights is None:
             weights = network.init(np.random.default_rng(seed))
         size, outputs = config.batch, network.output_shape
         if len(outputs) != 1:
             raise ShapeError("supervised network's output", "(K,)", outputs)
-        self.config = config
+        self.config, self._huber = config, huber_width(loss)
         self._backend, self._format = backend, format
         self._descent = Descent(network, backend, optimizer, config.clip_norm, weights)
         self._learn = Pass(network, backend, size, training=True, seed=seed)
@@ -109,7 +104,7 @@ class SupervisedLearner(Descends):
             weight=self._weight,
             y=self._y,
             is_class=is_class,
-            huber=HUBER_WIDTH if config.loss == "huber" else None,
+            huber=self._huber,
         )
 
     @property
@@ -160,8 +155,8 @@ class SupervisedLearner(Descends):
         label, weight, dy, loss = self._label, self._weight, self._dy, self._row_loss
         if self.config.target == "class":
             return self._backend.softmax_cross_entropy(y, label, None, weight, 0.0, dy, loss)
-        if self.config.loss == "huber":
-            return self._backend.huber(y, label, weight, HUBER_WIDTH, dy, loss)
+        if self._huber is not None:
+            return self._backend.huber(y, label, weight, self._huber, dy, loss)
         return self._backend.squared_error(y, label, weight, dy, loss)
 
 

@@ -17,7 +17,7 @@ from agentd.engine import layers
 from agentd.engine.backend import Shape
 from agentd.engine.layers import Dense, Dueling, LayerSpec, NoisyDense
 from agentd.engine.network.network import Network
-from agentd.engine.strictyaml import describe
+from agentd.engine.strictyaml import Record, describe
 
 LAYERS: dict[str, type[LayerSpec]] = {
     str(kind.__struct_config__.tag): kind
@@ -25,10 +25,6 @@ LAYERS: dict[str, type[LayerSpec]] = {
     if isinstance(kind, type) and issubclass(kind, LayerSpec) and issubclass(kind, msgspec.Struct)
 }
 """Every layer that YAML may name."""
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the records: frozen, keyword-only, unknown keys refused."""
 
 
 class ModelSpec(Record, frozen=True, kw_only=True):

@@ -7,9 +7,10 @@ however slow its stream is, as long as its first row is still in the ring.
 Shapes: M transitions, B rows of a block, D features, A actions over all branches, N branches.
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from agentd.engine.replay.rows import MID, ReplayError, RowFormat, Rows, stacked
@@ -32,6 +33,10 @@ class Transitions(NamedTuple):
     start: Index
     end: Index
     after: NDArray[np.intp]
+
+
+LagBound: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)] | None
+"""The most updates by which the weights that chose an action may be behind; None for any."""
 
 
 class Lag(NamedTuple):

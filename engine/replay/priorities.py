@@ -4,14 +4,15 @@ Shapes: C slots of the ring, B rows of a batch, F children of a node.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from agentd.engine.replay.rows import MID, NoValidStart, Rows
 from agentd.engine.replay.sampling import cut_stacks, get_rng_state, set_rng_state
+from agentd.engine.strictyaml import Fraction, Positive, Record
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.integer[Any]]
@@ -79,25 +80,13 @@ class SumTree:
         return node
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriorityConfig:
-    """Proportional prioritisation (Schaul et al. 2015, arXiv:1511.05952, section 3.3).
+class PriorityConfig(Record, frozen=True, kw_only=True):
+    """How errors decide what is drawn, with ``dqn.prioritized`` (arXiv:1511.05952)."""
 
-    alpha       how much errors count: 0 draws evenly
-    beta        how much the importance weights undo it at first; 1 after ``beta_steps`` updates
-    epsilon     added to every error, so that nothing is never drawn
-
-    Raises ValueError outside ``alpha >= 0``, ``0 <= beta <= 1``, ``epsilon > 0``.
-    """
-
-    alpha: float = 0.6
-    beta: float = 0.4
-    beta_steps: int = 100_000
-    epsilon: float = 1e-6
-
-    def __post_init__(self) -> None:
-        if not (self.alpha >= 0 and 0 <= self.beta <= 1 and self.epsilon > 0):
-            raise ValueError("want alpha >= 0, 0 <= beta <= 1 and epsilon > 0")
+    alpha: Annotated[float, Meta(ge=0.0, le=4.0)] = 0.6  # how much errors count; 0: not at all
+    beta: Fraction = 0.4  # how much importance weights undo it at first
+    beta_steps: Annotated[int, Meta(ge=0, le=2**53)] = 100_000  # updates until they undo all of it
+    epsilon: Positive = 1e-6  # added to every error
 
     def beta_after(self, updates: int) -> float:
         """Return β after so many updates."""

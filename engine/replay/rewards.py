@@ -4,7 +4,6 @@ Rewards stay in the ring as the game gave them; they are shaped when a batch is 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
@@ -13,34 +12,26 @@ from numpy.typing import NDArray
 
 from agentd.engine.network.normalize import RunningMoments
 from agentd.engine.replay.rows import FIRST, MID, Rows
+from agentd.engine.strictyaml import Positive, Record
 
 _FLOOR = 1e-8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RewardConfig:
-    """Each step's reward becomes clip(scale * reward / spread, -clip, clip).
+class RewardConfig(Record, frozen=True, kw_only=True):
+    """What becomes of each reward before it is learned from: clip(scale * reward / spread)."""
 
-    scale      a constant factor, above 0
-    clip       the bound, or None (Mnih et al. 2015 cut at 1)
-    normalize  divide by the spread, the standard deviation of the discounted return so far (as
-               Stable-Baselines3's VecNormalize does); otherwise the spread is 1
-
-    Raises ValueError unless scale and clip are above 0.
-    """
-
-    scale: float = 1.0
-    clip: float | None = None
-    normalize: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.scale > 0 or not (self.clip is None or self.clip > 0):
-            raise ValueError("want a reward scale and clip above 0")
+    scale: Positive = 1.0
+    clip: Positive | None = None  # bound on what is left
+    normalize: bool = False  # divide by the deviation of the discounted return so far
 
     @property
     def changes_nothing(self) -> bool:
         """Whether rewards stay as they are."""
-        return self == RewardConfig()
+        return self == UNSHAPED
+
+
+UNSHAPED = RewardConfig()
+"""Rewards as the game gave them."""
 
 
 class RewardShaper:

@@ -7,13 +7,14 @@ depends on which other rows shared its batch, and a replayed row draws the same 
 Shapes: B rows, A actions over all branches (the mask's width), K draws per row.
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from agentd.engine.rules.td import mask_illegal
+from agentd.engine.strictyaml import Count, Record
 
 _WORD = (1 << 64) - 1
 _GAMMA = 0x9E3779B97F4A7C15
@@ -22,35 +23,26 @@ _MIX_2 = 0x94D049BB133111EB
 _TO_UNIT = 2.0**-53
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exploration:
-    """What acts beside the greedy policy, over environment steps.
+class ExplorationConfig(Record, frozen=True, kw_only=True):
+    """What acts beside the greedy policy, row by row; linear from ``start`` to ``end``.
 
-    epsilon    a random legal action with chance ε, with an optional spread over streams
-    boltzmann  an action drawn from softmax(q / temperature)
-    noisy      greedy, for weights that noisy layers draw anew (Fortunato et al. 2017)
-
-    ``start`` falls linearly to ``end`` over the first ``steps`` environment steps and stays there:
-    ε, or the temperature. ``spread`` is Ape-X's α (Horgan et al. 2018, arXiv:1803.00933, section
-    4.1), where with start = end each stream has an ε of its own for good: stream i of N explores
-    with ``ε ** (1 + spread * i / (N - 1))``, so that some streams stay close to greedy;
-    0 gives every stream the same ε. Raises ValueError outside ``0 <= end, start``, ``steps >= 0``,
-    ``spread >= 0``, and for an ε above 1.
+    ``epsilon``: a random legal action with that chance. ``boltzmann``: actions drawn from
+    softmax(values / temperature), ``start`` and ``end`` the temperatures. ``noisy``: greedy for
+    weights drawn anew every few rows by the model's noisy layers.
     """
 
     kind: Literal["epsilon", "boltzmann", "noisy"] = "epsilon"
-    start: float = 1.0
-    end: float = 0.05
-    steps: int = 10_000
-    spread: float = 0.0
+    start: Annotated[float, Meta(ge=0.0, le=1e9)] = 1.0
+    end: Annotated[float, Meta(ge=0.0, le=1e9)] = 0.05
+    steps: Count = 10_000
+    # Ape-X: stream i of S explores with ε^(1 + spread·i/(S-1)) (arXiv:1803.00933); 0 for all alike
+    spread: Annotated[float, Meta(ge=0.0, le=20.0)] = 0.0
 
     def __post_init__(self) -> None:
         if self.kind == "epsilon" and max(self.start, self.end) > 1.0:
-            raise ValueError(f"want 0 <= ε <= 1, got start={self.start}, end={self.end}")
-        if not (self.start >= 0.0 and self.end >= 0.0):
-            raise ValueError(f"want start, end >= 0, got start={self.start}, end={self.end}")
-        if self.steps < 0 or not self.spread >= 0.0:
-            raise ValueError(f"want steps, spread >= 0, got {self.steps}, {self.spread}")
+            raise ValueError(f"ε is at most 1, got start {self.start}, end {self.end}")
+        if self.kind != "epsilon" and self.spread:
+            raise ValueError(f"`spread` is for epsilon, not for {self.kind}")
 
     def epsilon(self, env_steps: int) -> float:
         """Return ε after ``env_steps`` environment steps, before any spread; 0 without ε."""

@@ -22,9 +22,9 @@ from agentd.engine.data.errors import DataError
 from agentd.engine.errors import ModelError
 from agentd.engine.layers import Dense, LayerSpec
 from agentd.engine.network import Network
-from agentd.engine.network.spec import LossSpec, OptimizerSpec, Record, decode_hook
+from agentd.engine.network.spec import LossSpec, OptimizerSpec, decode_hook
 from agentd.engine.optim.losses import target_kind
-from agentd.engine.strictyaml import Document
+from agentd.engine.strictyaml import Document, Record
 
 MAX_PARAMETERS = 2**29
 """2 GiB of float32, and as much again for the gradient and each moment."""

@@ -1,4 +1,4 @@
-"""The filter of ``chess prepare`` as a file: strict YAML, told apart line by line."""
+"""The filter of ``chess prepare`` as a file: strict YAML; an error names the line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 from msgspec import Meta
 
 from agentd.config.convert import convert, parse_layer
-from agentd.config.records import Record
+from agentd.engine.strictyaml import Record
 from agentd.errors import MissingInput
 from agentd.games.chess.data.filter import Filter
 

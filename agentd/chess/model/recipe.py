@@ -24,8 +24,8 @@ from agentd.engine import strictyaml
 from agentd.engine.errors import ModelError
 from agentd.engine.layers import Dense, LayerSpec, Reshape
 from agentd.engine.network import Network
-from agentd.engine.network.spec import OptimizerSpec, Record, ScheduleSpec, decode_hook
-from agentd.engine.strictyaml import Document
+from agentd.engine.network.spec import OptimizerSpec, ScheduleSpec, decode_hook
+from agentd.engine.strictyaml import Document, Record
 from agentd.errors import MissingInput
 from agentd.games.chess.board.features import BOARD_CHANNELS, N_FEATURES, N_PLAIN, as_board
 from agentd.games.chess.board.moves import N_MOVES

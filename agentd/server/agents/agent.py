@@ -1,7 +1,7 @@
 """An agent as the serving process sees it: many games' rows in, one forward pass, actions out.
 
-Everything that arrived in one turn of the event loop is answered by one pass (``flush``), with no
-added delay. A frame's life: taken → joined with the turn's other frames → checked → valued →
+One pass (``flush``) answers everything that arrived in one turn of the event loop, with no added
+delay. A frame's life: taken → joined with the turn's other frames → checked → valued →
 explored → written to the ring → answered. Acting never waits for learning unless the agent is
 paced; then frames wait here until the learner has reached their due point.
 
@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agentd.assembly.network import flat_weights, named_weights
 from agentd.config.records import AgentConfig
+from agentd.engine.network.weights import join, split
 from agentd.learner.handle import POLL_S
 from agentd.memory.session_table import SessionRecord
 from agentd.protocol.codec import encode
@@ -27,11 +26,12 @@ from agentd.protocol.messages import Hello, Step, Teach
 from agentd.protocol.pattern import Pattern
 from agentd.protocol.rows import check_lengths
 from agentd.protocol.schema import Schema
+from agentd.server.agents.host import AgentHost
 from agentd.server.batching.actor import Actor
-from agentd.server.batching.frame_queue import Waiting
+from agentd.server.batching.frame_queue import FrameQueue
 from agentd.server.batching.learning import Learning
-from agentd.server.batching.responder import Waves
-from agentd.server.batching.session import Frame, Session
+from agentd.server.batching.responder import Responder
+from agentd.server.batching.session import Frame, Peer, Session
 from agentd.server.batching.stacks import Stacks
 from agentd.server.batching.teaching import check_teach
 from agentd.store import read_checkpoint, write_checkpoint
@@ -56,46 +56,124 @@ class Agent:
         config: AgentConfig,
         schema: Schema,
         actor: Actor,
-        *,
-        max_rows: int,
-        max_wave: int,
-        clock: Callable[[], float],
-        wake: Callable[[Agent], None],
-        wake_later: Callable[[Agent, float], None],
-        stacks: Stacks | None = None,
+        learning: Learning | None,
+        stacks: Stacks | None,
+        host: AgentHost,
+        pass_rows: int,
     ) -> None:
         self.name = folder.name
         self.checkpoints = folder / "checkpoints"
         self.config = config
         self.schema = schema
         self.actor = actor
-        self.learning: Learning | None = None  # None: the agent learns nothing
+        self.learning = learning  # None: the agent learns nothing
         self.stacks = stacks  # None: a row is seen alone
-        self.waves = Waves(self.name, schema, actor, stacks, clock, self._values)
-        self.states, self.returns = self.waves.states, self.waves.returns
-        self.counters = self.waves.counters
+        self.responder = Responder(
+            self.name, schema, actor, stacks, learning, host.clock, self._values
+        )
+        self.states, self.returns = self.responder.states, self.responder.returns
+        self.counters = self.responder.counters
         self.sessions: dict[bytes, Session] = {}
-        self.waiting = Waiting()
-        self._max_rows = max_rows
-        self._clock = clock
-        self.max_wave = max_wave  # rows of one pass, unless a single frame has more
+        self.queue = FrameQueue()
+        self.pass_rows = pass_rows  # rows of one pass, unless a single frame has more
         self.trained_sessions = 0
-        self._wake = wake
-        self._wake_later = wake_later
+        self._host = host
         self._free: list[tuple[int, int]] = []  # (base, streams) given back
         self._slots = 0
-        self._awake = False  # True while a flush is on its way
-        self._fitting: dict[Pattern, int] = {}  # rows of the layouts whose lengths are right
-
-    def learn_with(self, learning: Learning) -> None:
-        """Keep what the games show from now on; before the first session."""
-        self.learning = learning
-        self.waves.learn_with(learning)
+        self._flush_due = False
+        self._known: dict[Pattern, int] = {}  # rows of the layouts whose lengths are right
 
     # -- sessions ------------------------------------------------------------------------------
 
-    def reserve(self, streams: int, base: int | None = None) -> int:
-        """A block of ``streams`` global stream slots, all closed; returns its first slot."""
+    def begin(self, hello: Hello, id: bytes) -> Session:
+        """Begin a session for a client that is to be welcomed."""
+        base = self._reserve(hello.streams)
+        window = self._host.limits.window
+        session = Session(id, hello.run, hello.role, hello.streams, base, window)
+        _apply_options(session, hello)
+        if self.learning is not None and session.trains:
+            record = self.learning.record(session)
+            session.slot, session.serial = record.slot, record.serial
+        self.trained_sessions += session.trains
+        self.sessions[session.id] = session
+        return session
+
+    def attach(self, session: Session, hello: Hello, peer: Peer) -> None:
+        """Let ``peer`` carry a session; a connection that still does is closed: the newer wins."""
+        _apply_options(session, hello)
+        self._displace(session)
+        session.peer = peer
+        session.detached_at = None
+        session.wanted = 0
+
+    def detach(self, session: Session, peer: Peer | None) -> None:
+        """Have a session wait for a resume if ``peer`` carried it, or None: nobody did."""
+        if session.peer is peer:
+            session.peer = None
+            session.detached_at = self._host.clock()
+
+    def leave(self, session: Session, peer: Peer) -> None:
+        """End a session whose client said goodbye, unless a newer connection carries it."""
+        if session.peer is peer:
+            session.peer = None
+            self.end(session)
+
+    def end(self, session: Session) -> None:
+        """Forget a session: its open episodes are cut (truncated), never terminated."""
+        self._displace(session)
+        self.cut(session)
+        if self.sessions.pop(session.id, None) is None:
+            return
+        self.queue.drop(session)
+        self.trained_sessions -= session.trains
+        self._free.append((session.base, session.streams))
+        if self.learning is not None:
+            self.learning.forget(session)
+            session.slot = -1
+
+    def cut(self, session: Session) -> None:
+        """End the session's open episodes without a final row."""
+        block = slice(session.base, session.base + session.streams)
+        session.open_streams = b""
+        self.states.open[block] = False
+        self.returns.cut(block)
+        if self.learning is not None:
+            self.learning.cut(session)
+
+    def revive(self, record: SessionRecord) -> None:
+        """Take up a session of before a restart; it waits for its client like any lost one."""
+        assert self.learning is not None
+        base, streams = self._reserve(record.streams, record.base), record.streams
+        window = self._host.limits.window
+        session = Session(record.id, record.run, record.role, streams, base, window)
+        session.slot, session.serial = record.slot, record.serial
+        session.last_seq, under_way = self.learning.reopen(record)
+        self.states.open[base : base + streams] = under_way
+        if self.stacks is not None:
+            newest = self.learning.recent(base, streams, self.stacks.stack - 1)
+            self.stacks.restore(base, newest)
+        session.detached_at = self._host.clock()
+        self.trained_sessions += session.trains
+        self.sessions[session.id] = session
+
+    def repeat(self, session: Session, seq: int) -> None:
+        """Answer a frame that was sent again: now, or when its turn comes if it still waits."""
+        session.wanted = max(session.wanted, seq)
+        data = next((data for known, data in session.answers if known == seq), None)
+        if data is None:
+            if any(frame.seq == seq for frame in session.pending):
+                return
+            data = self._recall(session, seq)
+        if session.peer is not None:
+            session.peer.deliver(data)
+
+    @property
+    def connected(self) -> list[Session]:
+        """The sessions that a connection carries now."""
+        return [session for session in self.sessions.values() if session.peer is not None]
+
+    def _reserve(self, streams: int, base: int | None = None) -> int:
+        """Reserve ``streams`` global stream slots, all closed; return the first one."""
         if base is None:
             for at, (free, size) in enumerate(self._free):
                 if size == streams:
@@ -111,98 +189,69 @@ class Agent:
             self.stacks.grow(self._slots)
         return base
 
-    def begin_session(self, hello: Hello, window: int, id: bytes) -> Session:
-        """A new session for a welcomed client."""
-        base = self.reserve(hello.streams)
-        session = Session(self, id, hello.run, hello.role, hello.streams, base, window)
-        session.wishes(hello)
-        if self.learning is not None and session.trains:
-            self.learning.enter(session)
-        self.trained_sessions += session.trains
-        self.sessions[session.id] = session
-        return session
+    @staticmethod
+    def _displace(session: Session) -> None:
+        """Close the connection that still carries a session."""
+        peer, session.peer = session.peer, None
+        if peer is not None:
+            peer.close("replaced")
 
-    def end_session(self, session: Session) -> None:
-        """Forget a session: its open episodes are cut (truncated), never terminated."""
-        self.cut(session)
-        if self.sessions.pop(session.id, None) is None:
-            return
-        self.waiting.drop(session)
-        self.trained_sessions -= session.trains
-        self._free.append((session.base, session.streams))
-        if self.learning is not None:
-            self.learning.leave(session)
-
-    def cut(self, session: Session) -> None:
-        """End the session's open episodes without a final row."""
-        block = slice(session.base, session.base + session.streams)
-        session.calm = b""
-        self.states.open[block] = False
-        self.returns.cut(block)
-        if self.learning is not None:
-            self.learning.cut(session)
-
-    def revive(self, record: SessionRecord, window: int, now: float) -> None:
-        """Take up a session of before a restart; it waits for its client like any lost one."""
-        assert self.learning is not None
-        base = self.reserve(record.streams, record.base)
-        session = Session(self, record.id, record.run, record.role, record.streams, base, window)
-        session.slot, session.serial = record.slot, record.serial
-        session.last_seq, under_way = self.learning.reopen(record)
-        self.states.open[base : base + record.streams] = under_way
-        if self.stacks is not None:
-            newest = self.learning.recent(base, record.streams, self.stacks.stack - 1)
-            self.stacks.restore(base, newest)
-        session.detached_at = now
-        self.trained_sessions += session.trains
-        self.sessions[session.id] = session
+    def _recall(self, session: Session, seq: int) -> bytes:
+        """The answer to a frame of before a restart, from the ring."""
+        known = self.learning.recall(session, seq) if self.learning is not None else None
+        if known is not None:
+            return encode(known)
+        fault = ProtocolError(
+            Code.ALREADY_REFUSED, "this frame was refused before the restart", seq=seq, field="seq"
+        )
+        return encode(fault.to_message())
 
     # -- frames in -----------------------------------------------------------------------------
 
     def take(self, session: Session, message: Step | Teach, arrived: float) -> None:
         """Queue one new frame; it is answered this turn of the loop, unless the agent is paced."""
-        session.last_seq = message.seq
+        session.last_seq = session.wanted = message.seq
         frame = Frame(session, message.seq, 0, arrived, message)
         try:
             if isinstance(message, Step):
-                frame.rows = check_lengths(self.schema, message, self._max_rows)
+                frame.rows = check_lengths(self.schema, message, self._host.limits.max_rows)
             else:
                 frame.rows = self._check_teach(session, message)
         except ProtocolError as fault:
             fault.seq = message.seq
             frame.fault = fault
-        self._queue(frame)
+        self._enqueue(frame)
 
-    def take_alike(
+    def take_known(
         self, session: Session, pattern: Pattern, data: bytes, seq: int, arrived: float
     ) -> None:
-        """As ``take``, for a step whose layout is known: ``data`` is the whole frame."""
-        session.last_seq = seq
-        rows = self._fitting.get(pattern)
+        """Queue a step whose layout is known, as ``take`` does: ``data`` is the whole frame."""
+        session.last_seq = session.wanted = seq
+        rows = self._known.get(pattern)
         if rows is None:
-            self._measure(session, pattern, data, seq, arrived)
+            self._learn_layout(session, pattern, data, seq, arrived)
         else:
-            self._queue(Frame(session, seq, rows, arrived, None, pattern, data))
+            self._enqueue(Frame(session, seq, rows, arrived, None, pattern, data))
 
-    def _measure(
+    def _learn_layout(
         self, session: Session, pattern: Pattern, data: bytes, seq: int, arrived: float
     ) -> None:
         """Check the lengths of a layout once; what does not fit is refused frame by frame."""
         step = pattern.step(data, seq)
         self.take(session, step, arrived)
         if session.pending[-1].fault is None:
-            if len(self._fitting) >= MOST_LAYOUTS:
-                self._fitting.clear()
-            self._fitting[pattern] = session.pending[-1].rows
+            if len(self._known) >= MOST_LAYOUTS:
+                self._known.clear()
+            self._known[pattern] = session.pending[-1].rows
 
-    def _queue(self, frame: Frame) -> None:
-        self.waiting.add(frame.session, frame)
-        if not self._awake:
-            self._rouse()
+    def _enqueue(self, frame: Frame) -> None:
+        self.queue.add(frame.session, frame)
+        if not self._flush_due:
+            self._flush_soon()
 
-    def _rouse(self) -> None:
-        self._awake = True
-        self._wake(self)
+    def _flush_soon(self) -> None:
+        self._flush_due = True
+        self._host.flushes.soon(self)
 
     def flush(self) -> None:
         """Answer everything that may be answered; raises nothing.
@@ -210,26 +259,26 @@ class Agent:
         Frames of training sessions stay while a paced learner is behind, but not past the deadline
         that their client stated: they then get the answer of the weights at hand.
         """
-        self._awake = False
-        while self.waiting:
-            wave = self.waiting.next_wave(self._may_train(), self.max_wave)
-            if not wave:
-                wave = self.waiting.overdue(self._clock() + ANSWER_S)
-                self.counters.overdue_frames += len(wave)
-            if not wave:
-                left = self.waiting.soonest_deadline() - ANSWER_S - self._clock()
-                self._wake_later(self, min(POLL_S, max(left, 0.0)))
+        self._flush_due = False
+        while self.queue:
+            group = self.queue.next_group(self._may_train(), self.pass_rows)
+            if not group:
+                group = self.queue.overdue(self._host.clock() + ANSWER_S)
+                self.counters.overdue_frames += len(group)
+            if not group:
+                left = self.queue.soonest_deadline() - ANSWER_S - self._host.clock()
+                self._host.flushes.later(self, min(POLL_S, max(left, 0.0)))
                 return
-            self.waves.answer(wave)
-            if self.waiting and self.waiting.only_bulk:
-                self._rouse()
+            self.responder.answer(group)
+            if self.queue and self.queue.only_bulk:
+                self._flush_soon()
                 return
 
     def _may_train(self) -> bool:
         learning = self.learning
         if learning is None:
             return True
-        if self.waiting.trains:
+        if self.queue.trains:
             return learning.may_act()
         if not self.trained_sessions:
             learning.take_newest()
@@ -252,17 +301,9 @@ class Agent:
                 got=f"role {session.role}",
             )
         supervised = self.config.learner == "supervised"
-        return check_teach(self.schema, message, self._max_rows, supervised, self._values)
-
-    def recall(self, session: Session, seq: int) -> bytes:
-        """The answer to a frame of before a restart, from the ring."""
-        known = self.learning.recall(session, seq) if self.learning is not None else None
-        if known is not None:
-            return encode(known)
-        fault = ProtocolError(
-            Code.ALREADY_REFUSED, "this frame was refused before the restart", seq=seq, field="seq"
+        return check_teach(
+            self.schema, message, self._host.limits.max_rows, supervised, self._values
         )
-        return encode(fault.to_message())
 
     # -- looking after it ------------------------------------------------------------------------
 
@@ -272,11 +313,11 @@ class Agent:
         out: dict[str, Any] = {
             "learner": self.config.learner,
             "sessions": len(self.sessions),
-            "connections": sum(s.connection is not None for s in self.sessions.values()),
+            "connections": len(self.connected),
             "version": self.actor.version,
             **counters.stats(),
-            "queued_frames": self.waiting.frames,
-            "queued_rows": self.waiting.rows,
+            "queued_frames": self.queue.frames,
+            "queued_rows": self.queue.rows,
             "return_mean": self.returns.mean("train"),
             "eval_return_mean": self.returns.mean("eval"),
             "eval_episodes": self.returns.episodes["eval"],
@@ -290,9 +331,9 @@ class Agent:
         """What this process adds to the agent's stats in another one."""
         return {
             "sessions": len(self.sessions),
-            "connections": sum(s.connection is not None for s in self.sessions.values()),
-            "queued_rows": self.waiting.rows,
-            "queued_frames": self.waiting.frames,
+            "connections": len(self.connected),
+            "queued_rows": self.queue.rows,
+            "queued_frames": self.queue.frames,
             "counters": self.counters.share(),
         }
 
@@ -300,7 +341,7 @@ class Agent:
         """Write a checkpoint; its name and step once it is on disk. Raises StorageError."""
         if self.learning is not None:
             return await self.learning.save()
-        weights = named_weights(self.actor.network, self.actor.weights.copy())
+        weights = split(self.actor.network, self.actor.weights)
         facts = {"learner": "none"}
         keep, step = self.config.checkpoint.keep, self.actor.version
         write = partial(write_checkpoint, keep=keep, kept=True)
@@ -313,7 +354,7 @@ class Agent:
             return await self.learning.load(checkpoint)
         found = await asyncio.to_thread(read_checkpoint, self.checkpoints, checkpoint)
         assert found is not None
-        self.actor.weights[:] = flat_weights(self.actor.network, found.weights)
+        self.actor.weights[:] = join(self.actor.network, found.weights)
         self.actor.publish(found.step)
         return found.step
 
@@ -326,3 +367,16 @@ class Agent:
         """Stop learning (saving first) and let go of the files."""
         if self.learning is not None:
             await self.learning.close(save)
+
+
+def _apply_options(session: Session, hello: Hello) -> None:
+    """Take what a hello asks for beside its role; a resumed session may ask for other things.
+
+    The priority of a session with waiting frames stays until they are answered.
+    """
+    session.explain = hello.explain
+    session.plain = session.role == "play" and not session.explain
+    session.open_streams = b""
+    session.deadline_s = None if hello.deadline_ms is None else hello.deadline_ms / 1e3
+    if not session.pending:
+        session.bulk = hello.priority == "bulk"

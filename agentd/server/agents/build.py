@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from agentd.assembly.first_weights import initial_weights
-from agentd.assembly.network import (
-    backend_for,
-    exploration_for,
-    flat_weights,
-    network_for,
-    stack_of,
-)
+from agentd.assembly.device import backend_for
+from agentd.assembly.network import network_for
+from agentd.assembly.rows import stack_of
+from agentd.assembly.weights import initial_weights
 from agentd.config.records import AgentConfig
 from agentd.engine.network import Network
+from agentd.engine.network.weights import join
 from agentd.learner.handle import LearnerHandle
 from agentd.learner.pace import Pace
 from agentd.memory.replay_ring import ReplayRing, RingLayout, slack_for
@@ -23,57 +19,48 @@ from agentd.memory.teach_ring import TeachLayout, TeachRing
 from agentd.memory.weight_board import WeightBoard
 from agentd.protocol.schema import Schema
 from agentd.server.agents.agent import Agent
+from agentd.server.agents.host import AgentHost
 from agentd.server.batching.actor import Actor
 from agentd.server.batching.learning import Learning
 from agentd.server.batching.stacks import Stacks
 from agentd.store import read_checkpoint
 
-if TYPE_CHECKING:
-    from agentd.server.server import Server
-
 __all__ = ["build_agent"]
 
-log = logging.getLogger("agentd.build")
-
-WAVE_ROWS, WAVE_BYTES = 8_192, 64 << 20
-"""Rows that one pass takes from several frames, and their bytes."""
+PASS_ROWS, PASS_BYTES = 8_192, 64 << 20
+"""Rows that one forward pass takes from several frames, and their bytes."""
 
 
-def build_agent(server: Server, folder: Path, config: AgentConfig, schema: Schema) -> Agent:
+def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Schema) -> Agent:
     """Open an agent's files and make it ready to act.
 
     Raises ModelError (the network does not fit the schema), WeightsError (what it begins with does
     not fit the network), StorageError, NoValidCheckpoint (there are checkpoints and none is whole:
     acting with random weights is never an option).
     """
-    limits = server.config.limits
     network, stack = network_for(config, schema, acting=True), stack_of(config)
-    wave = max(1, min(WAVE_ROWS, WAVE_BYTES // schema.row_bytes))
+    pass_rows = max(1, min(PASS_ROWS, PASS_BYTES // schema.row_bytes))
+    capacity = max(pass_rows, host.limits.max_rows)
     actor = Actor(
         schema,
         network,
-        backend_for(server.config.device),
-        exploration_for(config),
+        backend_for(host.device),
+        config.exploration,
         config.seed,
-        capacity=max(wave, limits.max_rows),
+        capacity=capacity,
         stack=stack,
     )
     _load_weights(folder, config, network, actor)
-    actor.rehearse()
-    agent = Agent(
-        folder,
-        config,
-        schema,
-        actor,
-        max_rows=limits.max_rows,
-        max_wave=wave,
-        clock=server.now,
-        wake=server.wake,
-        wake_later=server.wake_later,
-        stacks=Stacks(stack, schema.row_bytes) if stack > 1 else None,
-    )
+    actor.warm_up()
+    learning = None
     if config.learner != "none":
-        agent.learn_with(_open_learning(server, folder, agent, wave))
+
+        def on_publication() -> None:
+            host.flushes.soon(agent)
+
+        learning = _open_learning(host, folder, config, schema, actor, capacity, on_publication)
+    stacks = Stacks(stack, schema.row_bytes) if stack > 1 else None
+    agent = Agent(folder, config, schema, actor, learning, stacks, host, pass_rows)
     return agent
 
 
@@ -83,46 +70,49 @@ def _load_weights(folder: Path, config: AgentConfig, network: Network, actor: Ac
         actor.weights[:] = initial_weights(config, network)
         actor.publish(0)
     else:
-        actor.weights[:] = flat_weights(network, checkpoint.weights)
+        actor.weights[:] = join(network, checkpoint.weights)
         actor.publish(checkpoint.step)
 
 
-def _open_learning(server: Server, folder: Path, agent: Agent, wave: int) -> Learning:
-    config, schema = agent.config, agent.schema
+def _open_learning(
+    host: AgentHost,
+    folder: Path,
+    config: AgentConfig,
+    schema: Schema,
+    actor: Actor,
+    capacity: int,
+    on_publication: Callable[[], None],
+) -> Learning:
+    assert host.table is not None
+    board = WeightBoard.open(folder / "replay" / "weights.board", actor.network.n_params)
+    ring = _open_ring(folder / "replay", config, schema, capacity)
+    pace = Pace(config.pace.learn_start, config.pace.train_every)
+    handle = LearnerHandle(
+        folder, ring, board, pace, device=host.device, on_publication=on_publication
+    )
+    return Learning(config, ring, board, handle, host.table, actor, host.spawn)
+
+
+def _open_ring(
+    folder: Path, config: AgentConfig, schema: Schema, capacity: int
+) -> ReplayRing | TeachRing:
+    """The memory that the agent's learner reads; ``capacity`` is the rows of one pass at most."""
     period = config.pace.train_every if config.pace.mode == "paced" else 0
-    slack = slack_for(config.replay.capacity, max(wave, server.config.limits.max_rows), period)
-    replay = folder / "replay"
-    ring: ReplayRing | TeachRing
+    slack = slack_for(config.replay.capacity, capacity, period)
     if config.learner == "supervised":
         target = config.supervised.target
         width = schema.n_actions if target == "value" else 1
-        ring = TeachRing.open(
-            replay / "teach.ring",
-            TeachLayout(schema.row_bytes, target, width, schema.digest()),
-            config.replay.capacity,
-            slack=slack,
-        )
-    else:
-        ring = ReplayRing.open(
-            replay / "rows.ring",
-            RingLayout(
-                schema.row_bytes,
-                schema.n_actions,
-                len(schema.branches),
-                schema.digest(),
-                backwards=stack_of(config) > 1,
-            ),
-            config.replay.capacity,
-            slack=slack,
-        )
-    board = WeightBoard.open(replay / "weights.board", agent.actor.network.n_params)
-    pace = Pace(config.pace.learn_start, config.pace.train_every)
-    handle = LearnerHandle(
-        folder,
-        ring,
-        board,
-        pace,
-        device=server.config.device,
-        on_publication=lambda: server.wake(agent),
+        layout = TeachLayout(schema.row_bytes, target, width, schema.digest())
+        return TeachRing.open(folder / "teach.ring", layout, config.replay.capacity, slack=slack)
+    return ReplayRing.open(
+        folder / "rows.ring",
+        RingLayout(
+            schema.row_bytes,
+            schema.n_actions,
+            len(schema.branches),
+            schema.digest(),
+            backwards=stack_of(config) > 1,
+        ),
+        config.replay.capacity,
+        slack=slack,
     )
-    return Learning(config, ring, board, handle, server.registry.table, agent.actor, server.spawn)

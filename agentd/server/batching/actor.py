@@ -9,28 +9,28 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.assembly.network import row_format
+from agentd.assembly.rows import row_format
 from agentd.engine.backend import Backend
 from agentd.engine.layers import Dense, Relu
 from agentd.engine.network import Network, Pass
-from agentd.engine.rules.exploration import Exploration, act, act_boltzmann, greedy, uniforms
+from agentd.engine.rules.exploration import ExplorationConfig, act, act_boltzmann, greedy, uniforms
 from agentd.protocol.rows import TERMINATED
 from agentd.protocol.schema import Schema, raw_to_features
 
-__all__ = ["Actor", "Choice", "prepare"]
+__all__ = ["Actor", "Choice", "build_kernels"]
 
 _BLOCK_ROWS = 1024
 _NOISE_ROWS = 64
 """Consecutive rows that share the noise of the noisy layers."""
-_REHEARSED = (1, 2, 4, 8, 16)
+_WARM_UP_ROWS = (1, 2, 4, 8, 16)
 """Batches that between them use every kernel a forward pass may need."""
 
 
-def prepare(backend: Backend) -> None:
-    """Have the kernels built that dense networks act with: seconds, once for each machine."""
+def build_kernels(backend: Backend) -> None:
+    """Build the kernels that dense networks act with: seconds, once for each machine."""
     network = Network(Dense(96), Relu(), Dense(8), input_shape=(8,))
-    run, params = Pass(network, backend, _REHEARSED[-1]), backend.zeros((network.n_params,))
-    for rows in _REHEARSED:
+    run, params = Pass(network, backend, _WARM_UP_ROWS[-1]), backend.zeros((network.n_params,))
+    for rows in _WARM_UP_ROWS:
         backend.to_host(run.forward(params, np.zeros((rows, 8), np.float32)))
 
 
@@ -55,7 +55,7 @@ class Actor:
         schema: Schema,
         network: Network,
         backend: Backend,
-        exploration: Exploration,
+        exploration: ExplorationConfig,
         seed: int,
         capacity: int,
         stack: int = 1,
@@ -87,14 +87,14 @@ class Actor:
         self.version = version
         self._backend.write(self._params, self.weights)
 
-    def rehearse(self) -> None:
-        """Act once for few rows and for many, so that no game waits for what first use costs.
+    def warm_up(self) -> None:
+        """Act once for few rows and for many, so that no game waits for the cost of first use.
 
         On a device that is building kernels, which may take seconds; a batch's size decides which.
         """
-        most = min(_REHEARSED[-1], self._pass.capacity)
+        most = min(_WARM_UP_ROWS[-1], self._pass.capacity)
         blank = np.zeros((most * self._stack, self._schema.row_bytes), np.uint8)
-        for rows in _REHEARSED:
+        for rows in _WARM_UP_ROWS:
             if rows <= most:
                 self.values(blank[: rows * self._stack])
         if self._noisy is not None:

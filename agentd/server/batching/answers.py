@@ -1,4 +1,4 @@
-"""What leaves an agent: a batch's choices as frames, and what is counted of them."""
+"""A batch's choices as frames, and the counters of what was answered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from agentd.server.batching.session import Frame
 __all__ = ["Counters", "encode_answers"]
 
 
-_WHOLE = ("frames", "rows", "refused_frames", "overdue_frames", "waves")
+_WHOLE = ("frames", "rows", "refused_frames", "overdue_frames", "passes")
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class Counters:
     rows: int = 0
     refused_frames: int = 0
     overdue_frames: int = 0  # answered with older weights than paced learning wants, for a deadline
-    waves: int = 0
+    passes: int = 0
     latency: Histogram = field(default_factory=Histogram)  # seconds
     batch: Sizes = field(default_factory=Sizes)  # rows of one pass
 
@@ -38,7 +38,7 @@ class Counters:
             self.latency.add(now - frame.arrived)
         self.frames += len(frames)
         self.rows += rows
-        self.waves += 1
+        self.passes += 1
         self.batch.add(rows)
 
     def share(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Counters:
             "rows": self.rows,
             "refused_frames": self.refused_frames,
             "overdue_frames": self.overdue_frames,
-            "rows_per_wave": self.rows / self.waves if self.waves else 0.0,
+            "rows_per_wave": self.rows / self.passes if self.passes else 0.0,
             "batch_p50": self.batch.quantile(0.5),
             "batch_p99": self.batch.quantile(0.99),
             "act_p50_ms": 1e3 * self.latency.quantile(0.5),

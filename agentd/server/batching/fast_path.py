@@ -1,10 +1,10 @@
-"""Waves of plain frames, answered without a batch: what games send nearly all the time.
+"""Plain frames, answered without a batch: what games send nearly all the time.
 
 A frame is plain when it brings ``mid`` rows of a session that plays and asks for nothing but the
-action, on the same streams as the session's last frame, after which all of these were under way
-(``Session.calm``), in a layout that is known and has no mask. Comparing bytes then tells what a
-batch is asked with a dozen NumPy calls, and the rows are written where the network reads them. What
-is not plain, or breaks a rule, is left to the batch: nothing has changed then.
+action, on the same streams as the session's last frame, after which all of these were open
+(``Session.open_streams``), in a layout that is known and has no mask. Comparing bytes then checks
+what a batch checks with a dozen NumPy calls, and the rows are written where the network reads them.
+What is not plain, or breaks a rule, is left to the batch, with nothing changed.
 
 Shape letters: F frames of n rows each.
 """
@@ -23,46 +23,46 @@ from agentd.protocol.schema import Schema
 from agentd.server.batching.actor import Actor
 from agentd.server.batching.session import Frame
 
-__all__ = ["Quick"]
+__all__ = ["FastPath"]
 
 MOST_NUMBERS = 1 << 16
-"""Numbers in the rows of a wave up to which this is quicker than a batch."""
+"""Numbers in the rows of several frames up to which this is quicker than a batch."""
 
 MOST_ROWS = 64
 """Rows of a frame whose rewards are looked at one by one."""
 
-MOST_ROOMS = 64
-"""Sizes of waves that are remembered."""
+MOST_BUFFERS = 64
+"""Pairs of frames and rows whose buffers are kept."""
 
 
-class _Room:
-    """Where F * n rows are put and looked at.
+class _Buffer:
+    """Where F * n rows are put and checked.
 
     x       (F * n, *input) float32, the network's input
     raw     its bytes
-    finite  a byte a number, 0 where ``look`` found x not to be finite
+    finite  a byte a number, 0 where ``check`` found x not to be finite
     kind    the kinds of a frame whose rows are all ``mid``
     """
 
-    __slots__ = ("finite", "kind", "look", "raw", "x")
+    __slots__ = ("check", "finite", "kind", "raw", "x")
 
     def __init__(self, x: NDArray[np.float32], rows: int) -> None:
         self.x = x
         self.raw = x.data.cast("B")
         self.finite = bytearray(x.size)
         flags = np.frombuffer(self.finite, np.bool_).reshape(x.shape)
-        self.look = partial(np.isfinite, x, flags)
+        self.check = partial(np.isfinite, x, flags)
         self.kind = bytes([MID]) * rows
 
 
-class Quick:
+class FastPath:
     """Answers plain frames of an agent whose rows are one float32 tensor and one branch."""
 
     def __init__(self, schema: Schema, actor: Actor) -> None:
         self._actor = actor
         self._tensor, self._row_bytes = schema.tensors[0].name, schema.row_bytes
         self._most_rows = MOST_NUMBERS // schema.features
-        self._rooms: dict[tuple[int, int], _Room] = {}
+        self._buffers: dict[tuple[int, int], _Buffer] = {}
 
     @staticmethod
     def fits(schema: Schema, actor: Actor) -> bool:
@@ -70,38 +70,42 @@ class Quick:
         one = len(schema.tensors) == len(schema.branches) == 1
         return one and schema.tensors[0].dtype == np.float32 and actor.reads_rows
 
-    def answers(self, wave: list[Frame]) -> list[bytes] | None:
-        """The ``act`` frames of a wave, in its order; None when it must be a batch."""
-        if not wave[0].session.plain:
+    def answers(self, group: list[Frame]) -> list[bytes] | None:
+        """The ``act`` frames of a group, in its order; None when it must be a batch."""
+        if not group[0].session.plain:
             return None
-        pattern, rows = None, wave[0].rows
-        room = self._rooms.get((len(wave), rows)) or self._new_room(len(wave), rows)
-        if room is None:
+        pattern, rows = None, group[0].rows
+        buffer = self._buffers.get((len(group), rows)) or self._new_buffer(len(group), rows)
+        if buffer is None:
             return None
         at, width = 0, rows * self._row_bytes
-        for frame in wave:
+        for frame in group:
             if frame.pattern is not pattern or pattern is None:
                 pattern = frame.pattern
                 if pattern is None or pattern.mask is not None or frame.rows != rows:
                     return None
                 stream, kind, obs = pattern.stream, pattern.kind, pattern.obs[self._tensor]
             session, data = frame.session, frame.data
-            if data[stream] != session.calm or data[kind] != room.kind or not session.plain:
+            if (
+                data[stream] != session.open_streams
+                or data[kind] != buffer.kind
+                or not session.plain
+            ):
                 return None
             if not math.isfinite(sum(pattern.rewards(data))):
                 return None
-            room.raw[at : at + width] = data[obs]
+            buffer.raw[at : at + width] = data[obs]
             at += width
-        room.look()
-        if 0 in room.finite:
+        buffer.check()
+        if 0 in buffer.finite:
             return None
-        action = self._actor.best(room.x)
-        return encode_acts([frame.seq for frame in wave], action.tobytes(), self._actor.version)
+        action = self._actor.best(buffer.x)
+        return encode_acts([frame.seq for frame in group], action.tobytes(), self._actor.version)
 
-    def _new_room(self, frames: int, rows: int) -> _Room | None:
+    def _new_buffer(self, frames: int, rows: int) -> _Buffer | None:
         if not 0 < rows <= MOST_ROWS or frames * rows > self._most_rows:
             return None
-        if len(self._rooms) >= MOST_ROOMS:
-            self._rooms.clear()
-        room = self._rooms[frames, rows] = _Room(self._actor.input(frames * rows), rows)
-        return room
+        if len(self._buffers) >= MOST_BUFFERS:
+            self._buffers.clear()
+        buffer = self._buffers[frames, rows] = _Buffer(self._actor.input(frames * rows), rows)
+        return buffer

@@ -1,4 +1,4 @@
-"""Frames that wait for their turn, session by session, and the waves that they are answered in.
+"""Frames that wait for their turn, session by session, and the groups that are answered together.
 
 ``realtime`` sessions come first. ``bulk`` sessions share a turn of the loop only as far as
 ``BULK_ROWS`` go; what is left waits for the next turn, in which newly come realtime frames are
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from agentd.server.batching.session import Frame, Session
 
-__all__ = ["BULK_ROWS", "Waiting"]
+__all__ = ["BULK_ROWS", "FrameQueue"]
 
 BULK_ROWS = 1_024
 """Rows of bulk sessions in one turn, unless a single frame has more: about half a millisecond."""
 
 
-class Waiting:
+class FrameQueue:
     """Taken and unanswered frames of one agent. Within a session the order is that of arrival."""
 
     def __init__(self) -> None:
@@ -55,51 +55,56 @@ class Waiting:
             self.rows -= sum(frame.rows for frame in session.pending)
             session.pending.clear()
 
-    def next_wave(self, trains: bool, max_rows: int) -> list[Frame]:
+    def next_group(self, trains: bool, max_rows: int) -> list[Frame]:
         """The oldest frame of each session, as many as fit into ``max_rows`` rows, at least one.
 
         Frames of training sessions stay unless ``trains``, and bulk ones behind realtime ones.
-        The others of a session wait for the next wave: a frame's check may depend on what the one
+        The others of a session wait for the next group: a frame's check may depend on what the one
         before it did.
         """
-        wave: list[Frame] = []
-        rows, self._realtime = self._gather(self._realtime, trains, max_rows, wave)
+        group: list[Frame] = []
+        rows, self._realtime = self._gather(self._realtime, trains, max_rows, group)
         if self._bulk and not any(trains or not session.trains for session in self._realtime):
             most = min(max_rows, rows + BULK_ROWS)
-            more, self._bulk = self._gather(self._bulk, trains, most, wave, rows)
+            more, self._bulk = self._gather(self._bulk, trains, most, group, rows)
             rows += more
         self.rows -= rows
-        return wave
+        return group
 
     def overdue(self, now: float) -> list[Frame]:
         """The oldest frames of the sessions whose deadline has come by ``now``, taken out."""
         late = [s for s in (*self._realtime, *self._bulk) if s.deadline_of_oldest() <= now]
-        wave = [session.pending.popleft() for session in late]
+        group = [session.pending.popleft() for session in late]
         for session in late:
             if not session.pending:
                 (self._bulk if session.bulk else self._realtime).remove(session)
-        self.rows -= sum(frame.rows for frame in wave)
-        return wave
+        self.rows -= sum(frame.rows for frame in group)
+        return group
 
     def soonest_deadline(self) -> float:
-        """When the first frame here will be overdue, ``Server.now``; infinity for never."""
+        """When the first frame here will be overdue, in monotonic seconds; infinity for never."""
         sessions = (*self._realtime, *self._bulk)
         return min((s.deadline_of_oldest() for s in sessions), default=float("inf"))
 
     def _gather(
-        self, sessions: list[Session], trains: bool, max_rows: int, wave: list[Frame], rows: int = 0
+        self,
+        sessions: list[Session],
+        trains: bool,
+        max_rows: int,
+        group: list[Frame],
+        rows: int = 0,
     ) -> tuple[int, list[Session]]:
-        """Move frames into ``wave``, in place; rows moved, and the sessions that have frames."""
+        """Move frames into ``group``, in place; rows moved, and the sessions that have frames."""
         rest: list[Session] = []
         before = rows
         for session in sessions:
             frame = session.pending[0]
-            if (session.trains and not trains) or (wave and rows + frame.rows > max_rows):
+            if (session.trains and not trains) or (group and rows + frame.rows > max_rows):
                 rest.append(session)
                 continue
             session.pending.popleft()
             rows += frame.rows
-            wave.append(frame)
+            group.append(frame)
             if session.pending:
                 rest.append(session)
         return rows - before, rest

@@ -186,21 +186,21 @@ class Learning:
 
     # -- sessions --------------------------------------------------------------------------------
 
-    def enter(self, session: Session) -> None:
+    def record(self, session: Session) -> SessionRecord:
         """Make a session durable: it can be resumed after the daemon was killed."""
         self.start()
+        agent = self.handle.agent_dir.name
         record = self._table.claim(
-            session.id, session.run, session.agent.name, session.role, session.streams, session.base
+            session.id, session.run, agent, session.role, session.streams, session.base
         )
-        session.slot, session.serial = record.slot, record.serial
         if self._steps is not None:
             self._steps.reserve_streams(session.base + session.streams)
+        return record
 
-    def leave(self, session: Session) -> None:
+    def forget(self, session: Session) -> None:
         """Remove a durable session."""
         if session.slot >= 0:
             self._table.release(session.slot)
-            session.slot = -1
 
     def cut(self, session: Session) -> None:
         """Close the session's streams without a final row: open episodes end as truncated."""

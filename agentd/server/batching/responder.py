@@ -1,6 +1,6 @@
-"""A wave of frames becomes answers: joined, checked, valued, explored, kept, encoded.
+"""Turn frames into answers: join, check, value, explore, keep, encode.
 
-Frames that break a rule are refused one by one and the others of their wave are answered all the
+Frames that break a rule are refused one by one; the others of their group are answered all the
 same. Shape letters: N rows of a batch.
 """
 
@@ -20,19 +20,19 @@ from agentd.protocol.schema import Schema
 from agentd.server.batching.actor import Actor, Choice
 from agentd.server.batching.answers import Counters, encode_answers
 from agentd.server.batching.batch import Batch, Joiner, check_batch
-from agentd.server.batching.fast_path import Quick
+from agentd.server.batching.fast_path import FastPath
 from agentd.server.batching.learning import Learning
 from agentd.server.batching.returns import Returns
 from agentd.server.batching.session import Frame
 from agentd.server.batching.stacks import Stacks
 from agentd.server.batching.teaching import read_teach
 
-__all__ = ["Waves"]
+__all__ = ["Responder"]
 
-log = logging.getLogger("agentd.waves")
+log = logging.getLogger("agentd.responder")
 
 
-class Waves:
+class Responder:
     """Answers the frames of one agent: everything between its queue and its sessions."""
 
     def __init__(
@@ -41,33 +41,29 @@ class Waves:
         schema: Schema,
         actor: Actor,
         stacks: Stacks | None,
+        learning: Learning | None,
         clock: Callable[[], float],
         values: bool,
     ) -> None:
-        self.learning: Learning | None = None
         self.states = StreamStates()
         self.returns = Returns()
         self.counters = Counters()
         self._name, self._schema, self._actor, self._stacks = name, schema, actor, stacks
+        self._learning = learning
         self._clock = clock
         self._values = values  # taught targets are values, not classes
         self._joiner = Joiner(schema)
-        self._quick: Quick | None = None
-        if stacks is None and Quick.fits(schema, actor):
-            self._quick = Quick(schema, actor)
+        self._fast_path: FastPath | None = None
+        noted = learning is not None and not learning.learns_steps  # every answered frame is noted
+        if stacks is None and not noted and FastPath.fits(schema, actor):
+            self._fast_path = FastPath(schema, actor)
 
-    def learn_with(self, learning: Learning) -> None:
-        """Keep rows and tell taught ones; before the first wave."""
-        self.learning = learning
-        if not learning.learns_steps:  # every frame that is answered must be noted
-            self._quick = None
-
-    def answer(self, wave: list[Frame]) -> None:
-        """Answer every frame of a wave, in which a session has at most one; raises nothing."""
-        if self._answer_plain(wave):
+    def answer(self, group: list[Frame]) -> None:
+        """Answer every frame of a group, in which a session has at most one; raise nothing."""
+        if self._answer_plain(group):
             return
         steps = []
-        for frame in wave:
+        for frame in group:
             if frame.fault is not None:
                 self._refuse(frame, frame.fault)
             elif isinstance(frame.message, Teach):
@@ -81,29 +77,29 @@ class Waves:
             try:
                 check_batch(self._schema, self.states, batch)
             except ProtocolError as fault:
-                steps = self._without_guilty(steps, fault)
+                steps = self._without_faulty(steps, fault)
             else:
                 self._answer_batch(batch)
                 return
 
     # -- steps ---------------------------------------------------------------------------------
 
-    def _answer_plain(self, wave: list[Frame]) -> bool:
-        """Answer a wave of plain frames at once; False when it must be a batch."""
-        if self._quick is None:
+    def _answer_plain(self, group: list[Frame]) -> bool:
+        """Answer a group of plain frames at once; False when it must be a batch."""
+        if self._fast_path is None:
             return False
         try:
-            answers = self._quick.answers(wave)
+            answers = self._fast_path.answers(group)
         except Exception:
-            self._fail(wave)
+            self._fail(group)
         else:
             if answers is None:
                 return False
-            self._send(wave, answers, len(wave))
+            self._send(group, answers, len(group) * group[0].rows)
         return True
 
     def _answer_batch(self, batch: Batch) -> None:
-        learning = self.learning
+        learning = self._learning
         try:
             choice = self._act(batch)
             answers = encode_answers(batch, choice)
@@ -112,7 +108,7 @@ class Waves:
             return
         for frame in batch.frames:
             if frame.session.plain:
-                frame.session.calm = frame.streams_under_way()
+                frame.session.open_streams = frame.open_streams()
             if learning is not None and not learning.learns_steps:
                 learning.note(frame.session, frame.seq)
         self._send(batch.frames, answers, len(batch))
@@ -123,12 +119,12 @@ class Waves:
         self.counters.count(frames, rows, self._clock())
 
     def _fail(self, frames: list[Frame]) -> None:
-        """Tell the peers that wait of a fault of ours instead of leaving them to wait."""
+        """Refuse every frame after a fault of ours, so that no peer waits for ever."""
         log.exception("acting failed agent=%s frames=%d", self._name, len(frames))
         for frame in frames:
             self._refuse(frame, ProtocolError(Code.INTERNAL, "the server failed; see its log"))
 
-    def _without_guilty(self, steps: list[Frame], fault: ProtocolError) -> list[Frame]:
+    def _without_faulty(self, steps: list[Frame], fault: ProtocolError) -> list[Frame]:
         if len(steps) == 1:
             self._refuse(steps[0], fault)
             return []
@@ -143,7 +139,7 @@ class Waves:
 
     def _act(self, batch: Batch) -> Choice:
         learned = self._learned_rows(batch)
-        learning = self.learning
+        learning = self._learning
         obs = batch.obs
         if self._stacks is not None:
             obs = self._stacks.push(batch.stream, batch.kind, obs)
@@ -166,7 +162,7 @@ class Waves:
 
     def _learned_rows(self, batch: Batch) -> int:
         """How many leading rows belong to sessions that train."""
-        if self.learning is None or not self.learning.learns_steps:
+        if self._learning is None or not self._learning.learns_steps:
             return 0
         end = 0
         for frame, upto in zip(batch.frames, batch.ends, strict=True):
@@ -178,7 +174,7 @@ class Waves:
     # -- teaching and refusing -------------------------------------------------------------------
 
     def _learn_taught(self, frame: Frame, message: Teach) -> None:
-        learning = self.learning
+        learning = self._learning
         assert learning is not None
         try:
             rows = read_teach(self._schema, message, frame.rows, self._values)
@@ -194,8 +190,8 @@ class Waves:
 
     def _refuse(self, frame: Frame, fault: ProtocolError) -> None:
         fault.seq = frame.seq
-        if self.learning is not None:
-            self.learning.note(frame.session, fault.seq)
+        if self._learning is not None:
+            self._learning.note(frame.session, fault.seq)
         self.counters.refused_frames += 1
         log.info(
             "frame refused agent=%s seq=%d code=%s %s", self._name, fault.seq, fault.code, fault

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from agentd.protocol.errors import ProtocolError
-from agentd.protocol.messages import Hello, Step, Teach
+from agentd.protocol.messages import Reason, Step, Teach
 from agentd.protocol.pattern import Pattern
 from agentd.protocol.rows import TERMINATED
 
-if TYPE_CHECKING:
-    from agentd.server.agents.agent import Agent
-    from agentd.server.peers.connection import Connection
+__all__ = ["Frame", "Peer", "Session"]
 
-__all__ = ["Frame", "Session"]
+
+class Peer(Protocol):
+    """The connection that carries a session now, as the session uses it."""
+
+    def deliver(self, data: bytes) -> None:
+        """Send the answer to one frame."""
+
+    def close(self, reason: Reason) -> None:
+        """Say goodbye and close."""
 
 
 @dataclass(slots=True, eq=False)
@@ -25,11 +31,11 @@ class Frame:
     session: Session
     seq: int
     rows: int
-    arrived: float  # ``Server.now``, seconds
+    arrived: float  # monotonic seconds
     message: Step | Teach | None
     pattern: Pattern | None = None
     data: bytes = b""
-    fault: ProtocolError | None = None  # found on arrival; told when the frame's turn comes
+    fault: ProtocolError | None = None  # found on arrival, answered when the frame's turn comes
 
     @property
     def step(self) -> Step:
@@ -39,77 +45,44 @@ class Frame:
         assert isinstance(self.message, Step)
         return self.message
 
-    def streams_under_way(self) -> bytes:
+    def open_streams(self) -> bytes:
         """The streams of an answered step, u32[rows], if none of its rows ended; else nothing."""
         step = self.step
         return bytes(step.stream) if max(step.kind) < TERMINATED else b""
 
 
+@dataclass(slots=True, eq=False)
 class Session:
-    """Streams, order and answers of one game process.
+    """Streams, order and answers of one game process. Only its `Agent` begins or changes one.
 
-    ``last_seq`` is the newest frame taken. The last ``window`` answers are kept, so a frame that
-    is sent again after a broken connection gets the answer it had.
+    The last ``window`` answers are kept, so that a frame that is sent again after a broken
+    connection gets the answer that it had.
     """
 
-    __slots__ = (
-        "agent",
-        "answers",
-        "base",
-        "bulk",
-        "calm",
-        "connection",
-        "deadline_s",
-        "detached_at",
-        "explain",
-        "id",
-        "last_seq",
-        "pending",
-        "plain",
-        "role",
-        "run",
-        "serial",
-        "slot",
-        "streams",
-        "trains",
-        "wanted",
-    )
+    id: bytes
+    run: bytes
+    role: str
+    streams: int
+    base: int  # first global stream slot
+    window: int
+    slot: int = -1  # in the durable session table; -1: the session is not kept there
+    serial: int = 0  # the number that its rows carry in the ring
+    explain: bool = False  # answers bring values and the explored flag
+    bulk: bool = False  # realtime sessions are answered before it
+    deadline_s: float | None = None  # seconds for which an answer is of use
+    last_seq: int = 0  # newest frame taken
+    wanted: int = 0  # newest seq that the present connection has sent or sent again
+    peer: Peer | None = None
+    detached_at: float | None = None  # since when it waits for a resume, monotonic seconds
+    open_streams: bytes = b""  # the last frame's streams, if all are open; of plain sessions only
+    pending: deque[Frame] = field(default_factory=deque)
+    trains: bool = field(init=False)
+    plain: bool = field(init=False, default=False)  # plays, and asks for nothing but the action
+    answers: deque[tuple[int, bytes]] = field(init=False)
 
-    def __init__(
-        self, agent: Agent, id: bytes, run: bytes, role: str, streams: int, base: int, window: int
-    ) -> None:
-        self.agent = agent
-        self.id = id
-        self.run = run
-        self.role = role
-        self.trains = role == "train"
-        self.streams = streams
-        self.base = base  # first global stream slot
-        self.slot = -1  # slot in the durable session table; -1: the session is not kept
-        self.serial = 0  # the number that its rows carry in the ring
-        self.explain = False
-        self.plain = False  # plays and asks for nothing but the action
-        self.calm = b""  # the last frame's streams, if all are under way; of plain sessions only
-        self.bulk = False  # realtime sessions come before it
-        self.deadline_s: float | None = None  # seconds that an answer is of use
-        self.last_seq = 0
-        self.wanted = 0  # newest seq that the present connection has sent (again)
-        self.connection: Connection | None = None
-        self.detached_at: float | None = None
-        self.pending: deque[Frame] = deque()
-        self.answers: deque[tuple[int, bytes]] = deque(maxlen=window)
-
-    def wishes(self, hello: Hello) -> None:
-        """Take what a hello asks for beside its role; a resumed session may ask for other things.
-
-        The priority of a session with waiting frames stays until they are answered.
-        """
-        self.explain = hello.explain
-        self.plain = self.role == "play" and not self.explain
-        self.calm = b""
-        self.deadline_s = None if hello.deadline_ms is None else hello.deadline_ms / 1e3
-        if not self.pending:
-            self.bulk = hello.priority == "bulk"
+    def __post_init__(self) -> None:
+        self.trains = self.role == "train"
+        self.answers = deque(maxlen=self.window)
 
     def deadline_of_oldest(self) -> float:
         """When the oldest unanswered frame's answer comes too late; infinity without a deadline."""
@@ -120,23 +93,5 @@ class Session:
     def answer(self, seq: int, data: bytes) -> None:
         """Keep the answer to ``seq`` and send it if the present connection asked for it."""
         self.answers.append((seq, data))
-        if self.connection is not None and seq <= self.wanted:
-            self.connection.deliver(data)
-
-    def repeat(self, seq: int) -> None:
-        """Answer a frame that was sent again: now, or when its turn comes if it still waits."""
-        self.wanted = max(self.wanted, seq)
-        for known, data in self.answers:
-            if known == seq:
-                if self.connection is not None:
-                    self.connection.deliver(data)
-                return
-        if not any(frame.seq == seq for frame in self.pending):
-            data = self.agent.recall(self, seq)
-            if self.connection is not None:
-                self.connection.deliver(data)
-
-    def detach(self, now: float) -> None:
-        """The connection is gone; the session waits for a resume."""
-        self.connection = None
-        self.detached_at = now
+        if self.peer is not None and seq <= self.wanted:
+            self.peer.deliver(data)

@@ -1,9 +1,9 @@
 """One TCP connection: bytes to messages and back, bounded on every side.
 
 All state of the conversation lives in the sans-IO ``ServerConnection`` and in the ``Session``;
-this shell moves bytes, holds back a peer that is too fast, and keeps the times that the server's
-sweep compares with its deadlines. Reading stops while ``window`` frames are unanswered, while the
-peer does not read its answers, and during the handshake; TCP then slows the sender.
+this shell moves bytes, holds back a peer that is too fast, and keeps the times that
+``deadlines`` compares with the limits. Reading stops while ``window`` frames are unanswered, while
+the peer does not read its answers, and during the handshake; TCP then slows the sender.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections import deque
-from typing import TYPE_CHECKING, cast
+from collections.abc import Coroutine
+from typing import Any, Protocol, cast
 
 from agentd.auth import Grant
+from agentd.config.records import LimitsConfig
 from agentd.protocol.connection import ServerConnection
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import (
@@ -29,14 +32,13 @@ from agentd.protocol.messages import (
     ServerMessage,
     Step,
     Teach,
+    Welcome,
 )
+from agentd.protocol.pattern import Pattern, Patterns
+from agentd.server.agents.agent import Agent
+from agentd.server.batching.session import Session
 
-if TYPE_CHECKING:
-    from agentd.protocol.pattern import Pattern
-    from agentd.server.batching.session import Session
-    from agentd.server.server import Server
-
-__all__ = ["Connection"]
+__all__ = ["Connection", "Owner"]
 
 log = logging.getLogger("agentd.connection")
 
@@ -45,18 +47,48 @@ MOST_UNREAD = 64 * 1024
 """Bytes behind a hello that may go to another process with it."""
 
 
-class Connection(asyncio.Protocol):
-    """The asyncio side of one peer; created by the listener for every accepted socket."""
+class Owner(Protocol):
+    """Who keeps the open connections, as a connection uses it."""
 
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self.limits = server.config.limits
-        self.wire = ServerConnection(self.limits.max_frame, server.patterns)
+    limits: LimitsConfig
+    patterns: Patterns
+
+    def admit(self, connection: Connection) -> None:
+        """Take a connection that was made, or refuse it."""
+
+    def forget(self, connection: Connection) -> None:
+        """Let go of a connection whose socket is gone."""
+
+    def note_refusal(self, connection: Connection, fault: ProtocolError) -> None:
+        """Count an error that the peer is sent."""
+
+    def spawn(self, work: Coroutine[Any, Any, None], /) -> object:
+        """Run a connection's own work in a task."""
+
+    async def welcome(self, connection: Connection, hello: Hello) -> Welcome | None:
+        """Answer a hello; None when another process will. Raises a fatal ProtocolError."""
+
+    async def operate(self, connection: Connection, operation: Operation) -> ServerMessage:
+        """Do one operation (R11). Raises ProtocolError."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """The asyncio side of one peer; created by the listener for every accepted socket.
+
+    agent, session  what it carries since its welcome; None before, and for an admin
+    """
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self.limits = owner.limits
+        self.wire = ServerConnection(self.limits.max_frame, owner.patterns)
         self.grant = Grant.NONE
+        self.agent: Agent | None = None
         self.session: Session | None = None
         self.peer = "?"
         self.closing = False
-        self.opened = self.heard = self.pinged = server.now()
+        self.opened = self.heard = self.pinged = time.monotonic()
         self.partial_since: float | None = None  # an unfinished frame has been waiting since
         self.choked_since: float | None = None  # the peer has not read its answers since
         self.operations: deque[Operation] = deque()
@@ -75,25 +107,24 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=self.limits.write_buffer_bytes)
         self.peer = _name(transport.get_extra_info("peername"))
-        self.server.admit(self)
+        self._owner.admit(self)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes and act on every message that is complete."""
         if self.closing:
             return
-        self.heard = self.server.now()
-        session = self.session
-        if session is not None and not self._held():
+        self.heard = time.monotonic()
+        if self.session is not None and not self._held():
             known = self.wire.alike(data)
             if known is not None:
-                self._take_alike(session, *known, data)
+                self._take_known(*known, data)
                 return
         self.wire.receive(data)
         self._pump()
 
     def pause_writing(self) -> None:
         """The peer reads too slowly: take no more frames until it has read."""
-        self.choked_since = self.server.now()
+        self.choked_since = time.monotonic()
         self._flow()
 
     def resume_writing(self) -> None:
@@ -105,7 +136,8 @@ class Connection(asyncio.Protocol):
         """The socket is gone; the session waits for a resume unless it ended orderly."""
         self.closing = True
         self.operations.clear()
-        self.server.forget(self)
+        self._owner.forget(self)
+        self._detach()
 
     # -- messages in ---------------------------------------------------------------------------
 
@@ -124,7 +156,7 @@ class Connection(asyncio.Protocol):
             if not waiting:
                 self.partial_since = None
             elif self.partial_since is None:
-                self.partial_since = self.server.now()
+                self.partial_since = time.monotonic()
             self._flow()
 
     def _held(self) -> bool:
@@ -147,44 +179,46 @@ class Connection(asyncio.Protocol):
                 pass
             case Hello():
                 self.shaking = True
-                self.server.spawn(self._shake(message))
+                self._owner.spawn(self._shake(message))
             case Goodbye():
-                self.server.leave(self)
+                if self.agent is not None and self.session is not None:
+                    self.agent.leave(self.session, self)
                 self.close("client_done")
             case _:
                 self.operations.append(message)
                 if not self._operating:
                     self._operating = True
-                    self.server.spawn(self._operate())
+                    self._owner.spawn(self._operate())
 
     def _take(self, message: Step | Teach) -> None:
-        session = self.session
-        if session is None:
+        agent, session = self.agent, self.session
+        if agent is None or session is None:
             raise ProtocolError(Code.FORBIDDEN, "a session of role admin takes no frames")
         self._unanswered += 1
         if message.seq <= session.last_seq:
-            session.repeat(message.seq)
+            agent.repeat(session, message.seq)
         else:
-            session.wanted = message.seq
-            session.agent.take(session, message, self.heard)
+            agent.take(session, message, self.heard)
 
-    def _take_alike(self, session: Session, pattern: Pattern, seq: int, data: bytes) -> None:
+    def _take_known(self, pattern: Pattern, seq: int, data: bytes) -> None:
+        agent, session = self.agent, self.session
+        assert agent is not None
+        assert session is not None
         self._unanswered += 1
         if seq <= session.last_seq:
-            session.repeat(seq)
+            agent.repeat(session, seq)
         else:
-            session.wanted = seq
-            session.agent.take_alike(session, pattern, data, seq, self.heard)
+            agent.take_known(session, pattern, data, seq, self.heard)
         if self._unanswered >= self.limits.window:
             self._flow()
 
     async def _shake(self, hello: Hello) -> None:
         try:
-            welcome = await self.server.welcome(self, hello)
+            welcome = await self._owner.welcome(self, hello)
             if welcome is None:
                 return  # another process welcomes it
             if self.closing:  # the peer has left meanwhile: its session waits for a resume
-                self.server.forget(self)
+                self._detach()
             else:
                 self.welcomed = True
                 self.write(self.wire.welcome(welcome))
@@ -201,7 +235,7 @@ class Connection(asyncio.Protocol):
             while self.operations and not self.closing:
                 operation = self.operations.popleft()
                 try:
-                    self.send(await self.server.operate(self, operation))
+                    self.send(await self._owner.operate(self, operation))
                 except ProtocolError as fault:
                     fault.fatal = False  # whatever the code: an operation never ends a connection
                     self.refuse(fault)
@@ -216,6 +250,16 @@ class Connection(asyncio.Protocol):
         log.exception("%s failed peer=%s", what, self.peer)
         message = "the server failed; its log says why"
         self.refuse(ProtocolError(Code.INTERNAL, message, fatal=fatal))
+
+    def carry(self, agent: Agent, session: Session, hello: Hello) -> None:
+        """Carry a session from now on."""
+        self.agent, self.session = agent, session
+        agent.attach(session, hello, self)
+
+    def _detach(self) -> None:
+        """Leave the session to a resume."""
+        if self.agent is not None and self.session is not None:
+            self.agent.detach(self.session, self)
 
     # -- messages out --------------------------------------------------------------------------
 
@@ -239,7 +283,7 @@ class Connection(asyncio.Protocol):
 
     def refuse(self, fault: ProtocolError) -> None:
         """Tell the peer what was wrong; a fatal fault ends the connection."""
-        self.server.note_refusal(self, fault)
+        self._owner.note_refusal(self, fault)
         error: Error = fault.to_message()
         self.send(error)
         if error.fatal:
@@ -250,7 +294,7 @@ class Connection(asyncio.Protocol):
         if not self.closing:
             self.send(Goodbye(reason=reason))
             self.closing = True
-            self.ended = self.server.now()
+            self.ended = time.monotonic()
             if self._transport is not None:
                 self._transport.close()
 
@@ -278,7 +322,7 @@ class Connection(asyncio.Protocol):
     def _pump_later(self) -> None:
         if not self._pump_soon and not self.closing:
             self._pump_soon = True
-            self.server.loop.call_soon(self._pump)
+            asyncio.get_running_loop().call_soon(self._pump)
 
     def _flow(self) -> None:
         hold = self._held()

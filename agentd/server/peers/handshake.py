@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
 
-from agentd.auth import Grant
+from agentd.auth import Grant, Tokens
+from agentd.config.records import LimitsConfig
 from agentd.protocol.connection import PROTOCOL
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Hello, Welcome
 from agentd.protocol.schema import Schema
+from agentd.server.agents.agent import Agent
+from agentd.server.agents.registry import Registry
 from agentd.server.batching.session import Session
-
-if TYPE_CHECKING:
-    from agentd.server.peers.connection import Connection
-    from agentd.server.server import Server
+from agentd.server.peers.connection import Connection
 
 __all__ = ["AGENT_NAME", "shake"]
 
@@ -23,32 +22,41 @@ AGENT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 _NEEDS = {"eval": Grant.ACT, "play": Grant.ACT, "train": Grant.LEARN, "admin": Grant.ADMIN}
 
 
-async def shake(server: Server, connection: Connection, hello: Hello) -> Welcome:
-    """Check ``hello``, find or make its session, attach the connection. Faults are fatal."""
+async def shake(
+    connection: Connection,
+    hello: Hello,
+    *,
+    tokens: Tokens,
+    limits: LimitsConfig,
+    registry: Registry,
+    session_id: bytes,
+) -> Welcome:
+    """Check ``hello``, find its session or begin one, and let the connection carry it.
+
+    A new session gets ``session_id``, 16 bytes. Raises ProtocolError, always fatal.
+    """
     try:
-        connection.grant = _check_grant(server, hello)
-        _check_fields(server, hello)
+        connection.grant = _check_grant(tokens, hello)
+        _check_fields(limits, hello)
         if hello.role == "admin":
-            return _welcome(server, os.urandom(16), hello.agent, 0, False, 0)
+            return _welcome(limits, os.urandom(16), hello.agent)
         schema = Schema.from_wire(hello.observation, hello.action)
-        session, resumed = await _find_session(server, hello, schema)
+        agent = await registry.open(hello.agent, schema)
     except ProtocolError as fault:
         fault.fatal = True
         raise
-    if connection.closing:  # it left while we looked: its session waits, as if it had been welcomed
-        if session.connection is None:
-            session.detach(server.now())
-        return _welcome(server, session.id, session.agent.name, 0, resumed, session.last_seq)
-    session.wishes(hello)
-    _attach(connection, session)
-    version = session.agent.actor.version
-    return _welcome(server, session.id, session.agent.name, version, resumed, session.last_seq)
+    session, resumed = _find_session(agent, hello, session_id)
+    if connection.closing:  # it left meanwhile: its session waits, as if it had been welcomed
+        agent.detach(session, None)
+    else:
+        connection.carry(agent, session, hello)
+    return _welcome(limits, session.id, agent.name, agent.actor.version, resumed, session.last_seq)
 
 
-def _check_grant(server: Server, hello: Hello) -> Grant:
+def _check_grant(tokens: Tokens, hello: Hello) -> Grant:
     if hello.role not in _NEEDS:
         raise _bad("role", " | ".join(_NEEDS), repr(hello.role)[:80])
-    grant = server.tokens.grant(hello.token)
+    grant = tokens.grant(hello.token)
     if grant is Grant.NONE:
         raise ProtocolError(
             Code.UNAUTHORIZED,
@@ -69,7 +77,7 @@ def _check_grant(server: Server, hello: Hello) -> Grant:
     return grant
 
 
-def _check_fields(server: Server, hello: Hello) -> None:
+def _check_fields(limits: LimitsConfig, hello: Hello) -> None:
     if len(hello.run) != 16:
         raise _bad("run", "16 bytes", f"{len(hello.run)} bytes")
     if not 1 <= len(hello.client) <= 128:
@@ -80,42 +88,29 @@ def _check_fields(server: Server, hello: Hello) -> None:
         return
     if not AGENT_NAME.match(hello.agent):
         raise _bad("agent", AGENT_NAME.pattern.removesuffix(r"\Z"), repr(hello.agent)[:80])
-    most = server.config.limits.max_streams
+    most = limits.max_streams
     if not 1 <= hello.streams <= most:
         raise _bad("streams", f"1..{most}", str(hello.streams))
 
 
-async def _find_session(server: Server, hello: Hello, schema: Schema) -> tuple[Session, bool]:
-    agent = await server.registry.open(hello.agent, schema)
+def _find_session(agent: Agent, hello: Hello, session_id: bytes) -> tuple[Session, bool]:
+    """The session that ``hello`` resumes and True, or a new one and False."""
     known = agent.sessions.get(hello.resume) if hello.resume is not None else None
     if known is not None:
         if known.run == hello.run and known.role == hello.role and known.streams == hello.streams:
             return known, True
-        _displace(known)  # the game began anew: what was open ends as truncated
-        agent.end_session(known)
-    return agent.begin_session(hello, server.config.limits.window, server.new_session_id()), False
-
-
-def _attach(connection: Connection, session: Session) -> None:
-    _displace(session)
-    session.connection = connection
-    session.detached_at = None
-    session.wanted = 0
-    connection.session = session
-
-
-def _displace(session: Session) -> None:
-    """End a connection that still holds the session: the newer one wins."""
-    if session.connection is not None:
-        before, session.connection = session.connection, None
-        before.session = None
-        before.close("replaced")
+        agent.end(known)  # the game began anew: its open episodes end as truncated
+    return agent.begin(hello, session_id), False
 
 
 def _welcome(
-    server: Server, session: bytes, agent: str, version: int, resumed: bool, last_seq: int
+    limits: LimitsConfig,
+    session: bytes,
+    agent: str,
+    version: int = 0,
+    resumed: bool = False,
+    last_seq: int = 0,
 ) -> Welcome:
-    limits = server.config.limits
     return Welcome(
         protocol=PROTOCOL,
         session=session,

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from agentd.auth import Grant
 from agentd.protocol import messages as m
 from agentd.protocol.connection import kind_of
 from agentd.protocol.errors import Code, ProtocolError
+from agentd.server.agents.registry import Registry
 from agentd.server.peers.handshake import AGENT_NAME
-
-if TYPE_CHECKING:
-    from agentd.server.peers.connection import Connection
-    from agentd.server.server import Server
 
 __all__ = ["operate"]
 
 
 async def operate(
-    server: Server, connection: Connection, operation: m.Operation
+    grant: Grant,
+    operation: m.Operation,
+    registry: Registry,
+    stats: Callable[[str | None], m.StatsReply],
 ) -> m.ServerMessage:
-    """Do one operation for a connection with grant admin. Raises ProtocolError, never fatal."""
-    _require_allowed(connection, operation)
-    registry = server.registry
+    """Do one operation for a connection with grant admin; ``stats`` answers `stats`.
+
+    Raises ProtocolError, never fatal.
+    """
+    _require_allowed(grant, operation)
     match operation:
         case m.Agents():
             return m.AgentsReply(agents=registry.list())
@@ -47,17 +49,17 @@ async def operate(
             await registry.freeze(agent, on)
             return m.Frozen(agent=agent, on=on)
         case m.Stats(agent=agent):
-            return m.StatsReply(server=dict(server.totals()), agents=server.agent_stats(agent))
+            return stats(agent)
 
 
-def _require_allowed(connection: Connection, operation: m.Operation) -> None:
-    if connection.grant < Grant.ADMIN:
+def _require_allowed(grant: Grant, operation: m.Operation) -> None:
+    if grant < Grant.ADMIN:
         raise ProtocolError(
             Code.FORBIDDEN,
             f"{kind_of(operation)} needs a token with grant admin",
             field="type",
             expected="grant admin",
-            got=f"grant {connection.grant.name.lower()}",
+            got=f"grant {grant.name.lower()}",
         )
     name = getattr(operation, "agent", None)
     if name is not None and not AGENT_NAME.match(name):

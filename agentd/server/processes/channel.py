@@ -12,19 +12,16 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agentd.protocol.codec import encode
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Hello
+from agentd.server.peers.connection import Connection
 
-if TYPE_CHECKING:
-    from agentd.server.peers.connection import Connection
-    from agentd.server.server import Server
+__all__ = ["GATHERED", "MOST_BYTES", "SMALL", "Channel", "adopt", "home_of", "too_much"]
 
-__all__ = ["GATHERED", "MOST_BYTES", "SMALL", "Exchange", "adopt", "home_of", "too_much"]
-
-log = logging.getLogger("agentd.exchange")
+log = logging.getLogger("agentd.channel")
 
 MOST_BYTES = 128 * 1024
 """Bytes of a packet; what a peer sent behind its hello must fit as well."""
@@ -36,8 +33,11 @@ streams: the rows of small games cost least in one batch, which more processes o
 Heard = Callable[[dict[str, Any], bytes, int | None], None]
 
 
-class Exchange:
-    """One end of a pair. ``heard`` gets every packet: its map, its bytes, its descriptor."""
+class Channel:
+    """One end of a pair. ``heard`` gets every packet: its map, its bytes, its descriptor.
+
+    ``gone`` is called when the other side has closed.
+    """
 
     def __init__(self, sock: socket.socket, heard: Heard, gone: Callable[[], None]) -> None:
         self._socket, self._heard, self._gone = sock, heard, gone
@@ -89,11 +89,12 @@ class Exchange:
         self._heard(json.loads(head), body, fds[0] if fds else None)
 
 
-async def adopt(server: Server, connection: Connection, fd: int, data: bytes) -> None:
+async def adopt(connection: Connection, fd: int, data: bytes) -> None:
     """Go on with a connection that another process took in; ``data`` is what it had sent."""
     try:
         sock = socket.socket(fileno=fd)
-        await server.loop.connect_accepted_socket(lambda: connection, sock)
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(lambda: connection, sock)
     except OSError as error:
         log.info("connection lost on the way error=%r", str(error))
         return

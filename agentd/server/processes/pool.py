@@ -1,58 +1,68 @@
-"""The further serving processes as the first one sees them: started, watched, fed, added up."""
+"""The further serving processes as the first one sees them: started, watched, fed."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from agentd.children import child_environment, python_module
 from agentd.config.records import AgentConfig, ServerConfig
 from agentd.protocol.messages import Hello
-from agentd.server.batching.answers import Counters
+from agentd.server.agents.registry import Registry
 from agentd.server.peers.connection import Connection
-from agentd.server.processes.channel import GATHERED, Exchange, adopt, home_of, too_much
+from agentd.server.processes.channel import GATHERED, Channel, home_of, too_much
+from agentd.server.reports import Reports
 
-if TYPE_CHECKING:
-    from agentd.server.server import Server
-
-__all__ = ["Workers"]
+__all__ = ["Pool", "PoolRouter"]
 
 log = logging.getLogger("agentd.workers")
 
 _FIRST_DELAY_S, _LAST_DELAY_S = 0.1, 10.0
-_SUMS = ("sessions", "connections", "queued_rows", "queued_frames")
 
 
 class _Worker:
-    """One process, its end of the exchange, and what it reported last."""
+    """One further process and its end of the channel."""
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.exchange: Exchange | None = None
+        self.channel: Channel | None = None
         self.process: asyncio.subprocess.Process | None = None
-        self.report: dict[str, Any] = {}
         self.ready = asyncio.Event()
 
 
-class Workers:
-    """The workers of one daemon, numbered from 1; number 0 is the first process itself."""
+class Pool:
+    """The further processes of one daemon, numbered from 1; number 0 is the first one itself.
 
-    def __init__(self, server: Server, count: int, data_dir: Path) -> None:
-        self._server, self._data_dir = server, data_dir
-        self._all = [_Worker(number) for number in range(1, count)]
+    ``adopt`` goes on with a connection that a worker hands over: the worker's number, whether it
+    may go back there, the descriptor, and what the peer has sent. ``spawn`` keeps a coroutine
+    running while the daemon serves.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        data_dir: Path,
+        reports: Reports,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        adopt: Callable[[int, bool, int, bytes], None],
+    ) -> None:
+        self._config, self._data_dir = config, data_dir
+        self._reports, self._spawn, self._adopt = reports, spawn, adopt
+        self._all = [_Worker(number) for number in range(1, config.workers)]
         self._ending = asyncio.Event()
 
     async def start(self, port: int) -> None:
         """Start every worker on ``port``; return once each accepts connections or has failed."""
         for worker in self._all:
-            self._server.spawn(self._keep(worker, port))
+            self._spawn(self._keep(worker, port))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(30):
                 for worker in self._all:
@@ -68,71 +78,23 @@ class Workers:
         for process in ending:
             await process.wait()
 
-    def give(self, connection: Connection, hello: Hello) -> bool:
-        """Send a connection to the worker that its session lives in; False when it is ours.
+    def give(self, number: int | None, connection: Connection, hello: Hello) -> bool:
+        """Hand a connection to a worker; False when there is no such worker running.
 
-        A small session that a worker gave up goes back where enough are gathered here.
+        Raises ProtocolError when the peer has sent too much to go along.
         """
-        home = home_of(hello.resume)
-        if connection.may_return and self._streams_here() >= GATHERED:
-            home = connection.came_from
-        elif connection.came_from == home:
+        worker = next((w for w in self._all if w.number == number), None)
+        if worker is None or worker.channel is None:
             return False
-        worker = next((w for w in self._all if w.number == home), None)
-        if worker is None or worker.exchange is None:
-            return False
-        if not worker.exchange.give(connection, hello):
+        if not worker.channel.give(connection, hello):
             raise too_much()
         return True
-
-    def _streams_here(self) -> int:
-        """Streams of the sessions that are connected to the first process."""
-        agents = self._server.registry.loaded.values()
-        sessions = (session for agent in agents for session in agent.sessions.values())
-        return sum(session.streams for session in sessions if session.connection is not None)
 
     def tell(self, message: dict[str, Any]) -> None:
         """Send one message to every worker."""
         for worker in self._all:
-            if worker.exchange is not None:
-                worker.exchange.send(message)
-
-    # -- sums ----------------------------------------------------------------------------------
-
-    def connections(self, agent: str) -> int:
-        """Connections that play an agent elsewhere, a quarter of a second ago."""
-        return sum(share["connections"] for share in self._shares(agent))
-
-    def totals(self, key: str) -> int:
-        """The sum of one of the counters ``connections``, ``accepted`` and ``refusals``."""
-        return sum(worker.report.get(key, 0) for worker in self._all)
-
-    def counters(self) -> Counters:
-        """What the workers have answered, of all agents."""
-        out = Counters()
-        for worker in self._all:
-            for share in worker.report.get("agents", {}).values():
-                out.add(share["counters"])
-        return out
-
-    def stats(self, agent: str, own: Mapping[str, Any], counters: Counters) -> dict[str, Any]:
-        """An agent's stats in this process and all others; ``counters`` are this one's."""
-        merged = Counters()
-        merged.add(counters.share())
-        out = dict(own)
-        for share in self._shares(agent):
-            merged.add(share["counters"])
-            for key in _SUMS:
-                out[key] = out.get(key, 0) + share[key]
-        return out | merged.stats()
-
-    def agents(self) -> set[str]:
-        """Names of the agents that a worker plays."""
-        return {name for worker in self._all for name in worker.report.get("agents", {})}
-
-    def _shares(self, agent: str) -> list[dict[str, Any]]:
-        found = [worker.report.get("agents", {}).get(agent) for worker in self._all]
-        return [share for share in found if share is not None]
+            if worker.channel is not None:
+                worker.channel.send(message)
 
     # -- one process -----------------------------------------------------------------------------
 
@@ -142,7 +104,7 @@ class Workers:
         while not self._ending.is_set():
             started = loop.time()
             code = await self._live(worker, port)
-            worker.report = {}
+            self._reports.drop(worker.number)
             worker.ready.set()
             if self._ending.is_set():
                 return
@@ -169,19 +131,19 @@ class Workers:
         def heard(message: dict[str, Any], body: bytes, fd: int | None) -> None:
             self._heard(worker, message, body, fd)
 
-        worker.exchange = Exchange(ours, heard, lambda: None)
+        worker.channel = Channel(ours, heard, lambda: None)
         try:
             return await worker.process.wait()
         finally:
-            worker.exchange.close()
-            worker.exchange = None
+            worker.channel.close()
+            worker.channel = None
             if worker.process.returncode is None:  # we are cancelled
                 with contextlib.suppress(ProcessLookupError):
                     worker.process.kill()
 
     def _task(self, number: int, port: int) -> bytes:
         config: ServerConfig = msgspec.structs.replace(
-            self._server.config,
+            self._config,
             port=port,
             http_port=None,
             agents={},
@@ -194,16 +156,40 @@ class Workers:
         return msgspec.json.encode(task)
 
     def _heard(self, worker: _Worker, message: dict[str, Any], body: bytes, fd: int | None) -> None:
-        server = self._server
         match message["do"]:
             case "adopt" if fd is not None:
-                connection = Connection(server)
-                connection.came_from = worker.number
-                connection.may_return = message["may_return"]
-                server.spawn(adopt(server, connection, fd, body))
+                self._adopt(worker.number, message["may_return"], fd, body)
             case "report":
-                worker.report = message
+                self._reports.put(worker.number, message)
             case "ready":
                 worker.ready.set()
             case _:
                 log.warning("packet not understood do=%s", message["do"])
+
+
+class PoolRouter:
+    """Decides in the first process which process welcomes a hello."""
+
+    def __init__(self, pool: Pool, registry: Registry) -> None:
+        self._pool, self._registry = pool, registry
+
+    def new_session_id(self) -> bytes:
+        """16 bytes that nobody can guess but the first, which is this process's number."""
+        return bytes([0]) + os.urandom(15)
+
+    async def hands_over(self, connection: Connection, hello: Hello) -> bool:
+        """Send a connection to the worker that its session lives in; False when it is ours.
+
+        A small session that a worker gave up goes back where enough are gathered here.
+        """
+        home = home_of(hello.resume)
+        if connection.may_return and self._streams_here() >= GATHERED:
+            home = connection.came_from
+        elif connection.came_from == home:
+            return False
+        return self._pool.give(home, connection, hello)
+
+    def _streams_here(self) -> int:
+        """Streams of the sessions that are connected to this process."""
+        agents = self._registry.loaded.values()
+        return sum(session.streams for agent in agents for session in agent.connected)

@@ -120,7 +120,7 @@ def rating_of(tags: Mapping[str, str], tag: str) -> int:
 
 
 def start_clock(tags: Mapping[str, str]) -> int | None:
-    """Return the seconds that a player begins with, None where that is not told."""
+    """Return the seconds that a player begins with, None where the tag does not say."""
     found = _CLOCK.match(tags.get("TimeControl", ""))
     return int(found[1]) if found else None
 

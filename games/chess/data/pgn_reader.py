@@ -46,12 +46,11 @@ class GameText:
     moves: str
 
 
-class Reader(Protocol):
+class PgnReader(Protocol):
     """Replays games."""
 
     def read(self, games: Sequence[GameText]) -> tuple[Plies, NDArray[np.uint8]]:
         """Return the half-moves of G games, and (G,) why each is dropped; those have none."""
-        ...
 
 
 def parse_game(text: bytes) -> list[GameText]:

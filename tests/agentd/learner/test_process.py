@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentd.assembly.network import flat_weights
+from agentd.engine.network.weights import join
 from agentd.learner.pace import NO_DUE
 from agentd.store import list_checkpoints, read_checkpoint
 
@@ -220,7 +220,7 @@ def test_save_names_a_checkpoint_that_is_there_and_load_goes_back_to_it(make_age
     assert loaded["step"] == saved["step"]
     weights, due, version = agent.weights()
     assert (due, version) == (agent.pace.reached(600), saved["step"])
-    assert flat_weights(agent.network, old.weights).tobytes() == weights
+    assert join(agent.network, old.weights).tobytes() == weights
     assert state_of(agent.folder)[0] == {
         **{name: array.tobytes() for name, array in old.weights.items()},
         **{f"state/{name}": array.tobytes() for name, array in old.state.items()},

@@ -5,6 +5,12 @@ import pytest
 
 from agentd.engine.errors import ModelError, ShapeError
 from agentd.engine.layers import Dense, Expectation
+from agentd.engine.learners.heads import (
+    CategoricalConfig,
+    CategoricalHead,
+    QuantileConfig,
+    QuantileHead,
+)
 from agentd.engine.network import Network, Pass
 from agentd.engine.rules import td
 
@@ -116,12 +122,12 @@ def test_targets_and_values_are_the_rules(exact, branches, masked):
 def test_losses_are_the_rules_and_their_gradients_the_slopes(
     exact, slope, branches, weighted, kind
 ):
-    from agentd.engine.learners.heads import CategoricalHead, QuantileHead
-
     c = case(branches, batch=5)
     rng = np.random.default_rng(3)
     weight = c["weight"] if weighted else None
-    head = CategoricalHead(Z, LOW, HIGH) if kind == "categorical" else QuantileHead(Z, 0.7)
+    head = QuantileHead(QuantileConfig(atoms=Z, kappa=0.7))
+    if kind == "categorical":
+        head = CategoricalHead(CategoricalConfig(atoms=Z, low=LOW, high=HIGH))
     if kind == "categorical":
         goal = rng.dirichlet(np.ones(Z), 5)
     else:

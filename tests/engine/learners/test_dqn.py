@@ -3,13 +3,15 @@
 import json
 import tracemalloc
 
+import msgspec
 import numpy as np
 import pytest
 
 from agentd.engine.errors import ShapeError
 from agentd.engine.layers import Dense, Dueling, Relu, Tanh
 from agentd.engine.learners.descent import sampler_rng
-from agentd.engine.learners.dqn import DqnConfig, DqnLearner
+from agentd.engine.learners.dqn import DqnLearner
+from agentd.engine.learners.dqn_config import DqnConfig, TargetConfig
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.spec import OptimizerSpec, ScheduleSpec
 from agentd.engine.optim import make_optimizer
@@ -29,9 +31,9 @@ SGD = OptimizerSpec(name="sgd", lr=1e-3)
 ADAM = OptimizerSpec(name="adam", lr=1e-2)
 
 
-def make_learner(backend, network, rows, config, seed=0, optimizer=ADAM):
+def make_learner(backend, network, rows, config, seed=0, optimizer=ADAM, loss="huber"):
     rule = make_optimizer(optimizer, backend, network.n_trainable)
-    return DqnLearner(network, backend, rule, rows.format, config, seed)
+    return DqnLearner(network, backend, rule, rows.format, config, seed, loss=loss)
 
 
 @pytest.mark.parametrize("branches", [(3,), (2, 3)])
@@ -46,9 +48,14 @@ def test_an_update_descends_the_slope_of_the_td_loss(
     head = Dueling(branches) if dueling else Dense(sum(branches))
     network = Network(Dense(4), Tanh(), head, input_shape=(3,))
     config = DqnConfig(
-        gamma=0.9, n_step=3, batch=16, double=double, clip_norm=None, loss=loss, target_every=1_000
+        gamma=0.9,
+        n_step=3,
+        batch=16,
+        double=double,
+        clip_norm=None,
+        target=TargetConfig(every=1_000),
     )
-    learner = make_learner(exact, network, ring.rows, config, seed=4, optimizer=SGD)
+    learner = make_learner(exact, network, ring.rows, config, seed=4, optimizer=SGD, loss=loss)
     target = exact.asarray(np.random.default_rng(9).standard_normal(network.n_params))
     arrays, scalars = learner.get_state()
     learner.set_state({**arrays, "target": exact.to_host(target)}, scalars)
@@ -80,8 +87,8 @@ def test_an_update_descends_the_slope_of_the_td_loss(
 def test_clipping_bounds_the_step(exact, make_ring):
     ring = make_ring(128, 3).fill(scale=2)
     network = Network(Dense(8), Relu(), Dense(2), input_shape=(3,))
-    config = DqnConfig(batch=16, clip_norm=1e-3, loss="mse")
-    learner = make_learner(exact, network, ring.rows, config, optimizer=SGD)
+    config = DqnConfig(batch=16, clip_norm=1e-3)
+    learner = make_learner(exact, network, ring.rows, config, optimizer=SGD, loss="mse")
     before = exact.to_host(learner.params)
 
     learner.update(ring.rows, 0, ring.head)
@@ -94,7 +101,9 @@ def test_clipping_bounds_the_step(exact, make_ring):
 def test_hard_target_follows_every_n_updates(backend, make_ring):
     ring = make_ring(128, 3).fill(scale=2)
     network = Network(Dense(2), input_shape=(3,))
-    learner = make_learner(backend, network, ring.rows, DqnConfig(batch=8, target_every=3))
+    learner = make_learner(
+        backend, network, ring.rows, DqnConfig(batch=8, target=TargetConfig(every=3))
+    )
     equal = []
 
     for _ in range(7):
@@ -108,7 +117,7 @@ def test_hard_target_follows_every_n_updates(backend, make_ring):
 def test_soft_target_moves_by_tau(exact, make_ring):
     ring = make_ring(128, 3).fill(scale=2)
     network = Network(Dense(2), input_shape=(3,))
-    config = DqnConfig(batch=8, target_every=None, target_tau=0.25)
+    config = DqnConfig(batch=8, target=TargetConfig(tau=0.25))
     learner = make_learner(exact, network, ring.rows, config)
     target = learner.get_state()[0]["target"]
 
@@ -120,7 +129,7 @@ def test_soft_target_moves_by_tau(exact, make_ring):
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("target", [{}, {"target_every": None, "target_tau": 0.01}])
+@pytest.mark.parametrize("target", [{}, {"target": TargetConfig(tau=0.01)}])
 def test_two_thousand_updates_equal_one_thousand_resumed(backend, make_ring, masked, target):
     ring = make_ring(256, 3).fill(length=240, masked=masked, scale=2)
     network = Network(Dense(16), Relu(), Dense(2), input_shape=(3,))
@@ -154,7 +163,7 @@ def test_what_is_not_finite_is_skipped_and_counted(backend, make_ring, loss, wro
     ring = make_ring(128, 3).fill(scale=2)
     good = ring.rows.reward.copy()
     network = Network(Dense(8), Relu(), Dense(2), input_shape=(3,))
-    learner = make_learner(backend, network, ring.rows, DqnConfig(batch=32, loss=loss))
+    learner = make_learner(backend, network, ring.rows, DqnConfig(batch=32), loss=loss)
     learner.update(ring.rows, 0, ring.head)
     arrays, _ = learner.get_state()
     ring.rows.reward[:] = wrong
@@ -174,8 +183,8 @@ def test_a_rate_far_too_high_stops_itself_with_finite_weights(backend, make_ring
     ring = make_ring(128, 3).fill(scale=2)
     network = Network(Dense(16), Relu(), Dense(16), Relu(), Dense(2), input_shape=(3,))
     rate = OptimizerSpec(name="sgd", lr=1e6)
-    config = DqnConfig(batch=32, clip_norm=None, loss="mse", target_every=1)
-    learner = make_learner(backend, network, ring.rows, config, optimizer=rate)
+    config = DqnConfig(batch=32, clip_norm=None, target=TargetConfig(every=1))
+    learner = make_learner(backend, network, ring.rows, config, optimizer=rate, loss="mse")
 
     for _ in range(60):
         learner.update(ring.rows, 0, ring.head)
@@ -220,9 +229,9 @@ def test_wrong_settings_are_named(backend, make_ring):
     network = Network(Dense(2), input_shape=(3,))
 
     with pytest.raises(ValueError, match="exactly one"):
-        DqnConfig(target_every=10, target_tau=0.1)
-    with pytest.raises(ValueError, match="gamma"):
-        DqnConfig(gamma=1.5)
+        TargetConfig(every=10, tau=0.1)
+    with pytest.raises(msgspec.ValidationError, match="gamma"):
+        msgspec.convert({"gamma": 1.5}, DqnConfig)
     with pytest.raises(ShapeError, match="Q-network"):
         make_learner(backend, Network(Dense(3), input_shape=(3,)), ring.rows, DqnConfig())
     rule = make_optimizer(ADAM, backend, network.n_trainable)
@@ -263,7 +272,7 @@ def test_finds_the_optimal_values_of_a_two_state_chain(backend, make_ring, n_ste
         kind = TERMINATED if (state, action) == (1, 1) else kind
         state = 1 if action == 1 else state
     network = Network(Dense(2), input_shape=(2,))
-    config = DqnConfig(gamma=gamma, n_step=n_step, batch=64, target_every=50)
+    config = DqnConfig(gamma=gamma, n_step=n_step, batch=64, target=TargetConfig(every=50))
     rate = OptimizerSpec(lr=3e-2, schedule=ScheduleSpec(name="linear", steps=3_000))
     learner = make_learner(backend, network, ring.rows, config, optimizer=rate)
 
@@ -283,9 +292,9 @@ def test_illegal_actions_are_never_bootstrapped(backend, make_ring):
         ring.add(i, FIRST, obs=[0, 1], action=1, mask=[1, 1])
         ring.add(i, TERMINATED, obs=[0, 0], reward=100.0, mask=[1, 1])
     network = Network(Dense(2), input_shape=(2,))
-    config = DqnConfig(gamma=0.5, batch=32, target_every=20, loss="mse", clip_norm=None)
+    config = DqnConfig(gamma=0.5, batch=32, target=TargetConfig(every=20), clip_norm=None)
     rate = OptimizerSpec(lr=0.5)
-    learner = make_learner(backend, network, ring.rows, config, optimizer=rate)
+    learner = make_learner(backend, network, ring.rows, config, optimizer=rate, loss="mse")
 
     for _ in range(800):
         learner.update(ring.rows, ring.head - 512, ring.head)
@@ -344,7 +353,7 @@ def test_learns_catch(backend, make_ring):
     rng = np.random.default_rng(1)
     game, ring = Catch(rng), make_ring(4_096, features=25, branches=(3,))
     network = Network(Dense(32), Relu(), Dense(3), input_shape=(25,))
-    config = DqnConfig(gamma=0.9, batch=32, target_every=50)
+    config = DqnConfig(gamma=0.9, batch=32, target=TargetConfig(every=50))
     rate = OptimizerSpec(lr=3e-3)
     learner = make_learner(backend, network, ring.rows, config, optimizer=rate)
     run = Pass(network, backend, 1)
@@ -387,8 +396,8 @@ def test_alternating_rows_learn_the_game_of_two_sides_from_random_play(backend, 
             reward = float(left == 0)
         ring.add(0, TERMINATED, obs=eye[0], reward=reward)
     network = Network(Dense(3), input_shape=(11,))
-    config = DqnConfig(gamma=0.9, alternating=True, batch=64, target_every=20, loss="mse")
-    learner = make_learner(backend, network, ring.rows, config)
+    config = DqnConfig(gamma=0.9, alternating=True, batch=64, target=TargetConfig(every=20))
+    learner = make_learner(backend, network, ring.rows, config, loss="mse")
     for _ in range(1_500):
         learner.update(ring.rows, 0, ring.head)
 

@@ -5,27 +5,35 @@ import json
 import numpy as np
 import pytest
 
-from agentd.engine.layers import Dense, Dueling, Expectation, NoisyDense, Normalize, Relu, Tanh
+from agentd.engine.layers import Dense, Dueling, NoisyDense, Normalize, Relu, Tanh
 from agentd.engine.learners.descent import sampler_rng
-from agentd.engine.learners.dqn import DqnConfig, DqnLearner
-from agentd.engine.learners.heads import CategoricalHead, QuantileHead
+from agentd.engine.learners.dqn import DqnLearner
+from agentd.engine.learners.dqn_config import DqnConfig, TargetConfig
+from agentd.engine.learners.heads import (
+    CategoricalConfig,
+    CategoricalHead,
+    QuantileConfig,
+    QuantileHead,
+)
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.spec import OptimizerSpec
 from agentd.engine.optim import make_optimizer
 from agentd.engine.replay.priorities import PrioritizedSampler, PriorityConfig
-from agentd.engine.replay.rewards import RewardConfig
+from agentd.engine.replay.rewards import UNSHAPED, RewardConfig
 from agentd.engine.replay.rows import FIRST, MID, TERMINATED, TRUNCATED, TransitionReader
 from agentd.engine.rules import td
 
 SGD = OptimizerSpec(name="sgd", lr=1e-3)
-C51 = CategoricalHead(atoms=5, low=-3.0, high=3.0)
-QR = QuantileHead(atoms=4, kappa=1.0)
+C51 = CategoricalHead(CategoricalConfig(atoms=5, low=-3.0, high=3.0))
+QR = QuantileHead(QuantileConfig(atoms=4, kappa=1.0))
+AS_C51 = {"distribution": "categorical", "categorical": C51.config}
+AS_QR = {"distribution": "quantile", "quantile": QR.config}
 PRIORITY = PriorityConfig(beta_steps=50)
 
 
-def learner_of(backend, network, ring, config, seed=0, optimizer=None):
+def learner_of(backend, network, ring, config, seed=0, optimizer=None, reward=UNSHAPED):
     rule = make_optimizer(optimizer or OptimizerSpec(lr=1e-2), backend, network.n_trainable)
-    return DqnLearner(network, backend, rule, ring.rows.format, config, seed)
+    return DqnLearner(network, backend, rule, ring.rows.format, config, seed, reward=reward)
 
 
 @pytest.mark.parametrize("branches", [(3,), (2, 3)])
@@ -42,8 +50,8 @@ def test_a_prioritised_update_descends_the_slope_of_the_weighted_loss(
     last = Dueling(branches, atoms=head.atoms) if dueling else Dense(head.atoms * total)
     network = Network(Dense(3), Tanh(), last, input_shape=(3,))
     config = DqnConfig(
-        gamma=0.9, n_step=2, batch=8, double=double, clip_norm=None, target_every=1_000,
-        distribution=head, priority=PRIORITY,
+        gamma=0.9, n_step=2, batch=8, double=double, clip_norm=None, prioritized=True,
+        target=TargetConfig(every=1_000), priority=PRIORITY, **(AS_QR if head is QR else AS_C51),
     )  # fmt: skip
     learner = learner_of(exact, network, ring, config, 4, SGD)
     for _ in range(6):
@@ -67,7 +75,11 @@ def test_a_prioritised_update_descends_the_slope_of_the_weighted_loss(
         return y.reshape(8, head.atoms, total)
 
     def values(y):
-        return y.mean(axis=1) if head is QR else td.categorical_value(y, head.low, head.high)
+        return (
+            y.mean(axis=1)
+            if head is QR
+            else td.categorical_value(y, C51.config.low, C51.config.high)
+        )
 
     value = outputs(target, batch.x[8:], masks[1])
     select = values(outputs(before, batch.x[8:], masks[1]) if double else value)
@@ -75,7 +87,7 @@ def test_a_prioritised_update_descends_the_slope_of_the_weighted_loss(
     goal = (
         td.quantile_target(*given)
         if head is QR
-        else td.categorical_target(*given, head.low, head.high)
+        else td.categorical_target(*given, C51.config.low, C51.config.high)
     )
 
     def loss(p):
@@ -90,20 +102,19 @@ def test_a_prioritised_update_descends_the_slope_of_the_weighted_loss(
 
 VARIANTS = {
     "plain": ({}, {}),
-    "priority": ({"priority": PRIORITY}, {}),
-    "c51": ({"distribution": C51}, {}),
-    "quantile": ({"distribution": QR, "target_every": None, "target_tau": 0.05}, {}),
+    "priority": ({"prioritized": True, "priority": PRIORITY}, {}),
+    "c51": ({**AS_C51}, {}),
+    "quantile": ({**AS_QR, "target": TargetConfig(tau=0.05)}, {}),
     "noisy": ({}, {"noisy": True}),
-    "rewards": ({"reward": RewardConfig(scale=0.5, clip=1.0, normalize=True)}, {}),
+    "rewards": ({}, {"reward": RewardConfig(scale=0.5, clip=1.0, normalize=True)}),
     "inputs": ({}, {"normalize": True}),
-    "stack": ({"priority": PRIORITY}, {"stack": 3}),
+    "stack": ({"prioritized": True, "priority": PRIORITY}, {"stack": 3}),
     "all": (
         {
-            "priority": PRIORITY, "distribution": C51, "n_step": 3,
-            "reward": RewardConfig(normalize=True),
+            "prioritized": True, "priority": PRIORITY, **AS_C51, "n_step": 3,
         },
         {"noisy": True, "normalize": True, "stack": 2, "dueling": True, "branches": (2, 3),
-         "masked": True},
+         "masked": True, "reward": RewardConfig(normalize=True)},
     ),
 }  # fmt: skip
 
@@ -115,14 +126,16 @@ def build(backend, make_ring, name, seed):
     ring = make_ring(256, 4, branches, stack)
     hidden = NoisyDense(8) if extra.get("noisy") else Dense(8)
     sigma = 0.5 if extra.get("noisy") else None
-    atoms = config.head.atoms
+    atoms = config.head().atoms
     head = Dense(atoms * sum(branches))
     if extra.get("dueling"):
         head = Dueling(branches, atoms=atoms, sigma=sigma)
     first = (Normalize(),) if extra.get("normalize") else ()
     network = Network(*first, hidden, Relu(), head, input_shape=(4 * stack,))
     ring.fill(length=200, masked=bool(extra.get("masked")), scale=2)
-    return ring, learner_of(backend, network, ring, config, seed)
+    return ring, learner_of(
+        backend, network, ring, config, seed, reward=extra.get("reward", UNSHAPED)
+    )
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -229,14 +242,16 @@ class Catch:
 
 
 LEARNS = {
-    "priority": {"priority": PriorityConfig(beta_steps=1_500)},
-    "c51": {"distribution": CategoricalHead(atoms=21, low=-1.5, high=1.5)},
-    "quantile": {"distribution": QuantileHead(atoms=11)},
+    "priority": {"prioritized": True, "priority": PriorityConfig(beta_steps=1_500)},
+    "c51": {"distribution": "categorical",
+        "categorical": CategoricalConfig(atoms=21, low=-1.5, high=1.5)},
+    "quantile": {"distribution": "quantile", "quantile": QuantileConfig(atoms=11)},
     "noisy": {},
-    "normalised": {"reward": RewardConfig(normalize=True)},
+    "normalised": {},
     "rainbow": {
-        "priority": PriorityConfig(beta_steps=1_500), "n_step": 3,
-        "distribution": CategoricalHead(atoms=21, low=-1.5, high=1.5),
+        "prioritized": True, "priority": PriorityConfig(beta_steps=1_500), "n_step": 3,
+        "distribution": "categorical",
+        "categorical": CategoricalConfig(atoms=21, low=-1.5, high=1.5),
     },
 }  # fmt: skip
 
@@ -250,9 +265,7 @@ def network_for(name, head):
         layers.append(Dueling(3, atoms=head.atoms, sigma=0.5))
     else:
         layers.append(NoisyDense(3) if noisy else Dense(3 * head.atoms))
-    means = {CategoricalHead: lambda: (Expectation(head.atoms, head.low, head.high),)}
-    ends = means.get(type(head), lambda: head.expectation())()
-    return [Network(*layers, *tail, input_shape=(25,)) for tail in ((), ends)]
+    return [Network(*layers, *tail, input_shape=(25,)) for tail in ((), head.expectation())]
 
 
 @pytest.mark.slow
@@ -260,10 +273,13 @@ def network_for(name, head):
 def test_learns_catch(backend, make_ring, name):
     rng = np.random.default_rng(1)
     game, ring = Catch(rng), make_ring(4_096, features=25, branches=(3,))
-    config = DqnConfig(**{"gamma": 0.9, "batch": 32, "target_every": 50, **LEARNS[name]})
-    network, acting = network_for(name, config.head)
+    config = DqnConfig(
+        **{"gamma": 0.9, "batch": 32, "target": TargetConfig(every=50), **LEARNS[name]}
+    )
+    network, acting = network_for(name, config.head())
     rate = OptimizerSpec(lr=3e-3)
-    learner = learner_of(backend, network, ring, config, optimizer=rate)
+    reward = RewardConfig(normalize=name == "normalised")
+    learner = learner_of(backend, network, ring, config, optimizer=rate, reward=reward)
     noisy = name in ("noisy", "rainbow")
     explore, judge = Pass(acting, backend, 1, seed=7, noisy=True), Pass(acting, backend, 1)
 

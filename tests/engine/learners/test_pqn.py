@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -21,9 +22,9 @@ SGD = OptimizerSpec(name="sgd", lr=1e-3)
 RADAM = OptimizerSpec(name="radam", lr=1e-2)
 
 
-def make_learner(backend, network, rows, config, seed=0, optimizer=RADAM):
+def make_learner(backend, network, rows, config, window, seed=0, optimizer=RADAM, **shaped):
     rule = make_optimizer(optimizer, backend, network.n_trainable)
-    return PqnLearner(network, backend, rule, rows.format, config, seed)
+    return PqnLearner(network, backend, rule, rows.format, config, seed, window=window, **shaped)
 
 
 def expected_targets(be, network, params, ring, window, gamma, lambda_):
@@ -51,8 +52,8 @@ def test_an_update_descends_the_slope_of_the_loss(
     ring = make_ring(128, 3, branches).fill(masked=masked)
     last = Dueling(branches) if head is Dueling else Dense(sum(branches))
     network = Network(Dense(4), LayerNorm(), Tanh(), last, input_shape=(3,))
-    config = PqnConfig(gamma=0.9, lambda_=0.7, window=40, minibatches=1, clip_norm=None, loss=loss)
-    learner = make_learner(exact, network, ring.rows, config, seed=4, optimizer=SGD)
+    config = PqnConfig(gamma=0.9, lambda_=0.7, minibatches=1, clip_norm=None)
+    learner = make_learner(exact, network, ring.rows, config, 40, 4, SGD, loss=loss)
     before = exact.to_host(learner.params)
     params = exact.asarray(before)
     steps, target = expected_targets(exact, network, params, ring, 40, 0.9, 0.7)
@@ -79,7 +80,7 @@ def test_an_update_descends_the_slope_of_the_loss(
 def test_an_epoch_sees_every_transition_once_in_an_order_of_its_own(backend, make_ring):
     ring = make_ring(128, 3).fill()
     network = Network(Dense(2), input_shape=(3,))
-    learner = make_learner(backend, network, ring.rows, PqnConfig(window=50, minibatches=4))
+    learner = make_learner(backend, network, ring.rows, PqnConfig(minibatches=4), 50)
     count, orders, targets = len(fresh_transitions(ring.rows, 0, ring.head, 50)[0]), [], set()
 
     for _ in range(3):
@@ -99,7 +100,7 @@ def test_resumes_bit_for_bit_in_the_middle_of_a_window(backend, make_ring, maske
     ring = make_ring(256, 3).fill(length=240, masked=masked)
     network = Network(Normalize(), Dense(16), LayerNorm(), Relu(), Dense(2), input_shape=(3,))
     reward = RewardConfig(scale=0.5, normalize=True, clip=2.0)
-    config = PqnConfig(window=40, minibatches=4, max_policy_lag=15, reward=reward)
+    config = PqnConfig(minibatches=4, max_policy_lag=15)
     ends = [hi for hi in (80, 120, 160, 200) for _ in range(8)]
 
     def learn(learner, part):
@@ -107,9 +108,9 @@ def test_resumes_bit_for_bit_in_the_middle_of_a_window(backend, make_ring, maske
             learner.update(ring.rows, 0, hi)
         return learner.get_state()
 
-    whole = make_learner(backend, network, ring.rows, config, seed=1)
+    whole = make_learner(backend, network, ring.rows, config, 40, seed=1, reward=reward)
     arrays, scalars = learn(whole, ends[:stop])
-    rest = make_learner(backend, network, ring.rows, config, seed=99)
+    rest = make_learner(backend, network, ring.rows, config, 40, seed=99, reward=reward)
     rest.set_state(arrays, json.loads(json.dumps(scalars)))
 
     expected, numbers = learn(whole, ends[stop:])
@@ -125,7 +126,7 @@ def test_resumes_bit_for_bit_in_the_middle_of_a_window(backend, make_ring, maske
 def test_observations_are_normalised_by_those_of_all_windows(backend, make_ring):
     ring = make_ring(256, 3).fill(length=240)
     network = Network(Normalize(), Dense(2), input_shape=(3,))
-    learner = make_learner(backend, network, ring.rows, PqnConfig(window=40, minibatches=2))
+    learner = make_learner(backend, network, ring.rows, PqnConfig(minibatches=2), 40)
 
     for hi in (40, 80, 120):
         for _ in range(4):
@@ -140,8 +141,8 @@ def test_observations_are_normalised_by_those_of_all_windows(backend, make_ring)
 def test_stale_rows_are_counted_and_left_out(backend, make_ring):
     ring = make_ring(128, 3).fill()
     network = Network(Dense(2), input_shape=(3,))
-    strict = PqnConfig(window=60, minibatches=1, max_policy_lag=0)
-    learner = make_learner(backend, network, ring.rows, strict)
+    strict = PqnConfig(minibatches=1, max_policy_lag=0)
+    learner = make_learner(backend, network, ring.rows, strict, 60)
     start, _ = fresh_transitions(ring.rows, 0, 60, 60)
 
     for _ in range(2):
@@ -165,7 +166,7 @@ def test_stale_rows_are_counted_and_left_out(backend, make_ring):
 def test_what_is_not_finite_is_skipped_and_counted(backend, make_ring, wrong):
     ring = make_ring(128, 3).fill()
     network = Network(Dense(8), Relu(), Dense(2), input_shape=(3,))
-    learner = make_learner(backend, network, ring.rows, PqnConfig(window=40, minibatches=2))
+    learner = make_learner(backend, network, ring.rows, PqnConfig(minibatches=2), 40)
     learner.update(ring.rows, 0, 80)
     params = backend.to_host(learner.params)
     good = ring.rows.reward.copy()
@@ -186,7 +187,7 @@ def test_a_window_of_few_transitions_still_learns_from_each(backend, make_ring):
     ring.add(0, FIRST, obs=[0, 0, 0])
     ring.add(0, MID, obs=[1, 0, 0], reward=1)
     network = Network(Dense(2), input_shape=(3,))
-    learner = make_learner(backend, network, ring.rows, PqnConfig(window=8, minibatches=4))
+    learner = make_learner(backend, network, ring.rows, PqnConfig(minibatches=4), 8)
 
     for _ in range(4):
         learner.update(ring.rows, 0, 2)
@@ -198,15 +199,15 @@ def test_wrong_settings_are_named(backend, make_ring):
     ring = make_ring(64, 3).fill(length=40)
     network = Network(Dense(2), input_shape=(3,))
 
-    for wrong in ({"gamma": 1.5}, {"lambda_": -0.1}, {"window": 0}, {"minibatches": 0}):
-        with pytest.raises(ValueError, match="want"):
-            PqnConfig(**wrong)
+    for wrong in ({"gamma": 1.5}, {"lambda": -0.1}, {"minibatches": 0}, {"window": 1}):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(wrong, PqnConfig)
     with pytest.raises(ShapeError, match="Q-network"):
-        make_learner(backend, Network(Dense(3), input_shape=(3,)), ring.rows, PqnConfig())
-    long = make_learner(backend, network, ring.rows, PqnConfig(window=65))
+        make_learner(backend, Network(Dense(3), input_shape=(3,)), ring.rows, PqnConfig(), 8)
+    long = make_learner(backend, network, ring.rows, PqnConfig(), 65)
     with pytest.raises(FragmentTooLong):
         long.update(ring.rows, 0, 40)
-    learner = make_learner(backend, network, ring.rows, PqnConfig(window=8))
+    learner = make_learner(backend, network, ring.rows, PqnConfig(), 8)
     with pytest.raises(NoValidStart):
         learner.update(ring.rows, 0, 1)
 
@@ -223,9 +224,9 @@ def test_finds_the_optimal_values_of_a_two_state_chain(backend, make_ring, lambd
     ring, rng = make_ring(512, features=2), np.random.default_rng(0)
     state, kind, reward = 0, FIRST, 0.0
     network = Network(Dense(2), input_shape=(2,))
-    config = PqnConfig(gamma=gamma, lambda_=lambda_, window=64, minibatches=2)
+    config = PqnConfig(gamma=gamma, lambda_=lambda_, minibatches=2)
     rate = OptimizerSpec(name="radam", lr=5e-2)
-    learner = make_learner(backend, network, ring.rows, config, optimizer=rate)
+    learner = make_learner(backend, network, ring.rows, config, 64, optimizer=rate)
     for i in range(1, 64 * 120 + 1):
         greedy = int(best[state].argmax())
         action = int(rng.integers(2)) if kind == FIRST or lambda_ == 0 else greedy

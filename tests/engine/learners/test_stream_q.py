@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -15,9 +16,12 @@ from agentd.engine.replay.rows import FIRST, MID, TERMINATED, NoValidStart
 from agentd.engine.rules import td
 from agentd.engine.rules.traces import obgd, trace_goes_on
 
+NORMALIZED = RewardConfig(normalize=True)
 
-def make_learner(backend, network, ring, seed=0, **config):
-    return StreamQLearner(network, backend, ring.rows.format, StreamQConfig(**config), seed)
+
+def make_learner(backend, network, ring, seed=0, window=1, reward=NORMALIZED, **config):
+    given = ring.rows.format, StreamQConfig(**config), seed
+    return StreamQLearner(network, backend, *given, window=window, reward=reward)
 
 
 def follow_the_rules(be, network, params, ring, config, slope):
@@ -62,8 +66,8 @@ def follow_the_rules(be, network, params, ring, config, slope):
 def test_every_step_is_that_of_the_rules(exact, slope, make_ring, branches, masked):
     ring = make_ring(64, 3, branches).fill(length=40, masked=masked, explore=0.3)
     network = Network(Dense(4), LayerNorm(), Tanh(), Dense(sum(branches)), input_shape=(3,))
-    config = StreamQConfig(gamma=0.9, lambda_=0.7, lr=0.5, window=40, reward=RewardConfig())
-    learner = StreamQLearner(network, exact, ring.rows.format, config, seed=4)
+    config = StreamQConfig(gamma=0.9, lambda_=0.7, lr=0.5)
+    learner = StreamQLearner(network, exact, ring.rows.format, config, seed=4, window=40)
 
     expected = follow_the_rules(exact, network, exact.to_host(learner.params), ring, config, slope)
     for i, params in enumerate(expected):
@@ -200,9 +204,9 @@ def test_wrong_settings_are_named(backend, make_ring):
     ring = make_ring(64, 3).fill(length=40, explore=0.3)
     network = Network(Dense(2), input_shape=(3,))
 
-    for wrong in ({"gamma": 1.5}, {"lambda_": -0.1}, {"lr": 0}, {"kappa": 0}, {"traces": 0}):
-        with pytest.raises(ValueError, match="want"):
-            StreamQConfig(**wrong)
+    for wrong in ({"gamma": 1.5}, {"lambda": -0.1}, {"lr": 0}, {"kappa": 0}, {"traces": 0}):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(wrong, StreamQConfig)
     with pytest.raises(ShapeError, match="Q-network"):
         make_learner(backend, Network(Dense(3), input_shape=(3,)), ring)
     with pytest.raises(FragmentTooLong):

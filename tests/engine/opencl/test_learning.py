@@ -22,8 +22,9 @@ from agentd.engine.layers import (
     Relu,
     Tanh,
 )
-from agentd.engine.learners.dqn import DqnConfig, DqnLearner
-from agentd.engine.learners.heads import CategoricalHead, QuantileHead
+from agentd.engine.learners.dqn import DqnLearner
+from agentd.engine.learners.dqn_config import DqnConfig, TargetConfig
+from agentd.engine.learners.heads import CategoricalConfig, QuantileConfig
 from agentd.engine.learners.pqn import PqnConfig, PqnLearner
 from agentd.engine.learners.stream_q import StreamQConfig, StreamQLearner
 from agentd.engine.network import Network, Pass
@@ -56,7 +57,7 @@ def test_a_dqn_learner_takes_the_same_steps(
     opencl: Any, make_ring: Callable[..., Any], head: Any, soft: bool
 ) -> None:
     ring = fill(make_ring(256, 4, (3,)))
-    follow = {"target_tau": 0.05, "target_every": None} if soft else {"target_every": 10}
+    follow = {"target": TargetConfig(tau=0.05)} if soft else {"target": TargetConfig(every=10)}
     config = DqnConfig(batch=33, n_step=3, clip_norm=1.0, **follow)
     network = Network(Dense(65), Relu(), Dense(16), Tanh(), head, input_shape=(4,))
     learners = []
@@ -75,17 +76,23 @@ def test_a_dqn_learner_takes_the_same_steps(
         assert learners[1].stats[name] == pytest.approx(learners[0].stats[name], rel=1e-2)
 
 
-C51, QR = CategoricalHead(atoms=7, low=-4.0, high=4.0), QuantileHead(atoms=5)
+C51 = {"distribution": "categorical", "categorical": CategoricalConfig(atoms=7, low=-4.0, high=4.0)}
+QR = {"distribution": "quantile", "quantile": QuantileConfig(atoms=5)}
 
 
-@pytest.mark.parametrize("distribution", [None, C51, QR], ids=["values", "c51", "quantiles"])
+@pytest.mark.parametrize("distribution", [{}, C51, QR], ids=["values", "c51", "quantiles"])
 @pytest.mark.parametrize("noisy", [False, True])
 def test_prioritised_noisy_distributions_take_the_same_steps(
     opencl: Any, make_ring: Callable[..., Any], distribution: Any, noisy: bool
 ) -> None:
     ring = fill(make_ring(256, 4, (3,)))
-    config = DqnConfig(batch=33, distribution=distribution, priority=PriorityConfig(beta_steps=20))
-    atoms = config.head.atoms
+    config = DqnConfig(
+        batch=33,
+        **distribution,
+        prioritized=True,
+        priority=PriorityConfig(beta_steps=20),
+    )
+    atoms = config.head().atoms
     head = Dueling((3,), atoms=atoms, sigma=0.5) if noisy else Dense(3 * atoms)
     network = Network(NoisyDense(16) if noisy else Dense(16), Tanh(), head, input_shape=(4,))
     learners = []
@@ -106,14 +113,15 @@ def test_prioritised_noisy_distributions_take_the_same_steps(
 
 def test_a_pqn_learner_takes_the_same_steps(opencl: Any, make_ring: Callable[..., Any]) -> None:
     ring = fill(make_ring(256, 4, (3,)))
-    config = PqnConfig(window=60, minibatches=3, clip_norm=1.0)
+    config = PqnConfig(minibatches=3, clip_norm=1.0)
     network = Network(
         Normalize(), Dense(65), LayerNorm(), Relu(), Dense(16), Tanh(), Dense(3), input_shape=(4,)
     )
     learners = []
     for backend in (NumPyBackend(), opencl):
         rule = make_optimizer(OptimizerSpec(name="radam", lr=1e-3), backend, network.n_trainable)
-        learners.append(PqnLearner(network, backend, rule, ring.rows.format, config, seed=3))
+        given = ring.rows.format, config, 3
+        learners.append(PqnLearner(network, backend, rule, *given, window=60))
 
     for learner in learners:
         for update in range(UPDATES):
@@ -129,10 +137,10 @@ def test_a_stream_q_learner_takes_the_same_steps(
     opencl: Any, make_ring: Callable[..., Any]
 ) -> None:
     ring = fill(make_ring(256, 4, (3,)))
-    config = StreamQConfig(window=200, lr=0.1)
+    config = StreamQConfig(lr=0.1)
     network = Network(Normalize(), Dense(17), LayerNorm(), Tanh(), Dense(3), input_shape=(4,))
     learners = [
-        StreamQLearner(network, backend, ring.rows.format, config, seed=3)
+        StreamQLearner(network, backend, ring.rows.format, config, 3, window=200)
         for backend in (NumPyBackend(), opencl)
     ]
 

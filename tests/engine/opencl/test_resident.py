@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from agentd.engine.layers import Conv2d, Dense, Dueling, Flatten, Relu
-from agentd.engine.learners.dqn import DqnConfig, DqnLearner
+from agentd.engine.learners.dqn import DqnLearner
+from agentd.engine.learners.dqn_config import DqnConfig, TargetConfig
 from agentd.engine.network import Network
 from agentd.engine.network.spec import OptimizerSpec
 from agentd.engine.numpy_backend import NumPyBackend
@@ -78,7 +79,12 @@ def test_rows_follow_the_ring_round_its_end_and_into_another_ring(opencl: Any) -
 NETS: dict[str, tuple[str, tuple[int, ...], Any, dict[str, Any]]] = {
     "whole": ("<f4", (5,), (Dense(9), Relu()), {}),
     "op by op": ("<f4", (5,), (Dense(9), Relu(), Dueling((3,))), {"n_step": 2}),
-    "priorities": ("<f4", (5,), (Dense(9), Relu()), {"priority": PriorityConfig()}),
+    "priorities": (
+        "<f4",
+        (5,),
+        (Dense(9), Relu()),
+        {"prioritized": True, "priority": PriorityConfig()},
+    ),
     "bytes": ("|u1", (6, 5, 3), (Conv2d(4), Relu(), Flatten()), {}),
 }
 
@@ -92,7 +98,7 @@ def test_a_learner_takes_the_same_steps_from_a_ring_on_the_device(
     rows.kind[100 % 64] = FIRST
     tail = () if name == "op by op" else (Dense(3),)
     network = Network(*layers, *tail, input_shape=rows.format.input_shape)
-    config = DqnConfig(batch=17, target_every=2, **changed)
+    config = DqnConfig(batch=17, target=TargetConfig(every=2), **changed)
     monkeypatch.setattr(type(opencl), "holds", lambda self, nbytes: True)
     monkeypatch.setattr(resident, "LEAST_BYTES", 0)
     learners = []

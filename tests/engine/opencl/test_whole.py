@@ -8,7 +8,8 @@ import pytest
 
 from agentd.engine.data import Dataset
 from agentd.engine.layers import Dense, Dueling, Flatten, LayerNorm, Relu, Sigmoid, Tanh
-from agentd.engine.learners.dqn import DqnConfig, DqnLearner
+from agentd.engine.learners.dqn import DqnLearner
+from agentd.engine.learners.dqn_config import DqnConfig, TargetConfig
 from agentd.engine.learners.supervised import SupervisedConfig, SupervisedLearner, TeachRows
 from agentd.engine.network import Network
 from agentd.engine.network.spec import LossSpec, OptimizerSpec
@@ -39,11 +40,18 @@ def fill(ring: Any, masked: bool = False) -> Any:
     return ring
 
 
-def dqn(backend: Any, ring: Any, layers: Any, config: DqnConfig, rule: OptimizerSpec) -> DqnLearner:
+def dqn(
+    backend: Any,
+    ring: Any,
+    layers: Any,
+    config: DqnConfig,
+    rule: OptimizerSpec,
+    loss: Any = "huber",
+) -> DqnLearner:
     format = ring.rows.format
     net = Network(*layers, Dense(format.n_actions), input_shape=(format.features,))
     optimizer = make_optimizer(rule, backend, net.n_trainable)
-    return DqnLearner(net, backend, optimizer, format, config, seed=3)
+    return DqnLearner(net, backend, optimizer, format, config, seed=3, loss=loss)
 
 
 Q_CASES: dict[str, tuple[tuple[int, ...], Any, dict[str, Any], OptimizerSpec]] = {
@@ -55,7 +63,7 @@ Q_CASES: dict[str, tuple[tuple[int, ...], Any, dict[str, Any], OptimizerSpec]] =
     "squares, soft target": (
         (5,),
         (Flatten(), Dense(65, bias=False), Relu(), Dense(16)),
-        {"batch": 65, "loss": "mse", "target_tau": 0.1, "target_every": None, "clip_norm": None},
+        {"batch": 65, "target": TargetConfig(tau=0.1), "clip_norm": None},
         ADAM,
     ),
     "adamw": ((3,), SMALL, {}, OptimizerSpec(name="adamw", lr=1e-2, eps=1e-3, weight_decay=0.1)),
@@ -68,9 +76,10 @@ def test_a_q_step_equals_the_ops_one_by_one(
     opencl: Any, make_ring: Callable[..., Any], close: Callable[..., None], name: str
 ) -> None:
     branches, layers, changed, rule = Q_CASES[name]
+    loss = "mse" if "squares" in name else "huber"
     ring = fill(make_ring(512, 7, branches), masked=len(branches) > 1)
-    config = DqnConfig(**{"batch": 33, "target_every": 2, **changed})
-    theirs, ours = (dqn(be, ring, layers, config, rule) for be in (NumPyBackend(), opencl))
+    config = DqnConfig(**{"batch": 33, "target": TargetConfig(every=2), **changed})
+    theirs, ours = (dqn(be, ring, layers, config, rule, loss) for be in (NumPyBackend(), opencl))
     assert ours._whole is not None
 
     for _ in range(3):
@@ -94,11 +103,13 @@ def taught(features: int, outputs: int, is_class: bool) -> TeachRows:
     return TeachRows(RowFormat((tensor,), (outputs,)), x.view(np.uint8), target, weight)
 
 
-def student(backend: Any, rows: TeachRows, layers: Any, config: SupervisedConfig) -> Any:
+def student(
+    backend: Any, rows: TeachRows, layers: Any, config: SupervisedConfig, loss: Any = "mse"
+) -> Any:
     format = rows.format
     net = Network(*layers, input_shape=(format.features,))
     optimizer = make_optimizer(ADAM, backend, net.n_trainable)
-    return SupervisedLearner(net, backend, optimizer, format, config, seed=2)
+    return SupervisedLearner(net, backend, optimizer, format, config, seed=2, loss=loss)
 
 
 @pytest.mark.parametrize("last", [(), (Tanh(),)], ids=["", "tanh"])
@@ -110,9 +121,9 @@ def test_a_supervised_step_equals_the_ops_one_by_one(
     opencl: Any, close: Callable[..., None], target: Any, loss: Any, batch: int, last: Any
 ) -> None:
     rows = taught(7, 3, target == "class")
-    config = SupervisedConfig(target=target, loss=loss, batch=batch, clip_norm=0.1)
+    config = SupervisedConfig(target=target, batch=batch, clip_norm=0.1)
     backends = (NumPyBackend(), opencl)
-    theirs, ours = (student(be, rows, (*SMALL, Dense(3), *last), config) for be in backends)
+    theirs, ours = (student(be, rows, (*SMALL, Dense(3), *last), config, loss) for be in backends)
     assert ours._whole is not None
 
     for _ in range(3):
@@ -130,7 +141,7 @@ def test_a_step_that_is_not_finite_leaves_everything_as_it_was(
     opencl: Any, make_ring: Callable[..., Any], bad: float
 ) -> None:
     ring = fill(make_ring(512, 7, (3,)))
-    config = DqnConfig(batch=33, target_tau=0.5, target_every=None)
+    config = DqnConfig(batch=33, target=TargetConfig(tau=0.5))
     learner = dqn(opencl, ring, SMALL, config, ADAM)
     learner.update(ring.rows, 0, ring.head)
     before = learner.get_state()[0]

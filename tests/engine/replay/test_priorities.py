@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -192,5 +193,5 @@ def test_beta_rises_to_one():
     config = PriorityConfig(beta=0.4, beta_steps=100)
 
     assert [config.beta_after(n) for n in (0, 50, 100, 200)] == pytest.approx([0.4, 0.7, 1, 1])
-    with pytest.raises(ValueError, match="alpha"):
-        PriorityConfig(alpha=-1)
+    with pytest.raises(msgspec.ValidationError, match="alpha"):
+        msgspec.convert({"alpha": -1}, PriorityConfig)

@@ -1,13 +1,20 @@
 """ε over time and streams, counter-based draws, and masked choices."""
 
+import msgspec
 import numpy as np
 import pytest
 
-from agentd.engine.rules.exploration import Exploration, act, act_boltzmann, pick_legal, uniforms
+from agentd.engine.rules.exploration import (
+    ExplorationConfig,
+    act,
+    act_boltzmann,
+    pick_legal,
+    uniforms,
+)
 
 
 def test_epsilon_falls_linearly_and_stays():
-    exploration = Exploration(start=1.0, end=0.1, steps=100)
+    exploration = ExplorationConfig(start=1.0, end=0.1, steps=100)
 
     values = [exploration.epsilon(step) for step in (-5, 0, 50, 100, 1_000_000)]
 
@@ -15,19 +22,27 @@ def test_epsilon_falls_linearly_and_stays():
 
 
 def test_zero_steps_mean_the_end_at_once():
-    assert Exploration(start=1.0, end=0.1, steps=0).epsilon(0) == 0.1
+    assert ExplorationConfig(start=1.0, end=0.1, steps=0).epsilon(0) == 0.1
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"start": 1.5}, {"end": -0.1}, {"steps": -1}, {"spread": -1.0}, {"spread": np.nan}]
+    "wrong",
+    [
+        {"start": 1.5},
+        {"end": -0.1},
+        {"steps": -1},
+        {"spread": -1.0},
+        {"spread": np.nan},
+        {"kind": "boltzmann", "spread": 1.0},
+    ],
 )
 def test_values_outside_their_range_are_refused(wrong):
-    with pytest.raises(ValueError, match="want"):
-        Exploration(**wrong)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(wrong, ExplorationConfig)
 
 
 def test_spread_gives_each_stream_its_own_epsilon():
-    exploration = Exploration(start=0.4, end=0.4, steps=1, spread=7.0)
+    exploration = ExplorationConfig(start=0.4, end=0.4, steps=1, spread=7.0)
 
     epsilon = exploration.row_epsilon(0, np.array([0, 1, 2, 0], np.uint32), 3)
 
@@ -35,7 +50,7 @@ def test_spread_gives_each_stream_its_own_epsilon():
 
 
 def test_without_spread_all_streams_share_epsilon():
-    epsilon = Exploration(start=1.0, end=0.0, steps=10).row_epsilon(5, np.arange(3), 3)
+    epsilon = ExplorationConfig(start=1.0, end=0.0, steps=10).row_epsilon(5, np.arange(3), 3)
 
     assert epsilon.tolist() == [0.5, 0.5, 0.5]
 
@@ -157,12 +172,12 @@ def test_the_ends_of_the_unit_interval_stay_in_range(u):
 
 
 def test_a_temperature_falls_as_epsilon_does_and_may_be_large():
-    exploration = Exploration(kind="boltzmann", start=20.0, end=0.5, steps=10)
+    exploration = ExplorationConfig(kind="boltzmann", start=20.0, end=0.5, steps=10)
 
     assert exploration.temperature(5) == pytest.approx(10.25)
     assert exploration.epsilon(5) == 0.0
-    assert Exploration(kind="noisy").epsilon(0) == 0.0
-    assert Exploration(start=0.3, end=0.3).temperature(0) == 0.0
+    assert ExplorationConfig(kind="noisy").epsilon(0) == 0.0
+    assert ExplorationConfig(start=0.3, end=0.3).temperature(0) == 0.0
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])

@@ -1,0 +1,84 @@
+"""Agents on disk: what lies where, and how it is read and written.
+
+agents/<name>/config.yaml    how it learns; written at creation
+agents/<name>/schema.json    what its games look like; bound by the first hello
+agents/<name>/checkpoints/   durable weights and learner state
+agents/<name>/replay/        rows and sessions, memory-mapped
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+from agentd.config import AgentConfig, dump_yaml, load_agent_config
+from agentd.protocol.schema import Schema
+from agentd.store import list_checkpoints, write_file
+
+__all__ = ["StoredAgents"]
+
+log = logging.getLogger("agentd.registry")
+
+CONFIG, SCHEMA = "config.yaml", "schema.json"
+
+
+class StoredAgents:
+    """The folder of all agents of a data directory. Every method may raise OSError."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def folder(self, name: str) -> Path:
+        """Where an agent is kept."""
+        return self._root / name
+
+    def make_root(self) -> None:
+        """Create the folder of all agents."""
+        self._root.mkdir(parents=True, exist_ok=True)
+
+    def has(self, name: str) -> bool:
+        """Whether there is an agent ``name``."""
+        return (self._root / name / CONFIG).exists()
+
+    def names(self) -> list[str]:
+        """The names of all agents, sorted."""
+        return sorted(p.name for p in self._root.iterdir() if (p / CONFIG).exists())
+
+    def config(self, name: str) -> AgentConfig:
+        """How an agent learns. Raises ConfigError."""
+        return load_agent_config(self._root / name / CONFIG)
+
+    def write_config(self, name: str, config: AgentConfig) -> None:
+        """Create an agent. Raises StorageError."""
+        folder = self._root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        write_file(folder / CONFIG, dump_yaml(config).encode())
+        log.info("agent created name=%s learner=%s", name, config.learner)
+
+    def schema(self, name: str) -> Schema | None:
+        """The schema that an agent was bound to; None before its first hello."""
+        path = self._root / name / SCHEMA
+        if not path.exists():
+            return None
+        wire = json.loads(path.read_text(encoding="utf-8"))
+        return Schema.from_wire(wire["observation"], wire["action"])
+
+    def bind(self, name: str, schema: Schema) -> None:
+        """Write an agent's schema unless it has one. Raises StorageError."""
+        path = self._root / name / SCHEMA
+        if not path.exists():
+            text = json.dumps(schema.to_wire(), indent=1, sort_keys=True)
+            write_file(path, text.encode())
+
+    def checkpoints(self, name: str) -> list[str]:
+        """The names of an agent's checkpoints, newest first."""
+        return list_checkpoints(self._root / name / "checkpoints")
+
+    def remove(self, name: str) -> None:
+        """Delete an agent's files; at once as others see it."""
+        removed = self._root / f".deleted-{name}"
+        shutil.rmtree(removed, ignore_errors=True)
+        (self._root / name).rename(removed)
+        shutil.rmtree(removed)

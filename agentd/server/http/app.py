@@ -1,0 +1,190 @@
+"""The HTTP side: health, metrics and a page to look at. Optional: needs the ``web`` extra.
+
+GET /livez    200 while the process runs its loop
+GET /readyz   200 while games are accepted, 503 while starting or draining
+GET /metrics  Prometheus text; a bearer token when tokens are configured
+GET /stats    the same numbers as JSON, per agent; token as above
+GET /         a page that shows /stats
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from agentd.auth import Grant, Tokens
+from agentd.latency import Histogram
+from agentd.server.stats import Stats
+
+__all__ = ["bind_http", "make_app", "make_http_server"]
+
+LATENCY_BOUNDS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0]
+
+_COUNTERS = (
+    *("env_steps", "episodes", "updates", "frames", "rows", "refused_frames", "overdue_frames"),
+    *("learner_restarts",),
+)
+_GAUGES = (
+    *("return_mean", "eval_return_mean", "epsilon", "loss", "q_mean", "version", "policy_lag"),
+    *("queued_rows", "queued_frames", "sessions", "connections"),
+)
+BATCH_BUCKETS = 14  # up to 8,192 rows
+
+
+class _Metrics(Collector):
+    """Reads the daemon's counters at scrape time; keeps none of its own."""
+
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterator[Any]:
+        for key, value in self._stats.totals().items():
+            yield GaugeMetricFamily(f"agentd_{key}", f"Daemon: {key}.", value=value)
+        yield _seconds(
+            "agentd_act_latency_seconds",
+            "From a step frame's arrival to its act written.",
+            self._stats.act_latency,
+        )
+        yield _seconds(
+            "agentd_loop_lag_seconds", "How late the event loop is.", self._stats.loop_lag
+        )
+        yield self._batches()
+        stats = self._stats.agents()
+        for keys, family in ((_COUNTERS, CounterMetricFamily), (_GAUGES, GaugeMetricFamily)):
+            for key in keys:
+                metric = family(f"agentd_agent_{key}", f"Agent: {key}.", labels=["agent"])
+                for name, values in stats.items():
+                    if isinstance(values.get(key), int | float):
+                        metric.add_metric([name], values[key])
+                yield metric
+
+    def _batches(self) -> HistogramMetricFamily:
+        family = HistogramMetricFamily(
+            "agentd_agent_batch_rows", "Agent: rows of one forward pass.", labels=["agent"]
+        )
+        for name, sizes in self._stats.batch_sizes().items():
+            buckets = [(str(end), float(n)) for end, n in sizes.cumulative(BATCH_BUCKETS)]
+            family.add_metric([name], [*buckets, ("+Inf", float(sizes.n))], float(sizes.total))
+        return family
+
+
+def _seconds(name: str, text: str, histogram: Histogram) -> HistogramMetricFamily:
+    counts = histogram.cumulative(LATENCY_BOUNDS_S)
+    buckets = [(str(b), float(n)) for b, n in zip(LATENCY_BOUNDS_S, counts, strict=True)]
+    family = HistogramMetricFamily(name, text)
+    family.add_metric([], [*buckets, ("+Inf", float(histogram.n))], histogram.total)
+    return family
+
+
+def make_app(tokens: Tokens, stats: Stats, ready: Callable[[], bool]) -> Starlette:
+    """The ASGI application that shows ``stats``; ``ready`` is True while games are accepted."""
+    registry = CollectorRegistry()
+    registry.register(_Metrics(stats))
+
+    def guarded(answer: Callable[[], Response]) -> Callable[[Request], Response]:
+        def handle(request: Request) -> Response:
+            shown = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
+            if tokens.required and tokens.grant(shown) is Grant.NONE:
+                return PlainTextResponse(
+                    "want a bearer token\n", 401, {"www-authenticate": "Bearer"}
+                )
+            return answer()
+
+        return handle
+
+    async def livez(request: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    async def readyz(request: Request) -> Response:
+        accepts = ready()
+        return PlainTextResponse("ready\n" if accepts else "draining\n", 200 if accepts else 503)
+
+    async def metrics(request: Request) -> Response:
+        media = "text/plain; version=0.0.4; charset=utf-8"
+        return guarded(lambda: Response(generate_latest(registry), media_type=media))(request)
+
+    async def show_stats(request: Request) -> Response:
+        return guarded(lambda: JSONResponse({"server": stats.totals(), "agents": stats.agents()}))(
+            request
+        )
+
+    async def page(request: Request) -> Response:
+        return HTMLResponse(_PAGE)
+
+    paths = {
+        "/livez": livez,
+        "/readyz": readyz,
+        "/metrics": metrics,
+        "/stats": show_stats,
+        "/": page,
+    }
+    return Starlette(routes=[Route(path, handler) for path, handler in paths.items()])
+
+
+class _Embedded(uvicorn.Server):
+    """uvicorn inside our loop: the daemon owns the signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def bind_http(host: str, port: int) -> socket.socket:
+    """A listening socket for the HTTP side. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family)
+
+
+def make_http_server(tokens: Tokens, stats: Stats, ready: Callable[[], bool]) -> uvicorn.Server:
+    """A uvicorn server to be run as a task; set ``should_exit`` to end it."""
+    config = uvicorn.Config(
+        make_app(tokens, stats, ready),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=1,
+    )
+    return _Embedded(config)
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>agentd</title>
+<style>
+ body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}
+ table{border-collapse:collapse;width:100%} th,td{text-align:right;padding:.3rem .6rem}
+ th:first-child,td:first-child{text-align:left} tr+tr{border-top:1px solid #8884}
+</style>
+<h1>agentd</h1><p id="server"></p>
+<table><thead><tr id="head"></tr></thead><tbody id="rows"></tbody></table>
+<script>
+const columns=["agent","env_steps","episodes","return_mean","epsilon","updates","loss","q_mean",
+ "version","policy_lag","queued_frames","batch_p50","act_p50_ms","act_p99_ms","act_p999_ms"];
+const show=v=>typeof v=="number"?(Number.isInteger(v)?v.toLocaleString():v.toPrecision(4)):v??"";
+const cell=(tag,text)=>{const c=document.createElement(tag);c.textContent=text;return c};
+document.getElementById("head").append(...columns.map(c=>cell("th",c)));
+const token=new URLSearchParams(location.hash.slice(1)).get("token");
+async function refresh(){
+ const reply=await fetch("/stats",token?{headers:{authorization:"Bearer "+token}}:{});
+ if(!reply.ok){document.getElementById("server").textContent=await reply.text();return}
+ const data=await reply.json();
+ document.getElementById("server").textContent=
+  Object.entries(data.server).map(([k,v])=>k+" "+show(v)).join(" · ");
+ document.getElementById("rows").replaceChildren(...Object.entries(data.agents).map(([name,a])=>{
+  const row=document.createElement("tr");
+  row.append(...columns.map(c=>cell("td",c=="agent"?name:show(a[c]))));return row}));
+}
+refresh();setInterval(refresh,1000);
+</script></html>
+"""
