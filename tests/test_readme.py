@@ -8,18 +8,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
-from agentd.cli.app import load
-from agentd.cli.menu import GROUPS, members
+from agentd.cli.app import app
 from agentd.config import resolve
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 PAGES = {path: path.read_text() for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]}
 BIN = Path(sys.executable).parent
+VERBS: Any = app
+"""The tree of commands."""
 LONGEST = 220
 """Lines of the README: what a newcomer reads in four minutes."""
 # Run by a test of their own below, or by whoever runs this one.
@@ -171,7 +172,7 @@ def test_the_readme_is_read_in_four_minutes() -> None:
 
 
 def test_every_command_is_in_the_guide() -> None:
-    verbs = {name for name, _ in members("")}
+    verbs = set(VERBS.list_commands(None))
     guide = set(re.findall(r"`agentd (\w+)", PAGES[ROOT / "docs/GUIDE.md"]))
 
     assert verbs == guide & verbs
@@ -181,15 +182,14 @@ def test_every_command_is_in_the_guide() -> None:
 @pytest.mark.parametrize("line", shown())
 def test_command_that_is_only_shown_exists(line: str) -> None:
     """Its verbs and flags are those of the command line."""
-    path, words = "", shlex.split(line)[1:]
-    while words and path in GROUPS:
+    command, words = VERBS, shlex.split(line)[1:]
+    while words and hasattr(command, "list_commands"):
         verbs = words.pop(0).split("|")
-        assert set(verbs) <= {name for name, _ in members(path)}
-        path = f"{path} {verbs[0]}".strip()
+        assert set(verbs) <= set(command.list_commands(None)), verbs
+        command = command.get_command(None, verbs[0])
 
-    flags = {word for word in words if word.startswith("-")}
-    known = [] if path in GROUPS else load(path).params
-    assert flags <= {flag for option in known for flag in option.opts}
+    known = {flag for parameter in command.params for flag in parameter.opts} | {"--help"}
+    assert {word for word in words if word.startswith("-")} <= known
 
 
 @pytest.mark.parametrize("command", measures())
