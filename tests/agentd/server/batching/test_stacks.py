@@ -9,7 +9,7 @@ from agentd.assembly.network import network_for
 from agentd.assembly.rows import row_format
 from agentd.engine.replay.rows import observations
 from agentd.memory.replay_ring import ReplayRing, RingLayout
-from agentd.memory.ring_reader import ReplayReader
+from agentd.memory.ring_reader import ReplayRingReader
 from agentd.protocol import messages as m
 from agentd.protocol.schema import Schema
 from agentd.server.batching.stacks import Stacks
@@ -61,7 +61,7 @@ def test_what_is_acted_on_is_what_is_learned_from(tmp_path, schema, stack):
         # A row that ended, and whose stream began again in its frame, has no action to explain.
         acted.append(x)
 
-    reader = ReplayReader(tmp_path / "rows.ring", format)
+    reader = ReplayRingReader(tmp_path / "rows.ring", format)
     learned = observations(reader.rows(ring.head), np.arange(ring.head))
 
     np.testing.assert_array_equal(np.concatenate(acted), learned)

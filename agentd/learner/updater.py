@@ -1,4 +1,4 @@
-"""Due point by due point: what a learner does with the rows that have come.
+"""The updates of a learner, due point by due point.
 
 A due point's updates may be split over several calls (and over a restart); what they see is a
 function of the row count alone, so the result does not depend on when they were made.
@@ -15,7 +15,7 @@ from agentd.engine.replay.rows import NoValidStart
 from agentd.learner.pace import NO_DUE, Pace
 from agentd.memory.ring_reader import RingReader
 
-__all__ = ["Progress", "Trainer"]
+__all__ = ["Progress", "Updater"]
 
 SKIPS_TO_PAUSE = 10
 """So many updates with non-finite gradients in a row, and learning pauses."""
@@ -32,11 +32,11 @@ class Progress(NamedTuple):
     part: int = 0
 
 
-class Trainer:
-    """One agent's learning, as far as it is a matter of rows and updates.
+class Updater:
+    """Makes the updates of one due point after another, from the rows that have come.
 
     frozen: switched off; diverged: paused by itself; dropped: due points that a slow learner
-    forgot; torn: due points whose oldest rows were overwritten before they could be seen.
+    skipped; torn: due points whose oldest rows were overwritten before they were read.
     """
 
     def __init__(self, learner: Learner[Any], reader: RingReader, config: PaceConfig) -> None:
@@ -45,7 +45,7 @@ class Trainer:
         self.progress = Progress()
         self.frozen = self.diverged = False
         self.dropped = self.torn = 0
-        self._forgiven = 0  # skipped updates of before the last time learning was switched on
+        self._skipped_before = 0  # non-finite updates in a row when learning was last switched on
 
     @property
     def paused(self) -> bool:
@@ -97,9 +97,9 @@ class Trainer:
         self.progress = Progress(self.pace.reached(self.reader.head))
 
     def resume(self) -> None:
-        """Begin anew with the present weights, whatever was skipped or missed before."""
+        """Go on with the present weights; forget skipped updates and missed due points."""
         self.diverged = False
-        self._forgiven = self.learner.skipped_in_row
+        self._skipped_before = self.learner.skipped_in_row
         self.jump()
 
     def stats(self) -> dict[str, float]:
@@ -115,7 +115,7 @@ class Trainer:
         }
 
     def _drop_debt(self) -> None:
-        """Forget due points beyond ``max_backlog``: a game is never slowed, memory not filled."""
+        """Drop due points beyond ``max_backlog``: no game is slowed, no memory filled."""
         oldest = self.pace.reached(self.reader.head) - self.config.max_backlog
         if oldest > self.progress.due:
             self.dropped += oldest - self.progress.due
@@ -123,6 +123,6 @@ class Trainer:
 
     def _has_diverged(self) -> bool:
         skipped = self.learner.skipped_in_row
-        self._forgiven = min(self._forgiven, skipped)
-        self.diverged = skipped - self._forgiven >= SKIPS_TO_PAUSE
+        self._skipped_before = min(self._skipped_before, skipped)
+        self.diverged = skipped - self._skipped_before >= SKIPS_TO_PAUSE
         return self.diverged
