@@ -26,7 +26,8 @@ from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import InputStatistics
 from agentd.engine.optim import Optimizer
 from agentd.engine.replay.rewards import UNSHAPED, RewardConfig
-from agentd.engine.replay.rows import Batch, RowFormat, Rows, observations
+from agentd.engine.replay.rows import RowFormat, Rows
+from agentd.engine.replay.transitions import TransitionBatch, observations
 from agentd.engine.rules.td import action_value
 
 _NOISE = (1 << 62, 2 << 62)  # sets the seeds of the selecting and the valuing pass apart
@@ -149,7 +150,7 @@ class DqnLearner(Descends):
         self._inputs.write(self._target)
         self._observed = hi
 
-    def _take_gradient(self, batch: Batch, x: Array | Host) -> None:
+    def _take_gradient(self, batch: TransitionBatch, x: Array | Host) -> None:
         """Leave the gradient of the batch's loss in the descent's vector, in place.
 
         x (2 B, D) are its observations, from host or device memory.
@@ -177,7 +178,7 @@ class DqnLearner(Descends):
             step()
         self._learn.backward(self._descent.gradient, on.dy)
 
-    def _write(self, batch: Batch) -> tuple[Host | None, Host | None]:
+    def _write(self, batch: TransitionBatch) -> tuple[Host | None, Host | None]:
         """Bring all but the observations to the device; return the masks at t-1 and at t."""
         mask_tm1 = mask_t = None
         if batch.mask is not None:
@@ -241,7 +242,7 @@ class _OnDevice:
             "branches": self._branches,
         }
 
-    def write(self, batch: Batch, mask_t: Host | None, weight: Host | None) -> None:
+    def write(self, batch: TransitionBatch, mask_t: Host | None, weight: Host | None) -> None:
         """Copy what the ops read to the device; observations go to the passes."""
         write = self._backend.write
         write(self.action, batch.action_tm1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agentd.assembly.network import network_for, row_format
-from agentd.engine.replay.rows import observations
+from agentd.engine.replay.transitions import observations
 from agentd.memory.replay_ring import ReplayRing, RingLayout
 from agentd.memory.ring_reader import ReplayReader
 from agentd.protocol import messages as m
