@@ -14,7 +14,8 @@ from agentd.engine.learners.stream_q import StreamQLearner
 from agentd.engine.learners.supervised import SupervisedLearner
 from agentd.engine.network import Network
 from agentd.engine.optim import make_optimizer
-from agentd.engine.replay.rows import RowFormat, check_n_step
+from agentd.engine.replay.rows import RowFormat
+from agentd.engine.replay.transitions import check_n_step
 
 __all__ = ["learner_for"]
 

@@ -29,7 +29,7 @@ from agentd.engine.backend.array import (
 from agentd.engine.backend.distributions import DistributionOps
 from agentd.engine.backend.images import ImageOps
 from agentd.engine.backend.layers import LayerOps
-from agentd.engine.backend.losses import LossOps
+from agentd.engine.backend.losses import LossOps, TdStep
 from agentd.engine.backend.memory import MemoryOps
 from agentd.engine.backend.noise import NoiseOps
 from agentd.engine.backend.optimizers import OptimizerOps
@@ -38,7 +38,7 @@ from agentd.engine.backend.whole import (
     AdamConstants,
     DenseLayer,
     DenseStack,
-    Descending,
+    DescentArrays,
     FitStep,
     QStep,
     WholeOps,
@@ -51,7 +51,7 @@ __all__ = [
     "Backend",
     "DenseLayer",
     "DenseStack",
-    "Descending",
+    "DescentArrays",
     "FitStep",
     "Host",
     "Kind",
@@ -59,6 +59,7 @@ __all__ = [
     "Shape",
     "Slot",
     "Step",
+    "TdStep",
     "Window",
     "float_type",
 ]

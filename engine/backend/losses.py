@@ -1,8 +1,45 @@
 """Losses: one number a row, fused with the gradient of their weighted mean."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
-from agentd.engine.backend.array import Array, Step
+from agentd.engine.backend.array import Array, Shape, Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TdStep:
+    """What the target and the loss of Q-learning read and write: B rows, N branches, A actions.
+
+    An action has Z numbers: its value (Z = 1, all that ``td_step`` takes) or a distribution.
+
+    value     (B, Z A) outputs at t that value the best action, the target network's
+    select    (B, A) values at t that select it; the same array as ``value`` for a plain maximum
+    mask      (B, A) uint8 at t, 1 = legal, or None
+    reward    (B,); discount (B,)
+    y         (B, Z A) outputs at t-1
+    action    (B, N) int32, taken at t-1
+    weight    (B,) or None
+    huber     the width of the loss of plain values, None for half the squared error
+    target    written: (B,) for plain values
+    dy        (B, Z A), written: the gradient of the loss
+    error     written: (B, N) target - y[action] for plain values
+    loss      (1,), written
+    """
+
+    branches: Shape
+    value: Array
+    select: Array
+    mask: Array | None
+    reward: Array
+    discount: Array
+    y: Array
+    action: Array
+    weight: Array | None
+    huber: float | None
+    target: Array
+    dy: Array
+    error: Array
+    loss: Array
 
 
 class LossOps(Protocol):
@@ -123,22 +160,6 @@ class LossOps(Protocol):
         """
         ...
 
-    def td_step(
-        self,
-        value: Array,
-        select: Array,
-        mask: Array | None,
-        branches: tuple[int, ...],
-        reward: Array,
-        discount: Array,
-        q: Array,
-        action: Array,
-        weight: Array | None,
-        huber: float | None,
-        target: Array,
-        dq: Array,
-        td: Array,
-        loss: Array,
-    ) -> Step:
+    def td_step(self, step: TdStep) -> Step:
         """``td_target``, then ``td_loss`` towards it: one launch where the backend has one."""
         ...

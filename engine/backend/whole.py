@@ -24,8 +24,8 @@ DenseStack: TypeAlias = tuple[DenseLayer, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Descending:
-    """What a step descends: ``gradient`` is scratch, clipped to ``clip_norm`` where that is set.
+class DescentArrays:
+    """The arrays of a gradient step: ``gradient`` is scratch, clipped to ``clip_norm`` where that is set.
 
     params, gradient, m, v (P,); figures (2,): the loss and the gradient's norm before clipping.
     """
@@ -40,25 +40,23 @@ class Descending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QStep:
-    """What a step of Q-learning reads and writes; see ``td_target`` and ``td_loss``.
+    """What a whole step of Q-learning reads and writes; see ``td_target`` and ``td_loss``.
 
-    x         (2 B, D), the observations at t-1, then those at t
-    action    (B, N) int32 for the N ``branches``; reward, discount (B,)
-    mask      (B, A) uint8 at t, 1 = legal
-    weight    (B,) or None
-    target    (P,), the target network's parameters
-    td, goal  (B, N) and (B,), written: the errors and what the values were to be
+    action         (B, N) int32 for the N ``branches``; reward, discount (B,)
+    mask           (B, A) uint8 at t, 1 = legal
+    weight         (B,) or None
+    target_params  (P,), the target network's
+    target         (B,), written; error (B, N), written: target - value
     """
 
-    x: Array
     action: Array
     reward: Array
     discount: Array
     mask: Array
     weight: Array | None
+    target_params: Array
     target: Array
-    td: Array
-    goal: Array
+    error: Array
     branches: tuple[int, ...]
     double: bool
     huber: float | None
@@ -68,11 +66,10 @@ class QStep:
 class FitStep:
     """What a supervised step reads and writes: a class or numbers, as the loss ops have them.
 
-    x (B, D); label (B,) int32 or (B, K) numbers; weight (B,); y (B, K) written: the output;
+    label (B,) int32 or (B, K) numbers; weight (B,); y (B, K) written: the output;
     ``huber`` is the width of a regression's loss, None for half the squared error.
     """
 
-    x: Array
     label: Array
     weight: Array
     y: Array
@@ -89,16 +86,17 @@ class WholeOps(Protocol):
     """
 
     def q_step(
-        self, layers: DenseStack, on: Descending, q: QStep
+        self, layers: DenseStack, on: DescentArrays, x: Array, q: QStep
     ) -> Callable[[bool, float, AdamConstants], object] | None:
         """Bind (masked, tau, constants): tau 1 copies into the target, 0 leaves it, else blends.
 
-        The loss is td_loss's, the mean over rows and branches.
+        x (2 B, D): the observations at t-1, then those at t. The loss is td_loss's, the mean over
+        rows and branches.
         """
         ...
 
     def fit_step(
-        self, layers: DenseStack, on: Descending, fit: FitStep
+        self, layers: DenseStack, on: DescentArrays, x: Array, fit: FitStep
     ) -> Callable[[AdamConstants], object] | None:
-        """Bind (constants). The loss is the sum over rows of their unweighted losses."""
+        """Bind (constants). x (B, D); the loss is the sum over rows of their unweighted losses."""
         ...

@@ -13,8 +13,9 @@ from agentd.engine.replay.feed import BatchFeed
 from agentd.engine.replay.priorities import PrioritizedSampler
 from agentd.engine.replay.resident import ResidentRows
 from agentd.engine.replay.rewards import RewardConfig, RewardShaper
-from agentd.engine.replay.rows import Batch, RowFormat, Rows, TransitionReader
+from agentd.engine.replay.rows import RowFormat, Rows
 from agentd.engine.replay.sampling import UniformSampler
+from agentd.engine.replay.transitions import TransitionBatch, TransitionReader
 
 
 class BatchSource:
@@ -50,7 +51,9 @@ class BatchSource:
         """Importance weights (B,) of the last batch, None where all are 1."""
         return None if self.priorities is None else self.priorities.weight
 
-    def next(self, rows: Rows, lo: int, hi: int, ahead: int) -> tuple[Batch, Array | Host]:
+    def next(
+        self, rows: Rows, lo: int, hi: int, ahead: int
+    ) -> tuple[TransitionBatch, Array | Host]:
         """Return a batch and its observations (2 B, D), on the device where the ring lies there.
 
         Both are valid until the next call.

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.engine.backend import AdamConstants, Array, Backend, Descending, Host
+from agentd.engine.backend import AdamConstants, Array, Backend, DescentArrays, Host
 from agentd.engine.errors import ShapeError
 from agentd.engine.network import Network
 from agentd.engine.optim import Optimizer
@@ -103,12 +103,12 @@ class Descent:
             self._measure = backend.clip_norm(trainable, clip_norm, norm)
 
     @property
-    def shared(self) -> Descending | None:
+    def shared(self) -> DescentArrays | None:
         """What a whole step descends, or None where the optimizer's step is its own."""
         rule = self._elsewhere
         if rule is None:
             return None
-        return Descending(
+        return DescentArrays(
             params=self.params,
             gradient=self.gradient,
             m=rule.m,

@@ -14,19 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.engine.backend import Array, Backend, Host, Step
+from agentd.engine.backend import Array, Backend, Host, QStep, Step, TdStep
 from agentd.engine.errors import ShapeError
 from agentd.engine.learners.batch_source import BatchSource
 from agentd.engine.learners.descent import Arrays, Descends, Descent, Scalars, quiet
 from agentd.engine.learners.dqn_config import DqnConfig
-from agentd.engine.learners.heads import Head, Update
+from agentd.engine.learners.heads import Head
 from agentd.engine.learners.value_loss import ValueLoss, huber_width
-from agentd.engine.learners.whole_step import WholeQ
+from agentd.engine.learners.whole_step import WholeUpdate, bind_q
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import InputStatistics
 from agentd.engine.optim import Optimizer
 from agentd.engine.replay.rewards import UNSHAPED, RewardConfig
-from agentd.engine.replay.rows import Batch, RowFormat, Rows, observations
+from agentd.engine.replay.rows import RowFormat, Rows
+from agentd.engine.replay.transitions import TransitionBatch, observations
 from agentd.engine.rules.td import action_value
 
 _NOISE = (1 << 62, 2 << 62)  # sets the seeds of the selecting and the valuing pass apart
@@ -54,7 +55,7 @@ class DqnLearner(Descends):
         loss: ValueLoss = "huber",
         reward: RewardConfig = UNSHAPED,
     ) -> None:
-        head = config.head(loss)
+        head = config.head()
         wanted = (head.atoms * format.n_actions,)
         if network.output_shape != wanted:
             raise ShapeError("Q-network's output", wanted, network.output_shape)
@@ -72,9 +73,11 @@ class DqnLearner(Descends):
         self._select = Pass(network, backend, size, seed=seed ^ _NOISE[0], noisy=True)
         self._value = Pass(network, backend, size, seed=seed ^ _NOISE[1], noisy=True)
         self._input_shape = (2 * size, *network.input_shape)
-        self._on = _OnDevice(backend, size, format, head, weighted=config.prioritized)
+        self._on = _BatchArrays(
+            backend, size, format, head, huber_width(loss), weighted=config.prioritized
+        )
         self._steps: dict[bool, tuple[Step, ...]] = {}
-        self._whole = self._bind_whole(network, head, huber_width(loss))
+        self._whole = self._bind_whole(network, head)
 
     @property
     @quiet
@@ -85,7 +88,8 @@ class DqnLearner(Descends):
         """
         on = self._on
         if self._whole is not None:
-            taken = self._backend.to_host(on.target) - self._backend.to_host(self._whole.td)
+            target, error = self._backend.to_host(on.target), self._backend.to_host(on.error)
+            taken = target[:, None] - error
         else:
             taken = on.values(self._learn.output(self.params, self.config.batch))
         return {
@@ -105,7 +109,7 @@ class DqnLearner(Descends):
         batch, x = self._source.next(rows, lo, hi, ahead)
         if self._whole is not None:
             masked = self._write(batch)[1] is not None
-            taken = self._whole.run(x, masked, self._tau(self.updates + 1))
+            taken = self._whole(x, masked, self._tau(self.updates + 1))
         else:
             self._take_gradient(batch, x)
             taken = self._descent.step()
@@ -149,7 +153,7 @@ class DqnLearner(Descends):
         self._inputs.write(self._target)
         self._observed = hi
 
-    def _take_gradient(self, batch: Batch, x: Array | Host) -> None:
+    def _take_gradient(self, batch: TransitionBatch, x: Array | Host) -> None:
         """Leave the gradient of the batch's loss in the descent's vector, in place.
 
         x (2 B, D) are its observations, from host or device memory.
@@ -177,7 +181,7 @@ class DqnLearner(Descends):
             step()
         self._learn.backward(self._descent.gradient, on.dy)
 
-    def _write(self, batch: Batch) -> tuple[Host | None, Host | None]:
+    def _write(self, batch: TransitionBatch) -> tuple[Host | None, Host | None]:
         """Bring all but the observations to the device; return the masks at t-1 and at t."""
         mask_tm1 = mask_t = None
         if batch.mask is not None:
@@ -185,14 +189,12 @@ class DqnLearner(Descends):
         self._on.write(batch, mask_t, self._source.weight)
         return mask_tm1, mask_t
 
-    def _bind_whole(self, network: Network, head: Head, huber: float | None) -> WholeQ | None:
+    def _bind_whole(self, network: Network, head: Head) -> WholeUpdate | None:
         """Bind the update as one call where that can be; distributions go op by op."""
         if head.atoms > 1 or self._inputs:
             return None
-        given, double = self._on.given(), self.config.double
-        return WholeQ.bind(
-            self._backend, network, self._descent, self._target, double, huber, **given
-        )
+        q = self._on.q_step(self._target, self.config.double)
+        return bind_q(self._backend, network, self._descent, q)
 
     def _bind_target(self) -> Step:
         tau = self.config.target.tau
@@ -208,40 +210,49 @@ class DqnLearner(Descends):
         return float(updates % every == 0)
 
 
-class _OnDevice:
+class _BatchArrays:
     """A batch's arrays on the backend, and what is computed from them, one set for good."""
 
     def __init__(
-        self, backend: Backend, size: int, format: RowFormat, head: Head, *, weighted: bool
+        self,
+        backend: Backend,
+        size: int,
+        format: RowFormat,
+        head: Head,
+        huber: float | None,
+        *,
+        weighted: bool,
     ) -> None:
-        self._backend, self._head, self._branches = backend, head, format.branches
+        self._backend, self._head, self._huber = backend, head, huber
+        self._branches = format.branches
         self.action = backend.zeros((size, len(format.branches)), "int32")
         self.reward = backend.zeros((size,))
         self.discount = backend.zeros((size,))
         self.mask_t = backend.zeros((size, format.n_actions), "uint8")
         self.weight = backend.zeros((size,)) if weighted else None
-        self.target = backend.zeros((size, head.target_size(format.branches)))
+        self.target = backend.zeros(head.target_shape(size, format.branches))
+        self.error = backend.zeros(head.error_shape(size, format.branches))
         self.q = backend.zeros((size, format.n_actions))
         self.dy = backend.zeros((size, head.atoms * format.n_actions))
-        self._error: Array | None = None
         self._read: Step | None = None
 
-    def given(self) -> dict[str, Any]:
-        """Return the fields of a QStep that lie here; the errors then come from that step."""
-        size = self.action.shape[0]
-        self._error = self._backend.zeros(self.action.shape)
-        return {
-            "action": self.action,
-            "reward": self.reward,
-            "discount": self.discount,
-            "mask": self.mask_t,
-            "weight": self.weight,
-            "td": self._error,
-            "goal": self._backend.reshape(self.target, (size,)),
-            "branches": self._branches,
-        }
+    def q_step(self, target: Array, double: bool) -> QStep:
+        """Return the record of a whole step with the target network's parameters (n_params,)."""
+        return QStep(
+            branches=self._branches,
+            action=self.action,
+            reward=self.reward,
+            discount=self.discount,
+            mask=self.mask_t,
+            weight=self.weight,
+            target_params=target,
+            target=self.target,
+            error=self.error,
+            double=double,
+            huber=self._huber,
+        )
 
-    def write(self, batch: Batch, mask_t: Host | None, weight: Host | None) -> None:
+    def write(self, batch: TransitionBatch, mask_t: Host | None, weight: Host | None) -> None:
         """Copy what the ops read to the device; observations go to the passes."""
         write = self._backend.write
         write(self.action, batch.action_tm1)
@@ -262,26 +273,27 @@ class _OnDevice:
         self, value: Array, select: Array, y: Array, loss: Array, *, masked: bool
     ) -> tuple[Step, ...]:
         """Bind the algorithm's ops to the passes' outputs, which stay where they are."""
-        be, head, branches = self._backend, self._head, self._branches
-        mask = self.mask_t if masked else None
+        be, head = self._backend, self._head
         steps: tuple[Step, ...] = ()
         if head.atoms > 1:
             steps, select = (head.bind_values(be, select, self.q),), self.q
-        update = Update(
+        update = TdStep(
+            branches=self._branches,
             value=value,
             select=select,
-            mask=mask,
+            mask=self.mask_t if masked else None,
             reward=self.reward,
             discount=self.discount,
             y=y,
             action=self.action,
             weight=self.weight,
+            huber=self._huber,
             target=self.target,
             dy=self.dy,
+            error=self.error,
             loss=loss,
         )
-        descend, self._error = head.bind_step(be, branches, update)
-        return (*steps, descend)
+        return (*steps, head.bind_step(be, update))
 
     def values(self, y: Array) -> Host:
         """Return the values of the actions taken, (B, N), from the outputs ``y``."""
@@ -293,7 +305,5 @@ class _OnDevice:
 
     def errors(self) -> NDArray[np.floating[Any]]:
         """Return each row's error, not negative, the mean over its branches, (B,)."""
-        if self._error is None:
-            return np.zeros(self.action.shape[0])
-        error = self._backend.to_host(self._error)
-        return self._head.errors(error, self._backend.to_host(self.target))
+        to_host = self._backend.to_host
+        return self._head.errors(to_host(self.error), to_host(self.target))

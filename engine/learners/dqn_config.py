@@ -13,7 +13,6 @@ from agentd.engine.learners.heads import (
     QuantileHead,
     ValueHead,
 )
-from agentd.engine.learners.value_loss import ValueLoss, huber_width
 from agentd.engine.replay.priorities import PriorityConfig
 from agentd.engine.strictyaml import Count, Fraction, Positive, Record
 
@@ -60,11 +59,11 @@ class DqnConfig(Record, frozen=True, kw_only=True):
         """
         return -self.gamma if self.alternating else self.gamma
 
-    def head(self, loss: ValueLoss = "huber") -> Head:
-        """Return what the network's outputs mean; ``loss`` is that of plain values."""
+    def head(self) -> Head:
+        """Return what the network's outputs mean."""
         match self.distribution:
             case "categorical":
                 return CategoricalHead(self.categorical)
             case "quantile":
                 return QuantileHead(self.quantile)
-        return ValueHead(huber_width(loss))
+        return ValueHead()

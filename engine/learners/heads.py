@@ -15,35 +15,9 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from agentd.engine.backend import Array, Backend, Host, Shape, Step
+from agentd.engine.backend import Array, Backend, Host, Shape, Step, TdStep
 from agentd.engine.layers import Expectation, LayerSpec
 from agentd.engine.strictyaml import Number, Positive, Record
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Update:
-    """What an update reads and writes.
-
-    value, select   what the far end is worth: the target network's outputs (B, Z A), and the values
-                    (B, A) that select its action, the same array for a plain maximum
-    mask            (B, A) uint8, 1 = legal at the far end, or None
-    reward          (B,); discount (B,)
-    y, action       the outputs (B, Z A) at the near end, and what was done there (B, N) int32
-    weight          (B,) or None
-    target          (B, target_size), dy (B, Z A) and loss (1,): written
-    """
-
-    value: Array
-    select: Array
-    mask: Array | None
-    reward: Array
-    discount: Array
-    y: Array
-    action: Array
-    weight: Array | None
-    target: Array
-    dy: Array
-    loss: Array
 
 
 class Head(Protocol):
@@ -54,8 +28,12 @@ class Head(Protocol):
         """Z, how many numbers the network gives for each action."""
         ...
 
-    def target_size(self, branches: Shape) -> int:
-        """Return how many numbers a row's target has."""
+    def target_shape(self, size: int, branches: Shape) -> Shape:
+        """Return the shape of the targets of ``size`` rows."""
+        ...
+
+    def error_shape(self, size: int, branches: Shape) -> Shape:
+        """Return the shape of what a step leaves in ``TdStep.error``."""
         ...
 
     def expectation(self) -> tuple[LayerSpec, ...]:
@@ -66,12 +44,15 @@ class Head(Protocol):
         """Bind q (B, A) = the value of each action."""
         ...
 
-    def bind_step(self, backend: Backend, branches: Shape, update: Update) -> tuple[Step, Array]:
-        """Bind target, loss and gradient; return with it what ``errors`` reads."""
+    def bind_step(self, backend: Backend, step: TdStep) -> Step:
+        """Bind target, loss and gradient."""
         ...
 
     def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
-        """Return how wrong each row was, not negative, the mean over its branches, (B,)."""
+        """Return how wrong each row was, not negative, the mean over its branches, (B,).
+
+        ``found`` and ``target`` are what a step left in its record's ``error`` and ``target``.
+        """
         ...
 
 
@@ -96,16 +77,17 @@ class QuantileConfig(Record, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class ValueHead:
-    """One number an action: deep Q-learning. ``huber`` is the width of its loss, None for MSE."""
-
-    huber: float | None = 1.0
+    """One number an action: deep Q-learning."""
 
     @property
     def atoms(self) -> int:
         return 1
 
-    def target_size(self, branches: Shape) -> int:
-        return 1
+    def target_shape(self, size: int, branches: Shape) -> Shape:
+        return (size,)
+
+    def error_shape(self, size: int, branches: Shape) -> Shape:
+        return (size, len(branches))
 
     def expectation(self) -> tuple[LayerSpec, ...]:
         return ()
@@ -113,12 +95,8 @@ class ValueHead:
     def bind_values(self, backend: Backend, y: Array, q: Array) -> Step:
         return backend.copy(y, q)
 
-    def bind_step(self, backend: Backend, branches: Shape, update: Update) -> tuple[Step, Array]:
-        u, td = update, backend.zeros(update.action.shape)
-        ahead = (u.value, u.select, u.mask, branches, u.reward, u.discount)
-        taken = (u.y, u.action, u.weight, self.huber)
-        goal = backend.reshape(u.target, (u.target.shape[0],))
-        return backend.td_step(*ahead, *taken, goal, u.dy, td, u.loss), td
+    def bind_step(self, backend: Backend, step: TdStep) -> Step:
+        return backend.td_step(step)
 
     def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
         error: NDArray[np.floating[Any]] = np.abs(found).mean(axis=1)
@@ -135,45 +113,34 @@ class _DistributionHead(ABC):
     def atoms(self) -> int:
         return self.config.atoms
 
-    def bind_step(self, backend: Backend, branches: Shape, update: Update) -> tuple[Step, Array]:
-        u = update
-        aim = self._bind_target(backend, branches, u)
-        goal = (u.y, u.action, u.target, u.weight, u.dy, u.loss)
-        descend, each = self.bind_loss(backend, branches, *goal)
+    def error_shape(self, size: int, branches: Shape) -> Shape:
+        return (len(branches) * size,)
 
-        def step() -> None:
+    def bind_step(self, backend: Backend, step: TdStep) -> Step:
+        aim, descend = self._bind_target(backend, step), self.bind_loss(backend, step)
+
+        def run() -> None:
             aim()
             descend()
 
-        return step, each
+        return run
 
-    def bind_loss(
-        self,
-        backend: Backend,
-        branches: Shape,
-        y: Array,
-        action: Array,
-        target: Array,
-        weight: Array | None,
-        dy: Array,
-        loss: Array,
-    ) -> tuple[Step, Array]:
-        """Bind loss (1,) and its gradient dy towards ``target``; return with it each row's."""
-        size, n = y.shape[0], len(branches)
+    def bind_loss(self, backend: Backend, step: TdStep) -> Step:
+        """Bind loss (1,), its gradient dy and each row's loss in ``error`` towards ``target``."""
+        s, size, n = step, step.y.shape[0], len(step.branches)
         taken, slope = (backend.zeros((n * size, self.atoms)) for _ in range(2))
-        each = backend.zeros((n * size,))
-        steps = [backend.take_action(self._split(backend, y), action, branches, taken)]
+        steps = [backend.take_action(self._split(backend, s.y), s.action, s.branches, taken)]
         for i in range(n):
-            part = [backend.rows(a, i * size, (i + 1) * size) for a in (taken, slope, each)]
-            steps.append(self._row_loss(backend, part[0], target, weight, part[1], part[2]))
-        steps.append(backend.put_action(slope, action, branches, self._split(backend, dy)))
-        steps.append(backend.mean_loss(each, weight, loss))
+            part = [backend.rows(a, i * size, (i + 1) * size) for a in (taken, slope, s.error)]
+            steps.append(self._row_loss(backend, part[0], s.target, s.weight, part[1], part[2]))
+        steps.append(backend.put_action(slope, s.action, s.branches, self._split(backend, s.dy)))
+        steps.append(backend.mean_loss(s.error, s.weight, s.loss))
 
         def run() -> None:
             for step in steps:
                 step()
 
-        return run, each
+        return run
 
     def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
         """Return each row's loss: what Rainbow's priorities are (arXiv:1710.02298)."""
@@ -185,8 +152,8 @@ class _DistributionHead(ABC):
         return backend.reshape(y, (y.shape[0], self.atoms, y.shape[1] // self.atoms))
 
     @abstractmethod
-    def _bind_target(self, backend: Backend, branches: Shape, u: Update) -> Step:
-        """Bind the update's target."""
+    def _bind_target(self, backend: Backend, step: TdStep) -> Step:
+        """Bind the step's target."""
 
     @abstractmethod
     def _row_loss(
@@ -201,8 +168,8 @@ class CategoricalHead(_DistributionHead):
 
     config: CategoricalConfig
 
-    def target_size(self, branches: Shape) -> int:
-        return self.atoms
+    def target_shape(self, size: int, branches: Shape) -> Shape:
+        return (size, self.atoms)
 
     def expectation(self) -> tuple[LayerSpec, ...]:
         return (Expectation(self.atoms, self.config.low, self.config.high),)
@@ -212,9 +179,10 @@ class CategoricalHead(_DistributionHead):
             self._split(backend, y), self.config.low, self.config.high, q
         )
 
-    def _bind_target(self, backend: Backend, branches: Shape, u: Update) -> Step:
-        y, ends = self._split(backend, u.value), (self.config.low, self.config.high)
-        given = (y, u.select, u.mask, branches, *ends, u.reward, u.discount, u.target)
+    def _bind_target(self, backend: Backend, step: TdStep) -> Step:
+        s, ends = step, (self.config.low, self.config.high)
+        y = self._split(backend, s.value)
+        given = (y, s.select, s.mask, s.branches, *ends, s.reward, s.discount, s.target)
         return backend.categorical_target(*given)
 
     def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
@@ -237,8 +205,8 @@ class QuantileHead(_DistributionHead):
 
     config: QuantileConfig
 
-    def target_size(self, branches: Shape) -> int:
-        return self.atoms * len(branches)
+    def target_shape(self, size: int, branches: Shape) -> Shape:
+        return (size, self.atoms * len(branches))
 
     def expectation(self) -> tuple[LayerSpec, ...]:
         return (Expectation(self.atoms),)
@@ -246,9 +214,9 @@ class QuantileHead(_DistributionHead):
     def bind_values(self, backend: Backend, y: Array, q: Array) -> Step:
         return backend.quantile_values(self._split(backend, y), q)
 
-    def _bind_target(self, backend: Backend, branches: Shape, u: Update) -> Step:
-        y = self._split(backend, u.value)
-        given = (y, u.select, u.mask, branches, u.reward, u.discount, u.target)
+    def _bind_target(self, backend: Backend, step: TdStep) -> Step:
+        s, y = step, self._split(backend, step.value)
+        given = (y, s.select, s.mask, s.branches, s.reward, s.discount, s.target)
         return backend.quantile_target(*given)
 
     def _row_loss(

@@ -104,7 +104,7 @@ class PqnLearner(Descends):
         self._reader = RowReader(format, size, network.input_shape)
         self._learn = Pass(network, backend, size, training=True, seed=seed)
         self._value = Pass(network, backend, size)
-        self._on = _OnDevice(backend, format, size, huber_width(loss), self._descent.loss)
+        self._on = _MinibatchOps(backend, format, size, huber_width(loss), self._descent.loss)
         self._window, self._order = _NO_WINDOW, np.empty(0, np.int64)
         self._done = 0  # minibatches of this window
         self._lag, self._dropped = NO_LAG, 0
@@ -223,7 +223,7 @@ class PqnLearner(Descends):
         self._learn.backward(self._descent.gradient, dq)
 
 
-class _OnDevice:
+class _MinibatchOps:
     """A minibatch's arrays on the backend, and its two ops, bound for each number of rows."""
 
     def __init__(

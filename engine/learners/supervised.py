@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from agentd.engine.backend import Array, Backend, Host, Step
+from agentd.engine.backend import Array, Backend, FitStep, Host, Step
 from agentd.engine.errors import ShapeError
 from agentd.engine.learners.descent import Arrays, Descends, Descent, Scalars, quiet, sampler_rng
 from agentd.engine.learners.value_loss import ValueLoss, huber_width
@@ -96,16 +96,14 @@ class SupervisedLearner(Descends):
         self._loss: Step | None = None
         self._output: Array | None = None
         self._y = backend.empty((size, *outputs))
-        self._whole = bind_fit(
-            backend,
-            network,
-            self._descent,
+        fit = FitStep(
             label=self._label,
             weight=self._weight,
             y=self._y,
             is_class=is_class,
             huber=self._huber,
         )
+        self._whole = bind_fit(backend, network, self._descent, fit)
 
     @property
     def stats(self) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from agentd.engine.backend import Step
+from agentd.engine.backend import Step, TdStep
 from agentd.engine.errors import ShapeError
 from agentd.engine.numpy_backend.memory import MemoryOps, Nd
 from agentd.engine.rules.td import ILLEGAL
@@ -85,31 +85,17 @@ class TdOps(MemoryOps):
 
         return step
 
-    def td_step(
-        self,
-        value: Nd,
-        select: Nd,
-        mask: Nd | None,
-        branches: tuple[int, ...],
-        reward: Nd,
-        discount: Nd,
-        q: Nd,
-        action: Nd,
-        weight: Nd | None,
-        huber: float | None,
-        target: Nd,
-        dq: Nd,
-        td: Nd,
-        loss: Nd,
-    ) -> Step:
-        aim = self.td_target(value, select, mask, branches, reward, discount, target)
-        descend = self.td_loss(q, action, target, weight, branches, huber, dq, td, loss)
+    def td_step(self, step: TdStep) -> Step:
+        s = step
+        ahead = (s.value, s.select, s.mask, s.branches, s.reward, s.discount, s.target)
+        taken = (s.y, s.action, s.target, s.weight, s.branches, s.huber)
+        aim, descend = self.td_target(*ahead), self.td_loss(*taken, s.dy, s.error, s.loss)
 
-        def step() -> None:
+        def run() -> None:
             aim()
             descend()
 
-        return step
+        return run
 
     def _legal(self, q: Nd, mask: Nd | None) -> tuple[Nd, Step]:
         """Return q with illegal actions out of the way, and the step that brings it up to date."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from agentd.engine.backend import Step
+from agentd.engine.backend import Step, TdStep
 from agentd.engine.errors import ShapeError
 from agentd.engine.opencl_backend.heads import HeadOps
 from agentd.engine.opencl_backend.memory import Dv, optional
@@ -44,28 +44,13 @@ class TdOps(HeadOps):
         args = (*self._rows(q, branches), *taken, target, dq, td, loss)
         return self.runtime.bind("td", "td_loss", *self.runtime.each_row(1), *args)
 
-    def td_step(
-        self,
-        value: Dv,
-        select: Dv,
-        mask: Dv | None,
-        branches: tuple[int, ...],
-        reward: Dv,
-        discount: Dv,
-        q: Dv,
-        action: Dv,
-        weight: Dv | None,
-        huber: float | None,
-        target: Dv,
-        dq: Dv,
-        td: Dv,
-        loss: Dv,
-    ) -> Step:
-        _check_values("td_step", branches, value, select)
-        _check_values("td_step", branches, q, dq)
-        ahead = (value, select, *optional(mask, value), reward, discount)
-        taken = (q, action, *optional(weight, q), *_bend(huber))
-        args = (*self._rows(q, branches), *ahead, *taken, target, dq, td, loss)
+    def td_step(self, step: TdStep) -> Step:
+        s = step
+        _check_values("td_step", s.branches, s.value, s.select)
+        _check_values("td_step", s.branches, s.y, s.dy)
+        ahead = (s.value, s.select, *optional(s.mask, s.value), s.reward, s.discount)
+        taken = (s.y, s.action, *optional(s.weight, s.y), *_bend(s.huber))
+        args = (*self._rows(s.y, s.branches), *ahead, *taken, s.target, s.dy, s.error, s.loss)
         return self.runtime.bind("td", "td_step", *self.runtime.each_row(1), *args)
 
     def _rows(self, q: Dv, branches: tuple[int, ...]) -> tuple[Any, ...]:

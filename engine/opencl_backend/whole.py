@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agentd.engine.backend import AdamConstants, DenseStack, Descending, FitStep, QStep
+from agentd.engine.backend import AdamConstants, DenseStack, DescentArrays, FitStep, QStep
 from agentd.engine.opencl_backend.dense import EPILOGUE
 from agentd.engine.opencl_backend.heads import HeadOps
-from agentd.engine.opencl_backend.memory import optional
+from agentd.engine.opencl_backend.memory import Dv, optional
 from agentd.engine.opencl_backend.runtime import LocalFloats
 
 MOST_PARAMS = 1 << 15
@@ -27,7 +27,7 @@ class WholeOps(HeadOps):
     """A network qualifies by its size, and when some rows of its activations fit local memory."""
 
     def q_step(
-        self, layers: DenseStack, on: Descending, q: QStep
+        self, layers: DenseStack, on: DescentArrays, x: Dv, q: QStep
     ) -> Callable[[bool, float, AdamConstants], object] | None:
         rows, width = q.reward.shape[0], layers[-1].w.shape[1]
         cut = self._cut(layers, rows, MOST_Q_WORK, extra=width)
@@ -43,15 +43,15 @@ class WholeOps(HeadOps):
             *(on.params.shape[0], rows, len(q.branches), self.starts(q.branches)),
             *(int(q.double), *bend, float(on.clip_norm or 0.0)),
             *(cut.lines(sum(cut.sizes)), cut.lines(width), LocalFloats(cut.items)),
-            *(q.x, q.action, q.reward, q.discount, q.mask, *optional(q.weight, q.reward)),
-            *(on.params, on.gradient, on.m, on.v, q.target, q.td, q.goal, on.figures),
+            *(x, q.action, q.reward, q.discount, q.mask, *optional(q.weight, q.reward)),
+            *(on.params, on.gradient, on.m, on.v, q.target_params, q.error, q.target, on.figures),
             types="ifffffffi",
             options=cut.options,
         )
         return lambda masked, tau, constants: step(masked, tau, *constants)
 
     def fit_step(
-        self, layers: DenseStack, on: Descending, fit: FitStep
+        self, layers: DenseStack, on: DescentArrays, x: Dv, fit: FitStep
     ) -> Callable[[AdamConstants], object] | None:
         rows = fit.weight.shape[0]
         cut = self._cut(layers, rows, MOST_FIT_WORK)
@@ -66,7 +66,7 @@ class WholeOps(HeadOps):
             *cut.net,
             *(on.params.shape[0], rows, int(fit.is_class), *bend, float(on.clip_norm or 0.0)),
             *(cut.lines(sum(cut.sizes)), LocalFloats(cut.items)),
-            *(fit.x, fit.label, fit.label, fit.weight),
+            *(x, fit.label, fit.label, fit.weight),
             *(on.params, on.gradient, on.m, on.v, fit.y, on.figures),
             types="ffffffi",
             options=cut.options,

@@ -8,8 +8,9 @@ the state: a feed that was saved in the middle of a group reads that very group 
 from dataclasses import dataclass
 from typing import Any
 
-from agentd.engine.replay.rows import Batch, Rows, TransitionReader
+from agentd.engine.replay.rows import Rows
 from agentd.engine.replay.sampling import UniformSampler
+from agentd.engine.replay.transitions import TransitionBatch, TransitionReader
 
 GROUP_BYTES = 1 << 20
 """Observations that one group may hold: they should still be in the cache when they are used."""
@@ -36,9 +37,9 @@ class BatchFeed:
         self._sampler, self._reader = sampler, reader
         self._most = max(1, GROUP_BYTES // batch_bytes)
         self._group: _Group | None = None
-        self._batches: list[Batch] = []
+        self._batches: list[TransitionBatch] = []
 
-    def next(self, rows: Rows, lo: int, hi: int, ahead: int = 1) -> Batch:
+    def next(self, rows: Rows, lo: int, hi: int, ahead: int = 1) -> TransitionBatch:
         """Return the next batch of the window [lo, hi), valid until the next call.
 
         ``ahead`` calls with this window are expected to come, this one included. Raises

@@ -1,17 +1,14 @@
-"""Replay: what a ring of rows looks like, and how a batch of transitions is read from it.
+"""Rows of a replay ring: their columns and how an observation's bytes lie in them.
 
-The ring holds one row per observation of a stream; a transition is two rows joined by ``next``.
-Rows have absolute indices that grow for ever; row i lies in slot ``i % C``. The n-step return is
-computed when a batch is read, so n can change without touching the ring, and an episode's end is
-``discount`` 0 where it terminated, an ordinary bootstrap where it was truncated or cut.
+The ring holds one row per observation of a stream; ``next`` links a row to the next one of the
+same episode. Rows have absolute indices that grow for ever; row i lies in slot ``i % C``.
 
 Shapes: C slots of the ring, B rows of a batch, D features of an observation, A actions over all
-branches, N branches, n steps.
+branches, N branches, K rows of a stack.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +23,6 @@ class ReplayError(ValueError):
 
 class NoValidStart(ReplayError):
     """Raised when no row of the range can start a transition."""
-
-
-class NStepTooLong(ReplayError):
-    """Raised when n steps do not fit into the ring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,167 +163,6 @@ class Rows:
             raise ReplayError("a first row follows another row")
 
 
-class Batch(NamedTuple):
-    """A batch of transitions in host memory, valid until the next read.
-
-    x            (2B, D) float32: the observations at t-1, then those at t (n steps later)
-    action_tm1   (B, N) int32
-    reward_t     (B,) float32, the discounted rewards of the steps between
-    discount_t   (B,) float32, γ^steps, or 0 where the episode terminated
-    mask         (2B, A) uint8 in the order of ``x``, or None when everything is legal
-    slot         (2B,) int64, where the rows of ``x`` lie in the ring
-    """
-
-    x: NDArray[np.float32]
-    action_tm1: NDArray[np.int32]
-    reward_t: NDArray[np.float32]
-    discount_t: NDArray[np.float32]
-    mask: NDArray[np.uint8] | None
-    slot: NDArray[np.int64]
-
-
-class TransitionReader:
-    """Reads n-step transitions from given starts into buffers of its own.
-
-    Sutton & Barto 2018, equation 7.1: rewards of up to n steps, discounted by γ; the walk along
-    ``next`` stops at the episode's end and before ``hi``, and bootstraps from where it stopped.
-    With a γ below 0 every other row counts against the first one: two sides move in turn.
-    Several batches may be read at once: NumPy's calls then cost little for each of them.
-    ``observes`` False leaves ``x`` alone: someone else has the observations, and looks at ``slot``.
-    """
-
-    def __init__(
-        self,
-        format: RowFormat,
-        batch: int,
-        n_step: int,
-        gamma: float,
-        shape_reward: Callable[[NDArray[np.float32]], None] | None = None,
-    ) -> None:
-        self._format, self._batch, self._n_step = format, batch, n_step
-        self._shape_reward = shape_reward
-        self.observes = True
-        self._power = (gamma ** np.arange(n_step + 1)).astype(np.float32)
-        self._make(batch)
-
-    def read(self, rows: Rows, hi: int, start: NDArray[np.int64]) -> Batch:
-        """Return the transitions that begin at rows ``start`` (B,); valid until the next call.
-
-        Every start must be one that `engine.replay.sampling` may draw. Raises NStepTooLong.
-        """
-        return self.read_all(rows, hi, start)[0]
-
-    def read_all(self, rows: Rows, hi: int, start: NDArray[np.int64]) -> list[Batch]:
-        """Return k batches from k * B starts, the first B of them first; see ``read``."""
-        check_n_step(self._n_step, rows.capacity)
-        if len(self._steps) != len(start):
-            self._make(len(start))
-        self._walk(rows, hi, start)
-        pairs = self._slots
-        pairs[:, 0], pairs[:, 1] = self._first, self._slot.reshape(-1, self._batch)
-        slots = pairs.reshape(-1)
-        if self.observes:
-            self._observe(rows, slots)
-        np.take(rows.action, self._first.reshape(-1), axis=0, out=self._action, mode="clip")
-        if not rows.has_masks:
-            return self._batches
-        mask = self._masks.read(rows.mask_bits, slots)
-        parts = mask.reshape(len(self._batches), -1, mask.shape[1])
-        return [b._replace(mask=m) for b, m in zip(self._batches, parts, strict=True)]
-
-    def _observe(self, rows: Rows, slots: NDArray[np.int64]) -> None:
-        frames = slots if self._format.stack == 1 else stacked(rows, slots, self._format.stack)
-        np.take(rows.obs, frames, axis=0, out=self._raw, mode="clip")
-        if not self._format.is_float32:
-            self._format.decode(self._raw, self._x)
-
-    def _make(self, size: int) -> None:
-        """Make room for ``size`` transitions: k batches, one after the other."""
-        format, b = self._format, self._batch
-        k = size // b
-        self._steps = np.empty(size, np.intp)
-        self._first = np.empty((k, b), np.int64)
-        self._slot = np.empty(size, np.int64)
-        self._slots = np.empty((k, 2, b), np.int64)
-        self._after = np.empty(size, np.int64)
-        self._kind = np.empty(size, np.uint8)
-        self._one_reward = np.empty(size, np.float32)
-        self._x = np.empty((2 * size, format.features), np.float32)
-        self._action = np.empty((size, len(format.branches)), np.int32)
-        self._reward = np.empty(size, np.float32)
-        self._discount = np.empty(size, np.float32)
-        self._masks = _MaskReader(2 * size, format.n_actions)
-        if format.is_float32:
-            self._raw = self._x.view(np.uint8).reshape(-1, format.row_bytes)
-        else:
-            self._raw = np.empty((2 * size * format.stack, format.row_bytes), np.uint8)
-        parts = [slice(i * b, (i + 1) * b) for i in range(k)]
-        self._batches = [
-            Batch(
-                x, self._action[at], self._reward[at], self._discount[at], None, slots.reshape(-1)
-            )
-            for at, x, slots in zip(parts, np.split(self._x, k), self._slots, strict=True)
-        ]
-
-    def _walk(self, rows: Rows, hi: int, start: NDArray[np.int64]) -> None:
-        """Follow ``next`` from every start; leave slots, returns and discounts, in place."""
-        slot, steps, first = self._slot, self._steps, self._first.reshape(-1)
-        np.remainder(start, rows.capacity, out=first)
-        np.take(rows.next, first, out=self._after, mode="clip")
-        np.remainder(self._after, rows.capacity, out=slot)
-        np.take(rows.reward, slot, out=self._reward, mode="clip")
-        if self._shape_reward is not None:
-            self._shape_reward(self._reward)
-        np.take(rows.kind, slot, out=self._kind, mode="clip")
-        steps.fill(1)
-        for k in range(1, self._n_step):
-            self._walk_on(rows, hi, k)
-        np.take(self._power, steps, out=self._discount, mode="clip")
-        self._discount *= self._kind != TERMINATED
-
-    def _walk_on(self, rows: Rows, hi: int, k: int) -> None:
-        """Take step k + 1 where there is one: it leads to a row inside, in the same episode."""
-        slot, after, reward = self._slot, self._after, self._one_reward
-        np.take(rows.next, slot, out=after, mode="clip")
-        going = (after >= 0) & (after < hi) & (self._kind <= MID) & (self._steps == k)
-        np.copyto(slot, np.remainder(after, rows.capacity), where=going)
-        np.take(rows.reward, slot, out=reward, mode="clip")
-        if self._shape_reward is not None:
-            self._shape_reward(reward)
-        reward *= self._power[k]
-        np.add(self._reward, reward, out=self._reward, where=going)
-        np.take(rows.kind, slot, out=self._kind, mode="clip")
-        np.add(self._steps, 1, out=self._steps, where=going)
-
-
-class _MaskReader:
-    """Unpacks the mask bits of given slots into a buffer of its own, (B, A) uint8."""
-
-    def __init__(self, batch: int, n_actions: int) -> None:
-        width = (n_actions + 7) // 8
-        self._table = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
-        self._bits = np.empty((batch, width), np.uint8)
-        self._wide = np.empty((batch, width, 8), np.uint8)
-        self._mask = np.empty((batch, n_actions), np.uint8)
-
-    def read(self, mask_bits: NDArray[np.uint8], slots: NDArray[np.int64]) -> NDArray[np.uint8]:
-        np.take(mask_bits, slots, axis=0, out=self._bits, mode="clip")
-        np.take(self._table, self._bits, axis=0, out=self._wide, mode="clip")
-        wide = self._wide.reshape(len(slots), -1)
-        np.copyto(self._mask, wide[:, : self._mask.shape[1]])
-        self._mask[~self._bits.any(axis=1)] = 1
-        return self._mask
-
-
-def observations(rows: Rows, row: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the features of rows (B,) by absolute index, (B, D) float32."""
-    format, slots = rows.format, row % rows.capacity
-    frames = slots if format.stack == 1 else stacked(rows, slots, format.stack)
-    x = np.empty((len(row), format.features), np.float32)
-    format.decode(rows.obs[frames], x)
-    return x
-
-
 def stacked(rows: Rows, slots: NDArray[np.int64], stack: int) -> NDArray[np.int64]:
     """Return the slots of each row's last ``stack`` rows, oldest first, (B stack,).
 
@@ -350,12 +182,6 @@ def row_before(rows: Rows, slot: NDArray[np.int64]) -> NDArray[np.int64]:
         raise ReplayError("rows are to be stacked and the ring does not say which comes before")
     before: NDArray[np.int64] = np.where(rows.kind[slot] == FIRST, -1, rows.prev[slot])
     return before
-
-
-def check_n_step(n_step: int, capacity: int) -> None:
-    """Raise NStepTooLong unless n steps, n + 1 rows, fit into ``capacity`` rows."""
-    if n_step >= capacity:
-        raise NStepTooLong(f"n_step {n_step} needs more than the ring's {capacity} rows")
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.engine.backend import Backend, Host
+from agentd.engine.backend import Backend, FitStep, Host
 from agentd.engine.data import Batch, Batches, DataError, Dataset, Normalizer, no_normalizer
 from agentd.engine.errors import EngineError, ModelError, ShapeError
 from agentd.engine.learners.descent import Arrays, Descent, Scalars
@@ -297,8 +297,8 @@ class Trainer:
         if how is None:
             return None
         weight = self._backend.asarray(np.ones(rows, np.float32))
-        given = {"label": bound.target, "weight": weight, "y": bound.y, **how}
-        run = bind_fit(self._backend, self.network, self._descent, **given)
+        fit = FitStep(label=bound.target, weight=weight, y=bound.y, **how)
+        run = bind_fit(self._backend, self.network, self._descent, fit)
         return None if run is None else lambda inputs: run(inputs.reshape(rows, -1))
 
     def _bind_ops(self, bound: Bound, x: Any, rows: int) -> Callable[[Any], bool]:

@@ -1,4 +1,4 @@
-"""The work of ``chess lessons``: puzzles and judged games in, folders of shards out."""
+"""Make lessons, shards of best moves, from puzzles and judged games."""
 
 from __future__ import annotations
 

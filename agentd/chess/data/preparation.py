@@ -1,4 +1,4 @@
-"""The work of ``chess prepare``: dumps in, shards and their manifest out, resumable."""
+"""Prepare shards and their manifest from dumps; a stopped run resumes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PLAYERS = "players-{:05}.npy"
 
 @dataclass(frozen=True)
 class PreparationJob:
-    """What shall be prepared, and how."""
+    """Which dumps to prepare, where to, and how."""
 
     dumps: tuple[Path, ...]
     folder: Path
@@ -49,7 +49,7 @@ Watch = Callable[[int], None]
 
 
 def begin(job: PreparationJob) -> Manifest:
-    """The manifest to go on from: the folder's own, or a new one. Raises UsageError."""
+    """Return the manifest to resume from: the folder's own, or a new one. Raises UsageError."""
     wanted = msgspec.json.decode(msgspec.json.encode(job.wanted))
     sources = [Source(dump.name, _size(dump)) for dump in job.dumps]
     try:
@@ -92,7 +92,7 @@ def _refuse_strange_files(folder: Path) -> None:
 
 
 class Preparation:
-    """One run: it saves shard after shard and, with each, where to go on."""
+    """One run: it saves shard after shard and, with each, where to resume."""
 
     def __init__(self, job: PreparationJob, manifest: Manifest, watch: Watch) -> None:
         self._job, self._manifest, self._watch = job, manifest, watch
@@ -102,7 +102,7 @@ class Preparation:
         self._skip = 0  # rows of the first game that shards hold already
 
     def run(self) -> None:
-        """Prepare what is not prepared yet. Raises JobFailed where a process dies."""
+        """Prepare the rest of the dumps. Raises JobFailed where a process dies."""
         if self._manifest.complete:
             return
         with ParserPool(self._job.workers, self._job.reader, self._filter) as parsers:

@@ -1,4 +1,4 @@
-"""Who sits opposite in a terminal game: one Protocol, a search on a local model, or a daemon."""
+"""Opponents in a terminal game: one Protocol, a search on a local model, an agent of a daemon."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Policy(Protocol):
         """The game is over: +1 it won, 0 drawn, -1 it lost; None where nobody knows."""
 
     def close(self) -> None:
-        """Give up what is held."""
+        """Close connections."""
 
 
 class LocalPolicy:
@@ -164,7 +164,7 @@ def daemon_policy(address: Address, agent: str, learn: bool) -> DaemonPolicy:
 
 
 class _Seat:
-    """One stream of a daemon, and which kind its next row is."""
+    """One stream of a daemon, and the kind of its next row."""
 
     def __init__(self, client: Client) -> None:
         self.client = client

@@ -1,4 +1,4 @@
-"""Who sits at a board of a match: our search, or a UCI engine; and one game between two of them."""
+"""Players of a match, our search or a UCI engine, and one game between two of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATIENCE_S = 60.0
 
 
 class Limit(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How long a player may look at each move: whatever is set, the first that is reached."""
+    """Limits of a player's search for one move; the first one reached ends it."""
 
     nodes: int | None = None
     depth: int | None = None
@@ -78,7 +78,7 @@ class MatchPlayer(Protocol):
         """Return a move for the side to move. An engine that fails raises EngineError."""
 
     def close(self) -> None:
-        """Let go of whatever plays."""
+        """End the engine's process, where there is one."""
 
 
 def open_player(side: Side) -> MatchPlayer:

@@ -15,6 +15,7 @@ from agentd.chess.model.evaluation import (
     measure_puzzles,
 )
 from agentd.chess.model.model import load_bot
+from agentd.cli.chess.options import Threads
 from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
 from agentd.cli.screen.terminal import Terminal
 from agentd.cli.screen.threads import bound_blas
@@ -44,7 +45,7 @@ def evaluate(
     ] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Positions at most.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what is drawn.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="BLAS threads.")] = 1,
+    threads: Threads = 1,
     as_json: Json = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,

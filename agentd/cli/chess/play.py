@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from agentd.chess.play.opponents import Policy, daemon_policy, local_policy
+from agentd.cli.chess.options import Model
 from agentd.cli.chess.table import Ask, Table
 from agentd.cli.screen.options import Quiet, Verbose, terminal
 from agentd.cli.screen.terminal import Terminal
@@ -21,10 +22,6 @@ from agentd.games.chess.play.notation import NotPlayable, read_pgn, read_positio
 
 COLORS = ("white", "black", "random")
 
-Model = Annotated[
-    str | None,
-    typer.Option(help="A model's file, or `material`.", show_default="the shipped model"),
-]
 Connect = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="Play a daemon's agent.", show_default=False)
 ]

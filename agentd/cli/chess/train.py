@@ -12,6 +12,7 @@ from agentd.chess.data.shards import held_out
 from agentd.chess.model.fit import ChessFit, Figures, FitRequest, begin_run
 from agentd.chess.model.recipe import ChessRecipe, load_recipe
 from agentd.chess.model.sources import open_sources
+from agentd.cli.chess.options import Threads
 from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
 from agentd.cli.screen.threads import bound_blas
 from agentd.interrupts import Interrupts
@@ -48,7 +49,7 @@ def train(
     every: Annotated[int, typer.Option(min=1, help="Steps between measurements.")] = 2000,
     held_rows: Annotated[int, typer.Option(min=1, help="Positions to measure on.")] = 10_000,
     device: Annotated[str, typer.Option(help="cpu, opencl or opencl:<i or name>.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1, help="BLAS threads.")] = 1,
+    threads: Threads = 1,
     as_json: Json = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,

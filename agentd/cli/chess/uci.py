@@ -5,21 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Annotated
 
 import typer
 
 from agentd.chess.model.bots import open_bot
 from agentd.chess.play.uci import UciSession
+from agentd.cli.chess.options import Model
 from agentd.cli.screen.options import Quiet, Verbose, terminal
 
 
 def uci(
     context: typer.Context,
-    model: Annotated[
-        str | None,
-        typer.Option(help="A model's file, or `material`.", show_default="the shipped model"),
-    ] = None,
+    model: Model = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""A block of a dump to packed positions, with an account of every game: what a worker computes."""
+"""Turn a block of a dump into packed positions, with an account of every game."""
 
 import hashlib
 from collections.abc import Sequence

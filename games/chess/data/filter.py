@@ -46,7 +46,7 @@ class Filter:
     rating_gap          greatest difference between the two
     speeds              those kept, of ``SPEEDS``
     rated, standard     keep only rated games; only those that begin as chess does
-    bots                keep games of accounts that say that they are programs
+    bots                keep games of accounts that are marked as programs
     min_plies           half-moves that a game has at least
     min_clock           a position is dropped where its mover has less time left; 0 for none
     skip_plies          opening half-moves dropped of every game

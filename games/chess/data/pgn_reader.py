@@ -1,4 +1,4 @@
-"""A block of games in PGN, to positions: tags, filter, moves by a reader, filter by position.
+"""Games in PGN: split into tags and moves, and replayed to columns of half-moves.
 
 Two readers fill the same columns: ``PythonChessReader`` here, and the optional one in Rust,
 ``games.chess.data.rust_reader``. What they return is equal, row for row.

@@ -1,4 +1,4 @@
-"""What a match says: score, error bar and Elo difference."""
+"""The score of a match: points, error bar and Elo difference."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def match_score(points: Iterable[tuple[int, float]]) -> MatchScore:
     """Count (opening, points) of games; the error bar is that of the openings' mean scores.
 
     Two games from one opening are not independent, so a pair counts as one measurement. With one
-    opening, or where all games ended alike, the bar is Wilson's for a share, which is never 0.
+    opening, or with one result for all games, the bar is Wilson's for a share, which is never 0.
     """
     scores: dict[int, list[float]] = {}
     for opening, point in points:

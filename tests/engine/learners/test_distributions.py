@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from agentd.engine.backend import TdStep
 from agentd.engine.errors import ModelError, ShapeError
 from agentd.engine.layers import Dense, Expectation
 from agentd.engine.learners.heads import (
@@ -142,8 +143,25 @@ def test_losses_are_the_rules_and_their_gradients_the_slopes(
     dy, loss = exact.empty(y.shape), exact.empty((1,))
     action = exact.asarray(c["action"])
     placed = None if weight is None else exact.asarray(weight)
-    step, each = head.bind_loss(exact, branches, y, action, exact.asarray(goal), placed, dy, loss)
-    step()
+    each = exact.empty(head.error_shape(5, branches))
+    blank = exact.zeros((5,))
+    step = TdStep(
+        branches=branches,
+        value=y,
+        select=y,
+        mask=None,
+        reward=blank,
+        discount=blank,
+        y=y,
+        action=action,
+        weight=placed,
+        huber=None,
+        target=exact.asarray(goal),
+        dy=dy,
+        error=each,
+        loss=loss,
+    )
+    head.bind_loss(exact, step)()
 
     assert exact.to_host(loss)[0] == pytest.approx(rule(c["y"])[0])
     np.testing.assert_allclose(

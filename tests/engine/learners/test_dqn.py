@@ -15,16 +15,9 @@ from agentd.engine.learners.dqn_config import DqnConfig, TargetConfig
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.spec import OptimizerSpec, ScheduleSpec
 from agentd.engine.optim import make_optimizer
-from agentd.engine.replay.rows import (
-    FIRST,
-    MID,
-    TERMINATED,
-    TRUNCATED,
-    NoValidStart,
-    NStepTooLong,
-    TransitionReader,
-)
+from agentd.engine.replay.rows import FIRST, MID, TERMINATED, TRUNCATED, NoValidStart
 from agentd.engine.replay.sampling import UniformSampler
+from agentd.engine.replay.transitions import NStepTooLong, TransitionReader
 from agentd.engine.rules import td
 
 SGD = OptimizerSpec(name="sgd", lr=1e-3)

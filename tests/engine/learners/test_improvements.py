@@ -20,7 +20,8 @@ from agentd.engine.network.spec import OptimizerSpec
 from agentd.engine.optim import make_optimizer
 from agentd.engine.replay.priorities import PrioritizedSampler, PriorityConfig
 from agentd.engine.replay.rewards import UNSHAPED, RewardConfig
-from agentd.engine.replay.rows import FIRST, MID, TERMINATED, TRUNCATED, TransitionReader
+from agentd.engine.replay.rows import FIRST, MID, TERMINATED, TRUNCATED
+from agentd.engine.replay.transitions import TransitionReader
 from agentd.engine.rules import td
 
 SGD = OptimizerSpec(name="sgd", lr=1e-3)

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from op_cases import CASES, ROWS, SIZES, Case, case, floats, masks, with_nan
 
+from agentd.engine.backend import TdStep
+
 
 def regression(op: str, *fixed: float, targets: str = "numbers") -> None:
     @case(op)
@@ -143,27 +145,23 @@ def td_step(rng: np.random.Generator) -> Iterator[Case]:
         for huber in (None, 0.8):
 
             def bind(be: Any, branches: Any = branches, huber: Any = huber, **a: Any) -> Any:
-                ahead = (a[k] for k in ("value", "select", "mask"))
-                taken = (a[k] for k in ("q", "action", "weight"))
-                outs = (a[k] for k in ("target", "dq", "td", "loss"))
-                scalars = (a["reward"], a["discount"])
-                return be.td_step(*ahead, branches, *scalars, *taken, huber, *outs)
+                return be.td_step(TdStep(branches=branches, huber=huber, **a))
 
             width = sum(branches)
-            value, select, q, dq = (floats(rng, rows, width) for _ in range(4))
-            arrays = {"value": value, "select": select, "q": q, "dq": dq, "mask": None}
+            value, select, y, dy = (floats(rng, rows, width) for _ in range(4))
+            arrays = {"value": value, "select": select, "y": y, "dy": dy, "mask": None}
             arrays |= {name: floats(rng, rows) for name in ("reward", "target")}
             arrays["discount"] = rng.choice([0, 0.97, 0.99], rows).astype(np.float32)
             action = np.stack([rng.integers(0, n, rows) for n in branches], 1).astype(np.int32)
-            arrays |= {"action": action, "td": floats(rng, *action.shape), "loss": floats(rng, 1)}
-            arrays["weight"] = None
+            arrays |= {"action": action, "error": floats(rng, *action.shape)}
+            arrays |= {"loss": floats(rng, 1), "weight": None}
             weight = rng.random(rows).astype(np.float32)
             legal = {"mask": masks(rng, rows, width), "weight": weight}
             yield f"{rows} {branches} {huber}", bind, arrays, ()
             yield f"{rows} {branches} {huber} plain", bind, arrays | {"select": value}, ()
             yield f"{rows} {branches} {huber} masked, weighted", bind, arrays | legal, ()
             yield f"{rows} {branches} NaN", bind, arrays | {"select": with_nan(select)}, ()
-            yield f"{rows} {branches} NaN q", bind, arrays | {"q": with_nan(q)}, ()
+            yield f"{rows} {branches} NaN q", bind, arrays | {"y": with_nan(y)}, ()
 
 
 @case("norm")

@@ -13,14 +13,12 @@ from agentd.engine.replay.rows import (
     TERMINATED,
     TRUNCATED,
     NoValidStart,
-    NStepTooLong,
     ReplayError,
     RowFormat,
     TensorFormat,
-    TransitionReader,
-    check_n_step,
 )
 from agentd.engine.replay.sampling import UniformSampler
+from agentd.engine.replay.transitions import NStepTooLong, TransitionReader, check_n_step
 from agentd.engine.rules import td
 
 FLOAT = RowFormat((TensorFormat("obs", np.dtype("<f4"), (1,), 0, 4),), (2,))

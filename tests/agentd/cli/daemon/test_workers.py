@@ -13,7 +13,7 @@ import pytest
 from agentd.client import FIRST, MID, Client, OperationRefused
 from agentd.server.processes.channel import GATHERED, SMALL
 
-from .conftest import Serving
+from ..conftest import Serving
 
 PLAYS = '{"learner": "none", "model": {"layers": [{"dense": 8}]}}'
 X = {"x": ("float32", (4,))}
