@@ -1,1 +1,1 @@
-"""The learner process and its shared memory: rings of rows, the weight board, the control pipe."""
+"""The learner process: its loop, its due points, its checkpoints, its control pipes and handle."""

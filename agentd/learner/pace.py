@@ -37,7 +37,3 @@ class Pace:
     def required(self, row: int) -> int:
         """Return the due point whose publication acts on the row with absolute index ``row``."""
         return self.reached(row - self.train_every)
-
-    def rows_until_next(self, row: int) -> int:
-        """Return for how many rows from ``row`` on `required` stays the same."""
-        return self.rows_at(self.required(row) + 1) + self.train_every - row

@@ -16,22 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.memory.layout import RingLayout, default_slack, replay_columns, slack_for
+from agentd.engine.replay.rows import FIRST, MID, TERMINATED
+from agentd.memory.layout import RingLayout, default_slack, replay_columns
 from agentd.memory.mapped_file import RingCounters, RingFile
 from agentd.memory.recall import Answer, find_answer, open_episodes
 from agentd.memory.ring_writer import RingWriter
 
-__all__ = [
-    "Answer",
-    "ReplayRing",
-    "RingCounters",
-    "RingLayout",
-    "default_slack",
-    "replay_columns",
-    "slack_for",
-]
+__all__ = ["ReplayRing"]
 
-FIRST, MID, TERMINATED = 0, 1, 2
 _NO_REWARDS: NDArray[np.float64] = np.empty(0)
 
 

@@ -74,11 +74,6 @@ class Schema:
         shape = self.tensors[0].shape
         return shape if len(self.tensors) == 1 and len(shape) == 3 else (self.features,)
 
-    @cached_property
-    def float_names(self) -> tuple[str, ...]:
-        """Tensors that can hold NaN or Inf."""
-        return tuple(t.name for t in self.tensors if t.dtype.kind == "f")
-
     @classmethod
     def from_wire(cls, observation: object, action: object) -> Schema:
         """Read hello's ``observation`` and ``action``. Raises ProtocolError BAD_HELLO."""

@@ -14,7 +14,8 @@ from agentd.engine.network import Network
 from agentd.engine.network.weights import join
 from agentd.learner.handle import LearnerHandle
 from agentd.learner.pace import Pace
-from agentd.memory.replay_ring import ReplayRing, RingLayout, slack_for
+from agentd.memory.layout import RingLayout, slack_for
+from agentd.memory.replay_ring import ReplayRing
 from agentd.memory.teach_ring import TeachLayout, TeachRing
 from agentd.memory.weight_board import WeightBoard
 from agentd.protocol.schema import Schema

@@ -17,7 +17,8 @@ import pytest
 from agentd.assembly.network import network_for
 from agentd.config import agent_config_from_wire, dump_yaml
 from agentd.learner.pace import Pace
-from agentd.memory.replay_ring import ReplayRing, RingLayout
+from agentd.memory.layout import RingLayout
+from agentd.memory.replay_ring import ReplayRing
 from agentd.memory.teach_ring import TeachLayout, TeachRing
 from agentd.memory.weight_board import WeightBoard
 from agentd.protocol.schema import Schema

@@ -17,7 +17,3 @@ def test_due_points_by_brute_force(start, every):
         assert pace.reached(rows) == reached
         assert pace.required(rows) == sum(point <= rows - every for point in points) - 1
         assert pace.required(rows) == max(NO_DUE, reached - 1)  # the last one or the one before
-        same = 0
-        while pace.required(rows + same) == pace.required(rows):
-            same += 1
-        assert pace.rows_until_next(rows) == same

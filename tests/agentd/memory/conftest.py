@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from agentd.memory.replay_ring import ReplayRing, RingLayout
+from agentd.memory.layout import RingLayout
+from agentd.memory.replay_ring import ReplayRing
 
 
 @pytest.fixture

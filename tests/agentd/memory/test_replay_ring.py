@@ -8,8 +8,9 @@ import pytest
 from agentd.engine.replay.rows import RowFormat, Rows, TensorFormat
 from agentd.errors import StorageError
 from agentd.memory import mapped_file as mapped
+from agentd.memory.layout import RingLayout, default_slack, slack_for
 from agentd.memory.mapped_file import RingCounters, RingMismatch
-from agentd.memory.replay_ring import ReplayRing, RingLayout, default_slack, slack_for
+from agentd.memory.replay_ring import ReplayRing
 from agentd.memory.ring_reader import ReplayRingReader
 
 FIRST, MID, TERMINATED, TRUNCATED = range(4)

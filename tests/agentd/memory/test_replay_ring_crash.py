@@ -11,7 +11,8 @@ KILLED = """
 import os, random, signal, sys, time
 from pathlib import Path
 import numpy as np
-from agentd.memory.replay_ring import ReplayRing, RingLayout
+from agentd.memory.layout import RingLayout
+from agentd.memory.replay_ring import ReplayRing
 
 path, broken = Path(sys.argv[1]), sys.argv[2] == "broken"
 N, CAPACITY, SLACK = 50, 400, 200

@@ -29,7 +29,6 @@ def test_tensors_lie_in_the_order_of_their_names() -> None:
     ]
     assert (schema.row_bytes, schema.features) == (23, 8)
     assert (schema.branches, schema.n_actions) == ((3, 2), 5)
-    assert schema.float_names == ("a",)
 
 
 def test_the_wire_form_comes_back_equal() -> None:

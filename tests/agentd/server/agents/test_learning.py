@@ -255,8 +255,8 @@ def daemon(tmp_path):
 @pytest.mark.slow
 def test_a_killed_daemon_forgets_no_row_and_doubles_none(daemon, tmp_path):
     """Every row carries its own number; the ring must hold each acknowledged one exactly once."""
+    from agentd.memory.layout import replay_columns
     from agentd.memory.mapped_file import RingFile, identity_of
-    from agentd.memory.replay_ring import replay_columns
 
     client = Client.connect(
         ("127.0.0.1", daemon.port),

@@ -8,7 +8,8 @@ import pytest
 from agentd.assembly.network import network_for
 from agentd.assembly.rows import row_format
 from agentd.engine.replay.transitions import observations
-from agentd.memory.replay_ring import ReplayRing, RingLayout
+from agentd.memory.layout import RingLayout
+from agentd.memory.replay_ring import ReplayRing
 from agentd.memory.ring_reader import ReplayRingReader
 from agentd.protocol import messages as m
 from agentd.protocol.schema import Schema
