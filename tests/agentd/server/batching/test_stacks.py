@@ -117,7 +117,7 @@ async def test_stacked_images_and_branches_learn_through_the_daemon(serve):
         )
         await peer.say(step)
         act = await peer.hear(30.0)
-        assert isinstance(act, m.Act), act
+        assert isinstance(act, m.ActReply), act
         action = np.frombuffer(act.action, "<i4").reshape(4, 2)
         assert ((action >= 0) & (action < [2, 3])).all()
         q = np.frombuffer(act.q, "<f4").reshape(4, 5)
