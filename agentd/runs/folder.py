@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from agentd.assembly.network import flat_weights, named_weights
 from agentd.engine.data import Dataset, Normalizer
-from agentd.engine.learners.descent import Arrays, Scalars
+from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.network import Network
 from agentd.engine.strictyaml import Document
 from agentd.engine.training import Trainer, TrainSpec, convert_spec, make_network, plain_spec

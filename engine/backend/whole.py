@@ -25,7 +25,7 @@ DenseStack: TypeAlias = tuple[DenseLayer, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescentArrays:
-    """The arrays of a gradient step: ``gradient`` is scratch, clipped to ``clip_norm`` where that is set.
+    """The arrays of a gradient step; ``gradient`` is scratch, clipped where ``clip_norm`` is set.
 
     params, gradient, m, v (P,); figures (2,): the loss and the gradient's norm before clipping.
     """

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Array, Backend, Host
-from agentd.engine.learners.descent import Arrays, Scalars, sampler_rng
 from agentd.engine.learners.dqn_config import DqnConfig
+from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.replay.feed import BatchFeed
 from agentd.engine.replay.priorities import PrioritizedSampler
 from agentd.engine.replay.resident import ResidentRows
 from agentd.engine.replay.rewards import RewardConfig, RewardShaper
 from agentd.engine.replay.rows import RowFormat, Rows
-from agentd.engine.replay.sampling import UniformSampler
+from agentd.engine.replay.sampling import UniformSampler, sampler_rng
 from agentd.engine.replay.transitions import TransitionBatch, TransitionReader
 
 

@@ -1,71 +1,20 @@
-"""What every learner is and shares: parameters that descend a gradient, guarded and resumable."""
+"""Gradient descent: guarded, resumable optimizer steps of a network's parameters."""
 
 from collections.abc import Callable, Mapping
 from math import isfinite
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.backend import AdamConstants, Array, Backend, DescentArrays, Host
 from agentd.engine.errors import ShapeError
+from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.network import Network
 from agentd.engine.optim import Optimizer
 
-Arrays: TypeAlias = dict[str, Host]
-Scalars: TypeAlias = dict[str, Any]
-
-RowsT_contra = TypeVar("RowsT_contra", contravariant=True)
-
 quiet = np.errstate(over="ignore", invalid="ignore")
-"""Decorates what may meet numbers that are not finite: `Descent` handles them, no warning need."""
-
-
-class Learner(Protocol[RowsT_contra]):
-    """Improves ``params`` by one gradient step a call, from rows of a ring.
-
-    Everything that the next update depends on is in the state: after ``set_state`` the updates
-    that follow are bit for bit those that would have followed ``get_state``.
-    """
-
-    @property
-    def params(self) -> Array:
-        """The parameters (n_params,) as they now are; ``update`` changes them in place."""
-        ...
-
-    @property
-    def updates(self) -> int:
-        """Gradient steps taken."""
-        ...
-
-    @property
-    def skipped_in_row(self) -> int:
-        """Updates skipped since the last one taken, because something was not finite."""
-        ...
-
-    @property
-    def stats(self) -> dict[str, float]:
-        """Figures of the last update: loss, grad_norm, lr, updates, skipped, and the learner's own.
-
-        Reading them may wait for the device; an update never does more than it must.
-        """
-        ...
-
-    def update(self, rows: RowsT_contra, lo: int, hi: int, ahead: int = 1) -> None:
-        """Take one gradient step on a batch of the rows [lo, hi) of absolute indices.
-
-        ``ahead`` updates of this range are to come, this one included: batches may be read
-        together.
-        """
-        ...
-
-    def get_state(self) -> tuple[Arrays, Scalars]:
-        """Return arrays by name and JSON values, all of them copies."""
-        ...
-
-    def set_state(self, arrays: Mapping[str, Host], scalars: Mapping[str, Any]) -> None:
-        """Continue exactly where ``get_state`` was called. Raises ShapeError, KeyError."""
-        ...
+"""Decorator: let NumPy not warn of numbers that are not finite, since `Descent` handles them."""
 
 
 class Descent:
@@ -183,8 +132,8 @@ class Descent:
         return loss, norm
 
 
-class Descends:
-    """A learner whose parameters are a `Descent`'s."""
+class DescentLearner:
+    """The part of a `Learner` whose parameters a `Descent` moves."""
 
     _descent: Descent
 
@@ -202,8 +151,3 @@ class Descends:
     def skipped_in_row(self) -> int:
         """Updates skipped since the last one taken."""
         return self._descent.skipped_in_row
-
-
-def sampler_rng(seed: int) -> np.random.Generator:
-    """Return the generator that draws a learner's batches; independent of the weights' one."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(1,))))

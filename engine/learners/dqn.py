@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from agentd.engine.backend import Array, Backend, Host, QStep, Step, TdStep
 from agentd.engine.errors import ShapeError
 from agentd.engine.learners.batch_source import BatchSource
-from agentd.engine.learners.descent import Arrays, Descends, Descent, Scalars, quiet
+from agentd.engine.learners.descent import Descent, DescentLearner, quiet
 from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.heads import Head
+from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.learners.value_loss import ValueLoss, huber_width
 from agentd.engine.learners.whole_step import WholeUpdate, bind_q
 from agentd.engine.network import Network, Pass
@@ -33,13 +34,13 @@ from agentd.engine.rules.td import action_value
 _NOISE = (1 << 62, 2 << 62)  # sets the seeds of the selecting and the valuing pass apart
 
 
-class DqnLearner(Descends):
+class DqnLearner(DescentLearner):
     """Deep Q-learning from a ring of rows (Mnih et al. 2015; van Hasselt et al. 2015).
 
     ``loss`` is that of plain values; distributions have their own. ``reward`` shapes rewards
     before they are summed. ``weights`` are the first parameters (n_params,), the network's own draw
     from ``seed`` without them. The sampler draws from a generator of its own. Satisfies
-    `engine.learners.descent.Learner`.
+    `engine.learners.learner.Learner`.
     """
 
     def __init__(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from agentd.engine.backend import Array, Backend, Host, Shape, Step, TdStep
 from agentd.engine.layers import Expectation, LayerSpec
+from agentd.engine.rules.td import HUBER_WIDTH
 from agentd.engine.strictyaml import Number, Positive, Record
 
 
@@ -72,7 +73,7 @@ class QuantileConfig(Record, frozen=True, kw_only=True):
     """The quantiles of the return (QR-DQN, arXiv:1710.10044)."""
 
     atoms: Annotated[int, Meta(ge=1, le=4096)] = 51  # how many quantiles
-    kappa: Positive = 1.0  # the width of their Huber loss
+    kappa: Positive = HUBER_WIDTH  # the width of their Huber loss
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from agentd.engine.backend import Array, Backend, Host, Step
 from agentd.engine.errors import ShapeError
-from agentd.engine.learners.descent import Arrays, Descends, Descent, Scalars, quiet, sampler_rng
+from agentd.engine.learners.descent import Descent, DescentLearner, quiet
+from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.learners.value_loss import ValueLoss, huber_width
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import InputStatistics
@@ -35,7 +36,7 @@ from agentd.engine.replay.fragments import (
 )
 from agentd.engine.replay.rewards import UNSHAPED, RewardConfig, RewardShaper
 from agentd.engine.replay.rows import TERMINATED, NoValidStart, RowFormat, Rows
-from agentd.engine.replay.sampling import get_rng_state, set_rng_state
+from agentd.engine.replay.sampling import get_rng_state, sampler_rng, set_rng_state
 from agentd.engine.rules.traces import lambda_return
 from agentd.engine.strictyaml import Fraction, Positive, Record
 
@@ -68,8 +69,8 @@ class _Window(NamedTuple):
 _NO_WINDOW = _Window(-1, np.empty(0, np.int64), np.empty(0, np.float32))
 
 
-class PqnLearner(Descends):
-    """Gallici et al. 2024 (arXiv:2407.04811). Satisfies `engine.learners.descent.Learner`.
+class PqnLearner(DescentLearner):
+    """Gallici et al. 2024 (arXiv:2407.04811). Satisfies `engine.learners.learner.Learner`.
 
     ``window`` counts the fresh rows that belong together; ``reward`` shapes rewards before they
     are summed. ``weights`` are the first parameters (n_params,), the network's own draw from

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from agentd.engine.backend import Array, Backend, Host, Step
 from agentd.engine.errors import ShapeError
-from agentd.engine.learners.descent import Arrays, Scalars, quiet
+from agentd.engine.learners.descent import quiet
+from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import InputStatistics
 from agentd.engine.replay.fragments import (
@@ -84,7 +85,7 @@ class _Figures:
 
 
 class StreamQLearner:
-    """Elsayed, Vasan & Mahmood 2024 (arXiv:2410.14606), a `engine.learners.descent.Learner`.
+    """Elsayed, Vasan & Mahmood 2024 (arXiv:2410.14606), a `engine.learners.learner.Learner`.
 
     ``window`` counts the fresh rows of one due point. ``reward`` shapes rewards first; the paper
     divides them by their spread. ``weights`` are the first parameters (n_params,), the network's
@@ -236,9 +237,10 @@ class StreamQLearner:
         trace.tail = end
         explored = bool(rows.explored[i])
         greedy = not explored or self._is_greedy(q, masks[0], action)
-        if not trace_goes_on(kind, explored, greedy):
+        ended = kind >= TERMINATED
+        if not trace_goes_on(ended, explored, greedy):
             trace.forget()
-        if kind >= TERMINATED:
+        if ended:
             self._free.append(self._traces.pop(int(rows.stream[i])))
 
     def _is_greedy(self, q: Host, mask: Host | None, action: Host) -> bool:

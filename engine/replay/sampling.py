@@ -106,6 +106,11 @@ def cut_stacks(rows: Rows, row: NDArray[np.int64], lo: int, stack: int) -> NDArr
     return cut
 
 
+def sampler_rng(seed: int) -> np.random.Generator:
+    """Return the generator that draws a learner's batches; independent of the weights' one."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(1,))))
+
+
 def get_rng_state(rng: np.random.Generator) -> dict[str, Any]:
     """Return a PCG64 generator's state as JSON values; its 128-bit words as hexadecimal text."""
     state: dict[str, Any] = rng.bit_generator.state  # type: ignore[assignment]
