@@ -20,9 +20,9 @@ quiet = np.errstate(over="ignore", invalid="ignore")
 class Descent:
     """Parameters, their gradient, and guarded optimizer steps.
 
-    ``params`` and ``gradient`` (n_params,) stay the same arrays for good, so that ops may be bound
-    to them. ``loss`` (1,) is where the loss op leaves its mean. A step whose loss or gradient norm
-    is not finite is skipped: parameters and optimizer state stay as they were.
+    ``params`` and ``gradient`` (n_params,) stay the same arrays, so that ops may be bound to them.
+    The loss op writes its mean or sum to ``loss`` (1,). A step whose loss or gradient norm is not
+    finite is skipped: parameters and optimizer state stay as they were.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Descent:
 
     @property
     def shared(self) -> DescentArrays | None:
-        """What a whole step descends, or None where the optimizer's step is its own."""
+        """The arrays of a step in one call; None where the optimizer does not take part in one."""
         rule = self._elsewhere
         if rule is None:
             return None
@@ -67,7 +67,7 @@ class Descent:
         )
 
     def step(self) -> bool:
-        """Descend once along ``gradient``; return whether it was finite and the step taken."""
+        """Take an optimizer step along ``gradient``; return whether it was finite and taken."""
         self._measure()
         if not self._is_finite():
             return False
@@ -75,7 +75,7 @@ class Descent:
         return True
 
     def step_by(self, whole: Callable[[AdamConstants], object]) -> bool:
-        """Let a whole step over ``shared`` descend; return whether it was finite and taken."""
+        """Run a step in one call over ``shared``; return whether it was finite and taken."""
         assert self._elsewhere is not None, "nothing was shared"
         whole(self._elsewhere.constants())
         if not self._is_finite():
@@ -107,7 +107,7 @@ class Descent:
         return arrays, {**counters, "optimizer": numbers}
 
     def set_state(self, arrays: Mapping[str, Host], scalars: Mapping[str, Any]) -> None:
-        """Continue from ``get_state``'s result; arrays of other names are left alone."""
+        """Continue from ``get_state``'s result; ignore arrays of other names."""
         mark = "optimizer."
         moments = {k.removeprefix(mark): v for k, v in arrays.items() if k.startswith(mark)}
         self._optimizer.set_state(moments, scalars["optimizer"])
@@ -117,7 +117,7 @@ class Descent:
         self.skipped_in_row = int(scalars["skipped_in_row"])
 
     def _is_finite(self) -> bool:
-        """Look at loss and norm, and count the step as one taken or skipped."""
+        """Return whether loss and norm are finite; count the step as taken or skipped."""
         loss, norm = self._read()
         if not (isfinite(loss) and isfinite(norm)):
             self.skipped += 1
@@ -139,7 +139,7 @@ class DescentLearner:
 
     @property
     def params(self) -> Array:
-        """The parameters (n_params,) that acting reads."""
+        """The parameters (n_params,)."""
         return self._descent.params
 
     @property

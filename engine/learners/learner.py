@@ -15,10 +15,10 @@ RowsT_contra = TypeVar("RowsT_contra", contravariant=True)
 
 
 class Learner(Protocol[RowsT_contra]):
-    """Improves ``params`` by one gradient step a call, from rows of a ring.
+    """Changes ``params`` by one gradient step a call, from rows of a ring.
 
-    Everything that the next update depends on is in the state: after ``set_state`` the updates
-    that follow are bit for bit those that would have followed ``get_state``.
+    The state holds everything that the next update depends on: the updates after ``set_state`` are
+    bit for bit those that would have followed ``get_state``.
     """
 
     @property
@@ -40,20 +40,20 @@ class Learner(Protocol[RowsT_contra]):
     def stats(self) -> dict[str, float]:
         """Figures of the last update: loss, grad_norm, lr, updates, skipped, and the learner's own.
 
-        Reading them may wait for the device; an update never does more than it must.
+        Reading them may wait for the device.
         """
         ...
 
     def update(self, rows: RowsT_contra, lo: int, hi: int, ahead: int = 1) -> None:
         """Take one gradient step on a batch of the rows [lo, hi) of absolute indices.
 
-        ``ahead`` updates of this range are to come, this one included: batches may be read
-        together.
+        ``ahead`` is the number of updates of this range to come, this one included: a learner may
+        read their batches together.
         """
         ...
 
     def get_state(self) -> tuple[Arrays, Scalars]:
-        """Return arrays by name and JSON values, all of them copies."""
+        """Return a copy of the state."""
         ...
 
     def set_state(self, arrays: Mapping[str, Host], scalars: Mapping[str, Any]) -> None:

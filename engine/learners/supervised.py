@@ -55,10 +55,10 @@ class SupervisedConfig(Record, frozen=True, kw_only=True):
 
 
 class SupervisedLearner(DescentLearner):
-    """Fits the network to taught rows, each of the range equally likely, with replacement.
+    """Fits the network to taught rows, drawn uniformly with replacement.
 
     ``loss`` is that of a regression; classes have the softmax cross-entropy. ``weights`` are the
-    first parameters (n_params,), the network's own draw from ``seed`` without them. Satisfies
+    first parameters (n_params,); without them the network draws them from ``seed``. Satisfies
     `engine.learners.learner.Learner`, for `TeachRows`.
     """
 
