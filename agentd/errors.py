@@ -6,7 +6,8 @@
     ├── MissingInput            66  a file, preset, game or checkpoint is not there
     ├── Unavailable             69  an address cannot be bound or reached
     ├── Locked                  73  another daemon owns the data directory
-    └── StorageError            74  a file could not be read or written
+    ├── StorageError            74  a file could not be read or written
+    └── TrainingDiverged        70  loss or gradients were not finite
 
 Errors of the pure rooms keep their own types (a bad config is ``engine.strictyaml.ConfigError``,
 a bad message ``agentd.protocol.errors.ProtocolError``); ``agentd.cli.boundary`` gives those their
@@ -79,3 +80,7 @@ class StorageError(AgentdError):
     """A file of the data directory could not be read or written."""
 
     exit_code = ExitCode.STORAGE
+
+
+class TrainingDiverged(AgentdError):
+    """Loss or gradients were not finite; what was saved is untouched. Exit 70."""

@@ -15,26 +15,26 @@ from agentd.games.catch import Catch
 from agentd.games.connect4 import ConnectFour, search_player
 from agentd.games.deepsea import DeepSea
 from agentd.games.duel import Duel, fly_by_rules
-from agentd.games.duo import Against, InTurn, SelfPlay, random_player
-from agentd.games.game import Frame, Game, Kind, Spec, Tensor
+from agentd.games.game import ArraySpec, Game, Kind, Spec, TimeStep
 from agentd.games.snake import Snake
+from agentd.games.two_player import Against, InTurn, SelfPlay, random_player
 
 __all__ = [
     "GAMES",
     "Against",
+    "ArraySpec",
     "CartPole",
     "Catch",
     "ConnectFour",
     "DeepSea",
     "Duel",
-    "Frame",
     "Game",
     "InTurn",
     "Kind",
     "SelfPlay",
     "Snake",
     "Spec",
-    "Tensor",
+    "TimeStep",
     "make",
 ]
 

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.games.game import (
-    Frame,
+    ArraySpec,
     Kind,
     Spec,
-    Tensor,
+    TimeStep,
     check_actions,
     check_streams,
     first_rows,
@@ -64,7 +64,7 @@ class CartPole:
 
     spec = Spec(
         name="cartpole",
-        observation={"state": Tensor("float32", (4,))},
+        observation={"state": ArraySpec("float32", (4,))},
         actions=2,
         max_steps=MAX_STEPS,
         masked=False,
@@ -78,7 +78,7 @@ class CartPole:
         self._every = np.arange(streams)
         self.reset()
 
-    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> Frame:
+    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> TimeStep:
         """Stand each of ``streams`` up again, nearly still; see ``Game.reset``."""
         which = self._every if streams is None else streams
         check_streams(which, self.streams)
@@ -86,12 +86,12 @@ class CartPole:
         self.elapsed[which] = 0
         return first_rows(which, {"state": self.state[which].astype(np.float32)})
 
-    def step(self, actions: NDArray[np.integer[Any]]) -> Frame:
+    def step(self, actions: NDArray[np.integer[Any]]) -> TimeStep:
         """Push every cart for 20 ms; see ``Game.step``."""
         check_actions(actions, self.streams, 2)
         self.state = advance(self.state, actions)
         self.elapsed += 1
-        frame = Frame(
+        frame = TimeStep(
             stream=self._every.astype(np.uint32),
             kind=self._kinds(),
             reward=np.ones(self.streams, np.float32),

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.games.game import (
-    Frame,
+    ArraySpec,
     Spec,
-    Tensor,
+    TimeStep,
     check_actions,
     check_streams,
     first_rows,
@@ -62,7 +62,7 @@ class Catch:
         """
         self.spec = Spec(
             name="catch",
-            observation={"board": Tensor("float32", (ROWS, COLUMNS))},
+            observation={"board": ArraySpec("float32", (ROWS, COLUMNS))},
             actions=actions,
             max_steps=ROWS - 1,
             masked=False,
@@ -76,7 +76,7 @@ class Catch:
         self._paddle = np.zeros(streams, np.int64)
         self.reset()
 
-    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> Frame:
+    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> TimeStep:
         """Drop a new ball in each of ``streams``; see ``Game.reset``."""
         which = self._every if streams is None else streams
         check_streams(which, self.streams)
@@ -85,7 +85,7 @@ class Catch:
         self._paddle[which] = COLUMNS // 2
         return first_rows(which, {"board": self._board(which)})
 
-    def step(self, actions: NDArray[np.integer[Any]]) -> Frame:
+    def step(self, actions: NDArray[np.integer[Any]]) -> TimeStep:
         """Move every paddle, then let every ball fall one row; see ``Game.step``."""
         check_actions(actions, self.streams, self.spec.actions)
         self._paddle += np.where(actions > RIGHT, STAY, actions).astype(np.int64) - STAY
@@ -96,7 +96,7 @@ class Catch:
         reward = self._scale * np.where(landed, np.where(caught, 1.0, -1.0), 0.0)
         if self._noise:
             reward += self._noise * self._rng.standard_normal(self.streams)
-        frame = Frame(
+        frame = TimeStep(
             stream=self._every.astype(np.uint32),
             kind=outcome(landed, np.zeros_like(landed)),
             reward=reward.astype(np.float32),

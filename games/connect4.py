@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.games.duo import Advance, Player, Tables, pick_any
-from agentd.games.game import Observations, Spec, Tensor
+from agentd.games.game import ArraySpec, Observations, Spec
+from agentd.games.two_player import Advance, Player, Tables, pick_any
 
 ROWS, COLUMNS = 6, 7
 CELLS = ROWS * COLUMNS
@@ -33,7 +33,7 @@ PLANES = 5
 
 
 class ConnectFour:
-    """T boards of Connect Four, a world for two (``games.duo``).
+    """T boards of Connect Four, a two-player game (``games.two_player``).
 
     ## Description
     Two sides drop discs in turn into one of seven columns of six cells. Who begins is drawn anew
@@ -61,7 +61,7 @@ class ConnectFour:
 
     spec = Spec(
         name="connect4",
-        observation={"board": Tensor("uint8", (ROWS, COLUMNS, PLANES))},
+        observation={"board": ArraySpec("uint8", (ROWS, COLUMNS, PLANES))},
         actions=COLUMNS,
         max_steps=CELLS,
         masked=True,
@@ -78,7 +78,7 @@ class ConnectFour:
         self._rng = rng
 
     def begin(self, tables: Tables) -> None:
-        """Empty the boards, or play the opening; see ``Duo.begin``."""
+        """Empty the boards, or play the opening; see ``TwoPlayerGame.begin``."""
         board = np.zeros((len(tables), CELLS), np.int8)
         turn = self._rng.integers(2, size=len(tables))
         moves = self._rng.integers(self.opening + 1, size=len(tables))
@@ -91,11 +91,11 @@ class ConnectFour:
         self.board[tables], self.turn[tables] = board, turn
 
     def turns(self, tables: Tables) -> NDArray[np.bool_]:
-        """One seat at a time; see ``Duo.turns``."""
+        """One seat at a time; see ``TwoPlayerGame.turns``."""
         return np.asarray(self.turn[tables][:, None] == np.arange(2))
 
     def observe(self, tables: Tables, seats: Tables) -> Observations:
-        """The board as each seat sees it; see ``Duo.observe``."""
+        """The board as each seat sees it; see ``TwoPlayerGame.observe``."""
         mine = self.board[tables] * sides(seats)[:, None]
         own, its = mine > 0, mine < 0
         planes = (own, its, *fourth_cells(own, its), landings(mine == 0))
@@ -103,13 +103,13 @@ class ConnectFour:
         return {"board": board.reshape(-1, ROWS, COLUMNS, PLANES)}
 
     def legal(self, tables: Tables, seats: Tables) -> NDArray[np.uint8]:
-        """The columns with room, or every one where the board is full; see ``Duo.legal``."""
+        """The columns with room; all of them where the board is full."""
         room = open_columns(self.board[tables])
         room[~room.any(axis=1)] = True  # the last row of a drawn game: nobody will move
         return room.astype(np.uint8)
 
     def check(self, tables: Tables, seat: int, actions: NDArray[np.integer[Any]]) -> None:
-        """See ``Duo.check``."""
+        """See ``TwoPlayerGame.check``."""
         unsigned = actions.astype(np.uint64)
         if (unsigned >= COLUMNS).any():
             wrong = int(actions[np.flatnonzero(unsigned >= COLUMNS)[0]])
@@ -120,7 +120,7 @@ class ConnectFour:
             raise ValueError(f"column {int(actions[wrong])} of table {int(tables[wrong])} is full")
 
     def advance(self, tables: Tables, actions: NDArray[np.integer[Any]]) -> Advance:
-        """Drop the disc of the side whose turn it is; see ``Duo.advance``."""
+        """Drop the disc of the side whose turn it is; see ``TwoPlayerGame.advance``."""
         rows = np.arange(len(tables))
         turn = self.turn[tables]
         side = sides(turn)
@@ -135,7 +135,7 @@ class ConnectFour:
         return Advance(reward, over, np.zeros_like(over))
 
     def render(self, table: int) -> str:
-        """Draw the board of ``table``; see ``Duo.render``."""
+        """Draw the board of ``table``; see ``TwoPlayerGame.render``."""
         return render(self.board[table])
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.games.game import (
-    Frame,
+    ArraySpec,
     Spec,
-    Tensor,
+    TimeStep,
     check_actions,
     check_streams,
     first_rows,
@@ -56,7 +56,7 @@ class DeepSea:
             raise ValueError(f"want a size of 2..100, got {size}")
         self.spec = Spec(
             name="deepsea",
-            observation={"cell": Tensor("float32", (size * size,))},
+            observation={"cell": ArraySpec("float32", (size * size,))},
             actions=2,
             max_steps=size,
             masked=False,
@@ -69,14 +69,14 @@ class DeepSea:
         self._column = np.zeros(streams, np.int64)
         self.reset()
 
-    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> Frame:
+    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> TimeStep:
         """Begin a dive in each of ``streams``; see ``Game.reset``."""
         which = self._every if streams is None else streams
         check_streams(which, self.streams)
         self._row[which] = self._column[which] = 0
         return first_rows(which, {"cell": self._cells(which)})
 
-    def step(self, actions: NDArray[np.integer[Any]]) -> Frame:
+    def step(self, actions: NDArray[np.integer[Any]]) -> TimeStep:
         """Sink one row in every dive; see ``Game.step``."""
         check_actions(actions, self.streams, 2)
         right = actions == self.right[self._row, self._column]
@@ -84,7 +84,7 @@ class DeepSea:
         self._column = (self._column + np.where(right, 1, -1)).clip(0, self.size - 1)
         self._row += 1
         landed = self._row == self.size
-        frame = Frame(
+        frame = TimeStep(
             stream=self._every.astype(np.uint32),
             kind=outcome(landed, np.zeros_like(landed)),
             reward=(treasure - right * (0.01 / self.size)).astype(np.float32),

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.games.duo import Advance, Player, Tables
-from agentd.games.game import Observations, Spec, Tensor
+from agentd.games.game import ArraySpec, Observations, Spec
+from agentd.games.two_player import Advance, Tables
 
 STRAIGHT, LEFT, RIGHT, FASTER, SLOWER, FIRE, BOOST = range(7)
 ACTIONS = 7
@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 
 
 class Duel:
-    """T skies with two planes each, a world for two (``games.duo``); both act at once.
+    """T skies with two planes each, a two-player game (``games.two_player``); both act at once.
 
     ## Description
     The sky is a square whose edges meet. A plane flies where it points; it turns by 15 degrees a
@@ -61,12 +61,12 @@ class Duel:
 
     ## Episode End
     Terminated when a plane is down, and after 200 steps: then the healthier plane wins, and
-    nobody where both are alike. Never truncated.
+    nobody where both are as healthy. Never truncated.
     """
 
     spec = Spec(
         name="duel",
-        observation={"sky": Tensor("float32", (FEATURES,))},
+        observation={"sky": ArraySpec("float32", (FEATURES,))},
         actions=ACTIONS,
         max_steps=MAX_STEPS,
         masked=False,
@@ -88,7 +88,7 @@ class Duel:
         self.life = np.zeros((tables, 2, BULLETS), np.int64)  # steps left, 0 for none
 
     def begin(self, tables: Tables) -> None:
-        """Put both planes somewhere, with full guns; see ``Duo.begin``."""
+        """Put both planes somewhere, with full guns; see ``TwoPlayerGame.begin``."""
         n = len(tables)
         self.place[tables] = self._rng.random((n, 2, 2))
         self.heading[tables] = self._rng.uniform(-math.pi, math.pi, (n, 2))
@@ -98,21 +98,21 @@ class Duel:
         self.life[tables] = 0
 
     def turns(self, tables: Tables) -> NDArray[np.bool_]:
-        """Both, always; see ``Duo.turns``."""
+        """Both, always; see ``TwoPlayerGame.turns``."""
         return np.ones((len(tables), 2), np.bool_)
 
     def legal(self, tables: Tables, seats: Tables) -> None:
-        """Everything, always; see ``Duo.legal``."""
+        """Everything, always; see ``TwoPlayerGame.legal``."""
 
     def check(self, tables: Tables, seat: int, actions: NDArray[np.integer[Any]]) -> None:
-        """See ``Duo.check``."""
+        """See ``TwoPlayerGame.check``."""
         unsigned = actions.astype(np.uint64)
         if (unsigned >= ACTIONS).any():
             wrong = int(actions[np.flatnonzero(unsigned >= ACTIONS)[0]])
             raise ValueError(f"want actions in 0..{ACTIONS - 1}, got {wrong}")
 
     def advance(self, tables: Tables, actions: NDArray[np.integer[Any]]) -> Advance:
-        """Fly one step; see ``Duo.advance``."""
+        """Fly one step; see ``TwoPlayerGame.advance``."""
         before = self._advantage(tables)
         self._steer(tables, actions)
         self._fire(tables, actions == FIRE)
@@ -128,7 +128,7 @@ class Duel:
         return Advance(reward.astype(np.float32), over, np.zeros_like(over))
 
     def observe(self, tables: Tables, seats: Tables) -> Observations:
-        """The sky as each seat sees it; see ``Duo.observe``."""
+        """The sky as each seat sees it; see ``TwoPlayerGame.observe``."""
         other = 1 - seats
         heading = self.heading[tables, seats]
         place = self.place[tables, seats]
@@ -154,7 +154,7 @@ class Duel:
         return {"sky": np.concatenate(parts, axis=1).astype(np.float32)}
 
     def render(self, table: int) -> str:
-        """Draw the sky of ``table``; see ``Duo.render``."""
+        """Draw the sky of ``table``; see ``TwoPlayerGame.render``."""
         return render(self, table)
 
     def _advantage(self, tables: Tables) -> Floats:
@@ -287,15 +287,12 @@ def turned(vector: Floats, angle: Floats) -> Floats:
     return np.stack((cos * x - sin * y, sin * x + cos * y), axis=-1)
 
 
-def scripted_player() -> Player:
-    """A plane that flies by rules: it leads its target, fires when that is before its gun, boosts
-    away from one at its back, and slows down rather than overshoot.
-    """
-    return fly_by_rules
-
-
 def fly_by_rules(world: Duel, tables: Tables, seat: int) -> NDArray[np.integer[Any]]:
-    """The script's action for ``seat`` at each of ``tables``, (N,)."""
+    """Return an action by rules for ``seat`` at each of ``tables``, (N,); a ``Player``.
+
+    The plane leads its target, fires when that is before its gun, boosts away from one at its back,
+    and slows down rather than overshoot.
+    """
     heading, other = world.heading[tables, seat], 1 - seat
     across = turned(shortest(world.place[tables, other] - world.place[tables, seat]), -heading)
     distance = np.linalg.norm(across, axis=1)

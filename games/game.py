@@ -1,10 +1,10 @@
 """What a game is here: several episodes side by side, arrays in, arrays out.
 
 A game plays S streams, each of them an endless sequence of episodes. One call plays one action in
-every stream and answers with one ``Frame`` of rows. A stream whose episode goes on has one row in
-the frame. A stream whose episode ended has two: the row that closes the old episode (with the
-final observation, so nothing is lost to the reset) and the row that opens the next one, so that no
-call is spent on resetting.
+every stream and returns a frame of rows, a ``TimeStep``. A stream whose episode goes on has one
+row in the frame. A stream whose episode ended has two: the row that closes the old episode (with
+the final observation, so nothing is lost to the reset) and the row that opens the next one, so
+that no call is spent on resetting.
 
 In a game for several (``spec.seats``) the seats of one world are streams that follow each other;
 they begin and end their episodes together.
@@ -37,7 +37,7 @@ _MID, _TERMINATED, _TRUNCATED = int(Kind.MID), int(Kind.TERMINATED), int(Kind.TR
 """As plain numbers: an enum's comparison with an array costs more than a small array's."""
 
 
-class Tensor(NamedTuple):
+class ArraySpec(NamedTuple):
     """One named part of an observation: ``dtype`` in NumPy's words, ``shape`` of one row."""
 
     dtype: str
@@ -48,14 +48,14 @@ class Spec(NamedTuple):
     """What an agent must know before it meets the game."""
 
     name: str
-    observation: Mapping[str, Tensor]
+    observation: Mapping[str, ArraySpec]
     actions: int  # how many there are
     max_steps: int  # no episode is longer than this many actions
     masked: bool  # every frame carries a mask of the legal actions
     seats: int = 1  # streams of one world: those with the same stream // seats
 
 
-class Frame(NamedTuple):
+class TimeStep(NamedTuple):
     """The rows of one step, in the order in which an agent should see them.
 
     Rows 0..S-1 belong to the streams 0..S-1 when the frame came from ``step``; the rows that open
@@ -78,7 +78,7 @@ class Game(Protocol):
     @property
     def streams(self) -> int: ...
 
-    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> Frame:
+    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> TimeStep:
         """Begin a new episode in each of ``streams`` (all of them by default).
 
         Episodes under way there are forgotten. The frame holds one ``FIRST`` row a stream, in the
@@ -86,7 +86,7 @@ class Game(Protocol):
         Raises ValueError for a stream the game does not have.
         """
 
-    def step(self, actions: NDArray[np.integer[Any]]) -> Frame:
+    def step(self, actions: NDArray[np.integer[Any]]) -> TimeStep:
         """Play ``actions`` (S,), one in every stream.
 
         Raises ValueError when their shape is not (S,), or when one is out of range or illegal; the
@@ -97,10 +97,10 @@ class Game(Protocol):
         """Draw where ``stream`` stands, as lines of text."""
 
 
-def first_rows(streams: NDArray[np.integer[Any]], obs: Observations) -> Frame:
+def first_rows(streams: NDArray[np.integer[Any]], obs: Observations) -> TimeStep:
     """Return the rows that open an episode in each of ``streams`` (N,)."""
     n = len(streams)
-    return Frame(
+    return TimeStep(
         stream=streams.astype(np.uint32),
         kind=np.zeros(n, np.uint8),
         reward=np.zeros(n, np.float32),
@@ -117,7 +117,7 @@ def outcome(terminated: NDArray[np.bool_], truncated: NDArray[np.bool_]) -> NDAr
     return kind
 
 
-def with_resets(game: Game, frame: Frame) -> Frame:
+def with_resets(game: Game, frame: TimeStep) -> TimeStep:
     """Reset the streams that ended in ``frame`` and append the rows that open their next episode.
 
     ``frame`` holds one row for each stream, in order.
@@ -125,15 +125,19 @@ def with_resets(game: Game, frame: Frame) -> Frame:
     if max(frame.kind.tobytes()) < _TERMINATED:  # as nearly always
         return frame
     ended = np.flatnonzero(frame.kind >= _TERMINATED)
-    opened = game.reset(ended)
+    return join_frames(frame, game.reset(ended))
+
+
+def join_frames(one: TimeStep, two: TimeStep) -> TimeStep:
+    """Return the rows of ``one`` and then those of ``two``."""
     mask = None
-    if frame.mask is not None and opened.mask is not None:
-        mask = np.concatenate((frame.mask, opened.mask))
-    return Frame(
-        stream=np.concatenate((frame.stream, opened.stream)),
-        kind=np.concatenate((frame.kind, opened.kind)),
-        reward=np.concatenate((frame.reward, opened.reward)),
-        obs={name: np.concatenate((rows, opened.obs[name])) for name, rows in frame.obs.items()},
+    if one.mask is not None and two.mask is not None:
+        mask = np.concatenate((one.mask, two.mask))
+    return TimeStep(
+        stream=np.concatenate((one.stream, two.stream)),
+        kind=np.concatenate((one.kind, two.kind)),
+        reward=np.concatenate((one.reward, two.reward)),
+        obs={name: np.concatenate((rows, two.obs[name])) for name, rows in one.obs.items()},
         mask=mask,
     )
 

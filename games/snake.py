@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.games.game import (
-    Frame,
+    ArraySpec,
     Spec,
-    Tensor,
+    TimeStep,
     check_actions,
     check_streams,
     first_rows,
@@ -69,7 +69,7 @@ class Snake:
             raise ValueError(f"want a patience of at least 1 step, got {patience}")
         self.spec = Spec(
             name="snake",
-            observation={"planes": Tensor("uint8", (4, size, size))},
+            observation={"planes": ArraySpec("uint8", (4, size, size))},
             actions=4,
             max_steps=self.patience * (size * size - FIRST_LENGTH + 1),
             masked=True,
@@ -88,7 +88,7 @@ class Snake:
         self._hunger = np.zeros(streams, np.int64)  # steps since the last food
         self.reset()
 
-    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> Frame:
+    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> TimeStep:
         """Lay a new snake of three cells and a food in each of ``streams``; see ``Game.reset``."""
         which = self._every if streams is None else streams
         check_streams(which, self.streams)
@@ -106,7 +106,7 @@ class Snake:
         frame = first_rows(which, {"planes": self._planes(which)})
         return frame._replace(mask=self._mask(which))
 
-    def step(self, actions: NDArray[np.integer[Any]]) -> Frame:
+    def step(self, actions: NDArray[np.integer[Any]]) -> TimeStep:
         """Move every snake by one cell; see ``Game.step``."""
         self._check_legal(actions)
         to = self._head + MOVES[actions]
@@ -118,7 +118,7 @@ class Snake:
         died[live] = freed[live, to[live, 0], to[live, 1]] > 0
         self._advance(np.flatnonzero(~died), to, ate, freed, actions)
         full = ~died & (self._length == self._size**2)
-        frame = Frame(
+        frame = TimeStep(
             stream=self._every.astype(np.uint32),
             kind=outcome(died | full, self._hunger >= self.patience),
             reward=ate.astype(np.float32) - died,

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import chess.pgn
 
-from agentd.games.chess.data.dump import Blocks, read_dump
+from agentd.games.chess.data.dump import DumpBlocks, read_dump
 
 DATA = Path(os.environ.get("AGENTD_DATA", Path(__file__).parents[2] / "shared" / "data"))
 DUMP = DATA / "lichess" / "games" / "rapid_eval_train.pgn.zst"
@@ -51,7 +51,7 @@ class Counter(chess.pgn.BaseVisitor[int]):
 def alone(dump: Path, games: int) -> tuple[float, float]:
     """Return plies a second of python-chess, by the clock and of CPU time, over some games."""
     with dump.open("rb") as file:
-        blocks = itertools.islice(Blocks(read_dump(file), file), max(1, games // 400))
+        blocks = itertools.islice(DumpBlocks(read_dump(file), file), max(1, games // 400))
         text = io.StringIO(b"".join(block.data for block in blocks).decode("utf-8", "replace"))
     done, plies, began, cpu = 0, 0, time.perf_counter(), time.process_time()
     while done < games and (count := chess.pgn.read_game(text, Visitor=Counter)) is not None:

@@ -3,7 +3,7 @@
 
     python scripts/bench_serving.py [SUITE …] [--quick] [--seconds S] [--rounds N] [--json]
 
-Suites, all by default (see agentd/LATENCY.md for what they ask and how):
+Suites, all by default (see docs/LATENCY.md for what they ask and how):
     frames    a closed loop through 64-128-128-6 beside an unbatched msgpack loop and a uvloop echo
     kmeans    the nearest of 100 centroids beside scikit-learn on gRPC and NumPy on grpc.aio
     forward   the same network in a bare loop: our engine and torch, no server at all
@@ -93,16 +93,16 @@ class Server(AbstractContextManager):
 
 def seed_kmeans(data_dir: Path) -> None:
     """Nearest centroid as one affine map: the largest of 2 c·x - |c|² is the smallest distance."""
-    from agentd.assembly.network import named_weights
     from agentd.engine.layers import Dense
     from agentd.engine.network import Network
+    from agentd.engine.network.weights import split
     from agentd.store import write_checkpoint
 
     network = Network(Dense(len(CENTROIDS)), input_shape=(2,))
     flat = np.concatenate([(2 * CENTROIDS.T).reshape(-1), -(CENTROIDS**2).sum(axis=1)])
     folder = data_dir / "agents" / "kmeans" / "checkpoints"
     folder.mkdir(parents=True)
-    weights = named_weights(network, flat.astype(np.float32))
+    weights = split(network, flat.astype(np.float32))
     write_checkpoint(folder, 1, {"learner": "none"}, weights, {}, keep=1)
 
 

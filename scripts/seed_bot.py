@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from agentd.chess.data.shards import open_folder
 from agentd.chess.model.head_trainer import HeadTrainer
 from agentd.chess.model.recipe import ChessRecipe, HeadSpec
 from agentd.chess.play.uci_words import parse_position
-from agentd.cli.chess.train import open_folder
 from agentd.engine.layers import Dense, Relu
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.weights import join, split

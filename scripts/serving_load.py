@@ -18,7 +18,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import resource
 import select
 import socket
 import sys
@@ -29,12 +28,12 @@ from typing import Any
 import msgpack
 import msgspec
 import numpy as np
+from serving_figures import POOL, SHAPES, report, states
+from serving_peers import drive_grpc
 
-POOL = 64
 MOST = 1 << 14  # bytes of one read
 IN, OUT = select.EPOLLIN, select.EPOLLOUT
 ACT = b"\x84\xa4type\xa3act"  # how every answer begins
-SHAPES = {"net": (64, 6), "kmeans": (2, 100), "learns": (64, 6)}  # features, actions
 
 
 class Act(msgspec.Struct, tag_field="type", tag="act"):
@@ -67,12 +66,6 @@ def hello(agent: str, rows: int, role: str) -> bytes:
             "run": os.urandom(16),
         }
     )
-
-
-def states(agent: str, rows: int) -> list[bytes]:
-    """The pool's states, the same in every process: (rows, features) float32 each."""
-    rng, features = np.random.default_rng(0), SHAPES[agent][0]
-    return [rng.standard_normal((rows, features), dtype=np.float32).tobytes() for _ in range(POOL)]
 
 
 class Pool:
@@ -294,28 +287,6 @@ class Load:
         self.epoll.close()
 
 
-def report(latencies: list[float], frames: int, rows: int, elapsed: float, errors: int) -> dict:
-    """Rates, exact quantiles, a histogram of powers of two from 1 µs on, and this process's CPU."""
-    times = np.sort(np.array(latencies)) if latencies else np.full(1, np.nan)
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    buckets = np.bincount(np.log2(times * 1e6 + 1).astype(int)) if latencies else []
-    return {
-        "frames": frames,
-        "frames_per_second": round(frames / elapsed, 1),
-        "rows_per_second": round(frames * rows / elapsed),
-        **{
-            f"p{name}_ms": round(1e3 * float(times[min(len(times) - 1, int(q * len(times)))]), 4)
-            for name, q in (("50", 0.5), ("99", 0.99), ("999", 0.999))
-        },
-        "max_ms": round(1e3 * float(times[-1]), 4),
-        "over_16_7_ms": int((times > 1 / 60).sum()),
-        "errors": errors,
-        "elapsed": elapsed,
-        "cpu": used.ru_utime + used.ru_stime,
-        "histogram_log2_us": [int(n) for n in buckets],
-    }
-
-
 def main(spec: dict[str, Any]) -> dict:
     gc.disable()  # a collection would be taken for latency
     pool = Pool(spec["agent"], spec["rows"])
@@ -341,10 +312,4 @@ def main(spec: dict[str, Any]) -> dict:
 
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])
-    if given.get("grpc"):
-        from serving_peers import drive_grpc
-
-        result = drive_grpc(given)
-    else:
-        result = main(given)
-    print(json.dumps(result), flush=True)
+    print(json.dumps(drive_grpc(given) if given.get("grpc") else main(given)), flush=True)

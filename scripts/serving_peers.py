@@ -27,6 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import msgpack
 import numpy as np
+from serving_figures import report, states
 
 CENTROIDS = np.random.default_rng(7).standard_normal((100, 2)).astype(np.float32)
 METHOD = "/bench.KMeans/Nearest"
@@ -158,8 +159,6 @@ FEW = 4  # channels up to which threads with blocking stubs get more out of gRPC
 
 def drive_grpc(spec: dict[str, Any]) -> dict:
     """The closed loop of `serving_load` for a gRPC server: one channel a connection."""
-    from serving_load import report, states
-
     pool = states("kmeans", spec["rows"])
     rows = [np.frombuffer(state, np.float32).reshape(-1, 2) for state in pool]
     answers = [nearest(each).tobytes() for each in rows]

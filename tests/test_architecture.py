@@ -19,7 +19,7 @@ PRODUCT = ("agentd", "engine", "games", "kernels")
 SOURCE = (*PRODUCT, "scripts", "tests")
 TOP_LEVEL = {*SOURCE, "docs", "pyproject.toml"}
 TOP_LEVEL |= {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"}
-CLI = ("agentd/cli", "agentd/__main__.py")
+CLI = ("agentd/cli/", "agentd/__main__.py")
 MAX_LINES = {"product": 400, "scripts": 450, "tests": 450}
 WORLD = {
     *("asyncio", "socket", "socketserver", "selectors", "select", "ssl", "time", "signal"),
@@ -56,7 +56,6 @@ NO_GAMES = ("server", "learner", "memory", "assembly", "config", "store", "clien
 CIRCLES: set[frozenset[str]] = {
     frozenset({"engine.numpy_backend.host_adam", "engine.numpy_backend.optimizers"}),
     frozenset({"engine.training.reports", "engine.training.trainer"}),
-    frozenset({"scripts.serving_load", "scripts.serving_peers"}),
 }
 """Circles of imports that still stand: this list only shrinks, and is to be empty."""
 FLOORS = {"agentd/server": 7, "engine": 7, "games": 5, "agentd/cli": 6}
@@ -260,12 +259,12 @@ def nobody_calls_the_cli(root: Path) -> list[str]:
         for path in files(root, PRODUCT)
         if not (place := path.relative_to(root).as_posix()).startswith(CLI)
         for name in imports(path)
-        if name.startswith("agentd.cli")
+        if f"{name}.".startswith("agentd.cli.")
     ]
 
 
 def only_the_cli_prints_and_exits(root: Path) -> list[str]:
-    doors = (*CLI, "agentd/learner/__main__.py")
+    doors = (*CLI, "agentd/learner/__main__.py", "agentd/rl/__main__.py")
     findings = []
     for path in files(root, PRODUCT):
         place = path.relative_to(root).as_posix()

@@ -1,4 +1,4 @@
-"""The README runs: every command and every program in it, against a real daemon."""
+"""The README and docs/ run: every program and command in them, against one real daemon."""
 
 import os
 import re
@@ -8,20 +8,27 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
-import typer.main
+
+from agentd.cli.app import app
+from agentd.config import resolve
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
+PAGES = {path: path.read_text() for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]}
 BIN = Path(sys.executable).parent
+VERBS: Any = app
+"""The tree of commands."""
+LONGEST = 220
+"""Lines of the README: what a newcomer reads in four minutes."""
 # Run by a test of their own below, or by whoever runs this one.
 ELSEWHERE = ("scripts/demo", "scripts/test", "agentd serve")
 
 
 class Block(NamedTuple):
-    """A fenced block of the README."""
+    """A fenced block of a page."""
 
     language: str
     text: str
@@ -33,16 +40,33 @@ class Block(NamedTuple):
         return found[1] if found else ""
 
 
-BLOCKS = [Block(*found) for found in re.findall(r"^```(\w+)\n(.*?)^```$", README, re.S | re.M)]
+BLOCKS = [
+    Block(*found)
+    for page in PAGES.values()
+    for found in re.findall(r"^```(\w+)\n(.*?)^```$", page, re.S | re.M)
+]
 PROGRAMS = [block for block in BLOCKS if block.language == "python"]
 COMMANDS = [
-    part.strip()
+    line.strip()
     for block in BLOCKS
     if block.language == "sh"
     for line in block.text.splitlines()
-    for part in line.split("&&")
-    if part.strip() and not part.strip().startswith("cd ")
+    if line.strip()
 ]
+
+
+def shown() -> list[str]:
+    """Return the agentd commands that no test runs: they need data, a person, or hours."""
+    texts = [b.text.replace("\\\n", " ") for b in BLOCKS if b.language == "text"]
+    lines = [line.split("  #")[0].strip() for text in texts for line in text.splitlines()]
+    inline = [code for page in PAGES.values() for code in re.findall(r"`(agentd [^`]+)`", page)]
+    return sorted({line for line in [*lines, *inline] if line.startswith("agentd ")})
+
+
+def measures() -> list[str]:
+    """Return the commands that give a figure again."""
+    found = (re.findall(r"`(python scripts/[^`]+)`", page) for page in PAGES.values())
+    return sorted({command for page in found for command in page})
 
 
 def free_port() -> int:
@@ -53,7 +77,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a reader would sit: the named files of the README lie there."""
+    """Where a reader would sit: the named files of the pages lie there."""
     path = tmp_path_factory.mktemp("readme")
     for block in BLOCKS:
         if block.file_name:
@@ -106,12 +130,20 @@ def test_command_runs(command: str, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("name", [b.file_name for b in BLOCKS if b.language == "yaml"])
+def test_configuration_is_valid(name: str, folder: Path) -> None:
+    resolved = resolve(folder / name, {}, {})
+
+    assert resolved.config.agents or resolved.config.tokens
+
+
 def test_raw_example_is_no_longer_than_promised() -> None:
     raw = next(block for block in PROGRAMS if block.file_name == "corridor_raw.py")
     code = [line for line in raw.text.splitlines()[1:] if line.strip()]
 
     assert len(code) <= 32
     assert "agentd" not in raw.text
+    assert raw.text in README
 
 
 @pytest.mark.slow
@@ -133,20 +165,50 @@ def test_quick_start_demo(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_every_command_is_in_the_readme() -> None:
-    from agentd.cli.app import app
-
-    root = typer.main.get_command(app)
-    verbs = set(root.commands)  # type: ignore[attr-defined]
-    told = set(re.findall(r"`agentd (\w+)", README))
-
-    assert verbs == told & verbs
-    assert told - verbs == set()
+def test_the_readme_is_read_in_four_minutes() -> None:
+    assert len(README.splitlines()) <= LONGEST
+    figures = README.split("## Measured")[1].split("## ")[0]
+    assert len(re.findall(r"^\| ", figures, re.M)) - 1 <= 12, "figures, and one line of titles"
 
 
-def test_every_folder_of_the_readme_exists() -> None:
-    table = README.split("## Code structure")[1].split("## ")[0]
+def test_every_command_is_in_the_guide() -> None:
+    verbs = set(VERBS.list_commands(None))
+    guide = set(re.findall(r"`agentd (\w+)", PAGES[ROOT / "docs/GUIDE.md"]))
 
-    for name in re.findall(r"^\| (.+?) \|", table, re.M):
-        for path in re.findall(r"`([^`]+)`", name):
-            assert (ROOT / path).exists(), path
+    assert verbs == guide & verbs
+    assert guide - verbs == set()
+
+
+@pytest.mark.parametrize("line", shown())
+def test_command_that_is_only_shown_exists(line: str) -> None:
+    """Its verbs and flags are those of the command line."""
+    command, words = VERBS, shlex.split(line)[1:]
+    while words and hasattr(command, "list_commands"):
+        verbs = words.pop(0).split("|")
+        assert set(verbs) <= set(command.list_commands(None)), verbs
+        command = command.get_command(None, verbs[0])
+
+    known = {flag for parameter in command.params for flag in parameter.opts} | {"--help"}
+    assert {word for word in words if word.startswith("-")} <= known
+
+
+@pytest.mark.parametrize("command", measures())
+def test_measuring_command_exists(command: str) -> None:
+    script, *words = shlex.split(command)[1:]
+    text = (ROOT / script).read_text()
+
+    for flag in words:
+        if flag.startswith("--"):
+            assert f'"{flag}"' in text or f'"{flag[2:]}"' in text, flag
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_paths_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)[^):]*\)", PAGES[page])
+    code = re.findall(r"`([^`\n]+)`", PAGES[page])
+    paths = [text for text in code if re.fullmatch(r"(agentd|docs|engine|games|scripts)/\S+", text)]
+
+    for link in links:
+        assert (page.parent / link).exists(), link
+    for path in paths:
+        assert (ROOT / path).exists(), path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentd.assembly.first_weights import initial_weights
+from agentd.assembly.weights import initial_weights
 from agentd.config import AgentConfig
 from agentd.engine.backend import Backend
 from agentd.engine.learners.dqn import DqnLearner

@@ -1,17 +1,24 @@
 """The command line: the one place that prints, exits and turns errors into exit codes.
 
 Modules here may import everything, games included; nothing imports them but ``agentd.__main__``.
-Commands import what they need when they run, so that ``agentd version`` stays instant and so that
-``agentd.cli.screen.threads`` can bound BLAS before NumPy loads.
+A command's module loads when the command is called, so that ``agentd --help`` stays instant.
 """
 
+import sys
 from collections.abc import Sequence
+
+from agentd.cli.menu import find_help
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command (``sys.argv`` when ``arguments`` is None) and return its exit code."""
-    from agentd.cli.app import app
+    words = sys.argv[1:] if arguments is None else arguments
+    found = find_help(words)
+    if found is not None:
+        print(found)
+        return 0
+    from agentd.cli.app import app  # loading typer takes several times as long as the help
     from agentd.cli.boundary import run
     from agentd.cli.screen.terminal import Terminal
 
-    return run(app, arguments, Terminal())
+    return run(app, words, Terminal())

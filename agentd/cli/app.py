@@ -1,63 +1,50 @@
-"""The tree of verbs. Each verb is a function of its own module; this file only hangs them up."""
+"""The table of commands as typer's own: a command's module loads when the command is called."""
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
 
-from agentd.cli import version
-from agentd.cli.chess import evaluate as chess_evaluate
-from agentd.cli.chess import lessons, match, prepare, uci
-from agentd.cli.chess import play as chess_play
-from agentd.cli.chess import release as chess_release
-from agentd.cli.chess import train as chess_train
-from agentd.cli.daemon import configure, doctor, serve, top
-from agentd.cli.rl import compare, demo, evaluate, train
-from agentd.cli.supervised import data as datasets
-from agentd.cli.supervised import models
-from agentd.cli.supervised import train as supervised
+from agentd.cli.menu import COMMANDS, GROUPS, help_text, members
 
-app = typer.Typer(
-    help="A TCP daemon that gives any game a mind: it acts at once and learns while the game runs.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-rl = typer.Typer(help="Q-learning on a game or a Gymnasium environment.", no_args_is_help=True)
-data = typer.Typer(help="Look at data sets, convert and check them.", no_args_is_help=True)
-chess = typer.Typer(help="From a lichess dump to a bot you can play.", no_args_is_help=True)
-config = typer.Typer(help="Write, show and describe configurations.", no_args_is_help=True)
 
-app.command("serve")(serve.serve)
-app.command("demo")(demo.demo)
-app.command("top")(top.top)
-app.command("train")(supervised.train)
-app.command("test")(supervised.measure_run)
-app.command("new")(models.new)
-app.command("check")(models.check)
-app.command("export")(models.export)
-data.command("info")(datasets.info)
-data.command("convert")(datasets.convert)
-data.command("verify")(datasets.verify)
-app.add_typer(data, name="data")
-rl.command("train")(train.train)
-rl.command("eval")(evaluate.evaluate)
-rl.command("compare")(compare.compare)
-app.add_typer(rl, name="rl")
-chess.command("prepare")(prepare.prepare)
-chess.command("lessons")(lessons.lessons)
-chess.command("play")(chess_play.play)
-chess.command("uci")(uci.uci)
-chess.command("train")(chess_train.train)
-chess.command("eval")(chess_evaluate.evaluate)
-chess.command("release")(chess_release.release)
-chess.command("match")(match.match)
-app.add_typer(chess, name="chess")
-config.command("init")(configure.init)
-config.command("show")(configure.show)
-config.command("schema")(configure.schema)
-app.add_typer(config, name="config")
-app.command("doctor")(doctor.doctor)
-app.command("devices")(doctor.devices)
-app.command("version")(version.version)
+class CommandGroup(TyperGroup):
+    """A group of the table, named by its path; "" is agentd itself."""
+
+    def __init__(self, path: str) -> None:
+        names: dict[str, Any] = dict.fromkeys(name for name, _ in members(path))
+        super().__init__(
+            name=path.rpartition(" ")[2],
+            commands=names,  # to suggest; ``get_command`` loads what they name
+            help=GROUPS[path],
+            no_args_is_help=True,
+            rich_markup_mode=None,
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
+        self._path = path
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Load the command of that name; None where there is none."""
+        path = f"{self._path} {cmd_name}".strip()
+        if path in GROUPS:
+            return CommandGroup(path)
+        return load(path) if path in COMMANDS else None
+
+    def get_help(self, ctx: Any) -> str:
+        """Return the help as the table tells it."""
+        return help_text(self._path)
+
+
+def load(path: str) -> Any:
+    """Import a command's module and return its function as a typer command."""
+    module, _, name = COMMANDS[path].place.partition(":")
+    function = getattr(importlib.import_module(f"agentd.cli.{module}"), name)
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    alone.command(path.rpartition(" ")[2])(function)
+    return typer.main.get_command(alone)
+
+
+app = CommandGroup("")

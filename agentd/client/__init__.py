@@ -24,7 +24,7 @@ from agentd.client.frames import Act, Taught
 from agentd.client.rollout import (
     Episode,
     Evaluation,
-    Frame,
+    GameFrame,
     Tally,
     Turn,
     VectorGame,
@@ -32,9 +32,12 @@ from agentd.client.rollout import (
     join,
     play,
 )
-from agentd.client.settings import Options
+from agentd.client.settings import ConnectOptions
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.rows import FIRST, MID, TERMINATED, TRUNCATED
+
+Frame = GameFrame
+Options = ConnectOptions
 
 __all__ = [
     "FIRST",
@@ -48,10 +51,12 @@ __all__ = [
     "ClientClosed",
     "ClientError",
     "Code",
+    "ConnectOptions",
     "DataRefused",
     "Episode",
     "Evaluation",
     "Frame",
+    "GameFrame",
     "OperationRefused",
     "Options",
     "OutcomeUnknown",

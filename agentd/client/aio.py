@@ -22,12 +22,19 @@ from numpy.typing import ArrayLike
 from agentd.client.address import Address
 from agentd.client.backoff import Patience
 from agentd.client.errors import ClientClosed, ClientError, Unreachable
-from agentd.client.facts import Facts
+from agentd.client.facts import SessionFacts
 from agentd.client.frames import Act, Observations, Taught
 from agentd.client.link import Link
 from agentd.client.operations import AsyncOperations
 from agentd.client.session import ClientSession, Reply
-from agentd.client.settings import CONNECT_S, FAREWELL_S, Actions, Observation, Options, Settings
+from agentd.client.settings import (
+    CONNECT_S,
+    FAREWELL_S,
+    Actions,
+    ConnectOptions,
+    ConnectSettings,
+    Observation,
+)
 from agentd.protocol import messages as m
 from agentd.protocol.errors import ProtocolError
 
@@ -36,10 +43,10 @@ __all__ = ["AsyncClient"]
 log = logging.getLogger("agentd.client")
 
 
-class AsyncClient(AsyncOperations, Facts):
+class AsyncClient(AsyncOperations, SessionFacts):
     """One game's connection to one agent, in one event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ConnectSettings) -> None:
         """Use ``connect``."""
         self._settings = settings
         self._session = ClientSession(settings)
@@ -61,10 +68,10 @@ class AsyncClient(AsyncOperations, Facts):
         agent: str = "",
         observation: Observation | None = None,
         actions: Actions | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ConnectOptions],
     ) -> Self:
         """Connect to ``agent`` at ``address``; arguments and errors as ``Client.connect``."""
-        client = cls(Settings.read(address, agent, observation, actions, options))
+        client = cls(ConnectSettings.read(address, agent, observation, actions, options))
         await client._reach(None)
         client._patience = client._be_patient(client._settings.retry_for)
         client._watcher = asyncio.create_task(client._watch())

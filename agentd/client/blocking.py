@@ -25,11 +25,18 @@ from agentd.client.errors import (
     DataRefused,
     Unreachable,
 )
-from agentd.client.facts import Facts
+from agentd.client.facts import SessionFacts
 from agentd.client.frames import Act, Observations, Taught
 from agentd.client.operations import Operations
 from agentd.client.session import ClientSession, Reply
-from agentd.client.settings import CONNECT_S, FAREWELL_S, Actions, Observation, Options, Settings
+from agentd.client.settings import (
+    CONNECT_S,
+    FAREWELL_S,
+    Actions,
+    ConnectOptions,
+    ConnectSettings,
+    Observation,
+)
 from agentd.client.wire import Wire
 from agentd.protocol import messages as m
 from agentd.protocol.errors import ProtocolError
@@ -39,7 +46,7 @@ __all__ = ["Client"]
 log = logging.getLogger("agentd.client")
 
 
-class Client(Operations, Facts):
+class Client(Operations, SessionFacts):
     """One game's connection to one agent. Not for use by several threads at once.
 
     While no call is under way nobody answers the server's pings: a game that thinks for longer
@@ -47,7 +54,7 @@ class Client(Operations, Facts):
     not, the next call resumes the session.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ConnectSettings) -> None:
         """Use ``connect``."""
         self._settings = settings
         self._session = ClientSession(settings)
@@ -66,14 +73,14 @@ class Client(Operations, Facts):
         agent: str = "",
         observation: Observation | None = None,
         actions: Actions | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ConnectOptions],
     ) -> Self:
         """Connect to ``agent`` at ``address`` and say what the game looks like.
 
         Raises ValueError for arguments that break the rules of R4, Unreachable when nobody
         answers, Refused when the server does not want us.
         """
-        client = cls(Settings.read(address, agent, observation, actions, options))
+        client = cls(ConnectSettings.read(address, agent, observation, actions, options))
         client._connected()
         client._patience = Patience(client._settings.retry_for, client._random, time.monotonic)
         return client

@@ -1,14 +1,14 @@
 """What a client knows of its session: the same for the blocking one and the awaited one."""
 
 from agentd.client.session import ClientSession
-from agentd.client.settings import Settings
+from agentd.client.settings import ConnectSettings
 from agentd.protocol import messages as m
 
 
-class Facts:
+class SessionFacts:
     """Properties of a client that has ``_settings`` and a ``_session``."""
 
-    _settings: Settings
+    _settings: ConnectSettings
     _session: ClientSession
 
     @property
@@ -18,7 +18,7 @@ class Facts:
 
     @property
     def role(self) -> str:
-        """What ``connect`` was told."""
+        """The role that ``connect`` asked for."""
         return self._settings.hello.role
 
     @property

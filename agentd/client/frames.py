@@ -113,7 +113,7 @@ class Packer:
             raise ValueError(f"obs.{extra}: not in the schema ({self.schema.describe()})")
         return tensors, count
 
-    def act(self, message: messages.Act) -> Act:
+    def act(self, message: messages.ActReply) -> Act:
         """Read an act message. Raises ProtocolError when its bytes are not whole rows."""
         try:
             actions = np.frombuffer(message.action, np.int32).copy()

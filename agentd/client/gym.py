@@ -19,7 +19,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from agentd.client.gym_spaces import ActionCoder, leaves
-from agentd.client.rollout import Frame
+from agentd.client.rollout import GameFrame
 from agentd.protocol.rows import FIRST, MID, TERMINATED, TRUNCATED
 
 __all__ = ["GymGame", "GymSpec"]
@@ -57,11 +57,11 @@ class GymGame:
         """
         self._source: _Single | _Vector
         if isinstance(env, VectorEnv):
-            reader = _Reader(env.single_observation_space, env.single_action_space)
+            reader = _SpaceReader(env.single_observation_space, env.single_action_space)
             self._source = _Vector(env, reader, seed, _mode(env, autoreset_mode))
             self.streams = env.num_envs
         else:
-            reader = _Reader(env.observation_space, env.action_space)
+            reader = _SpaceReader(env.observation_space, env.action_space)
             self._source = _Single(env, reader, seed)
             self.streams = 1
         self.env = env
@@ -72,11 +72,11 @@ class GymGame:
             actions=self._coder.actions,
         )
 
-    def reset(self) -> Frame:
+    def reset(self) -> GameFrame:
         """Begin a new episode in every stream."""
         return self._source.reset()
 
-    def step(self, actions: NDArray[np.integer[Any]]) -> Frame:
+    def step(self, actions: NDArray[np.integer[Any]]) -> GameFrame:
         """Play (S,) or (S, branches) actions, -1 where a stream has no episode under way."""
         return self._source.step(self._coder.decode(actions))
 
@@ -85,7 +85,7 @@ class GymGame:
         self.env.close()
 
 
-class _Reader:
+class _SpaceReader:
     """Reads what environments hand out."""
 
     def __init__(self, observation: gymnasium.Space[Any], action: gymnasium.Space[Any]) -> None:
@@ -120,14 +120,16 @@ class _Reader:
 class _Single:
     """One environment: when an episode ends, the next begins in the same frame."""
 
-    def __init__(self, env: gymnasium.Env[Any, Any], reader: _Reader, seed: int | None) -> None:
+    def __init__(
+        self, env: gymnasium.Env[Any, Any], reader: _SpaceReader, seed: int | None
+    ) -> None:
         self._env, self._reader, self._seed = env, reader, seed
 
-    def reset(self) -> Frame:
+    def reset(self) -> GameFrame:
         rows, mask = self._begin()
         return self._frame([FIRST], [0.0], rows, [mask])
 
-    def step(self, actions: NDArray[np.int64]) -> Frame:
+    def step(self, actions: NDArray[np.int64]) -> GameFrame:
         action = int(actions[0]) if actions.ndim == 1 else actions[0]
         obs, reward, terminated, truncated, info = self._env.step(action)
         rows, mask = self._reader.single(obs), info.get("action_mask")
@@ -143,9 +145,9 @@ class _Single:
         self._seed = None
         return self._reader.single(obs), info.get("action_mask")
 
-    def _frame(self, kind: list[int], reward: list[Any], obs: Rows, masks: list[Any]) -> Frame:
+    def _frame(self, kind: list[int], reward: list[Any], obs: Rows, masks: list[Any]) -> GameFrame:
         kinds = np.array(kind, np.uint8)
-        return Frame(
+        return GameFrame(
             stream=np.zeros(len(kind), np.uint32),
             kind=kinds,
             reward=np.array(reward, np.float32),
@@ -167,21 +169,21 @@ class _Vector:
     def __init__(
         self,
         env: VectorEnv[Any, Any, Any],
-        reader: _Reader,
+        reader: _SpaceReader,
         seed: int | None,
         mode: AutoresetMode,
     ) -> None:
         self._env, self._reader, self._seed, self._mode = env, reader, seed, mode
         self._over = np.zeros(env.num_envs, np.bool_)  # NEXT_STEP: the next step will be a reset
 
-    def reset(self) -> Frame:
+    def reset(self) -> GameFrame:
         obs, info = self._env.reset(seed=self._seed)
         self._seed = None
         self._over[:] = False
         kind = np.zeros(self._env.num_envs, np.uint8)
         return self._frame(kind, np.zeros(len(kind)), self._reader.batch(obs), self._masks(info))
 
-    def step(self, actions: NDArray[np.int64]) -> Frame:
+    def step(self, actions: NDArray[np.int64]) -> GameFrame:
         obs, reward, terminated, truncated, info = self._env.step(actions)
         kind = np.full(self._env.num_envs, MID, np.uint8)
         kind[truncated] = TRUNCATED
@@ -239,11 +241,11 @@ class _Vector:
         obs: Rows,
         masks: list[Any],
         opened: NDArray[np.int64] | None = None,
-    ) -> Frame:
+    ) -> GameFrame:
         """Return a frame of a row for each stream and then the first rows of ``opened`` streams."""
         extra = np.zeros(0, np.int64) if opened is None else opened
         kinds = np.concatenate((kind, np.full(len(extra), FIRST, np.uint8)))
-        return Frame(
+        return GameFrame(
             stream=np.concatenate((np.arange(len(kind)), extra)).astype(np.uint32),
             kind=kinds,
             reward=np.concatenate((reward, np.zeros(len(extra)))).astype(np.float32),
@@ -253,9 +255,9 @@ class _Vector:
 
 
 def _mode(env: VectorEnv[Any, Any, Any], given: AutoresetMode | str | None) -> AutoresetMode:
-    told = env.metadata.get("autoreset_mode") if given is None else given
-    if told is None:
+    mode = env.metadata.get("autoreset_mode") if given is None else given
+    if mode is None:
         raise ValueError(
             f"{env} does not say its autoreset_mode in its metadata; give it to GymGame"
         )
-    return told if isinstance(told, AutoresetMode) else AutoresetMode(told)
+    return mode if isinstance(mode, AutoresetMode) else AutoresetMode(mode)

@@ -10,14 +10,14 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-__all__ = ["ActionCoder", "Leaf", "leaves"]
+__all__ = ["ActionCoder", "SpaceLeaf", "leaves"]
 
 _KEPT = ("uint8", "int8", "int32", "float16", "float32")
 _CAST = {"float64": "float32", "bool": "uint8", "int16": "int32", "uint16": "int32"}
 _INT32 = np.iinfo(np.int32)
 
 
-class Leaf(NamedTuple):
+class SpaceLeaf(NamedTuple):
     """One tensor of an observation: how to find it and what it becomes."""
 
     name: str
@@ -40,7 +40,7 @@ class Leaf(NamedTuple):
         return observation
 
 
-def leaves(space: gymnasium.Space[Any]) -> tuple[Leaf, ...]:
+def leaves(space: gymnasium.Space[Any]) -> tuple[SpaceLeaf, ...]:
     """Return the tensors that an observation of ``space`` is made of.
 
     Box keeps uint8, int8, int32, float16 and float32; float64 becomes float32, other integers
@@ -52,7 +52,7 @@ def leaves(space: gymnasium.Space[Any]) -> tuple[Leaf, ...]:
     return tuple(_leaves(space, ()))
 
 
-def _leaves(space: gymnasium.Space[Any], path: tuple[str | int, ...]) -> Iterator[Leaf]:
+def _leaves(space: gymnasium.Space[Any], path: tuple[str | int, ...]) -> Iterator[SpaceLeaf]:
     name = ".".join(map(str, path)) or "obs"
     match space:
         case spaces.Dict():
@@ -63,15 +63,15 @@ def _leaves(space: gymnasium.Space[Any], path: tuple[str | int, ...]) -> Iterato
                 yield from _leaves(part, (*path, index))
         case spaces.Box():
             dtype = _wire_dtype(space)
-            yield Leaf(name, path, dtype, tuple(space.shape), _cast_to(dtype))
+            yield SpaceLeaf(name, path, dtype, tuple(space.shape), _cast_to(dtype))
         case spaces.MultiBinary():
-            yield Leaf(name, path, "uint8", tuple(space.shape), _cast_to("uint8"))
+            yield SpaceLeaf(name, path, "uint8", tuple(space.shape), _cast_to("uint8"))
         case spaces.Discrete():
             start, n = np.array([space.start]), np.array([space.n])
-            yield Leaf(name, path, "uint8", (int(space.n),), _one_hot(start, n))
+            yield SpaceLeaf(name, path, "uint8", (int(space.n),), _one_hot(start, n))
         case spaces.MultiDiscrete() if space.nvec.ndim == 1:
             width = int(space.nvec.sum())
-            yield Leaf(name, path, "uint8", (width,), _one_hot(space.start, space.nvec))
+            yield SpaceLeaf(name, path, "uint8", (width,), _one_hot(space.start, space.nvec))
         case _:
             raise TypeError(
                 f"observation {name}: {space} cannot be sent; want Box, Discrete, MultiDiscrete "

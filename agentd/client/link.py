@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Self, cast
 
 from agentd.client.address import Address
-from agentd.client.settings import Settings
+from agentd.client.settings import ConnectSettings
 
 __all__ = ["Link"]
 
@@ -34,7 +34,7 @@ class Link(asyncio.Protocol):
         self.cause: Exception | None = None
 
     @classmethod
-    async def open(cls, settings: Settings, arrived: Callable[[Link, bytes], None]) -> Self:
+    async def open(cls, settings: ConnectSettings, arrived: Callable[[Link, bytes], None]) -> Self:
         """Connect to the address of ``settings``. Raises OSError."""
         loop = asyncio.get_running_loop()
         place: Address = settings.address

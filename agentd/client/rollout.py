@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 from agentd.client.address import Address
 from agentd.client.blocking import Client
 from agentd.client.errors import SessionLost
-from agentd.client.settings import Options
+from agentd.client.settings import ConnectOptions
 from agentd.latency import Histogram
 from agentd.protocol.rows import FIRST, TERMINATED, TRUNCATED
 
 __all__ = [
     "Episode",
     "Evaluation",
-    "Frame",
+    "GameFrame",
     "Tally",
     "Turn",
     "VectorGame",
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 
-class Frame(NamedTuple):
+class GameFrame(NamedTuple):
     """The rows of one step of a game, as R5 wants them; no stream twice but by ended and first."""
 
     stream: NDArray[np.uint32]  # (N,)
@@ -51,8 +51,8 @@ class Frame(NamedTuple):
     mask: NDArray[np.uint8] | None  # (N, A)
 
 
-class GameFrame(Protocol):
-    """Anything with the fields of ``Frame``."""
+class FrameLike(Protocol):
+    """Anything with the fields of ``GameFrame``."""
 
     @property
     def stream(self) -> NDArray[np.uint32]: ...
@@ -83,10 +83,10 @@ class VectorGame(Protocol):
     @property
     def streams(self) -> int: ...
 
-    def reset(self) -> GameFrame:
+    def reset(self) -> FrameLike:
         """Begin anew in every stream."""
 
-    def step(self, actions: NDArray[np.int32], /) -> GameFrame:
+    def step(self, actions: NDArray[np.int32], /) -> FrameLike:
         """Play (S,) or (S, branches) actions; a stream without an episode may get any, even -1."""
 
 
@@ -112,7 +112,7 @@ def join(
     address: str | tuple[str, int] | Address,
     agent: str,
     game: VectorGame,
-    **options: Unpack[Options],
+    **options: Unpack[ConnectOptions],
 ) -> Client:
     """Connect a client that says what ``game`` looks like; errors as ``Client.connect``."""
     options["streams"] = game.streams
@@ -125,7 +125,7 @@ def play(client: Client, game: VectorGame) -> Iterator[Turn]:
     When the server loses the session the game is reset and its open episodes are forgotten. Raises
     as ``Client.step`` does otherwise.
     """
-    score = _Score(game.streams)
+    score = _EpisodeScore(game.streams)
     actions = _no_actions(game)
     steps = 0
     frame = game.reset()
@@ -222,7 +222,7 @@ def _evaluate(client: Client, game: VectorGame, episodes: int) -> list[Episode]:
     share, rest = divmod(episodes, game.streams)
     left = np.full(game.streams, share)
     left[:rest] += 1
-    score = _Score(game.streams)
+    score = _EpisodeScore(game.streams)
     actions = _no_actions(game)
     found: list[Episode] = []
     frame = game.reset()
@@ -244,7 +244,7 @@ def _evaluate(client: Client, game: VectorGame, episodes: int) -> list[Episode]:
         frame = game.step(actions)
 
 
-class _Score:
+class _EpisodeScore:
     """Running returns and lengths of S streams."""
 
     def __init__(self, streams: int) -> None:
@@ -256,7 +256,7 @@ class _Score:
         self._total[:] = 0.0
         self._length[:] = 0
 
-    def count(self, frame: GameFrame) -> list[Episode]:
+    def count(self, frame: FrameLike) -> list[Episode]:
         """Take a frame; return the episodes that ended in it."""
         kind = frame.kind
         moved = np.flatnonzero(kind)
@@ -279,7 +279,7 @@ def _no_actions(game: VectorGame) -> NDArray[np.int32]:
 
 
 def _choose_anything(
-    actions: NDArray[np.int32], frame: GameFrame, many: int | Sequence[int]
+    actions: NDArray[np.int32], frame: FrameLike, many: int | Sequence[int]
 ) -> None:
     """Set the first legal action of every stream in place, for those that nobody asks about."""
     if frame.mask is None:
@@ -291,9 +291,9 @@ def _choose_anything(
         actions[frame.stream] = frame.mask.argmax(axis=1)
 
 
-def _select(frame: GameFrame, keep: NDArray[np.bool_]) -> Frame:
+def _select(frame: FrameLike, keep: NDArray[np.bool_]) -> GameFrame:
     """Return the rows of ``frame`` where ``keep`` (N,) is true."""
-    return Frame(
+    return GameFrame(
         stream=frame.stream[keep],
         kind=frame.kind[keep],
         reward=frame.reward[keep],

@@ -23,7 +23,7 @@ from agentd.client.errors import (
     WindowFull,
 )
 from agentd.client.frames import Act, Observations, Packer, Taught
-from agentd.client.settings import Settings
+from agentd.client.settings import ConnectSettings
 from agentd.protocol import messages as m
 from agentd.protocol.connection import PROTOCOL, ClientConnection
 from agentd.protocol.errors import Code, ProtocolError
@@ -55,7 +55,7 @@ class ClientSession:
         ponged: ``t`` of the last pong.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ConnectSettings) -> None:
         self._wire = ClientConnection(settings.hello)
         self._packer = (
             None if settings.schema is None else Packer(settings.schema, settings.hello.streams)
@@ -171,7 +171,7 @@ class ClientSession:
         """Take bytes from the server. Raises ProtocolError when it breaks the protocol."""
         self._wire.receive(data)
         while self.fault is None and (message := self._wire.next_event()) is not None:
-            if isinstance(message, m.Act) and self._packer is not None:
+            if isinstance(message, m.ActReply) and self._packer is not None:
                 self.version = message.version
                 self.inbox.append(self._packer.act(message))
             else:
@@ -179,7 +179,7 @@ class ClientSession:
 
     def _take(self, message: m.ServerMessage) -> None:
         match message:
-            case m.Taught(seq=seq, queued=queued, version=version):
+            case m.TaughtReply(seq=seq, queued=queued, version=version):
                 self.version = version
                 self.inbox.append(Taught(queued, version, seq))
             case m.Error():

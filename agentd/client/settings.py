@@ -1,4 +1,4 @@
-"""What a client is told once, at ``connect``: who it is, what it plays, how patient it is."""
+"""The arguments of ``connect``: who a client is, what it plays, how long it waits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from agentd.protocol.errors import ProtocolError
 from agentd.protocol.messages import Hello
 from agentd.protocol.schema import Schema
 
-__all__ = ["Actions", "Observation", "Options", "Role", "Settings"]
+__all__ = ["Actions", "ConnectOptions", "ConnectSettings", "Observation", "Role"]
 
 Role: TypeAlias = Literal["train", "eval", "play", "admin"]
 TensorShape: TypeAlias = tuple[Any, Sequence[int]]
@@ -33,7 +33,7 @@ FAREWELL_S = 1.0  # patience with the server's goodbye
 MAX_STREAMS = 2**32 - 1
 
 
-class Options(TypedDict, total=False):
+class ConnectOptions(TypedDict, total=False):
     """Keyword arguments that every way to connect takes."""
 
     streams: int
@@ -58,8 +58,8 @@ class Options(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """Options checked and put in order."""
+class ConnectSettings:
+    """ConnectOptions checked and put in order."""
 
     address: Address
     hello: Hello
@@ -75,8 +75,8 @@ class Settings:
         agent: str,
         observation: Observation | None,
         actions: Actions | None,
-        options: Options,
-    ) -> Settings:
+        options: ConnectOptions,
+    ) -> ConnectSettings:
         """Check everything that can be checked without the server. Raises ValueError."""
         place = Address.parse(address)
         role = options.get("role", "train")
@@ -106,7 +106,7 @@ class Settings:
         )
 
 
-def _playing(options: Options) -> dict[str, Any]:
+def _playing(options: ConnectOptions) -> dict[str, Any]:
     """The fields of hello that an admin leaves out."""
     streams = options.get("streams", 1)
     if not 1 <= streams <= MAX_STREAMS:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 import yaml
 
-from agentd.config.layers import Layer, Origin, Path
+from agentd.config.layers import ConfigLayer, Origin, Path
 from agentd.engine import strictyaml
 from agentd.engine.network.spec import LAYERS, decode_hook
 from agentd.engine.strictyaml import ConfigError, dotted
@@ -17,7 +17,7 @@ from agentd.engine.strictyaml import ConfigError, dotted
 T = TypeVar("T")
 
 
-def parse_layer(text: str | bytes, name: str, *, source: Literal["file", "preset"]) -> Layer:
+def parse_layer(text: str | bytes, name: str, *, source: Literal["file", "preset"]) -> ConfigLayer:
     """Strictly read the YAML ``text`` of the file ``name`` as a layer. Raises ConfigError."""
     document = strictyaml.parse(text, name)
     tree = {} if document.value is None else document.value
@@ -29,16 +29,16 @@ def parse_layer(text: str | bytes, name: str, *, source: Literal["file", "preset
         for path, mark in document.marks.items()
         if path
     }
-    return Layer(tree, origins)
+    return ConfigLayer(tree, origins)
 
 
-def convert(layer: Layer, kind: type[T]) -> T:
+def convert(layer: ConfigLayer, kind: type[T]) -> T:
     """``layer`` as a ``kind``. Raises ConfigError for the first value that does not fit."""
     return strictyaml.convert(_LayerDocument(layer, kind), kind, decode_hook)
 
 
 def config_error(
-    layer: Layer, path: Path, message: str, parts: Mapping[str, str], *, at_key: bool = False
+    layer: ConfigLayer, path: Path, message: str, parts: Mapping[str, str], *, at_key: bool = False
 ) -> ConfigError:
     """A ConfigError about the value (or key) at ``path`` that names where it came from.
 
@@ -138,7 +138,7 @@ def _inside(kind: Any) -> tuple[Any, ...]:
 class _LayerDocument(strictyaml.Document):
     """A document that was put together from layers: its marks are their origins."""
 
-    def __init__(self, layer: Layer, kind: Any) -> None:
+    def __init__(self, layer: ConfigLayer, kind: Any) -> None:
         super().__init__(layer.tree, "")
         self._layer = layer
         self._kind = kind

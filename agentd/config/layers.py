@@ -37,7 +37,7 @@ DEFAULT = Origin("default")
 
 
 @dataclass(frozen=True)
-class Layer:
+class ConfigLayer:
     """A tree and the origin of its values; a path without an origin has its parent's."""
 
     tree: Tree = field(default_factory=dict)
@@ -61,14 +61,14 @@ class Layer:
             node = node[key]
         return True
 
-    def at(self, *prefix: str) -> Layer:
+    def at(self, *prefix: str) -> ConfigLayer:
         """This layer moved down: its values lie under ``prefix``."""
         tree: Tree = self.tree
         for key in reversed(prefix):
             tree = {key: tree}
-        return Layer(tree, {prefix + path: origin for path, origin in self.origins.items()})
+        return ConfigLayer(tree, {prefix + path: origin for path, origin in self.origins.items()})
 
-    def under(self, *prefix: str) -> Layer:
+    def under(self, *prefix: str) -> ConfigLayer:
         """The part of this layer below ``prefix``; empty where there is no mapping."""
         tree: Any = self.tree
         for key in prefix:
@@ -77,10 +77,10 @@ class Layer:
         origins = {
             p[depth:]: o for p, o in self.origins.items() if p[:depth] == prefix and p[depth:]
         }
-        return Layer(dict(tree) if isinstance(tree, dict) else {}, origins)
+        return ConfigLayer(dict(tree) if isinstance(tree, dict) else {}, origins)
 
 
-def layer_from(tree: Mapping[str, Any], locate: Callable[[Path], Origin]) -> Layer:
+def layer_from(tree: Mapping[str, Any], locate: Callable[[Path], Origin]) -> ConfigLayer:
     """A layer whose every mapping entry has the origin that ``locate`` gives for its path."""
     origins: dict[Path, Origin] = {}
 
@@ -91,20 +91,20 @@ def layer_from(tree: Mapping[str, Any], locate: Callable[[Path], Origin]) -> Lay
                 walk(value, (*path, key))
 
     walk(tree, ())
-    return Layer(dict(tree), origins)
+    return ConfigLayer(dict(tree), origins)
 
 
-def layer_of_values(values: Mapping[str, Any], origin: Callable[[str], Origin]) -> Layer:
+def layer_of_values(values: Mapping[str, Any], origin: Callable[[str], Origin]) -> ConfigLayer:
     """A layer from dotted keys: ``{"limits.window": 4}``; ``origin`` names each key's source."""
-    layer = Layer()
+    layer = ConfigLayer()
     for dotted, value in values.items():
         path = tuple(dotted.split("."))
-        one = Layer({path[-1]: value}, {(path[-1],): origin(dotted)}).at(*path[:-1])
+        one = ConfigLayer({path[-1]: value}, {(path[-1],): origin(dotted)}).at(*path[:-1])
         layer = overlay(layer, one)
     return layer
 
 
-def overlay(below: Layer, above: Layer) -> Layer:
+def overlay(below: ConfigLayer, above: ConfigLayer) -> ConfigLayer:
     """``above`` laid over ``below``: a new layer, neither changes."""
     tree, origins = dict(below.tree), dict(below.origins)
 
@@ -125,7 +125,7 @@ def overlay(below: Layer, above: Layer) -> Layer:
 
     merge(tree, above.tree, ())
     origins.update(above.origins)
-    return Layer(tree, origins)
+    return ConfigLayer(tree, origins)
 
 
 def _replaces(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

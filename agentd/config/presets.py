@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any
 
 from agentd.config.convert import convert, parse_layer
-from agentd.config.layers import Layer, overlay
+from agentd.config.layers import ConfigLayer, overlay
 from agentd.config.records import Preset
 from agentd.config.sources import flag_layer
 from agentd.errors import MissingInput
@@ -23,7 +23,7 @@ def preset_names() -> list[str]:
     return sorted(p.name.removesuffix(SUFFIX) for p in folder.iterdir() if p.name.endswith(SUFFIX))
 
 
-def preset_layer(name: str) -> Layer:
+def preset_layer(name: str) -> ConfigLayer:
     """The whole file of preset ``name`` as a layer. Raises MissingInput for an unknown name."""
     known = preset_names()
     if name not in known:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from agentd.config.convert import config_error, convert, plain
-from agentd.config.layers import DEFAULT, Layer, Origin, Path, layer_from, overlay
+from agentd.config.layers import DEFAULT, ConfigLayer, Origin, Path, layer_from, overlay
 from agentd.config.presets import preset_layer
 from agentd.config.records import AgentConfig, ServerConfig
 from agentd.config.sources import environment_layer, file_layer, flag_layer
@@ -28,7 +28,7 @@ class Resolved:
     """A configuration and where each of its values came from."""
 
     config: ServerConfig
-    layer: Layer
+    layer: ConfigLayer
 
     def values(self) -> Iterator[tuple[str, Any, Origin]]:
         """(dotted key, plain value, origin) of every leaf, in the order of the records."""
@@ -98,7 +98,7 @@ def agent_config_from_wire(
     """
     request = layer_from(values, lambda path: Origin("request"))
     if "preset" not in values and base is not None:
-        below = Layer(plain(base))
+        below = ConfigLayer(plain(base))
     else:
         below = _preset_agent(request)
     return convert(overlay(below, request), AgentConfig)
@@ -109,7 +109,7 @@ def load_agent_config(path: FilePath) -> AgentConfig:
     return convert(file_layer(path), AgentConfig)
 
 
-def _expand_agents(layer: Layer) -> Layer:
+def _expand_agents(layer: ConfigLayer) -> ConfigLayer:
     """Put the presets below ``agent`` and, with ``agent``, below each of ``agents``."""
     agent = overlay(_preset_agent(layer.under("agent"), "agent"), layer.under("agent"))
     layer = overlay(layer, agent.at("agent")) if agent.tree else layer
@@ -122,11 +122,11 @@ def _expand_agents(layer: Layer) -> Layer:
     return layer
 
 
-def _preset_agent(agent: Layer, *prefix: str) -> Layer:
+def _preset_agent(agent: ConfigLayer, *prefix: str) -> ConfigLayer:
     """The agent of the preset that ``agent``, found at ``prefix``, names; empty without one."""
     name = agent.tree.get("preset")
     if not isinstance(name, str):
-        return Layer()  # none, or what conversion will refuse
+        return ConfigLayer()  # none, or what conversion will refuse
     try:
         return preset_layer(name).under("agent")
     except MissingInput as error:
@@ -145,7 +145,7 @@ def _own_tokens(data_dir: FilePath) -> str | None:
     return str(path) if path.is_file() else None
 
 
-def _check_exposure(config: ServerConfig, layer: Layer) -> None:
+def _check_exposure(config: ServerConfig, layer: ConfigLayer) -> None:
     """Refuse to be reachable from outside without tokens or client certificates (R12)."""
     guarded = config.tokens is not None or (config.tls is not None and config.tls.client_ca)
     if guarded or is_loopback(config.host):
@@ -158,7 +158,7 @@ def _check_exposure(config: ServerConfig, layer: Layer) -> None:
     )
 
 
-def _leaves(tree: Any, path: Path, layer: Layer) -> Iterator[tuple[str, Any, Origin]]:
+def _leaves(tree: Any, path: Path, layer: ConfigLayer) -> Iterator[tuple[str, Any, Origin]]:
     if isinstance(tree, dict) and tree:
         for key, value in tree.items():
             yield from _leaves(value, (*path, key), layer)

@@ -8,7 +8,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from agentd.config.convert import config_error, is_text, keys_of, parse_layer, type_at
-from agentd.config.layers import Layer, Origin, Path, layer_of_values, overlay
+from agentd.config.layers import ConfigLayer, Origin, Path, layer_of_values, overlay
 from agentd.config.records import ServerConfig
 from agentd.engine import strictyaml
 from agentd.errors import MissingInput
@@ -28,10 +28,10 @@ FILE_KEYS: tuple[tuple[str, ...], ...] = (
 FLAGS = {"host", "port", "http_port", "data_dir", "device"}
 
 
-def file_layer(path: FilePath | str | None) -> Layer:
+def file_layer(path: FilePath | str | None) -> ConfigLayer:
     """The configuration file as a layer. Raises MissingInput or ConfigError."""
     if path is None:
-        return Layer()
+        return ConfigLayer()
     path = FilePath(path)
     try:
         layer = parse_layer(path.read_bytes(), str(path), source="file")
@@ -43,10 +43,10 @@ def file_layer(path: FilePath | str | None) -> Layer:
     return layer
 
 
-def environment_layer(environ: Mapping[str, str]) -> Layer:
+def environment_layer(environ: Mapping[str, str]) -> ConfigLayer:
     """AGENTD_* as a layer; a variable that stands for no key is refused with ConfigError."""
     known = {_variable(path): path for path in keys_of(ServerConfig)}
-    layer = Layer()
+    layer = ConfigLayer()
     for name in sorted(environ):
         if not name.startswith(PREFIX) or name in OTHER_VARIABLES or not environ[name]:
             continue
@@ -54,15 +54,15 @@ def environment_layer(environ: Mapping[str, str]) -> Layer:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]}?" if near else "`agentd config show` lists the keys"
-            at = Layer({}, {(name,): origin})
+            at = ConfigLayer({}, {(name,): origin})
             raise config_error(at, (name,), "no such variable", {"hint": hint})
         path = known[name]
         value = read_setting(path, environ[name], origin)
-        layer = overlay(layer, Layer({path[-1]: value}, {path[-1:]: origin}).at(*path[:-1]))
+        layer = overlay(layer, ConfigLayer({path[-1]: value}, {path[-1:]: origin}).at(*path[:-1]))
     return layer
 
 
-def flag_layer(values: Mapping[str, Any]) -> Layer:
+def flag_layer(values: Mapping[str, Any]) -> ConfigLayer:
     """The flags that were given, by dotted key, as a layer."""
     return layer_of_values(values, lambda key: Origin("flag", _flag(key)))
 

@@ -12,33 +12,33 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from agentd import __version__
-from agentd.assembly.network import flat_weights, named_weights
 from agentd.config import AgentConfig, plain
 from agentd.engine.errors import EngineError
 from agentd.engine.network import Network
+from agentd.engine.network.weights import join, split
 from agentd.errors import StorageError
-from agentd.learner.trainer import Progress, Trainer
-from agentd.memory.mapped_file import Counters
+from agentd.learner.updater import Progress, Updater
+from agentd.memory.mapped_file import RingCounters
 from agentd.protocol.schema import Schema
 from agentd.store import Checkpoint, Files, read_checkpoint, sweep, write_checkpoint
 
-__all__ = ["Saved", "Saver"]
+__all__ = ["Saver", "StoredCheckpoint"]
 
 log = logging.getLogger(__name__)
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 60.0
 
 
-class Saved(NamedTuple):
+class StoredCheckpoint(NamedTuple):
     """A checkpoint on disk: its name, its updates, and the rows that are on disk with it."""
 
     name: str
     step: int
-    counters: Counters
+    counters: RingCounters
 
 
 class Saver:
-    """Writes and reads the checkpoints of one trainer.
+    """Writes and reads the checkpoints of one updater.
 
     ``degraded`` says that the last one could not be written; learning goes on and it is tried
     again, after growing pauses.
@@ -50,13 +50,13 @@ class Saver:
         config: AgentConfig,
         schema: Schema,
         network: Network,
-        trainer: Trainer,
+        updater: Updater,
         files: Files | None = None,
     ) -> None:
         self.folder, self.config, self.schema = folder, config, schema
         self.degraded = False
-        self.last: Saved | None = None
-        self._network, self._trainer, self._files = network, trainer, files or Files()
+        self.last: StoredCheckpoint | None = None
+        self._network, self._updater, self._files = network, updater, files or Files()
         self._exploration = config.exploration
         self._written = time.monotonic()
         self._saved_rows = 0
@@ -67,27 +67,27 @@ class Saver:
     def restore(self, name: str | None = None) -> Checkpoint | None:
         """Continue from the named checkpoint, or the newest whole one; None when there is none.
 
-        Raises UnknownCheckpoint, NoValidCheckpoint, StorageError, and ShapeError or KeyError when
+        Raises UnknownCheckpoint, NoValidCheckpoint, StorageError, and EngineError or KeyError when
         it is of another model or optimizer.
         """
         found = read_checkpoint(self.folder, name, self._files)
         if found is None:
             return None
-        arrays = {**found.state, "params": flat_weights(self._network, found.weights)}
-        trainer, facts = self._trainer, found.facts
-        before = trainer.learner.get_state()
+        arrays = {**found.state, "params": join(self._network, found.weights)}
+        updater, facts = self._updater, found.facts
+        before = updater.learner.get_state()
         try:
-            trainer.learner.set_state(arrays, facts["learner"])
+            updater.learner.set_state(arrays, facts["learner"])
         except (EngineError, KeyError):
-            trainer.learner.set_state(*before)  # never half of one state and half of another
+            updater.learner.set_state(*before)  # never half of one state and half of another
             raise
-        trainer.progress = Progress(*facts["progress"])
-        trainer.frozen, trainer.diverged = facts["frozen"], facts["diverged"]
+        updater.progress = Progress(*facts["progress"])
+        updater.frozen, updater.diverged = facts["frozen"], facts["diverged"]
         self._saved_rows = facts["counters"]["head"]
-        self.last = Saved(found.name, found.step, Counters(**facts["counters"]))
+        self.last = StoredCheckpoint(found.name, found.step, RingCounters(**facts["counters"]))
         return found
 
-    def save(self, *, kept: bool = False) -> Saved:
+    def save(self, *, kept: bool = False) -> StoredCheckpoint:
         """Write a checkpoint; return once it is on disk. Raises StorageError."""
         try:
             saved = self._save(kept)
@@ -105,7 +105,7 @@ class Saver:
     def stop_at(self) -> int | None:
         """Return the number of updates at which the next checkpoint falls, if it is by updates."""
         every = self.config.checkpoint.every_updates
-        return None if every is None else (self._trainer.learner.updates // every + 1) * every
+        return None if every is None else (self._updater.learner.updates // every + 1) * every
 
     def wanted(self) -> bool:
         """Whether a checkpoint should be written now.
@@ -113,27 +113,27 @@ class Saver:
         By updates, by seconds, and, paced, before the rows since the last one leave the ring:
         only with them can a killed learner do the same updates again.
         """
-        now, updates = time.monotonic(), self._trainer.learner.updates
+        now, updates = time.monotonic(), self._updater.learner.updates
         if self.degraded:
             return now >= self._retry_at
         if updates == (0 if self.last is None else self.last.step):
             return False
-        rules, reader = self.config.checkpoint, self._trainer.reader
+        rules, reader = self.config.checkpoint, self._updater.reader
         if rules.every_updates is not None and updates % rules.every_updates == 0:
             return True
         if rules.every_seconds is not None and now - self._written >= rules.every_seconds:
             return True
         paced = self.config.pace.mode == "paced"
-        return paced and self._trainer.next_rows - self._saved_rows > reader.slack // 4
+        return paced and self._updater.next_rows - self._saved_rows > reader.slack // 4
 
     def is_current(self) -> bool:
         """Whether the last checkpoint holds the present state."""
-        return self.last is not None and self.last.step == self._trainer.learner.updates
+        return self.last is not None and self.last.step == self._updater.learner.updates
 
-    def _save(self, kept: bool) -> Saved:
-        trainer = self._trainer
+    def _save(self, kept: bool) -> StoredCheckpoint:
+        updater = self._updater
         counters = self._sync_rows()
-        arrays, scalars = trainer.learner.get_state()
+        arrays, scalars = updater.learner.get_state()
         params: NDArray[Any] = arrays.pop("params")
         facts: Mapping[str, Any] = {
             "agentd": __version__,
@@ -141,25 +141,25 @@ class Saver:
             "config": plain(self.config),
             "schema": self.schema.to_wire(),
             "learner": scalars,
-            "progress": list(trainer.progress),
+            "progress": list(updater.progress),
             "counters": counters._asdict(),
             "epsilon": self._exploration.epsilon(counters.env_steps),
-            "frozen": trainer.frozen,
-            "diverged": trainer.diverged,
+            "frozen": updater.frozen,
+            "diverged": updater.diverged,
         }
-        step = trainer.learner.updates
-        weights = named_weights(self._network, params)
+        step = updater.learner.updates
+        weights = split(self._network, params)
         keep = self.config.checkpoint.keep
         name = write_checkpoint(
             self.folder, step, facts, weights, arrays, keep=keep, kept=kept, files=self._files
         )
-        return Saved(name, step, counters)
+        return StoredCheckpoint(name, step, counters)
 
-    def _sync_rows(self) -> Counters:
+    def _sync_rows(self) -> RingCounters:
         """Put the rows on disk; return the counters that are there for certain."""
-        counters = self._trainer.reader.counters
+        counters = self._updater.reader.counters
         try:
-            self._trainer.reader.sync()
+            self._updater.reader.sync()
         except OSError as error:
             raise StorageError(f"replay ring: {error.strerror}") from error
         return counters

@@ -1,4 +1,4 @@
-"""The learner's end of the control pipes: commands in, events out, bells both ways.
+"""The learner's end of the control pipes: commands in, events out, notifications both ways.
 
 Stdout is kept for events alone; whatever a library prints goes to stderr.
 """
@@ -37,7 +37,7 @@ class Control:
         return cls(0, events)
 
     def receive(self, timeout_s: float) -> dict[str, Any] | None:
-        """Return the next command, waiting up to ``timeout_s`` for a command or a bell.
+        """Return the next command, waiting up to ``timeout_s`` for a command or a notification.
 
         Raises HungUp at the end of the stream, whatever was asked before.
         """
@@ -55,7 +55,7 @@ class Control:
         """Send one event. Raises HungUp."""
         self._write(json.dumps({"event": event, **values}).encode() + b"\n")
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Tell the server to look at the board. Raises HungUp."""
         self._write(b"\n")
 

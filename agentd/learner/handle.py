@@ -1,8 +1,8 @@
 """The server's end of a learner process: start, watch, ask, stop.
 
-The control pipes carry lines of JSON; an empty line is a bell. Server to learner it means "rows
-are there", learner to server "look at the board". Bells are rung only when the other side has
-said in shared memory that it waits: a busy pair exchanges no bytes at all.
+The control pipes carry lines of JSON; an empty line is a notification. From the server it means
+that rows are there, from the learner that the board has new weights. One is sent only when the
+other side has written into shared memory that it waits: a busy pair exchanges no bytes at all.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from agentd.blas import THREAD_VARIABLES
 from agentd.children import child_environment, python_module
 from agentd.errors import AgentdError, ExitCode
 from agentd.learner.pace import Pace
-from agentd.memory.mapped_file import Counters
+from agentd.memory.mapped_file import RingCounters
 from agentd.memory.weight_board import WeightBoard
 
-__all__ = ["LearnerFailed", "LearnerHandle", "LearnerRefused", "Loaded", "Saved"]
+__all__ = ["CheckpointStep", "LearnerFailed", "LearnerHandle", "LearnerRefused"]
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.05
-"""How soon a lost bell is made up for."""
+"""How soon a lost notification is made up for."""
 _FIRST_DELAY_S, _LAST_DELAY_S, _SETTLED_S = 0.05, 10.0, 30.0
-_HOPELESS = {ExitCode.BAD_DATA, ExitCode.MISSING, ExitCode.CONFIG, ExitCode.USAGE}
+_PERMANENT = {ExitCode.BAD_DATA, ExitCode.MISSING, ExitCode.CONFIG, ExitCode.USAGE}
 """A learner that ends with one of these would end so again."""
 
 
@@ -51,15 +51,8 @@ class LearnerRefused(AgentdError):
         self.code = code
 
 
-class Saved(NamedTuple):
-    """A checkpoint that is on disk; ``step`` counts updates."""
-
-    checkpoint: str
-    step: int
-
-
-class Loaded(NamedTuple):
-    """A checkpoint that the learner went on from; ``step`` counts updates."""
+class CheckpointStep(NamedTuple):
+    """A checkpoint on disk and how many updates it holds."""
 
     checkpoint: str
     step: int
@@ -70,7 +63,7 @@ class _Ring(Protocol):
     def head(self) -> int: ...
     @property
     def waiting(self) -> NDArray[np.int64]: ...
-    def mark_durable(self, counters: Counters) -> None: ...
+    def mark_durable(self, counters: RingCounters) -> None: ...
 
 
 class LearnerHandle:
@@ -104,17 +97,17 @@ class LearnerHandle:
         self.restarts = 0
         self.failure: str | None = None
         self.frozen = self.diverged = self.degraded = False
-        self.last_saved: Saved | None = None
+        self.last_saved: CheckpointStep | None = None
         self.pid: int | None = None
         self._ring = ring
         self._pipe: int | None = None  # write end of the learner's stdin
-        self._rung_for = 0
+        self._woken_for = 0
         self._stop = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self._number = 0
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._ready = asyncio.Event()
-        self._bell = asyncio.Event()
+        self._notified = asyncio.Event()
         self._partial = b""
 
     async def run(self) -> None:
@@ -122,10 +115,10 @@ class LearnerHandle:
         loop, delay = asyncio.get_running_loop(), _FIRST_DELAY_S
         while not self._stop.is_set():
             started = loop.time()
-            code = await self._live()
+            code = await self._run_process()
             if self._stop.is_set():
                 break
-            if code in _HOPELESS:
+            if code in _PERMANENT:
                 self.failure = self.failure or f"the learner ended with exit code {code}"
                 self._set_state("failed")
                 log.error("learner agent=%s failed=%r", self.agent_dir.name, self.failure)
@@ -148,13 +141,13 @@ class LearnerHandle:
             raise LearnerFailed(self.failure or "the learner was stopped")
 
     def wake(self) -> None:
-        """Ring when the learner sleeps and enough rows have come; call after every append.
+        """Wake the learner when it sleeps and enough rows have come; call after every append.
 
         Costs a fraction of a microsecond while the learner is awake.
         """
         wanted = self.board.wake_at
-        if 0 < wanted <= self._ring.head and wanted != self._rung_for:
-            self._rung_for = wanted
+        if 0 < wanted <= self._ring.head and wanted != self._woken_for:
+            self._woken_for = wanted
             self._write(b"\n")
 
     def paces(self) -> bool:
@@ -170,7 +163,7 @@ class LearnerHandle:
         """Ask for ``on_publication`` once ``due`` is published; True when it is there already.
 
         Also True when no publication will come (see `paces`). For callers that cannot await; a
-        call must be repeated after at most ``POLL_S`` seconds, as a bell may be lost.
+        call must be repeated after at most ``POLL_S`` seconds, as a notification may be lost.
         """
         self._ring.waiting[0] = due + 2
         if self.has_published(due) or not self.paces():
@@ -184,26 +177,26 @@ class LearnerHandle:
         Waits through restarts of the learner.
         """
         while not self.expect(due):
-            self._bell.clear()
+            self._notified.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
-                    await self._bell.wait()
+                    await self._notified.wait()
         return self.has_published(due)
 
-    async def save(self, within_s: float = 30.0) -> Saved:
+    async def save(self, within_s: float = 30.0) -> CheckpointStep:
         """Write a checkpoint now; return once it is on disk.
 
         Raises LearnerRefused (STORAGE_FAILED), LearnerFailed, TimeoutError.
         """
         return self._saved(await self._ask("save", within_s))
 
-    async def load(self, checkpoint: str, within_s: float = 30.0) -> Loaded:
+    async def load(self, checkpoint: str, within_s: float = 30.0) -> CheckpointStep:
         """Go on from a checkpoint of this agent. Rows that are in the ring stay.
 
         Raises LearnerRefused (UNKNOWN_CHECKPOINT), LearnerFailed, TimeoutError.
         """
         reply = await self._ask("load", within_s, checkpoint=checkpoint)
-        return Loaded(reply["checkpoint"], reply["step"])
+        return CheckpointStep(reply["checkpoint"], reply["step"])
 
     async def freeze(self, on: bool, within_s: float = 30.0) -> None:
         """Switch learning off or on again; either is kept across restarts by a checkpoint.
@@ -213,7 +206,7 @@ class LearnerHandle:
         """
         await self._ask("freeze", within_s, on=on)
 
-    async def stop(self, *, save: bool = True, within_s: float = 8.0) -> Saved | None:
+    async def stop(self, *, save: bool = True, within_s: float = 8.0) -> CheckpointStep | None:
         """End the process, after a last checkpoint if ``save``; return that checkpoint.
 
         None when it could not be written or ``within_s`` seconds passed: the process is then
@@ -234,8 +227,8 @@ class LearnerHandle:
         """Return the learner's statistics by name, see `agentd.memory.weight_board.STATS`."""
         return self.board.stats()
 
-    def _saved(self, reply: dict[str, Any]) -> Saved:
-        return Saved(reply["checkpoint"], reply["step"])
+    def _saved(self, reply: dict[str, Any]) -> CheckpointStep:
+        return CheckpointStep(reply["checkpoint"], reply["step"])
 
     async def _ask(self, do: str, within_s: float, **arguments: Any) -> dict[str, Any]:
         if self._pipe is None:
@@ -251,7 +244,7 @@ class LearnerHandle:
         finally:
             del self._asked[number]
 
-    async def _live(self) -> int:
+    async def _run_process(self) -> int:
         """Run one process from start to end; return its exit code."""
         their_in, our_out = os.pipe()
         our_in, their_out = os.pipe()
@@ -265,7 +258,12 @@ class LearnerHandle:
                 stdout=their_out,
                 env=child_environment(**dict.fromkeys(THREAD_VARIABLES, "1")),
             )
-            self._pipe, self.pid, self._partial, self._rung_for = our_out, self._process.pid, b"", 0
+            self._pipe, self.pid, self._partial, self._woken_for = (
+                our_out,
+                self._process.pid,
+                b"",
+                0,
+            )
             asyncio.get_running_loop().add_reader(our_in, self._read, our_in)
             return await self._process.wait()
         except OSError as error:
@@ -311,14 +309,14 @@ class LearnerHandle:
             return
         *lines, self._partial = (self._partial + data).split(b"\n")
         for line in lines:
-            self._hear(json.loads(line)) if line else self._ring_bell()
+            self._take(json.loads(line)) if line else self._notify()
 
-    def _ring_bell(self) -> None:
-        self._bell.set()
+    def _notify(self) -> None:
+        self._notified.set()
         if self.on_publication is not None:
             self.on_publication()
 
-    def _hear(self, event: dict[str, Any]) -> None:
+    def _take(self, event: dict[str, Any]) -> None:
         """Take one event of the learner."""
         match event["event"]:
             case "ready":
@@ -326,8 +324,8 @@ class LearnerHandle:
             case "failed":
                 self.failure = event["message"]
             case "saved":
-                self.last_saved = Saved(event["checkpoint"], event["step"])
-                self._ring.mark_durable(Counters(*event["counters"]))
+                self.last_saved = CheckpointStep(event["checkpoint"], event["step"])
+                self._ring.mark_durable(RingCounters(*event["counters"]))
             case _:
                 pass
         for name in ("frozen", "diverged", "degraded"):
@@ -336,7 +334,7 @@ class LearnerHandle:
         if "note" in event:
             log.warning("learner agent=%s note=%r", self.agent_dir.name, event["note"])
         if not self.paces():
-            self._ring_bell()
+            self._notify()
         reply = self._asked.get(event.get("id", 0))
         if reply is None or reply.done():
             return
@@ -351,4 +349,4 @@ class LearnerHandle:
             self._ready.clear()
         else:
             self._ready.set()
-            self._ring_bell()
+            self._notify()

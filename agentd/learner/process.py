@@ -1,8 +1,8 @@
 """The learner process: rows in, weights out, checkpoints, and commands in between.
 
-It ends at once when stdin ends, and otherwise only when told to: SIGINT and SIGTERM are for the
-daemon to answer. It never spins: with nothing to do it sleeps on stdin, having written into shared
-memory at which row count it wants to be woken.
+It ends at once when stdin ends, and otherwise only at the command ``stop``: SIGINT and SIGTERM are
+for the daemon to answer. It never spins: with nothing to do it sleeps on stdin, having written into
+shared memory at which row count it wants to be woken.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from agentd.assembly.device import backend_for
 from agentd.assembly.learner import learner_for
-from agentd.assembly.network import backend_for, network_for, row_format, stack_of
+from agentd.assembly.network import network_for
+from agentd.assembly.rows import row_format, stack_of
 from agentd.config import AgentConfig, ConfigError, load_agent_config
 from agentd.engine.errors import EngineError
 from agentd.engine.replay.rows import ReplayError
 from agentd.errors import AgentdError, ExitCode, StorageError
-from agentd.learner.checkpoints import Saved, Saver
+from agentd.learner.checkpoints import Saver, StoredCheckpoint
 from agentd.learner.control import Control, HungUp
 from agentd.learner.pace import NO_DUE
-from agentd.learner.trainer import Trainer
+from agentd.learner.updater import Updater
 from agentd.memory.ring_reader import open_reader
 from agentd.memory.weight_board import Publication, WeightBoard
 from agentd.protocol.schema import Schema
@@ -39,7 +41,7 @@ log = logging.getLogger(__name__)
 _SLICE_S = 0.02
 """Longest that a command or the checkpoint's clock waits for updates."""
 _NAP_S = 0.25
-"""Longest sleep: how soon a lost bell is made up for."""
+"""Longest sleep: how soon a lost notification is made up for."""
 _STATS_EVERY_S = 0.1
 _PUBLISH_EVERY_S = 0.005
 """A learner that is behind (free) publishes no more often than this."""
@@ -103,44 +105,43 @@ class LearnerProcess:
     def __init__(
         self, agent_dir: Path, config: AgentConfig, schema: Schema, device: str, control: Control
     ) -> None:
-        """Open everything. Raises StorageError and its kin, ModelError, ShapeError."""
+        """Open everything. Raises StorageError, ModelError, ShapeError, WeightsError."""
         network = network_for(config, schema)
         format, replay = row_format(schema, stack_of(config)), agent_dir / "replay"
         backend = backend_for(device)
         self._learner = learner_for(config, network, backend, format)
         reader = open_reader(replay, format, taught=config.learner == "supervised")
         self._reader, self._backend, self._control = reader, backend, control
-        self._trainer = Trainer(self._learner, reader, config.pace)
+        self._updater = Updater(self._learner, reader, config.pace)
         self._free = config.pace.mode == "free"
         if self._free:
             _yield_to_others()
         self._board = WeightBoard.open(replay / "weights.board", network.n_params, writable=True)
-        self._saver = Saver(agent_dir / "checkpoints", config, schema, network, self._trainer)
-        self._published = self._told = self._rated = time.monotonic()
+        self._saver = Saver(agent_dir / "checkpoints", config, schema, network, self._updater)
+        self._published = self._posted = self._rated = time.monotonic()
         self._rated_updates = 0
-        self._rung_for: int | None = None
+        self._notified_for: int | None = None
 
     def begin(self) -> None:
         """Continue from the newest checkpoint and publish, unless the board is further."""
         found = self._saver.restore()
-        trainer, newest = self._trainer, self._board.newest
-        young = trainer.progress.due > trainer.pace.reached(self._reader.head)
-        if young:  # the rows of before are lost: there is nothing to wait for
-            trainer.jump()
-        if young:
+        updater, newest = self._updater, self._board.newest
+        behind = updater.progress.due > updater.pace.reached(self._reader.head)
+        if behind:  # the rows of before are lost: there is nothing to wait for
+            updater.jump()
             self._publish_afresh()
-        elif newest is None or newest.due < trainer.progress.due:
+        elif newest is None or newest.due < updater.progress.due:
             self._publish()
         self._rated_updates = self._learner.updates
-        self._tell(force=True)
+        self._post_stats(force=True)
         notes = [f"checkpoint {n} is damaged: {why}" for n, why in found.skipped] if found else []
-        if young:
+        if behind:
             notes.append("the ring is younger than the checkpoint; learning goes on from now")
         self._control.send(
             "ready",
             checkpoint=None if found is None else found.name,
             step=self._learner.updates,
-            due=trainer.progress.due,
+            due=updater.progress.due,
             **self._flags(),
             **({"note": "; ".join(notes)} if notes else {}),
         )
@@ -148,21 +149,21 @@ class LearnerProcess:
     def loop(self) -> int:
         """Learn and obey until told to stop; return the exit code. Raises HungUp."""
         while True:
-            command = self._control.receive(0.0 if self._trainer.ready() else self._nap())
+            command = self._control.receive(0.0 if self._updater.ready() else self._nap())
             self._board.wake_at = 0
             if command is not None:
-                if not self._obey(command):
+                if not self._execute(command):
                     return ExitCode.OK
-            elif self._trainer.ready():
+            elif self._updater.ready():
                 self._train()
             if self._saver.wanted():
                 self._save_quietly()
-            self._tell()
+            self._post_stats()
 
     def _train(self) -> None:
-        trainer = self._trainer
-        done = trainer.advance(time.monotonic() + _SLICE_S, self._saver.stop_at())
-        if trainer.diverged:
+        updater = self._updater
+        done = updater.advance(time.monotonic() + _SLICE_S, self._saver.stop_at())
+        if updater.diverged:
             note = f"learning paused after {self._learner.skipped_in_row} non-finite updates"
             log.error("learner diverged agent=%s %s", self._saver.folder.parent.name, note)
             self._control.send("state", note=note, **self._flags())
@@ -175,40 +176,40 @@ class LearnerProcess:
         The server needs the last due point reached or the one before. Weights that it has seen
         already (before this process was started) are not published again.
         """
-        newest, due = self._board.newest, self._trainer.progress.due
+        newest, due = self._board.newest, self._updater.progress.due
         if newest is not None and newest.due >= due:
             return False
-        backlog = self._trainer.backlog()
+        backlog = self._updater.backlog()
         if self._free:
             return backlog == 0 or time.monotonic() - self._published > _PUBLISH_EVERY_S
         return backlog <= 1
 
     def _publish_afresh(self) -> None:
         """Publish as the last due point and the one before: no older weights are left to read."""
-        due = self._trainer.progress.due
+        due = self._updater.progress.due
         self._publish(max(NO_DUE, due - 1))
         self._publish(due)
 
     def _publish(self, due: int | None = None) -> None:
         """Publish the weights as those of ``due``, or of the last due point."""
-        due = self._trainer.progress.due if due is None else due
+        due = self._updater.progress.due if due is None else due
         params = self._backend.to_host(self._learner.params)
         self._board.publish(params, Publication(due, self._learner.updates))
         self._published = time.monotonic()
         awaited = self._reader.awaited
-        if awaited is not None and awaited <= due and awaited != self._rung_for:
-            self._rung_for = awaited  # once for each wait: the word may stay set afterwards
-            self._control.ring()
+        if awaited is not None and awaited <= due and awaited != self._notified_for:
+            self._notified_for = awaited  # once for each wait: the word may stay set afterwards
+            self._control.notify()
 
     def _nap(self) -> float:
         """Ask to be woken by rows; return for how long to sleep, 0 when they are there already."""
-        if self._trainer.paused:
+        if self._updater.paused:
             return _NAP_S
-        self._board.wake_at = self._trainer.next_rows
-        return 0.0 if self._trainer.ready() else _NAP_S
+        self._board.wake_at = self._updater.next_rows
+        return 0.0 if self._updater.ready() else _NAP_S
 
-    def _obey(self, command: Mapping[str, Any]) -> bool:
-        """Do what the server asks and answer; return whether to go on."""
+    def _execute(self, command: Mapping[str, Any]) -> bool:
+        """Carry out one command of the server and answer it; return whether to go on."""
         do, number = command["do"], command["id"]
         try:
             match do:
@@ -234,10 +235,10 @@ class LearnerProcess:
 
     def _load(self, number: int, name: str) -> None:
         """Go on from a checkpoint, which becomes the newest by being saved again."""
-        frozen = self._trainer.frozen
+        frozen = self._updater.frozen
         self._saver.restore(name)
-        self._trainer.frozen = frozen
-        self._trainer.resume()
+        self._updater.frozen = frozen
+        self._updater.resume()
         self._publish_afresh()
         self._save_quietly()
         self._control.send(
@@ -246,23 +247,23 @@ class LearnerProcess:
 
     def _freeze(self, number: int, *, on: bool) -> None:
         """Switch learning off or on; kept across restarts, or refused with nothing changed."""
-        trainer = self._trainer
-        before = (trainer.frozen, trainer.diverged, trainer.progress)
-        trainer.frozen = on
+        updater = self._updater
+        before = (updater.frozen, updater.diverged, updater.progress)
+        updater.frozen = on
         if not on:
-            trainer.resume()
+            updater.resume()
         try:
             self._save()
         except StorageError:
-            trainer.frozen, trainer.diverged, trainer.progress = before
+            updater.frozen, updater.diverged, updater.progress = before
             raise
         if not on:
             self._publish_afresh()
         self._control.send("frozen" if on else "thawed", id=number, **self._flags())
 
-    def _save(self, *, kept: bool = False) -> Saved:
+    def _save(self, *, kept: bool = False) -> StoredCheckpoint:
         saved = self._saver.save(kept=kept)
-        self._tell(force=True)
+        self._post_stats(force=True)
         return saved
 
     def leave(self) -> None:
@@ -278,7 +279,7 @@ class LearnerProcess:
             log.error("checkpoint failed agent=%s %s", self._saver.folder.parent.name, error)
             self._control.send("state", note=f"no checkpoint: {error}", **self._flags())
 
-    def _answer_saved(self, number: int, saved: Saved) -> None:
+    def _answer_saved(self, number: int, saved: StoredCheckpoint) -> None:
         self._control.send(
             "saved",
             id=number,
@@ -292,20 +293,20 @@ class LearnerProcess:
         self._control.send("refused", id=number, code=code, message=str(error), **self._flags())
 
     def _flags(self) -> dict[str, bool]:
-        trainer = self._trainer
+        updater = self._updater
         return {
-            "frozen": trainer.frozen,
-            "diverged": trainer.diverged,
+            "frozen": updater.frozen,
+            "diverged": updater.diverged,
             "degraded": self._saver.degraded,
         }
 
-    def _tell(self, *, force: bool = False) -> None:
+    def _post_stats(self, *, force: bool = False) -> None:
         """Put the statistics on the board, every now and then."""
         now = time.monotonic()
-        if now - self._told < _STATS_EVERY_S and not force:
+        if now - self._posted < _STATS_EVERY_S and not force:
             return
-        self._told = now
-        figures = self._trainer.stats()
+        self._posted = now
+        figures = self._updater.stats()
         if now - self._rated >= 1.0:
             updates = self._learner.updates
             figures["updates_per_second"] = (updates - self._rated_updates) / (now - self._rated)

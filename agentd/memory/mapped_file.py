@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from agentd.errors import StorageError
 
-__all__ = ["Column", "Counters", "RingFile", "RingMismatch", "boot_id"]
+__all__ = ["Column", "RingCounters", "RingFile", "RingMismatch", "boot_id"]
 
 PAGE = 4096
 _MAGIC = b"AGDRING1"
@@ -54,7 +54,7 @@ class Column(NamedTuple):
     width: int = 0
 
 
-class Counters(NamedTuple):
+class RingCounters(NamedTuple):
     """What is committed together with the rows.
 
     head         absolute index of the next row; rows below it are complete
@@ -83,24 +83,26 @@ def boot_id() -> bytes:
 
 
 class _Switch:
-    """Counters in two places and the word that says which one holds."""
+    """RingCounters in two places and the word that says which one holds."""
 
     def __init__(self, mapped: mmap.mmap, at: int) -> None:
         self._mapped = mapped
         self._word = memoryview(mapped)[at : at + 8].cast("Q")
         self._records = (at + 64, at + 128)
 
-    def write(self, counters: Counters) -> None:
+    def write(self, counters: RingCounters) -> None:
         """Make ``counters`` hold, all at once."""
         turn = self._word[0] + 1
         _RECORD.pack_into(self._mapped, self._records[turn & 1], *counters)
         self._word[0] = turn
 
-    def read(self) -> Counters:
+    def read(self) -> RingCounters:
         """Return the counters that hold; consistent while another process writes."""
         while True:
             turn = self._word[0]
-            counters = Counters._make(_RECORD.unpack_from(self._mapped, self._records[turn & 1]))
+            counters = RingCounters._make(
+                _RECORD.unpack_from(self._mapped, self._records[turn & 1])
+            )
             if self._word[0] == turn:
                 return counters
 
@@ -137,7 +139,7 @@ class RingFile:
         identity: Mapping[str, Any],
         columns: Sequence[Column],
         rows: int,
-        begin: Counters,
+        begin: RingCounters,
     ) -> tuple[RingFile, bool]:
         """Open for writing, or create with counters ``begin``; say whether it was created.
 
@@ -246,7 +248,7 @@ def check_identity(path: Path, identity: Mapping[str, Any]) -> None:
             )
 
 
-def _create(path: Path, identity: Mapping[str, Any], size: int, begin: Counters) -> None:
+def _create(path: Path, identity: Mapping[str, Any], size: int, begin: RingCounters) -> None:
     """Make a sparse file under another name, then give it its own: never half a header."""
     text = json.dumps(dict(identity), sort_keys=True).encode()
     header = bytearray(PAGE)

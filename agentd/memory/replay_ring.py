@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from agentd.engine.replay.rows import FIRST, MID, TERMINATED, TRUNCATED
 from agentd.memory.layout import RingLayout, default_slack, replay_columns, slack_for
-from agentd.memory.mapped_file import Counters, RingFile
+from agentd.memory.mapped_file import RingCounters, RingFile
 from agentd.memory.recall import Answer, find_answer, open_episodes
 from agentd.memory.ring_writer import RingWriter
 
 __all__ = [
     "Answer",
-    "Counters",
     "ReplayRing",
+    "RingCounters",
     "RingLayout",
     "default_slack",
     "replay_columns",
@@ -63,7 +63,7 @@ class ReplayRing(RingWriter):
         *,
         slack: int | None = None,
         streams: int = 4096,
-        begin: Counters | None = None,
+        begin: RingCounters | None = None,
     ) -> ReplayRing:
         """Open the ring at ``path``, or create it with counters ``begin`` (an empty one's are 0).
 
@@ -75,7 +75,7 @@ class ReplayRing(RingWriter):
         sizes = layout.row_bytes, layout.n_actions, layout.branches
         columns = replay_columns(*sizes, layout.backwards)
         identity = layout.identity(capacity, slack)
-        begin = begin or Counters()
+        begin = begin or RingCounters()
         file, created = RingFile.open(path, identity, columns, capacity + slack, begin)
         if not created:
             _repair(file, capacity)
@@ -127,7 +127,7 @@ class ReplayRing(RingWriter):
             self._write(to, of, rows)
         ended = self._link(head, stream, kind, reward, repeated)
         c = self._counters
-        self._counters = Counters(
+        self._counters = RingCounters(
             head + n,
             c.env_steps + n - ended,
             c.episodes + ended,
@@ -175,7 +175,7 @@ class ReplayRing(RingWriter):
         self._last[at] = -1 if ended else head
         self._return[at] = total
         self.finished = np.array([total]) if ended else _NO_REWARDS
-        self._counters = Counters(
+        self._counters = RingCounters(
             head + 1,
             c.env_steps + 1 - ended,
             c.episodes + ended,

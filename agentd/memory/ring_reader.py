@@ -9,10 +9,10 @@ from typing import Any
 from agentd.engine.learners.supervised import TeachRows
 from agentd.engine.replay.rows import RowFormat, Rows
 from agentd.memory.layout import replay_columns
-from agentd.memory.mapped_file import Column, Counters, RingFile, identity_of
+from agentd.memory.mapped_file import Column, RingCounters, RingFile, identity_of
 from agentd.memory.teach_ring import teach_columns
 
-__all__ = ["ReplayReader", "RingReader", "TeachReader", "open_reader"]
+__all__ = ["ReplayRingReader", "RingReader", "TeachRingReader", "open_reader"]
 
 
 class RingReader:
@@ -29,7 +29,7 @@ class RingReader:
         return self._file.commit.read().head
 
     @property
-    def counters(self) -> Counters:
+    def counters(self) -> RingCounters:
         """What is committed."""
         return self._file.commit.read()
 
@@ -58,7 +58,7 @@ class RingReader:
         raise AssertionError("a reader is one of the two below")
 
 
-class ReplayReader(RingReader):
+class ReplayRingReader(RingReader):
     """Rows of steps, for Q-learning."""
 
     def __init__(self, path: Path, format: RowFormat) -> None:
@@ -91,7 +91,7 @@ class ReplayReader(RingReader):
         return self._rows
 
 
-class TeachReader(RingReader):
+class TeachRingReader(RingReader):
     """Taught rows, for supervised learning."""
 
     def __init__(self, path: Path, format: RowFormat) -> None:
@@ -111,7 +111,11 @@ class TeachReader(RingReader):
 
 def open_reader(folder: Path, format: RowFormat, *, taught: bool) -> RingReader:
     """Open the ring in an agent's ``replay`` folder. Raises RingMismatch, StorageError."""
-    return TeachReader(folder / TEACH, format) if taught else ReplayReader(folder / ROWS, format)
+    return (
+        TeachRingReader(folder / TEACH, format)
+        if taught
+        else ReplayRingReader(folder / ROWS, format)
+    )
 
 
 ROWS, TEACH = "rows.ring", "teach.ring"

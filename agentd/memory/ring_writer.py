@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.memory.mapped_file import Counters, RingFile
+from agentd.memory.mapped_file import RingCounters, RingFile
 from agentd.memory.recall import last_seqs
 
 
@@ -29,7 +29,7 @@ class RingWriter:
         return self._counters.head
 
     @property
-    def counters(self) -> Counters:
+    def counters(self) -> RingCounters:
         """What is committed."""
         return self._counters
 
@@ -52,7 +52,7 @@ class RingWriter:
         """Return the newest seq of every session that has rows in the ring."""
         return last_seqs(self.columns, self.oldest, self.head)
 
-    def mark_durable(self, counters: Counters) -> None:
+    def mark_durable(self, counters: RingCounters) -> None:
         """Note that the rows below ``counters.head`` are on disk: power loss goes back to here."""
         self._file.durable.write(counters)
 

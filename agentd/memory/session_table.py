@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.errors import StorageError
-from agentd.memory.mapped_file import Column, Counters, RingFile
+from agentd.memory.mapped_file import Column, RingCounters, RingFile
 
 __all__ = ["SessionRecord", "SessionTable", "TableFull"]
 
@@ -76,7 +76,7 @@ class SessionTable:
     def open(cls, path: Path, slots: int = 16384) -> SessionTable:
         """Open or create the table. Raises RingMismatch on another size, StorageError."""
         identity = {"file": "sessions", "format": 1, "slots": slots}
-        begin = Counters(head=1)  # serial 0 is nobody's
+        begin = RingCounters(head=1)  # serial 0 is nobody's
         file, _ = RingFile.open(path, identity, _COLUMNS, slots, begin)
         file.reserve(slots)
         if file.lost_power():
@@ -95,7 +95,7 @@ class SessionTable:
         slot = self._free.pop()
         serial = self._serial
         self._serial += 1
-        self._file.commit.write(Counters(head=self._serial))  # a serial is never given twice
+        self._file.commit.write(RingCounters(head=self._serial))  # a serial is never given twice
         for name, value in (
             *(("id", _bytes(id, 16)), ("run", _bytes(run, 16)), ("role", _bytes(role, 8))),
             *(("agent", _bytes(agent, 64)), ("streams", streams), ("base", base)),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.memory.layout import default_slack
-from agentd.memory.mapped_file import Column, Counters, RingFile
+from agentd.memory.mapped_file import Column, RingCounters, RingFile
 from agentd.memory.ring_writer import RingWriter
 
 __all__ = ["TeachLayout", "TeachRing", "teach_columns"]
@@ -73,13 +73,13 @@ class TeachRing(RingWriter):
         capacity: int,
         *,
         slack: int | None = None,
-        begin: Counters | None = None,
+        begin: RingCounters | None = None,
     ) -> TeachRing:
         """Open the ring at ``path``, or create it. Raises RingMismatch, StorageError."""
         slack = default_slack(capacity) if slack is None else slack
         columns = teach_columns(layout.row_bytes, layout.target, layout.width)
         identity = layout.identity(capacity, slack)
-        file, _ = RingFile.open(path, identity, columns, capacity + slack, begin or Counters())
+        file, _ = RingFile.open(path, identity, columns, capacity + slack, begin or RingCounters())
         if file.lost_power():
             durable = file.durable.read()
             file.set_start(max(file.start, durable.head))  # old rows may be overwritten in part

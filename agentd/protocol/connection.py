@@ -301,4 +301,4 @@ def _answers(message: m.ServerMessage) -> int | None:
     """The seq that a message answers, if it answers one."""
     if isinstance(message, m.Error):
         return None if message.fatal else message.seq
-    return message.seq if isinstance(message, m.Act | m.Taught) else None
+    return message.seq if isinstance(message, m.ActReply | m.TaughtReply) else None

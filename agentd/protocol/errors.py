@@ -130,6 +130,22 @@ class ProtocolError(Exception):
         self.retry_ms = retry_ms
         self.fatal = CODES[code].fatal if fatal is None else fatal
 
+    @classmethod
+    def unfit(
+        cls,
+        code: Code,
+        field: str,
+        expected: str,
+        got: str,
+        *,
+        seq: int | None = None,
+        row: int | None = None,
+    ) -> ProtocolError:
+        """Return the refusal of one field's value, of ``row`` where given: want this, got that."""
+        place = field if row is None else f"row {row}: {field}"
+        message = f"{place}: want {expected}, got {got}"
+        return cls(code, message, seq=seq, field=field, expected=expected, got=got)
+
     @property
     def goodbye_reason(self) -> Reason:
         """The closed-list reason to say before closing."""

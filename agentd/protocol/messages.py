@@ -12,7 +12,7 @@ import msgspec
 
 __all__ = [
     "GOODBYE_REASONS",
-    "Act",
+    "ActReply",
     "Agents",
     "AgentsReply",
     "ClientMessage",
@@ -209,7 +209,7 @@ class Welcome(Message, tag="welcome", frozen=True, kw_only=True):
     last_seq: int
 
 
-class Act(Message, tag="act", frozen=True, kw_only=True):
+class ActReply(Message, tag="act", frozen=True, kw_only=True):
     """One action a row, -1 on ended rows; ``version`` names the weights that chose."""
 
     seq: int
@@ -219,7 +219,7 @@ class Act(Message, tag="act", frozen=True, kw_only=True):
     explored: Bin | None = None  # u8[N]
 
 
-class Taught(Message, tag="taught", frozen=True, kw_only=True):
+class TaughtReply(Message, tag="taught", frozen=True, kw_only=True):
     """The rows are queued for learning."""
 
     seq: int
@@ -305,8 +305,8 @@ Operation: TypeAlias = Agents | Info | Create | Save | Load | Unload | Delete | 
 ClientMessage: TypeAlias = Hello | Step | Teach | Ping | Pong | Goodbye | Operation
 ServerMessage: TypeAlias = (
     Welcome
-    | Act
-    | Taught
+    | ActReply
+    | TaughtReply
     | Ping
     | Pong
     | Goodbye

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.protocol.codec import HEADER, encode
-from agentd.protocol.messages import Act, Step
+from agentd.protocol.messages import ActReply, Step
 
 __all__ = ["Pattern", "Patterns", "encode_acts"]
 
@@ -146,7 +146,7 @@ def encode_acts(seqs: Sequence[int], action: bytes, version: int) -> list[bytes]
 @lru_cache(maxsize=1024)
 def _around(bits: int, size: int, version: int) -> tuple[bytes, int, bytes, bytes]:
     """What stands before a seq of so many bits, its width, what stands beside the action."""
-    act = Act(seq=1 << (bits - 1), action=bytes(size), version=version)  # type: ignore[arg-type]
+    act = ActReply(seq=1 << (bits - 1), action=bytes(size), version=version)  # type: ignore[arg-type]
     data = encode(act)
     width = next(width for width in (1, 2, 4, 8) if bits <= 8 * width)
     at = data.index(_SEQ) + len(_SEQ) + (bits > 7)

@@ -81,14 +81,7 @@ def check_observation(schema: Schema, seq: int, obs: dict[str, memoryview], n: i
         if data is None or len(data) != n * t.nbytes:
             want = f"{n * t.nbytes} bytes ({t.dtype.name}[{n}]{list(t.shape)})"
             got = "nothing" if data is None else f"{len(data)} bytes"
-            raise ProtocolError(
-                Code.BAD_SHAPE,
-                f"obs.{t.name}: want {want}, got {got}",
-                seq=seq,
-                field=f"obs.{t.name}",
-                expected=want,
-                got=got,
-            )
+            raise ProtocolError.unfit(Code.BAD_SHAPE, f"obs.{t.name}", want, got, seq=seq)
     if len(obs) != len(schema.tensors):
         extra = sorted(set(obs) - {t.name for t in schema.tensors})[0][:80]
         raise ProtocolError(
@@ -249,22 +242,9 @@ def _check_mask(schema: Schema, mask: NDArray[np.uint8]) -> None:
         at += n
 
 
-def _row(code: Code, row: int, field: str, expected: str, got: str) -> ProtocolError:
-    return ProtocolError(
-        code,
-        f"row {row}: {field}: want {expected}, got {got}",
-        field=field,
-        expected=expected,
-        got=got,
-    )
-
-
 def _shape(step: Step, field: str, expected: str, got: str) -> ProtocolError:
-    return ProtocolError(
-        Code.BAD_SHAPE,
-        f"{field}: want {expected}, got {got}",
-        seq=step.seq,
-        field=field,
-        expected=expected,
-        got=got,
-    )
+    return ProtocolError.unfit(Code.BAD_SHAPE, field, expected, got, seq=step.seq)
+
+
+def _row(code: Code, row: int, field: str, expected: str, got: str) -> ProtocolError:
+    return ProtocolError.unfit(code, field, expected, got, row=row)

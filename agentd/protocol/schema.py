@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from agentd.protocol.errors import Code, ProtocolError
 
-__all__ = ["DTYPES", "Schema", "Tensor", "raw_to_features"]
+__all__ = ["DTYPES", "Schema", "TensorLayout", "raw_to_features"]
 
 DTYPES = ("uint8", "int8", "int32", "float16", "float32")
 MAX_TENSORS, MAX_RANK, MAX_DIM, MAX_ROW_BYTES, MAX_ACTIONS, MAX_BRANCHES = (
@@ -34,7 +34,7 @@ MAX_TENSORS, MAX_RANK, MAX_DIM, MAX_ROW_BYTES, MAX_ACTIONS, MAX_BRANCHES = (
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 
 
-class Tensor(NamedTuple):
+class TensorLayout(NamedTuple):
     """One observation tensor and where it lies in a raw row."""
 
     name: str
@@ -49,7 +49,7 @@ class Tensor(NamedTuple):
 class Schema:
     """Observation tensors by sorted name, and the number of actions of each branch."""
 
-    tensors: tuple[Tensor, ...]
+    tensors: tuple[TensorLayout, ...]
     branches: tuple[int, ...]
     kind: str  # "discrete" | "multi_discrete"
 
@@ -131,7 +131,7 @@ def raw_to_features(
     return out[: len(raw)]
 
 
-def _tensor(name: object, spec: object, offset: int) -> Tensor:
+def _tensor(name: object, spec: object, offset: int) -> TensorLayout:
     if not isinstance(name, str) or not _NAME.match(name):
         raise _bad("observation", "names of 1..64 letters, digits, _ . -", repr(name)[:80])
     at = f"observation.{name}"
@@ -146,7 +146,7 @@ def _tensor(name: object, spec: object, offset: int) -> Tensor:
         raise _bad(f"{at}.shape", f"sizes of 1..{MAX_DIM}", repr(shape)[:80])
     kind = np.dtype(dtype).newbyteorder("<")
     size = math.prod(shape)
-    return Tensor(name, kind, tuple(shape), size * kind.itemsize, offset, size)
+    return TensorLayout(name, kind, tuple(shape), size * kind.itemsize, offset, size)
 
 
 def _action(action: object) -> tuple[str, tuple[int, ...]]:
@@ -173,11 +173,4 @@ def _size(value: object) -> str:
 
 
 def _bad(field: str, expected: str, got: str) -> ProtocolError:
-    return ProtocolError(
-        Code.BAD_HELLO,
-        f"{field}: want {expected}, got {got}",
-        field=field,
-        expected=expected,
-        got=got,
-        fatal=True,
-    )
+    return ProtocolError.unfit(Code.BAD_HELLO, field, expected, got)

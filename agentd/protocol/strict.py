@@ -72,7 +72,7 @@ def check_plain(body: memoryview | bytes) -> None:
             body, object_pairs_hook=hooks.pairs, list_hook=hooks.items, strict_map_key=False
         )
         _Budget().walk(value, "", 0)
-    except _Refused as fault:
+    except _BadValue as fault:
         field, expected, got = fault.args
         raise bad_message(f"want {expected}, got {got}", field, expected, got) from None
     except Exception as fault:
@@ -88,7 +88,7 @@ class _Budget:
     def _spend(self, key: str | None) -> None:
         self._left -= 1
         if self._left < 0:
-            raise _Refused(key, f"at most {MAX_VALUES} values", "more")
+            raise _BadValue(key, f"at most {MAX_VALUES} values", "more")
 
     def items(self, items: list[Any]) -> list[Any]:
         """A list, as msgpack has made it."""
@@ -102,22 +102,22 @@ class _Budget:
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise _Refused(str(twice)[:100], "each key once", "a key twice")
+            raise _BadValue(str(twice)[:100], "each key once", "a key twice")
         return found
 
     def walk(self, value: object, key: str, depth: int) -> None:
         """Go through a value and all within it; ``key`` is the way to it."""
         self._spend(key)
         if isinstance(value, msgpack.ExtType | msgpack.Timestamp):
-            raise _Refused(key, "no extension type", "an extension type")
+            raise _BadValue(key, "no extension type", "an extension type")
         if isinstance(value, dict | list):
             if depth == MAX_DEPTH:
-                raise _Refused(key, f"maps and lists at most {MAX_DEPTH} deep", "a deeper one")
+                raise _BadValue(key, f"maps and lists at most {MAX_DEPTH} deep", "a deeper one")
             for name, item in value.items() if isinstance(value, dict) else enumerate(value):
                 self.walk(item, f"{key}.{name}" if key else str(name), depth + 1)
 
 
-class _Refused(Exception):
+class _BadValue(Exception):
     """Leaves msgpack's hooks."""
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import re
 import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from agentd.children import child_environment, python_module
 from agentd.errors import AgentdError, ExitCode, JobFailed
 
 LISTENING = re.compile(r"^listening on (?P<host>.+):(?P<port>\d+)$")
@@ -40,14 +39,11 @@ class Daemon:
     daemon sees the end of its stdin and ends as well.
     """
 
-    def __init__(
-        self, data_dir: Path, *, flags: Sequence[str] = (), environ: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, data_dir: Path, *, flags: Sequence[str] = ()) -> None:
         self.data_dir = data_dir
         self.log = data_dir / "serve.log"
         self.host, self.port = "127.0.0.1", 0
         self._flags = flags
-        self._environ = dict(os.environ if environ is None else environ)
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -56,16 +52,7 @@ class Daemon:
 
     def __enter__(self) -> Self:
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        command = [
-            sys.executable,
-            "-m",
-            "agentd",
-            "serve",
-            "--port",
-            "0",
-            "--no-http",
-            "--until-eof",
-        ]
+        command = python_module("agentd", "serve", "--port", "0", "--no-http", "--until-eof")
         command += ["--data-dir", str(self.data_dir), *self._flags]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -74,7 +61,7 @@ class Daemon:
                 stderr=log,
                 stdin=subprocess.PIPE,
                 text=True,
-                env=self._environ,
+                env=child_environment(),
                 start_new_session=True,
             )
         try:

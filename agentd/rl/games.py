@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import logging
+import os
+import sys
 
 from agentd.client.rollout import VectorGame
 from agentd.errors import MissingInput, UsageError
@@ -44,9 +46,9 @@ def _open_gymnasium(name: str, streams: int, seed: int) -> VectorGame:
 
     from agentd.client.gym import GymGame
 
+    _find_modules_here()
     if name.startswith(MINATAR):
         _register_minatar(name)
-
     try:
         if streams == 1:
             return GymGame(gymnasium.make(name), seed)
@@ -55,6 +57,13 @@ def _open_gymnasium(name: str, streams: int, seed: int) -> VectorGame:
         raise MissingInput(f"gym:{name}: {' '.join(str(error).split())}") from None
     except TypeError as error:  # spaces that cannot be sent
         raise UsageError(f"gym:{name}: {error}") from None
+
+
+def _find_modules_here() -> None:
+    """Let ``gym:module:Name`` name a module in the current folder, behind all installed ones."""
+    folder = os.getcwd()
+    if not {folder, ""} & set(sys.path):
+        sys.path.append(folder)
 
 
 def _register_minatar(name: str) -> None:

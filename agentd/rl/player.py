@@ -1,7 +1,7 @@
 """A game client in a process of its own, as a game would be; and its parent's end.
 
-``python -m agentd.rl.player TASK`` plays what the JSON ``TASK`` says and writes one JSON report a
-line to stdout; the end of its stdin asks it to stop.
+``python -m agentd.rl TASK`` plays what the JSON ``TASK`` says and writes one JSON report a line to
+stdout; the end of its stdin asks it to stop.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from typing import IO
 
 import msgspec
 
+from agentd.children import child_environment, python_module
+from agentd.client.rollout import join, play
 from agentd.errors import JobFailed
+from agentd.rl.games import open_game
 
 REPORT_S = 0.1
 STOP_S = 3.0
@@ -47,7 +50,7 @@ class Report(msgspec.Struct, frozen=True):
     fault: str = ""
 
 
-class Player:
+class GamePlayer:
     """The parent's end of one client process."""
 
     def __init__(self, task: Task) -> None:
@@ -64,7 +67,8 @@ class Player:
         """Start the process."""
         task = msgspec.json.encode(self.task).decode()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "agentd.rl.player", task],
+            python_module("agentd.rl", task),
+            env=child_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the command, which then stops the players
@@ -137,9 +141,6 @@ def _forward(stream: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
 
 def run_task(task: Task, stop: threading.Event, send: Callable[[Report], None]) -> None:
     """Play ``task`` until its steps are done or ``stop`` is set, reporting now and then."""
-    from agentd.client.rollout import join, play
-    from agentd.rl.games import open_game
-
     game = open_game(task.game, task.streams, task.seed)
     returns: list[float] = []
     steps, elapsed_s = 0, 0.0
@@ -159,7 +160,7 @@ def run_task(task: Task, stop: threading.Event, send: Callable[[Report], None]) 
 
 
 def main(argument: str) -> int:
-    """Play the task in ``argument``; stdin's end stops it."""
+    """Play the task in ``argument`` until stdin ends; return the process's exit code."""
     stop = threading.Event()
     threading.Thread(target=_await_end, args=(stop,), daemon=True).start()
 
@@ -180,7 +181,3 @@ def _await_end(stop: threading.Event) -> None:
     while os.read(sys.stdin.fileno(), 4096):  # sys.stdin's own lock would outlive the thread
         pass
     stop.set()
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))

@@ -1,35 +1,31 @@
 """One training run, end to end as a user would do it: a daemon, clients over TCP, evaluations.
 
-``Run`` composes the parts and keeps the order: start the daemon, create the agent, start the
+``run_plan`` keeps the order: start the daemon, create the agent, start the
 players, watch, evaluate greedily now and then, stop the players, evaluate, save, end the daemon.
 """
 
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from agentd.cli.rl.evaluate import RETRY_S, play_greedily
-from agentd.cli.rl.live_view import History, Reading, View
-from agentd.cli.screen.terminal import Terminal
 from agentd.client import Client
 from agentd.client.errors import OperationRefused
 from agentd.config import Preset, plain
+from agentd.interrupts import Interrupts
 from agentd.protocol.errors import Code
 from agentd.rl.daemon import Daemon
+from agentd.rl.evaluation import RETRY_S, play_greedily
 from agentd.rl.games import check_game
-from agentd.rl.player import Player, Task
+from agentd.rl.history import History, Reading
+from agentd.rl.player import GamePlayer, Task
 from agentd.rl.scores import Scores
 from agentd.rl.trace import append_trace
 
@@ -41,7 +37,7 @@ HOPEFUL = 0.6  # evaluate once the training return is this share of |solved| bel
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What to run: a preset with its changes, for which agent, where."""
 
     preset: Preset
@@ -53,7 +49,7 @@ class Plan:
 
 
 @dataclass
-class Outcome:
+class RunOutcome:
     """What came of a run."""
 
     greedy: Scores  # of a last evaluation that decided nothing, so that it cannot flatter
@@ -80,31 +76,18 @@ class Outcome:
         }
 
 
-class Interrupts:
-    """Ctrl-C and SIGTERM as a flag; the second one interrupts for good."""
+class Watcher(Protocol):
+    """Who follows a run, to show it or to keep a record."""
 
-    def __init__(self) -> None:
-        self.seen = False
+    def update(self, history: History) -> None:
+        """Take the newest reading, several times a second."""
 
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        if self.seen:
-            raise KeyboardInterrupt
-        self.seen = True
-
-    @contextmanager
-    def trapped(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM inside the block."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(number, self._take) for number in numbers]
-        try:
-            yield
-        finally:
-            for number, handler in zip(numbers, before, strict=True):
-                signal.signal(number, handler)
+    def tell(self, line: str) -> None:
+        """Take an event, in words."""
 
 
-def run_plan(plan: Plan, terminal: Terminal, title: str) -> Outcome:
-    """Train as ``plan`` says, showing it on ``terminal``.
+def run_plan(plan: TrainingPlan, watcher: Watcher) -> RunOutcome:
+    """Train as ``plan`` says, reporting to ``watcher``.
 
     Raises MissingInput for a game that is not there, JobFailed when a player or the daemon comes
     to a bad end, OperationRefused when the server does not take the configuration.
@@ -112,39 +95,38 @@ def run_plan(plan: Plan, terminal: Terminal, title: str) -> Outcome:
     for game in (plan.preset.play.game, plan.preset.play.evaluation):
         if game is not None:
             check_game(game)
-    history = History(title, plan.preset.play.steps, plan.preset.play.solved)
+    history = History(plan.preset.play.steps, plan.preset.play.solved)
     interrupts = Interrupts()
     with (
         interrupts.trapped(),
         Daemon(plan.data_dir, flags=["--device", plan.device] if plan.device else []) as daemon,
         Client.connect((daemon.host, daemon.port), role="admin", retry_for=RETRY_S) as admin,
-        View(terminal, history) as view,
     ):
-        outcome = _Run(plan, daemon, admin, view, history, interrupts).play()
+        outcome = _TrainingRun(plan, daemon, admin, watcher, history, interrupts).play()
     folder = plan.data_dir / "agents" / plan.agent
     append_trace(folder, history.curve, history.greedy, outcome.greedy, outcome.env_steps)
     return outcome
 
 
 @dataclass
-class _Run:
-    plan: Plan
+class _TrainingRun:
+    plan: TrainingPlan
     daemon: Daemon
     admin: Client
-    view: View
+    watcher: Watcher
     history: History
     interrupts: Interrupts
-    players: list[Player] = field(default_factory=list)
+    players: list[GamePlayer] = field(default_factory=list)
     returns: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=256))
     greedy: Scores | None = None  # of the last evaluation
     evaluations: int = 0
     evaluated_at: int = 0
 
-    def play(self) -> Outcome:
+    def play(self) -> RunOutcome:
         plan, play = self.plan, self.plan.preset.play
         self._create()
-        self.players = [Player(self._task(index)) for index in range(play.clients)]
+        self.players = [GamePlayer(self._task(index)) for index in range(play.clients)]
         with ThreadPoolExecutor(1) as evaluator:
             try:
                 for player in self.players:
@@ -155,7 +137,7 @@ class _Run:
                     player.stop()
         saved = self.admin.save(plan.agent)
         final = self._evaluate(play.episodes)
-        return Outcome(
+        return RunOutcome(
             greedy=final,
             env_steps=self._steps,
             elapsed_s=max(player.elapsed_s for player in self.players),
@@ -175,7 +157,7 @@ class _Run:
         except OperationRefused as refusal:
             if refusal.code != Code.AGENT_EXISTS:
                 raise
-            self.view.tell(f"agent {self.plan.agent} is there already: it goes on learning")
+            self.watcher.tell(f"agent {self.plan.agent} is there already: it goes on learning")
             self.admin.freeze(self.plan.agent, False)  # the run before may have ended solved
 
     def _task(self, index: int) -> Task:
@@ -203,7 +185,7 @@ class _Run:
             for player in self.players:
                 self.returns.extend(player.take_returns())
             self._read(time.monotonic() - began)
-            self.view.update()
+            self.watcher.update(self.history)
             if evaluation is not None and evaluation.done():
                 if evaluation.result():
                     return True
@@ -286,7 +268,7 @@ class _Run:
         found = play_greedily(address, self.plan.agent, game, episodes, seed)
         self.greedy = found
         self.history.note_greedy(steps, found.mean)
-        self.view.tell(f"greedy {found} at {steps:,} steps")
+        self.watcher.tell(f"greedy {found} at {steps:,} steps")
         return found
 
 

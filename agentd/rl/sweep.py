@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from agentd.errors import UsageError
-from agentd.rl.run import Outcome
+from agentd.rl.run import RunOutcome
 from agentd.rl.scores import Scores
 
 SEEDS_AT_MOST = 1_000
@@ -36,7 +36,7 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
-def run_sweep(seeds: Iterable[int], run: Callable[[int], Outcome]) -> list[Outcome]:
+def run_sweep(seeds: Iterable[int], run: Callable[[int], RunOutcome]) -> list[RunOutcome]:
     """``run`` each seed in turn; an interrupted run is the last one."""
     outcomes = []
     for seed in seeds:
@@ -46,7 +46,7 @@ def run_sweep(seeds: Iterable[int], run: Callable[[int], Outcome]) -> list[Outco
     return outcomes
 
 
-def summary(outcomes: list[Outcome]) -> dict[str, Any]:
+def summary(outcomes: list[RunOutcome]) -> dict[str, Any]:
     """The sweep's record: figures over seeds of each seed's greedy mean, and the runs."""
     records = [outcome.record for outcome in outcomes]
     return {
@@ -60,12 +60,12 @@ def summary(outcomes: list[Outcome]) -> dict[str, Any]:
     }
 
 
-def seed_scores(outcomes: list[Outcome]) -> Scores:
+def seed_scores(outcomes: list[RunOutcome]) -> Scores:
     """One score a seed: the mean of its greedy returns."""
     return Scores(tuple(outcome.greedy.mean for outcome in outcomes))
 
 
-def sweep_table(outcomes: list[Outcome]) -> str:
+def sweep_table(outcomes: list[RunOutcome]) -> str:
     """The sweep as lines of text."""
     lines = [f"{'seed':>6} {'greedy':>10} {'std':>8} {'steps':>10} {'steps/s':>8}  solved"]
     for outcome in outcomes:

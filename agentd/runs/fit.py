@@ -1,28 +1,26 @@
-"""A supervised training run from request to outcome: run folder, view, saves, figures."""
+"""A supervised training run from request to outcome: run folder, saves, figures."""
 
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentd.cli.screen.terminal import Terminal
-from agentd.cli.supervised.live_view import FittingView, Keys
 from agentd.engine.training import Callback, Diverged, EpochReport, Evaluation, Trainer
-from agentd.errors import AgentdError
-from agentd.rl.run import Interrupts
+from agentd.errors import TrainingDiverged
+from agentd.interrupts import Interrupts
 from agentd.runs import EventWriter, MetricsLog, Run
-from agentd.runs.job import Job, Request, prepare, resume, run_path
+from agentd.runs.job import FitJob, Request, prepare, resume, run_path
 
-
-class TrainingDiverged(AgentdError):
-    """Loss or gradient were not finite; the last saved state is untouched. Exit 70."""
+Watch = Callable[[FitJob, Path], AbstractContextManager[Callback]]
+"""Makes what follows a run, from its job and its file of metrics: entered while it trains."""
 
 
 @dataclass
-class Outcome:
+class FitOutcome:
     """What a run came to."""
 
     run: Path
@@ -79,8 +77,11 @@ def figures(loss: float, accuracy: float | None) -> str:
     return f"loss {loss:.4f}" + ("" if accuracy is None else f", accuracy {accuracy:.2%}")
 
 
-def run_training(request: Request, screen: Terminal) -> Outcome:
-    """Train as ``request`` says. Raises ConfigError, DataError, UsageError, StorageError."""
+def run_training(request: Request, watch: Watch) -> FitOutcome:
+    """Train as ``request`` says, followed by what ``watch`` makes.
+
+    Raises ConfigError, DataError, UsageError, StorageError, TrainingDiverged.
+    """
     with ExitStack() as stack:
         if request.resume:
             run = Run.open(run_path(request))
@@ -91,14 +92,14 @@ def run_training(request: Request, screen: Terminal) -> Outcome:
             run = Run.create(job.path, job.text)
             stack.enter_context(run.lock())
         run.sweep()
-        return _Fit(job, run, screen).go()
+        return _Fit(job, run, watch).go()
 
 
 class _Fit(Callback):
-    """Runs a job: listens to the trainer, saves, writes metrics, keeps the view."""
+    """Runs a job: listens to the trainer, saves, writes metrics."""
 
-    def __init__(self, job: Job, run: Run, screen: Terminal) -> None:
-        self.job, self.run, self.screen = job, run, screen
+    def __init__(self, job: FitJob, run: Run, watch: Watch) -> None:
+        self.job, self.run, self.watch = job, run, watch
         self.log = MetricsLog(run.metrics)
         self.events: EventWriter | None = None
         self.last: EpochReport | None = None
@@ -106,24 +107,21 @@ class _Fit(Callback):
         self._best: tuple[Any, Any] | None = None
         self._next_save_s = 0.0
         self.interrupts = Interrupts()
-        self.keys = Keys()
-        steps = -(-len(job.train) // job.spec.batch)
-        self.view = FittingView(screen, str(job.path), job.spec.epochs, steps, self.log.path)
 
-    def go(self) -> Outcome:
+    def go(self) -> FitOutcome:
         job, trainer = self.job, self.job.trainer
         self.log.cut(trainer.steps)
         self.events = EventWriter(self.run.path)
         if not job.resumed:
             self._save()  # from the first moment on there is something to resume
         try:
-            with self.interrupts.trapped(), self.keys, self.view:
+            with self.interrupts.trapped(), self.watch(job, self.log.path) as watcher:
                 trainer.fit(
                     job.train,
                     epochs=job.spec.epochs,
                     validation=job.validation,
                     stop=job.spec.stop,
-                    callbacks=[self],
+                    callbacks=[self, watcher],
                 )
         except Diverged as fault:
             raise TrainingDiverged(
@@ -131,7 +129,7 @@ class _Fit(Callback):
             ) from None
         self._save()
         tested = None if job.test is None else trainer.evaluate(job.test)
-        return Outcome(
+        return FitOutcome(
             run=self.run.path,
             epochs=trainer.epoch,
             steps=trainer.steps,
@@ -146,10 +144,6 @@ class _Fit(Callback):
         every = self.job.spec.save.every_steps
         if every and trainer.steps % every == 0:
             self._save()
-        if self.view.due():
-            self.view.update(trainer)
-        if self.keys.pressed("q"):
-            trainer.stop("by `q`; --resume goes on")
         if self.interrupts.seen:
             trainer.stop("by Ctrl-C; --resume goes on")
 
@@ -166,7 +160,6 @@ class _Fit(Callback):
         every = self.job.spec.save.every_epochs
         if every and trainer.epoch % every == 0 and time.monotonic() >= self._next_save_s:
             self._save()
-        self.view.close_epoch(report)
 
     def _save(self) -> None:
         """Save, unless this very step is saved already; and the best epoch since the last save."""

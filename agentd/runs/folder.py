@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.assembly.network import flat_weights, named_weights
 from agentd.engine.data import Dataset, Normalizer
 from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.network import Network
+from agentd.engine.network.weights import join, split
 from agentd.engine.strictyaml import Document
 from agentd.engine.training import Trainer, TrainSpec, convert_spec, make_network, plain_spec
 from agentd.errors import MissingInput, UsageError
@@ -134,7 +134,7 @@ class Run:
         """
         arrays, scalars = state or trainer.get_state()
         arrays = dict(arrays)
-        weights = named_weights(trainer.network, arrays.pop("params"))
+        weights = split(trainer.network, arrays.pop("params"))
         weights[_SHIFT], weights[_SCALE] = trainer.normalizer.shift, trainer.normalizer.scale
         facts = {
             "kind": KIND,
@@ -186,7 +186,7 @@ def _snapshot(found: Checkpoint) -> Snapshot:
     network = make_network(spec, tuple(facts["input_shape"]), facts["outputs"])
     named = dict(found.weights)
     normalizer = Normalizer(named.pop(_SHIFT), named.pop(_SCALE))
-    weights = flat_weights(network, named)
+    weights = join(network, named)
     return Snapshot(
         name=found.name,
         spec=spec,

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from agentd.assembly.network import backend_for
+from agentd.assembly.device import backend_for
 from agentd.engine.backend import Backend
 from agentd.engine.data import DataError, Dataset, find_normalizer, load_data, parts_of, split
 from agentd.engine.errors import ModelError, ShapeError
@@ -37,7 +37,7 @@ class Request:
 
 
 @dataclass
-class Job:
+class FitJob:
     """Everything a run needs, found and checked before anything is written."""
 
     spec: TrainSpec
@@ -61,7 +61,7 @@ def run_path(request: Request) -> Path:
     return Path("runs") / request.model.stem
 
 
-def prepare(request: Request) -> Job:
+def prepare(request: Request) -> FitJob:
     """Read model and data of a new run; nothing is written yet.
 
     Raises ConfigError, DataError, UsageError.
@@ -85,7 +85,7 @@ def prepare(request: Request) -> Job:
     return job
 
 
-def resume(request: Request, run: Run) -> Job:
+def resume(request: Request, run: Run) -> FitJob:
     """Read a run and its data again. Raises UsageError where the data is not the same."""
     fixed = {"batch", "seed", "data.validation", "optimizer.lr"} & request.flags.keys()
     if fixed:
@@ -113,7 +113,7 @@ def resume(request: Request, run: Run) -> Job:
 
 def _assemble(
     spec: TrainSpec, data: Dataset, trainer: Trainer, source: Path, test: Path | None, path: Path
-) -> Job:
+) -> FitJob:
     facts = fingerprint(data, source)
     if test is None and "test" in parts_of(source):
         test = source
@@ -122,7 +122,7 @@ def _assemble(
     if test is not None:
         tested = load_beside(test, "test", spec, data, trainer.network.output_shape[0])
     learned, held = split(data, spec.data.validation, spec.seed)
-    return Job(spec, b"", learned, held, tested, facts, trainer, path)
+    return FitJob(spec, b"", learned, held, tested, facts, trainer, path)
 
 
 def load(path: Path, part: str, spec: TrainSpec, found: Snapshot | None = None) -> Dataset:

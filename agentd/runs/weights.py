@@ -22,10 +22,10 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from agentd.assembly.network import flat_weights, named_weights
 from agentd.engine.data import DataError, wire
 from agentd.engine.data.arrays import load_npz, npz_bytes
 from agentd.engine.network import Network
+from agentd.engine.network.weights import join, split
 from agentd.errors import UsageError
 from agentd.store import write_file
 
@@ -47,7 +47,7 @@ def save_weights(
 
     Raises UsageError where the format cannot hold the network, StorageError.
     """
-    named: dict[str, NDArray[Any]] = {**named_weights(network, flat), **extra}
+    named: dict[str, NDArray[Any]] = {**split(network, flat), **extra}
     if form == "pb":
         data = _encode(network, flat)
     elif form == "npz":
@@ -60,20 +60,27 @@ def save_weights(
 def load_weights(path: Path, network: Network) -> NDArray[np.float32]:
     """Read a network's parameters (P,) from a file; its suffix names the format.
 
-    Raises DataError where the file is damaged, ShapeError where it is another network's.
+    Raises DataError where the file is damaged, WeightsError where it is another network's.
     """
     suffix = path.suffix.removeprefix(".")
     if suffix == "npz":
-        return flat_weights(network, load_npz(path))
+        return _join(network, load_npz(path))
     data = path.read_bytes()
     if suffix in ("pb", "state"):
-        return flat_weights(network, _decode(data, network, str(path)))
+        return _join(network, _decode(data, network, str(path)))
     if suffix == "safetensors":
         try:
-            return flat_weights(network, safetensors.numpy.load(data))
+            return _join(network, safetensors.numpy.load(data))
         except (SafetensorError, ValueError, TypeError, KeyError) as fault:
             raise DataError(f"no safetensors file: {fault}", file=str(path)) from None
     raise UsageError(f"{path}: want a name that ends in {', '.join(WEIGHT_FORMATS)}")
+
+
+def _join(network: Network, named: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    """Return the network's arrays as one vector; the inputs' normalisation beside them is left."""
+    own = {slot.name: named[slot.name] for slot in network.slots if slot.name in named}
+    weights: NDArray[np.float32] = join(network, own)
+    return weights
 
 
 def _dense_slots(network: Network) -> list[tuple[str, str | None]]:
@@ -90,7 +97,7 @@ def _dense_slots(network: Network) -> list[tuple[str, str | None]]:
 
 
 def _encode(network: Network, flat: NDArray[np.float32]) -> bytes:
-    named = named_weights(network, flat)
+    named = split(network, flat)
     out = wire.put_bytes(_LAYERS, b"")  # the input layer
     for weight, bias in _dense_slots(network):
         blob = _matrix(named[weight].T)

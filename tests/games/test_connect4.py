@@ -18,8 +18,8 @@ from agentd.games.connect4 import (
     open_columns,
     render,
 )
-from agentd.games.duo import Against, InTurn, SelfPlay
 from agentd.games.game import Game, Kind
+from agentd.games.two_player import Against, InTurn, SelfPlay
 
 
 def board(*rows: str) -> np.ndarray:

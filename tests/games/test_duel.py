@@ -27,8 +27,8 @@ from agentd.games.duel import (
     fly_by_rules,
     shortest,
 )
-from agentd.games.duo import Against, SelfPlay
 from agentd.games.game import Kind
+from agentd.games.two_player import Against, SelfPlay
 
 ALL = np.array([0])
 

@@ -1,4 +1,4 @@
-"""The filter of ``chess prepare`` as a file: strict YAML, told apart line by line."""
+"""The filter of ``chess prepare`` as a file: strict YAML; an error names the line."""
 
 from __future__ import annotations
 

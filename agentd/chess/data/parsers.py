@@ -1,4 +1,4 @@
-"""Processes that parse blocks of games, and their parent's end: blocks in, results in order out."""
+"""A pool of processes that parse blocks of games: blocks in, results out in the same order."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import gc
 import signal
 from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from agentd.chess.crew import Crew
+from agentd.chess.process_pool import ProcessPool
 from agentd.errors import JobFailed, UsageError
-
-if TYPE_CHECKING:
-    from agentd.games.chess.data.blocks import ParsedBlock
-    from agentd.games.chess.data.dump import Block
-    from agentd.games.chess.data.filter import Filter
-    from agentd.games.chess.data.pgn_reader import Reader
+from agentd.games.chess.data.blocks import ParsedBlock, pack_block, read_block, unpack_block
+from agentd.games.chess.data.dump import DumpBlock
+from agentd.games.chess.data.filter import Filter
+from agentd.games.chess.data.pgn_reader import PgnReader, PythonChessReader
 
 READERS = ("python-chess", "rust")
 AHEAD = 3
@@ -24,7 +22,7 @@ _WHOLE, _CUT_OFF, _FAULT = b"w", b"c", b"!"
 _GO_ON = "run the same command again: it goes on from the last shard"
 
 
-def open_reader(name: str) -> Reader:
+def open_reader(name: str) -> PgnReader:
     """Return the reader ``name``. Raises UsageError where its package is missing."""
     if name == "rust":
         try:
@@ -35,23 +33,21 @@ def open_reader(name: str) -> Reader:
                 hint="pip install 'agentd[chess-fast]', or use --reader python-chess",
             ) from None
         return RustReader()
-    from agentd.games.chess.data.pgn_reader import PythonChessReader
-
     return PythonChessReader()
 
 
-class Parsers(Crew):
-    """``count`` processes that parse; a context manager."""
+class ParserPool(ProcessPool):
+    """``count`` processes that parse games with ``reader``; a context manager."""
 
     def __init__(self, count: int, reader: str, wanted: Filter) -> None:
         super().__init__(count, _work, reader, wanted)
 
-    def parse(self, blocks: Iterable[Block]) -> Iterator[tuple[Block, ParsedBlock]]:
+    def parse(self, blocks: Iterable[DumpBlock]) -> Iterator[tuple[DumpBlock, ParsedBlock]]:
         """Yield each block with its result, in the order of ``blocks``. Raises JobFailed."""
         source = iter(blocks)
         idle, busy = list(self.pipes), dict[Connection, int]()
         sent, given, more = 0, 0, True
-        blocks_of: dict[int, Block] = {}
+        blocks_of: dict[int, DumpBlock] = {}
         results: dict[int, ParsedBlock] = {}
         while more or busy or results:
             while more and idle and sent - given < AHEAD * self.count:
@@ -70,15 +66,13 @@ class Parsers(Crew):
                     results[busy.pop(pipe)] = self._receive(pipe)
                     idle.append(pipe)
 
-    def _send(self, pipe: Connection, block: Block) -> None:
+    def _send(self, pipe: Connection, block: DumpBlock) -> None:
         try:
             pipe.send_bytes((_CUT_OFF if block.cut_off else _WHOLE) + block.data)
         except OSError:
             raise self._lost(pipe) from None
 
     def _receive(self, pipe: Connection) -> ParsedBlock:
-        from agentd.games.chess.data.blocks import unpack_block
-
         try:
             answer = pipe.recv_bytes()
         except (EOFError, OSError):
@@ -95,8 +89,6 @@ class Parsers(Crew):
 def _work(pipe: Connection, reader_name: str, wanted: Filter) -> None:
     """Answer blocks until the parent goes away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
-    from agentd.games.chess.data.blocks import pack_block, read_block
-
     reader = open_reader(reader_name)
     gc.disable()  # boards and moves make no cycles, and looking for some costs a tenth
     while True:

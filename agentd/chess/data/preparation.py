@@ -1,10 +1,10 @@
-"""The work of ``chess prepare``: dumps in, shards and their manifest out, resumable."""
+"""Prepare shards and their manifest from dumps; a stopped run resumes."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ import msgspec
 import numpy as np
 
 from agentd.chess.data.filter_file import FilterConfig
-from agentd.chess.data.parsers import Parsers
+from agentd.chess.data.parsers import ParserPool
 from agentd.errors import MissingInput, UsageError
 from agentd.games.chess.data.blocks import Games, ParsedBlock
-from agentd.games.chess.data.dump import Block, Blocks, read_dump
+from agentd.games.chess.data.dump import DumpBlock, DumpBlocks, read_dump
 from agentd.games.chess.data.player_counts import PlayerCounts
 from agentd.games.chess.data.shards import (
     MANIFEST,
@@ -33,8 +33,8 @@ PLAYERS = "players-{:05}.npy"
 
 
 @dataclass(frozen=True)
-class Job:
-    """What shall be prepared, and how."""
+class PreparationJob:
+    """Which dumps to prepare, where to, and how."""
 
     dumps: tuple[Path, ...]
     folder: Path
@@ -48,8 +48,8 @@ Watch = Callable[[int], None]
 """Called after each block with the bytes read of all dumps together."""
 
 
-def begin(job: Job) -> Manifest:
-    """The manifest to go on from: the folder's own, or a new one. Raises UsageError."""
+def begin(job: PreparationJob) -> Manifest:
+    """Return the manifest to resume from: the folder's own, or a new one. Raises UsageError."""
     wanted = msgspec.json.decode(msgspec.json.encode(job.wanted))
     sources = [Source(dump.name, _size(dump)) for dump in job.dumps]
     try:
@@ -92,9 +92,9 @@ def _refuse_strange_files(folder: Path) -> None:
 
 
 class Preparation:
-    """One run: it saves shard after shard and, with each, where to go on."""
+    """One run: it saves shard after shard and, with each, where to resume."""
 
-    def __init__(self, job: Job, manifest: Manifest, watch: Watch) -> None:
+    def __init__(self, job: PreparationJob, manifest: Manifest, watch: Watch) -> None:
         self._job, self._manifest, self._watch = job, manifest, watch
         self._writer = ShardWriter(job.folder, manifest, write_file)
         self._filter = job.wanted.build()
@@ -102,10 +102,10 @@ class Preparation:
         self._skip = 0  # rows of the first game that shards hold already
 
     def run(self) -> None:
-        """Prepare what is not prepared yet. Raises JobFailed where a process dies."""
+        """Prepare the rest of the dumps. Raises JobFailed where a process dies."""
         if self._manifest.complete:
             return
-        with Parsers(self._job.workers, self._job.reader, self._filter) as parsers:
+        with ParserPool(self._job.workers, self._job.reader, self._filter) as parsers:
             for number in range(self._manifest.next.source, len(self._job.dumps)):
                 self._read_source(number, parsers)
         self._writer.flush()
@@ -115,7 +115,7 @@ class Preparation:
         for old in self._job.folder.glob("players-*"):
             old.unlink()
 
-    def _read_source(self, number: int, parsers: Parsers) -> None:
+    def _read_source(self, number: int, parsers: ParserPool) -> None:
         source = self._manifest.sources[number]
         resume = self._manifest.next
         start = 0
@@ -124,7 +124,7 @@ class Preparation:
         before = sum(source.size for source in self._manifest.sources[:number])
         digest = hashlib.sha256()
         with self._job.dumps[number].open("rb") as file:
-            blocks = Blocks(read_dump(file, digest), file, start)
+            blocks = DumpBlocks(read_dump(file, digest), file, start)
             for block, parsed in parsers.parse(blocks):
                 self._take(number, block, self._cap(parsed))
                 self._watch(before + block.read)
@@ -136,7 +136,7 @@ class Preparation:
             parsed if limit is None or self._players is None else self._players.cap(parsed, limit)
         )
 
-    def _take(self, number: int, block: Block, parsed: ParsedBlock) -> None:
+    def _take(self, number: int, block: DumpBlock, parsed: ParsedBlock) -> None:
         """Write a block's rows, less those that shards of an earlier run hold."""
         games, account = parsed.games, self._manifest.sources[number].account
         counted = 0
@@ -178,13 +178,8 @@ class Preparation:
         return self._job.folder / PLAYERS.format(shards)
 
 
-def damages(manifest: Manifest) -> Iterable[str]:
-    """One line for each dump that broke off."""
-    return [f"{s.name}: {s.damage}" for s in manifest.sources if s.damage]
-
-
 def facts(manifest: Manifest) -> dict[str, Any]:
-    """What ``--json`` tells of a manifest."""
+    """Return what a manifest accounts for, as JSON values."""
     total = manifest.total
     return {
         "games": total.games,
@@ -194,5 +189,5 @@ def facts(manifest: Manifest) -> dict[str, Any]:
         "shards": len(manifest.shards),
         "dropped": dict(total.dropped),
         "positions_dropped": dict(total.positions_dropped),
-        "damaged": list(damages(manifest)),
+        "damaged": [f"{s.name}: {s.damage}" for s in manifest.sources if s.damage],
     }

@@ -10,15 +10,16 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import chess
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from agentd.assembly.network import backend_for
+from agentd.assembly.device import backend_for
 from agentd.chess.model.recipe import (
     ChessRecipe,
     Head,
@@ -36,13 +37,10 @@ from agentd.games.chess.board.position import Positions, encode_boards
 from agentd.games.chess.data.lessons import BEST
 from agentd.store import read_checkpoint, write_file
 
-if TYPE_CHECKING:
-    import chess
-
 SHIPPED = "models/chess-small.safetensors"
 KIND = "agentd.chess"
 RATING = 2000
-"""Whom a bot imitates that knows people's play alone: their games go to about there."""
+"""The rating that a model of people's play alone imitates by default: few games go higher."""
 _BATCH = 256
 
 Weights = Mapping[Head, NDArray[np.float32]]
@@ -55,9 +53,9 @@ class NotAModel(AgentdError):
 
 
 class ChessModel:
-    """The networks of a recipe with their weights (P,) by head; see `Evaluator` in the search.
+    """The networks of a recipe with their weights (P,) by head: an `Evaluator` for the search.
 
-    mover_rating, other_rating   who to imitate, and against whom; 0 says nothing
+    mover_rating, other_rating   ratings to imitate, of the mover and of the other side; 0 unknown
     """
 
     def __init__(
@@ -77,7 +75,7 @@ class ChessModel:
 
     @property
     def rating(self) -> int:
-        """Whom it imitates unless it is told: nobody but best play, where it has learned that."""
+        """The rating to imitate by default: best play for a model that learned from lessons."""
         return BEST if self.recipe.lessons != LessonShares() else RATING
 
     @property
@@ -91,7 +89,7 @@ class ChessModel:
         }
 
     def outputs(self, head: Head, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what one head says of inputs (B, N_FEATURES): (B, 1858) or (B, 1)."""
+        """Return one head's outputs for inputs (B, N_FEATURES): (B, 1858) or (B, 1)."""
         inputs = seen_by(self.recipe, inputs)
         run, params, found = self._passes[head], self._params[head], []
         for at in range(0, len(inputs), _BATCH):
@@ -204,7 +202,11 @@ def _joined(
 ) -> dict[Head, NDArray[np.float32]]:
     found: dict[Head, NDArray[np.float32]] = {}
     for head in recipe.heads:
-        mark = f"{head}/"
-        own = {k.removeprefix(mark): v for k, v in tensors.items() if k.startswith(mark)}
-        found[head] = join(make_head(recipe, head), own, f"{source}: {head}")
+        found[head] = join(make_head(recipe, head), of_head(head, tensors), f"{source}: {head}")
     return found
+
+
+def of_head(head: Head, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return one head's arrays of ``named`` under their own names."""
+    mark = f"{head}/"
+    return {k.removeprefix(mark): v for k, v in arrays.items() if k.startswith(mark)}

@@ -3,7 +3,7 @@
     policy: {layers: [{dense: 512}, relu, {dense: 256}, relu]}
     value: {layers: [{dense: 128}, relu, {dense: 32}, relu]}
 
-Each head is a network of its own over the same inputs, so a search may ask for the value alone:
+Each head is a network of its own over the same inputs, so a search may compute the value alone:
 
     policy  1,858 logits, one a move; cross-entropy with the move that was played
     value   one logit of the expected score; cross-entropy with the evaluation's, or the result
@@ -40,7 +40,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class HeadSpec(Record, frozen=True, kw_only=True):
-    """The hidden layers of one network; its output layer follows from what it tells."""
+    """The hidden layers of one head; the kind of head decides its output layer."""
 
     layers: tuple[LayerSpec, ...] = ()
 
@@ -142,7 +142,7 @@ def make_head(recipe: ChessRecipe, head: Head) -> Network:
 
 
 def seen_by(recipe: ChessRecipe, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what the recipe's networks see of inputs (B, N_FEATURES)."""
+    """Return the part of inputs (B, N_FEATURES) that the recipe's networks read."""
     if recipe.input == "board":
         return as_board(inputs)
     return inputs if recipe.input == "full" else inputs[:, :N_PLAIN]

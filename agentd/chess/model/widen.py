@@ -1,4 +1,4 @@
-"""A trained model's weights for a recipe that sees more: what is new begins without a say."""
+"""A trained model's weights for a recipe with more inputs: the new ones begin with weights of 0."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from agentd.errors import UsageError
 
 
 def widened(model: ChessModel, recipe: ChessRecipe) -> dict[Head, NDArray[np.float32]]:
-    """Return weights (P,) for each head of ``recipe`` that ``model`` has, telling what it tells.
+    """Return weights (P,) for each head of ``recipe`` that ``model`` has; the outputs are the same.
 
-    Inputs that the model does not know, which come after those it does, get weights of 0. Raises
-    UsageError where a layer is of another width.
+    Inputs that the model lacks come after those it has, and get weights of 0. Raises UsageError
+    where a layer is of another width.
     """
     return {head: _widen(model, recipe, head) for head in recipe.heads if head in model.weights}
 

@@ -1,21 +1,26 @@
-"""The games of a match: played in processes, written down one by one, gone on with after a kill."""
+"""A match: processes play its games, and each game is on the disk before it counts."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import chess
+import chess.pgn
 import msgspec
 
-from agentd.chess.crew import Crew
-from agentd.chess.play.players import Played, Player, Side, open_player, play_game
+from agentd.chess.play.players import MatchPlayer, Played, Side, open_player, play_game
+from agentd.chess.process_pool import ProcessPool
 from agentd.errors import JobFailed, MissingInput, StorageError, UsageError
+from agentd.games.chess.play.elo import MatchScore, match_score
+from agentd.games.chess.play.openings import pick_openings, random_openings, read_openings
 from agentd.store import write_file
 
 RANDOM = "random"
@@ -24,8 +29,8 @@ _FAULT = b"!"
 _GO_ON = "run the same command again: it goes on from here"
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """What a match is; its folder is only gone on with under the same plan, ``games`` aside."""
+class MatchPlan(msgspec.Struct, frozen=True):
+    """What a match is. A folder's match goes on under the same plan; only ``games`` may change."""
 
     ours: Side
     rival: Side
@@ -39,7 +44,7 @@ class Plan(msgspec.Struct, frozen=True):
 class Ledger:
     """The folder of a match: the plan, a line a game, and the PGN of them all."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, plan: MatchPlan) -> None:
         self._folder, self.plan = folder, plan
         self.games: dict[int, Played] = {}
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,10 +57,10 @@ class Ledger:
             write_file(path, msgspec.json.format(msgspec.json.encode(self.plan)) + b"\n")
             return
         try:
-            old = msgspec.json.decode(path.read_bytes(), type=Plan)
+            old = msgspec.json.decode(path.read_bytes(), type=MatchPlan)
         except msgspec.DecodeError as error:
             raise StorageError(f"{path} is damaged: {error}") from None
-        for name in set(Plan.__struct_fields__) - {"games"}:
+        for name in set(MatchPlan.__struct_fields__) - {"games"}:
             was, now = getattr(old, name), getattr(self.plan, name)
             if was != now:
                 hint = "give another --out, or the same options as before"
@@ -97,11 +102,36 @@ class Ledger:
         write_file(path, "\n".join(_pgn(game, self.plan) for game in ordered).encode())
         return path
 
+    @property
+    def score(self) -> MatchScore:
+        """The score of the games so far, from our player's view."""
+        return match_score((game.game // 2, game.points) for game in self.games.values())
 
-def _pgn(game: Played, plan: Plan) -> str:
-    import chess
-    import chess.pgn
+    def record(self) -> dict[str, Any]:
+        """The match so far as JSON values, of one game or more; an infinite Elo is null."""
+        score, played = self.score, list(self.games.values())
+        elo = [value if math.isfinite(value) else None for value in score.elo]
+        return {
+            "bot": self.plan.ours.name,
+            "rival": self.plan.rival.name,
+            "games": score.games,
+            "wins": score.wins,
+            "draws": score.draws,
+            "losses": score.losses,
+            "score": round(score.score, 4),
+            "error": round(score.error, 4),
+            "elo": elo[0],
+            "elo_low": elo[1],
+            "elo_high": elo[2],
+            "forfeits": sum(game.reason.startswith("forfeit") for game in played),
+            "seconds_per_move": round(sum(game.seconds for game in played) / len(played), 4),
+            "slowest_move": round(max(game.slowest for game in played), 4),
+            "seed": self.plan.seed,
+            "openings": self.plan.openings,
+        }
 
+
+def _pgn(game: Played, plan: MatchPlan) -> str:
     board = chess.Board(game.fen)
     for uci in game.moves:
         board.push_uci(uci)
@@ -117,10 +147,10 @@ def _pgn(game: Played, plan: Plan) -> str:
     return f"{written}\n"
 
 
-class Tables(Crew):
+class MatchPool(ProcessPool):
     """``count`` processes, each with both players at a board; a context manager."""
 
-    def __init__(self, count: int, plan: Plan) -> None:
+    def __init__(self, count: int, plan: MatchPlan) -> None:
         super().__init__(count, _sit, msgspec.json.encode(plan))
 
     def play(self, games: Sequence[tuple[int, str]]) -> Iterator[Played]:
@@ -148,8 +178,8 @@ class Tables(Crew):
 def _sit(pipe: Connection, plan_json: bytes) -> None:
     """Play the games that the parent names until it goes away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
-    plan = msgspec.json.decode(plan_json, type=Plan)
-    players: list[Player] = []
+    plan = msgspec.json.decode(plan_json, type=MatchPlan)
+    players: list[MatchPlayer] = []
     try:
         players += [open_player(plan.ours), open_player(plan.rival)]
         while True:
@@ -167,19 +197,20 @@ def _sit(pipe: Connection, plan_json: bytes) -> None:
             player.close()
 
 
-def play_match(plan: Plan, openings: Sequence[str], ledger: Ledger, jobs: int) -> Iterator[Played]:
+def play_match(openings: Sequence[str], ledger: Ledger, jobs: int) -> Iterator[Played]:
     """Play the games that the ledger lacks, ``jobs`` at once, and yield each when it is kept.
 
     Each opening is played twice, colours swapped. Raises JobFailed where a player's process dies.
     """
+    plan = ledger.plan
     left = [(n, openings[n // 2]) for n in range(plan.games) if n not in ledger.games]
-    with Tables(min(jobs, len(left)), plan) as tables:
+    with MatchPool(min(jobs, len(left)), plan) as tables:
         for game in tables.play(left):
             ledger.add(game)
             yield game
 
 
-def check_players(plan: Plan) -> None:
+def check_players(plan: MatchPlan) -> None:
     """Open and close both players here. Raises what is wrong with them, before any process."""
     for side in (plan.ours, plan.rival):
         open_player(side).close()
@@ -190,8 +221,6 @@ def load_openings(path: Path | None, count: int, seed: int) -> tuple[str, list[s
 
     More pairs begin with the same ones. Raises MissingInput, UsageError.
     """
-    from agentd.games.chess.play.openings import pick_openings, random_openings, read_openings
-
     if path is None:
         return RANDOM, random_openings(count, seed)
     if not path.is_file():

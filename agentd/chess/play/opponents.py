@@ -1,30 +1,32 @@
-"""Who sits opposite in a terminal game: one Protocol, a search on a local model, or a daemon."""
+"""Opponents in a terminal game: one Protocol, a search on a local model, an agent of a daemon."""
 
 from __future__ import annotations
 
 import contextlib
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import chess
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.client import FIRST, MID, TERMINATED, TRUNCATED
+from agentd.chess.model.bots import open_bot
+from agentd.client import FIRST, MID, TERMINATED, TRUNCATED, Address, Client, SessionLost
 from agentd.games.chess.board.features import N_FEATURES, features
 from agentd.games.chess.board.moves import N_MOVES, index_move, legal_indices, legal_mask
 from agentd.games.chess.board.position import encode_boards
 from agentd.games.chess.data.lessons import BEST
-
-if TYPE_CHECKING:
-    from agentd.client import Client
-    from agentd.games.chess.search.search import Search
+from agentd.games.chess.search.search import Search
+from agentd.games.chess.search.settings import SearchSettings
 
 OBSERVATION = ("uint8", (N_FEATURES,))
 """What a daemon sees of a board, from the mover's side: see ``games.chess.board.features``."""
 ACTIONS = N_MOVES
+SECONDS = 1.0
+"""Time a move of a local model where nothing else limits it."""
 
 
 @dataclass(frozen=True)
@@ -44,23 +46,18 @@ class Policy(Protocol):
 
     def choose(self, board: chess.Board) -> Advice:
         """The move to make on ``board``, where there is a legal one."""
-        ...
 
     def advise(self, board: chess.Board) -> Advice:
         """What it would play, without playing: for hints and evaluations."""
-        ...
 
     def taken_back(self) -> None:
         """The game goes on from an earlier position."""
-        ...
 
     def ended(self, board: chess.Board, score: float | None) -> None:
         """The game is over: +1 it won, 0 drawn, -1 it lost; None where nobody knows."""
-        ...
 
     def close(self) -> None:
-        """Give up what is held."""
-        ...
+        """Close connections."""
 
 
 class LocalPolicy:
@@ -98,9 +95,9 @@ class LocalPolicy:
 class DaemonPolicy:
     """An agent of a daemon: the board's inputs go out in a frame, a legal action comes back.
 
-    Its rows are its own turns; the reward is the game's result. What is then learned of them is
-    the role's affair: with ``train`` they are, with ``play`` they are not. A move taken back cuts
-    the episode: nothing is learned from a position that did not follow from its action.
+    Its rows are its own turns; the reward is the game's result. The daemon learns from them in the
+    role ``train``, and does not in the role ``play``. A move taken back truncates the episode:
+    nothing is learned from a position that did not follow from its action.
     """
 
     def __init__(self, connect: Callable[[str], Client], role: str, name: str) -> None:
@@ -130,8 +127,44 @@ class DaemonPolicy:
             self._adviser.client.close()
 
 
+def local_policy(
+    model: str | None,
+    rating: int | None = None,
+    nodes: int | None = None,
+    depth: int | None = None,
+    seconds: float | None = None,
+    temperature: float | None = None,
+    seed: int | None = None,
+) -> LocalPolicy:
+    """Return a model of this machine; without any limit it looks ``SECONDS`` a move.
+
+    A ``rating`` without a limit plays as such a person: no search, moves drawn by the policy.
+    """
+    limited = bool(nodes or depth or seconds)
+    imitates = rating is not None and not limited
+    settings = SearchSettings(
+        nodes=1 if imitates else nodes,
+        depth=depth,
+        temperature=float(imitates) if temperature is None else temperature,
+        seed=random.SystemRandom().getrandbits(31) if seed is None else seed,
+    )
+    if not limited and not imitates:
+        seconds = SECONDS
+    name = f"agentd {model or ''}".strip()
+    return LocalPolicy(Search(open_bot(model, rating), settings), name, seconds)
+
+
+def daemon_policy(address: Address, agent: str, learn: bool) -> DaemonPolicy:
+    """Return ``agent`` of the daemon at ``address``, which learns from the games if ``learn``."""
+
+    def connect(role: str) -> Client:
+        return Client.connect(address, agent, OBSERVATION, ACTIONS, role=role, explain=True)  # type: ignore[arg-type]
+
+    return DaemonPolicy(connect, "train" if learn else "play", f"{agent} at {address}")
+
+
 class _Seat:
-    """One stream of a daemon, and which kind its next row is."""
+    """One stream of a daemon, and the kind of its next row."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -140,8 +173,6 @@ class _Seat:
 
     def ask(self, board: chess.Board) -> Advice:
         """The action for a position."""
-        from agentd.client import SessionLost
-
         try:
             return self._step(board)
         except SessionLost:  # the daemon forgot the game: to it this one begins here
@@ -160,14 +191,12 @@ class _Seat:
         return _advice(board, int(act.actions[-1]), act.q)
 
     def cut(self) -> None:
-        """What comes next does not follow from what was asked last."""
+        """Truncate the episode: the next position does not follow from the last action."""
         if self._kind == MID:
             self._kind = TRUNCATED
 
     def end(self, board: chess.Board, score: float | None) -> None:
         """End the episode with a game's result; None where it has none."""
-        from agentd.client import SessionLost
-
         if self._kind == FIRST:
             return
         known = score is not None and self._kind == MID
@@ -179,7 +208,7 @@ class _Seat:
 
 
 def _inputs(board: chess.Board) -> NDArray[np.uint8]:
-    """(1, N_FEATURES) of 0 and 1; both sides are told as best play."""
+    """Return (1, N_FEATURES) of 0 and 1; both sides have the rating of best play."""
     return features(encode_boards([board], BEST, BEST)).astype(np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Who sits at a board of a match: our search, or a UCI engine; and one game between two of them."""
+"""Players of a match, our search or a UCI engine, and one game between two of them."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+import chess
+import chess.engine
 import msgspec
 
 from agentd.chess.model.bots import open_bot
 from agentd.errors import MissingInput, UsageError
-
-if TYPE_CHECKING:
-    import chess
-    import chess.engine
+from agentd.games.chess.search.search import Search
+from agentd.games.chess.search.settings import SearchSettings
 
 PATIENCE_S = 60.0
 """What an engine may take to start, to answer, or beyond its own limit."""
 
 
 class Limit(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How long a player may look at each move: whatever is set, the first that is reached."""
+    """Limits of a player's search for one move; the first one reached ends it."""
 
     nodes: int | None = None
     depth: int | None = None
@@ -68,7 +68,7 @@ def parse_limit(text: str) -> Limit:
     return msgspec.convert(values, Limit)
 
 
-class Player(Protocol):
+class MatchPlayer(Protocol):
     """Chooses moves."""
 
     def new_game(self, seed: int) -> None:
@@ -78,10 +78,10 @@ class Player(Protocol):
         """Return a move for the side to move. An engine that fails raises EngineError."""
 
     def close(self) -> None:
-        """Let go of whatever plays."""
+        """End the engine's process, where there is one."""
 
 
-def open_player(side: Side) -> Player:
+def open_player(side: Side) -> MatchPlayer:
     """Start the player that ``side`` describes. Raises MissingInput, UsageError."""
     return EnginePlayer(side) if side.engine is not None else BotPlayer(side)
 
@@ -90,10 +90,10 @@ class BotPlayer:
     """Our search on one of our evaluators."""
 
     def __init__(self, side: Side) -> None:
-        from agentd.games.chess.search.search import Search, Settings
-
         limit = side.limit
-        settings = Settings(nodes=limit.nodes, depth=limit.depth, temperature=side.temperature)
+        settings = SearchSettings(
+            nodes=limit.nodes, depth=limit.depth, temperature=side.temperature
+        )
         self._search = Search(open_bot(side.model, side.rating), settings)
         self._seconds = limit.time
 
@@ -114,8 +114,6 @@ class EnginePlayer:
     """A UCI engine in a process of its own."""
 
     def __init__(self, side: Side) -> None:
-        import chess.engine
-
         assert side.engine is not None
         command = shlex.split(side.engine) or [""]
         limit = side.limit
@@ -140,8 +138,6 @@ class EnginePlayer:
         return self._engine.play(board, self._limit, game=self._game).move
 
     def close(self) -> None:
-        import chess.engine
-
         try:
             self._engine.quit()
         except (chess.engine.EngineError, TimeoutError):
@@ -183,7 +179,12 @@ class _Clock:
 
 
 def play_game(
-    game: int, fen: str, white: bool, pair: tuple[Player, Player], most: int, seed: int = 0
+    game: int,
+    fen: str,
+    white: bool,
+    pair: tuple[MatchPlayer, MatchPlayer],
+    most: int,
+    seed: int = 0,
 ) -> Played:
     """Play one game from ``fen``; the first player has White if ``white``.
 
@@ -191,8 +192,6 @@ def play_game(
     pawn's move, draw at once. After ``most`` half-moves it is a draw. A player without a legal
     answer loses. ``seed`` and the game's number are what a player that varies draws from.
     """
-    import chess
-
     board = chess.Board(fen)
     clock = _Clock()
     for player in pair:
@@ -226,10 +225,8 @@ def _ended(board: chess.Board) -> tuple[str, chess.Color | None] | None:
     return ("threefold repetition", None) if board.is_repetition(3) else None
 
 
-def _move(board: chess.Board, player: Player, clock: _Clock | None) -> str | None:
+def _move(board: chess.Board, player: MatchPlayer, clock: _Clock | None) -> str | None:
     """Let ``player`` make its move; return why it forfeits, if it does."""
-    import chess.engine
-
     began = time.monotonic()
     try:
         move = player.choose(board.copy())

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agentd.games.chess.search.settings import UNLIMITED, Settings
+from agentd.games.chess.search.settings import UNLIMITED, SearchSettings
 
 NO_MODEL = "<shipped>"
 
@@ -21,7 +21,7 @@ class Option:
     high: int = 0
 
     def announce(self, name: str) -> str:
-        """The line that tells a GUI of it."""
+        """The line that announces it to a GUI."""
         text = f"option name {name} type {self.kind}"
         if self.kind == "button":
             return text
@@ -62,7 +62,7 @@ OPTIONS: dict[str, Option] = {
 }
 
 
-class Options:
+class UciOptions:
     """The values in force."""
 
     def __init__(self, **values: int | bool | str) -> None:
@@ -99,11 +99,11 @@ class Options:
         """The rating to imitate, None to play as well as possible."""
         return self.number("UCI_Elo") if self.number("UCI_LimitStrength") else None
 
-    def settings(self, nodes: int | None, depth: int | None) -> Settings:
+    def settings(self, nodes: int | None, depth: int | None) -> SearchSettings:
         """Settings of a search under the options and the limits of one ``go``."""
         if self.rating is not None:
             nodes = 1
-        return Settings(
+        return SearchSettings(
             nodes=_least(nodes, self.number("Nodes")),
             depth=_least(depth, self.number("Depth")),
             temperature=self.number("Temperature") / 100,

@@ -1,7 +1,7 @@
-"""UCI's words: what ``position``, ``go`` and ``setoption`` say, as records; no input, no output.
+"""UCI's words: ``position``, ``go`` and ``setoption`` parsed to records; no input, no output.
 
-After Stefan-Meyer Kahlen's description of the protocol (2006). What cannot be understood raises
-ValueError with the reason; words of ``go`` that nobody knows are passed over, as it asks.
+After Stefan-Meyer Kahlen's description of the protocol (2006). What cannot be read raises
+ValueError with the reason; unknown words of ``go`` are skipped, as the protocol asks.
 """
 
 from __future__ import annotations
@@ -143,8 +143,8 @@ def parse_fen(text: str) -> chess.Board:
     wrong = board.status() & FATAL
     if wrong:
         names = [flag.name or "" for flag in chess.Status if flag & wrong]
-        told = ", ".join(name.lower().replace("_", " ") for name in names)
-        raise ValueError(f"FEN {text!r}: {told}")
+        reasons = ", ".join(name.lower().replace("_", " ") for name in names)
+        raise ValueError(f"FEN {text!r}: {reasons}")
     return board
 
 

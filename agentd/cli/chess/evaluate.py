@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from agentd.chess.model.evaluation import (
+    BANDS,
+    MoveFigures,
+    PuzzleFigures,
+    measure_moves,
+    measure_puzzles,
+)
+from agentd.chess.model.model import load_bot
+from agentd.cli.chess.options import Threads
 from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.terminal import Terminal
 from agentd.cli.screen.threads import bound_blas
+from agentd.errors import UsageError
+from agentd.games.chess.data.puzzles import share_solved
 
-if TYPE_CHECKING:
-    from agentd.chess.model.model import ChessModel
-    from agentd.cli.screen.terminal import Terminal
-    from agentd.games.chess.board.position import Positions
-    from agentd.games.chess.data.puzzles import Solved
-    from agentd.games.chess.play.measure import MoveMatch
-
-BANDS = tuple((low, low + 200) for low in range(1000, 2400, 200))
 MAIA = "Maia-1500 (12M games, no search; published, other positions)"
 
 
@@ -42,7 +45,7 @@ def evaluate(
     ] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Positions at most.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what is drawn.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="BLAS threads.")] = 1,
+    threads: Threads = 1,
     as_json: Json = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -50,117 +53,49 @@ def evaluate(
     """Measure how well a model finds people's moves, and solves puzzles."""
     screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     bound_blas(threads)
-    from agentd.chess.model.bots import require_chess
-    from agentd.errors import UsageError
-
-    require_chess()
-    from agentd.chess.model.model import load_bot
-
     if data is None and puzzles is None:
         raise UsageError("nothing to measure on", hint="give --data SHARDS, --puzzles FILE or both")
     bot = load_bot(model, rating)
     record: dict[str, Any] = {"model": str(model) if model else "shipped", **bot.about}
     if data is not None:
-        record |= match_moves(screen, bot, data, rows, seed)
+        moves = measure_moves(bot, data, rows, seed)
+        _say_moves(screen, moves)
+        record |= moves.record()
     if puzzles is not None:
-        record |= solve_puzzles(screen, bot, puzzles, puzzle_count, depth, seed)
+        solved = measure_puzzles(bot, puzzles, puzzle_count, depth, seed)
+        _say_puzzles(screen, solved)
+        record |= solved.record()
     screen.report(record, "")
 
 
-def match_moves(
-    screen: Terminal, bot: ChessModel, data: Path, rows: int | None, seed: int
-) -> dict[str, Any]:
-    """Print and return how often the model's move was the one played, rating by rating."""
-    import numpy as np
-
-    from agentd.cli.chess.train import open_folder
-    from agentd.games.chess.data.batches import ChessRows
-    from agentd.games.chess.play.measure import MoveTest, random_mover
-
-    every = ChessRows(open_folder(data))
-    index = np.arange(len(every))
-    if rows is not None and rows < len(every):
-        index = np.random.default_rng(seed).choice(len(every), rows, replace=False)
-    positions: Positions = every.take(index)
-    found = MoveTest(positions).measure(bot.policy, BANDS)
-    chance = random_mover(positions[:: max(1, len(positions) // 5000)])
-    if not screen.json:
-        _print_matches(screen, found, chance)
-    best = found[0]
-    return {
-        "positions": best.positions,
-        "top1": best.top1,
-        "top3": best.top3,
-        "cross_entropy": best.cross_entropy,
-        "legal_argmax": best.legal,
-        "random_top1": chance.top1,
-        "bands": {
-            str(low): {"positions": band.positions, "top1": band.top1}
-            for (low, _), band in zip(BANDS, found[1:], strict=True)
-            if band.positions
-        },
-    }
-
-
-def _print_matches(screen: Terminal, found: Sequence[MoveMatch], chance: MoveMatch) -> None:
+def _say_moves(screen: Terminal, found: MoveFigures) -> None:
+    if screen.json:
+        return
     row = "{:<24} {:>9} {:>7} {:>7} {:>7} {:>7}".format
     screen.say(row("move match", "positions", "top-1", "top-3", "nats", "legal"))
-    names = ["all", *(f"mover {low}-{high - 1}" for low, high in BANDS)]
-    for name, each in [*zip(names, found, strict=True), ("random mover", chance)]:
+    names = ["all", *(f"mover {low}-{high - 1}" for low, high in BANDS), "random mover"]
+    for name, each in zip(names, [found.every, *found.bands, found.random], strict=True):
         if each.positions:
             figures = (f"{each.top1:.2%}", f"{each.top3:.2%}", f"{each.cross_entropy:.3f}")
             screen.say(row(name, f"{each.positions:,}", *figures, f"{each.legal:.1%}"))
     screen.say(row("Maia-1500", "", "49.10%", "76.70%", "1.830", "") + f"  {MAIA[10:]}")
 
 
-def solve_puzzles(
-    screen: Terminal, bot: ChessModel, path: Path, count: int, depth: int, seed: int
-) -> dict[str, Any]:
-    """Print and return what share of puzzles the policy solves, and a search of ``depth``."""
-    import chess
-
-    from agentd.chess.data.puzzle_file import draw, read_pool
-    from agentd.games.chess.data.puzzles import share_solved, solve, solve_by_policy
-    from agentd.games.chess.search.search import Search
-    from agentd.games.chess.search.settings import Settings
-
-    drawn = draw(read_pool(path), count, seed, path)
-    alone = solve_by_policy(drawn, bot)
-    search = Search(bot, Settings(depth=depth, seed=seed))
-
-    def choose(board: chess.Board) -> chess.Move | None:
-        search.forget()
-        return search.run(board).move
-
-    searched = solve(drawn, choose)
-    if not screen.json:
-        _print_puzzles(screen, alone, searched, depth)
-    return {
-        "puzzles": len(drawn),
-        "puzzles_policy": share_solved(alone),
-        "puzzles_search": share_solved(searched),
-        "puzzles_policy_mates": share_solved(alone, True),
-        "puzzles_policy_others": share_solved(alone, False),
-        "puzzles_search_mates": share_solved(searched, True),
-        "puzzles_search_others": share_solved(searched, False),
-        "search_depth": depth,
-    }
-
-
-def _print_puzzles(
-    screen: Terminal, alone: Sequence[Solved], searched: Sequence[Solved], depth: int
-) -> None:
-    from agentd.games.chess.data.puzzles import share_solved
-
+def _say_puzzles(screen: Terminal, found: PuzzleFigures) -> None:
+    if screen.json:
+        return
     row = "{:<24} {:>9} {:>9} {:>12}".format
     screen.say("")
-    screen.say(row("puzzles", "puzzles", "policy", f"{depth}-ply search"))
+    screen.say(row("puzzles", "puzzles", "policy", f"{found.depth}-ply search"))
     for mate, kind in ((False, "others"), (True, "mates")):
-        for one, two in zip(alone, searched, strict=True):
+        for one, two in zip(found.policy, found.search, strict=True):
             if one.mate == mate and one.total:
                 shares = (f"{one.solved / one.total:.1%}", f"{two.solved / two.total:.1%}")
                 screen.say(row(f"{kind} {one.band}-{one.band + 199}", one.total, *shares))
-        shares = (f"{share_solved(alone, mate):.1%}", f"{share_solved(searched, mate):.1%}")
-        screen.say(row(f"all {kind}", "", *shares))
-    shares = (f"{share_solved(alone):.1%}", f"{share_solved(searched):.1%}")
-    screen.say(row("all", "", *shares))
+        screen.say(row(f"all {kind}", "", *_shares(found, mate)))
+    screen.say(row("all", "", *_shares(found)))
+
+
+def _shares(found: PuzzleFigures, mate: bool | None = None) -> tuple[str, str]:
+    """The shares that the policy and the search solved, of mates, of others or of all."""
+    return f"{share_solved(found.policy, mate):.1%}", f"{share_solved(found.search, mate):.1%}"

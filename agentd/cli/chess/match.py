@@ -8,20 +8,18 @@ illegally loses.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from agentd.chess.play.match import Ledger, MatchPlan, check_players, load_openings, play_match
+from agentd.chess.play.players import Side, parse_limit
 from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.terminal import Terminal
+from agentd.cli.screen.threads import bound_blas
 from agentd.errors import UsageError
-
-if TYPE_CHECKING:
-    from agentd.chess.play.match import Ledger, Plan
-    from agentd.chess.play.players import Side
-    from agentd.cli.screen.terminal import Terminal
-    from agentd.games.chess.play.elo import Tally
+from agentd.games.chess.play.elo import MatchScore
 
 LIMIT = "nodes=N, depth=N, time=S, or several with commas"
 
@@ -64,26 +62,16 @@ def match(
 ) -> None:
     """Play a match: each opening twice, colours swapped. Kept as PGN; a killed match goes on."""
     screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
-    from agentd.chess.model.bots import require_chess
-    from agentd.cli.screen.threads import bound_blas
-
-    require_chess()
     bound_blas()
-    from agentd.chess.play.match import Ledger, Plan, check_players, load_openings
-    from agentd.chess.play.players import Side, parse_limit
-
     rival = _rival(engine, option or [], limit, against)
     ours = Side(parse_limit(strength), model=model, rating=rating, temperature=temperature)
     source, positions = load_openings(openings, (games + 1) // 2, seed)
-    plan = Plan(ours, rival, games, seed, max_plies, source)
+    plan = MatchPlan(ours, rival, games, seed, max_plies, source)
     check_players(plan)
-    ledger = Ledger(out, plan)
-    _play(screen, plan, positions, ledger, jobs)
+    _play(screen, positions, Ledger(out, plan), jobs)
 
 
 def _rival(engine: str | None, option: list[str], limit: str, against: str | None) -> Side:
-    from agentd.chess.play.players import Side, parse_limit
-
     if (engine is None) == (against is None):
         raise UsageError("a match needs a rival", hint="give either --engine or --against")
     if against is not None and option:
@@ -97,65 +85,32 @@ def _rival(engine: str | None, option: list[str], limit: str, against: str | Non
     return Side(parse_limit(limit), engine=engine, options=options, model=against)
 
 
-def _play(screen: Terminal, plan: Plan, positions: list[str], ledger: Ledger, jobs: int) -> None:
-    from agentd.chess.play.match import play_match
-
+def _play(screen: Terminal, positions: list[str], ledger: Ledger, jobs: int) -> None:
+    plan = ledger.plan
     if ledger.games:
         screen.note(f"going on after {len(ledger.games)} of {plan.games} games")
     try:
-        for game in play_match(plan, positions, ledger, jobs):
-            so_far = _tally(ledger)
+        for game in play_match(positions, ledger, jobs):
             screen.note(
                 f"{len(ledger.games)}/{plan.games}  game {game.game + 1}"
                 f" ({'White' if game.white else 'Black'}): {game.result} {game.reason},"
-                f" {len(game.moves)} plies  {_shown(so_far)}"
+                f" {len(game.moves)} plies  {_shown(ledger.score)}"
             )
     finally:
         pgn = ledger.write_pgn()
-    record = _record(plan, ledger, pgn)
-    elo, low, high = _tally(ledger).elo
+    record = ledger.record() | {"pgn": str(pgn)}
+    elo, low, high = ledger.score.elo
     screen.report(
         record,
-        f"{plan.ours.name} against {plan.rival.name}\n{_shown(_tally(ledger))}\n"
+        f"{plan.ours.name} against {plan.rival.name}\n{_shown(ledger.score)}\n"
         f"Elo {elo:+.0f} ({low:+.0f} to {high:+.0f}, 95 %)\n"
         f"{record['seconds_per_move']:.3f} s a move, at most {record['slowest_move']:.3f} s\n"
         f"{pgn}",
     )
 
 
-def _tally(ledger: Ledger) -> Tally:
-    from agentd.games.chess.play.elo import tally
-
-    return tally((game.game // 2, game.points) for game in ledger.games.values())
-
-
-def _shown(found: Tally) -> str:
+def _shown(found: MatchScore) -> str:
     return (
         f"+{found.wins} ={found.draws} -{found.losses}"
         f"  {100 * found.score:.1f} % ± {100 * found.error:.1f}"
     )
-
-
-def _record(plan: Plan, ledger: Ledger, pgn: Path) -> dict[str, Any]:
-    found = _tally(ledger)
-    played = list(ledger.games.values())
-    elo = [value if math.isfinite(value) else None for value in found.elo]
-    return {
-        "bot": plan.ours.name,
-        "rival": plan.rival.name,
-        "games": found.games,
-        "wins": found.wins,
-        "draws": found.draws,
-        "losses": found.losses,
-        "score": round(found.score, 4),
-        "error": round(found.error, 4),
-        "elo": elo[0],
-        "elo_low": elo[1],
-        "elo_high": elo[2],
-        "forfeits": sum(game.reason.startswith("forfeit") for game in played),
-        "seconds_per_move": round(sum(game.seconds for game in played) / len(played), 4),
-        "slowest_move": round(max(game.slowest for game in played), 4),
-        "seed": plan.seed,
-        "openings": plan.openings,
-        "pgn": str(pgn),
-    }

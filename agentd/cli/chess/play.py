@@ -5,28 +5,23 @@ from __future__ import annotations
 import random
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import chess
 import typer
+from rich.console import Console
 
+from agentd.chess.play.opponents import Policy, daemon_policy, local_policy
+from agentd.cli.chess.options import Model
+from agentd.cli.chess.table import Ask, Table
 from agentd.cli.screen.options import Quiet, Verbose, terminal
 from agentd.cli.screen.terminal import Terminal
+from agentd.client import Address
 from agentd.errors import MissingInput, UsageError
-
-if TYPE_CHECKING:
-    import chess
-
-    from agentd.chess.play.opponents import Policy
-    from agentd.cli.chess.table import Ask
-    from agentd.client import Client
+from agentd.games.chess.play.notation import NotPlayable, read_pgn, read_position
 
 COLORS = ("white", "black", "random")
-SECONDS = 1.0
 
-Model = Annotated[
-    str | None,
-    typer.Option(help="A model's file, or `material`.", show_default="the shipped model"),
-]
 Connect = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="Play a daemon's agent.", show_default=False)
 ]
@@ -78,23 +73,16 @@ def play(
 ) -> None:
     """Play chess against the bot; `help` at its prompt tells the commands."""
     screen = terminal(context, verbose=verbose, quiet=quiet)
-    from agentd.chess.model.bots import require_chess
-
-    require_chess()
     if color not in COLORS:
         raise UsageError(f"no colour {color!r}", hint=f"use one of {', '.join(COLORS)}")
     if learn and connect is None:
         raise UsageError("--learn needs --connect HOST:PORT: it is a daemon that learns")
-    from rich.console import Console
-
-    from agentd.cli.chess.table import Table
-
     board = _opening(fen, load)
     human = color == "white" if color != "random" else bool(random.Random(seed).getrandbits(1))
     if connect is not None:
-        policy = _of_daemon(connect, agent, learn)
+        policy: Policy = _of_daemon(connect, agent, learn)
     else:
-        policy = _local(model, rating, nodes, depth, seconds, temperature, seed)
+        policy = local_policy(model, rating, nodes, depth, seconds, temperature, seed)
     console = Console(file=screen.out, highlight=False, soft_wrap=True)
     table = Table(policy, _asker(screen), console.print, human, board)
     table.flip = flip if flip is not None else not human
@@ -111,10 +99,6 @@ def play(
 
 def _opening(fen: str | None, load: Path | None) -> chess.Board:
     """The board to begin with. Raises UsageError for a wrong FEN or PGN, with the reason."""
-    import chess
-
-    from agentd.games.chess.play.notation import Refused, read_pgn, read_position
-
     if fen is not None and load is not None:
         raise UsageError("--fen and --load exclude each other")
     try:
@@ -124,54 +108,17 @@ def _opening(fen: str | None, load: Path | None) -> chess.Board:
             if not load.is_file():
                 raise MissingInput(f"no game {load}")
             return read_pgn(load.read_bytes().decode("utf-8", "replace"))
-    except Refused as reason:
+    except NotPlayable as reason:
         raise UsageError(f"{load or '--fen'}: {reason}") from None
     return chess.Board()
 
 
-def _local(
-    model: str | None,
-    rating: int | None,
-    nodes: int | None,
-    depth: int | None,
-    seconds: float | None,
-    temperature: float | None,
-    seed: int | None,
-) -> Policy:
-    """A model of this machine: a rating alone imitates, without search and with that one's luck."""
-    from agentd.chess.model.bots import open_bot
-    from agentd.chess.play.opponents import LocalPolicy
-    from agentd.games.chess.search.search import Search, Settings
-
-    limited = bool(nodes or depth or seconds)
-    imitates = rating is not None and not limited
-    settings = Settings(
-        nodes=1 if imitates else nodes,
-        depth=depth,
-        temperature=float(imitates) if temperature is None else temperature,
-        seed=random.SystemRandom().getrandbits(31) if seed is None else seed,
-    )
-    name = f"agentd {model or ''}".strip()
-    return LocalPolicy(
-        Search(open_bot(model, rating), settings),
-        name,
-        seconds or (None if limited or imitates else SECONDS),
-    )
-
-
 def _of_daemon(address: str, agent: str, learn: bool) -> Policy:
-    from agentd.chess.play.opponents import ACTIONS, OBSERVATION, DaemonPolicy
-    from agentd.client import Address, Client
-
     try:
         where = Address.parse(address)
     except ValueError as error:
         raise UsageError(f"--connect: {error}") from None
-
-    def connect(role: str) -> Client:
-        return Client.connect(where, agent, OBSERVATION, ACTIONS, role=role, explain=True)  # type: ignore[arg-type]
-
-    return DaemonPolicy(connect, "train" if learn else "play", f"{agent} at {where}")
+    return daemon_policy(where, agent, learn)
 
 
 def _asker(screen: Terminal) -> Ask:

@@ -8,9 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from agentd.chess.data.filter_file import load_filter
+from agentd.chess.data.parsers import READERS, open_reader
+from agentd.chess.data.preparation import Preparation, PreparationJob, begin, facts
+from agentd.cli.chess.prepare_view import PreparationView
 from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
 from agentd.cli.screen.terminal import Terminal
-from agentd.errors import ExitCode
+from agentd.errors import ExitCode, UsageError
+from agentd.store import DirectoryLock
 
 Dumps = Annotated[list[Path], typer.Argument(help="Dumps, .pgn.zst or .pgn.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="The folder for the shards.")]
@@ -44,27 +49,20 @@ def prepare(
     A run that was stopped, however, goes on from its last whole shard when it is given again.
     """
     screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
-    from agentd.chess.data.filter_file import load_filter
-    from agentd.chess.data.parsers import READERS, open_reader
-    from agentd.chess.data.preparation import Job, Preparation, begin, facts
-    from agentd.cli.chess.prepare_view import View
-    from agentd.errors import UsageError
-    from agentd.store import DirectoryLock
-
     if reader not in READERS:
         raise UsageError(f"no reader {reader!r}", hint=f"use one of {', '.join(READERS)}")
     open_reader(reader)
     count = workers or len(os.sched_getaffinity(0))
-    job = Job(tuple(dumps), out, load_filter(filter_file), shard_rows, reader, count)
+    job = PreparationJob(tuple(dumps), out, load_filter(filter_file), shard_rows, reader, count)
     manifest = begin(job)
     out.mkdir(parents=True, exist_ok=True)
-    with DirectoryLock(out / "lock", "folder of shards"), View(screen, manifest) as view:
+    with DirectoryLock(out / "lock", "folder of shards"), PreparationView(screen, manifest) as view:
         Preparation(job, manifest, view.update).run()
         record = facts(manifest) | view.speeds()
-    tell(screen, record, out)
+    _report(screen, record, out)
 
 
-def tell(screen: Terminal, record: dict[str, Any], out: Path) -> None:
+def _report(screen: Terminal, record: dict[str, Any], out: Path) -> None:
     """Print the result; complain about dumps that broke off."""
     lines = [
         f"{record['rows']:,} positions in {record['shards']} shards: {out}",

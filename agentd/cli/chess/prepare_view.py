@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from agentd.cli.rl.live_view import clock
+from agentd.cli.screen.numbers import clock
 from agentd.cli.screen.picture import Picture
 from agentd.cli.screen.terminal import Terminal
 from agentd.games.chess.data.shards import Manifest
@@ -18,8 +18,8 @@ PLAIN_S = 10.0
 REDRAW_S = 0.2
 
 
-class View(Picture):
-    """Shows how far a preparation is: a bar where a person watches, else a line now and then."""
+class PreparationView(Picture):
+    """The picture of a preparation, and the speeds that it measures on the way."""
 
     def __init__(self, screen: Terminal, manifest: Manifest) -> None:
         super().__init__(screen)

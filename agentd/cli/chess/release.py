@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from agentd.chess.model.model import read_run, write_model
 from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
 from agentd.errors import UsageError
 
@@ -29,11 +30,6 @@ def release(
 ) -> None:
     """Write a run's best model as a file: half precision, recipe, data's checksum, figures."""
     screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
-    from agentd.chess.model.bots import require_chess
-
-    require_chess()
-    from agentd.chess.model.model import read_run, write_model
-
     model = read_run(run)
     facts: dict[str, Any] = {
         "data": model.facts["data"],

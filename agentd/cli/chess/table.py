@@ -14,7 +14,7 @@ from rich.text import Text
 from agentd.chess.play.opponents import Advice, Policy
 from agentd.cli.chess.board_view import draw_board
 from agentd.games.chess.play.notation import (
-    Refused,
+    NotPlayable,
     claim,
     ending,
     read_move,
@@ -70,7 +70,7 @@ class Table:
                 break
             try:
                 self._obey(line.strip())
-            except Refused as reason:
+            except NotPlayable as reason:
                 self.show(Text(f"{reason}"))
         if self.result == "*":
             self.policy.ended(self.board, None)
@@ -89,13 +89,13 @@ class Table:
         if command is not None:
             command(self, rest.strip())
         elif line and self.result != "*":
-            raise Refused("the game is over: new, undo, save FILE or quit")
+            raise NotPlayable("the game is over: new, undo, save FILE or quit")
         elif line:
             try:
                 self._push(read_move(line, self.board))
-            except Refused as reason:
+            except NotPlayable as reason:
                 near = difflib.get_close_matches(word.lower(), _COMMANDS, 1, 0.75)
-                raise Refused(f"{reason}" + (f"; or {near[0]}?" if near else "")) from None
+                raise NotPlayable(f"{reason}" + (f"; or {near[0]}?" if near else "")) from None
 
     def _push(self, move: chess.Move) -> None:
         self.board.push(move)
@@ -148,7 +148,7 @@ class Table:
     def _undo(self, _: str) -> None:
         theirs = 2 if self.board.turn == self.human else 1  # after a mate nobody has answered
         if len(self.board.move_stack) < theirs:
-            raise Refused("there is no move of yours to take back")
+            raise NotPlayable("there is no move of yours to take back")
         for _each in range(theirs):
             self.board.pop()
         self.result = "*"
@@ -167,7 +167,7 @@ class Table:
             return
         win = self.policy.advise(self.board).win
         if win is None or 1 - win > ACCEPTS:
-            raise Refused("no rule gives you a draw yet, and the bot plays on")
+            raise NotPlayable("no rule gives you a draw yet, and the bot plays on")
         self._end("1/2-1/2", "draw agreed")
 
     def _hint(self, _: str) -> None:
@@ -195,9 +195,9 @@ class Table:
 
     def _save_as(self, name: str) -> None:
         if not name:
-            raise Refused("save FILE: where to?")
+            raise NotPlayable("save FILE: where to?")
         if not self.board.move_stack:
-            raise Refused("no move was made yet")
+            raise NotPlayable("no move was made yet")
         self._save(Path(name))
         self.show(Text(f"saved in {name}"))
 
@@ -205,7 +205,7 @@ class Table:
         try:
             text = Path(name).read_bytes().decode("utf-8", "replace")
         except OSError as error:
-            raise Refused(f"{name or 'load FILE'}: {error.strerror}") from None
+            raise NotPlayable(f"{name or 'load FILE'}: {error.strerror}") from None
         self._begin(read_pgn(text))
 
     def _new(self, _: str) -> None:
@@ -213,7 +213,7 @@ class Table:
 
     def _need_a_game(self) -> None:
         if self.result != "*":
-            raise Refused("the game is over")
+            raise NotPlayable("the game is over")
 
 
 def tell(board: chess.Board, advice: Advice) -> str:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
+from agentd.chess.data.shards import held_out
+from agentd.chess.model.fit import ChessFit, Figures, FitRequest, begin_run
+from agentd.chess.model.recipe import ChessRecipe, load_recipe
+from agentd.chess.model.sources import open_sources
+from agentd.cli.chess.options import Threads
 from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
-from agentd.cli.screen.terminal import Terminal
 from agentd.cli.screen.threads import bound_blas
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from agentd.chess.model.fit import Figures
-    from agentd.chess.model.recipe import ChessRecipe
-    from agentd.games.chess.board.position import Positions
-
-HELD_SEED = 0
+from agentd.interrupts import Interrupts
 
 Shards = Annotated[Path, typer.Option("--train", help="Shards to learn from.")]
 Recipe = Annotated[str, typer.Argument(help="A bundled recipe, or a YAML file.")]
@@ -54,7 +49,7 @@ def train(
     every: Annotated[int, typer.Option(min=1, help="Steps between measurements.")] = 2000,
     held_rows: Annotated[int, typer.Option(min=1, help="Positions to measure on.")] = 10_000,
     device: Annotated[str, typer.Option(help="cpu, opencl or opencl:<i or name>.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1, help="BLAS threads.")] = 1,
+    threads: Threads = 1,
     as_json: Json = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -65,13 +60,6 @@ def train(
     """
     screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     bound_blas(threads)
-    from agentd.chess.model.bots import require_chess
-
-    require_chess()
-    from agentd.chess.model.fit import ChessFit, FitRequest, begin_run
-    from agentd.chess.model.recipe import load_recipe
-    from agentd.rl.run import Interrupts
-
     flags = {"steps": steps, "batch": batch, "seed": seed}
     given = {name: value for name, value in flags.items() if value is not None}
     asked = msgspec.structs.replace(load_recipe(recipe), **given)
@@ -79,7 +67,7 @@ def train(
         run=out or Path("runs") / Path(recipe).stem,
         recipe=asked,
         held=None if held is None else held_out(held, held_rows),
-        **sources(asked, shards, lessons, init),
+        sources=open_sources(asked, shards, lessons, init),
         every=every,
         until_s=None if minutes is None else minutes * 60,
         device=device,
@@ -90,69 +78,13 @@ def train(
     with fit.lock(), interrupts.trapped():
         if fit.resume():
             screen.note(f"goes on from step {fit.step:,} of {request.run}")
-        last = fit.run(interrupts, lambda figures: screen.note(line(figures, asked)))
-    tell(screen, request.run, fit.step, fit.seconds, last)
+        last = fit.run(interrupts, lambda figures: screen.note(_line(figures, asked)))
+    record: dict[str, Any] = {"run": str(request.run), "steps": fit.step}
+    record |= {"seconds": round(fit.seconds, 1)} | ({} if last is None else last.record())
+    screen.report(record, f"{fit.step:,} steps in {fit.seconds / 60:.1f} min: {request.run}")
 
 
-def sources(
-    recipe: ChessRecipe, shards: Path, lessons: Path | None, init: Path | None
-) -> dict[str, Any]:
-    """Return what a `FitRequest` learns from and begins with, and the facts that tell them apart.
-
-    Raises MissingInput, ShardsDamaged, and what a model file may be refused for.
-    """
-    from agentd.chess.model.model import load_bot
-
-    opened, facts = open_training(shards)
-    taught: dict[str, list[Positions]] = {}
-    if lessons is not None:
-        for name in recipe.lessons.folders:
-            taught[name], facts[name] = open_training(lessons / name)
-    start = None if init is None else load_bot(init)
-    if start is not None:
-        facts["start"] = start.facts
-    return {"shards": opened, "lessons": taught, "start": start, "data": facts}
-
-
-def open_training(folder: Path) -> tuple[list[Positions], dict[str, Any]]:
-    """Return the shards in ``folder`` and what tells whether they are the same."""
-    from agentd.games.chess.data.shards import read_manifest
-
-    opened = open_folder(folder)
-    digest = hashlib.sha256()
-    for shard in read_manifest(folder).shards:
-        digest.update(bytes.fromhex(shard.sha256))
-    return opened, {"rows": sum(map(len, opened)), "sha256": digest.hexdigest()}
-
-
-def open_folder(folder: Path) -> list[Positions]:
-    """Return the shards in ``folder``. Raises MissingInput, ShardsDamaged."""
-    from agentd.errors import MissingInput
-    from agentd.games.chess.data.shards import open_shards
-
-    try:
-        found: list[Positions] = open_shards(folder)
-        return found
-    except FileNotFoundError:
-        raise MissingInput(
-            f"no shards in {folder}", hint="`agentd chess prepare` makes them"
-        ) from None
-
-
-def held_out(folder: Path, rows: int) -> Positions:
-    """Return at most ``rows`` positions of the shards in ``folder``, always the same ones."""
-    import numpy as np
-
-    from agentd.games.chess.data.batches import ChessRows
-
-    all_rows = ChessRows(open_folder(folder))
-    rng = np.random.default_rng(HELD_SEED)
-    count = min(rows, len(all_rows))
-    chosen: np.ndarray[Any, Any] = rng.choice(len(all_rows), count, replace=False)
-    return all_rows.take(chosen)
-
-
-def line(figures: Figures, recipe: ChessRecipe) -> str:
+def _line(figures: Figures, recipe: ChessRecipe) -> str:
     """The figures of one measurement, for a person."""
     words = [f"step {figures.step:,} of {recipe.steps:,}", f"{figures.positions / 1e6:.2f}M seen"]
     words += [f"{head} loss {loss:.3f}" for head, loss in figures.loss.items()]
@@ -166,11 +98,3 @@ def line(figures: Figures, recipe: ChessRecipe) -> str:
         words.append(f"dev value {figures.value_loss:.4f}")
     words.append(f"{figures.rate:,.0f} positions/s, {figures.wait:.1%} waiting")
     return " · ".join(words)
-
-
-def tell(screen: Terminal, run: Path, step: int, seconds: float, last: Figures | None) -> None:
-    """Print what the run came to."""
-    record: dict[str, Any] = {"run": str(run), "steps": step, "seconds": round(seconds, 1)}
-    if last is not None:
-        record |= last.record()
-    screen.report(record, f"{step:,} steps in {seconds / 60:.1f} min: {run}")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agentd.cli.daemon.serve import collect_flags
+from agentd.cli.screen.flags import collect_flags
 from agentd.cli.screen.options import (
     ConfigFile,
     DataDir,
@@ -24,6 +24,8 @@ from agentd.cli.screen.options import (
     Verbose,
     terminal,
 )
+from agentd.config import resolve
+from agentd.config.template import json_schema, render_template
 from agentd.errors import UsageError
 
 
@@ -37,8 +39,6 @@ def init(
 ) -> None:
     """Write a configuration with every key, its default and what it means."""
     out = terminal(context, verbose=verbose, quiet=quiet)
-    from agentd.config.template import render_template
-
     text = render_template(preset)
     if path is None:
         out.say(text.rstrip("\n"))
@@ -65,8 +65,6 @@ def show(
 ) -> None:
     """Print every value that `serve` would run with, and where each came from."""
     out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
-    from agentd.config import resolve
-
     flags = collect_flags(
         {"host": host, "port": port, "http_port": http_port, "data_dir": data_dir},
         device=device,
@@ -86,8 +84,6 @@ def show(
 def schema(context: typer.Context, verbose: Verbose = 0, quiet: Quiet = False) -> None:
     """Print the JSON Schema of the configuration file, for editors."""
     out = terminal(context, verbose=verbose, quiet=quiet)
-    from agentd.config.template import json_schema
-
     out.say(json.dumps(json_schema(), indent=2, ensure_ascii=False))
 
 

@@ -14,11 +14,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy
+import threadpoolctl
 import typer
 
 from agentd.cli.daemon.ports import find_holder
 from agentd.cli.screen.options import DataDir, Json, Quiet, Verbose, terminal
 from agentd.cli.screen.terminal import Terminal
+from agentd.config import default_data_dir
+from agentd.engine.opencl_backend.devices import choose, list_devices
+from agentd.engine.opencl_backend.tune import search
+from agentd.engine.opencl_backend.tuning import save_tuning
 from agentd.errors import JobFailed
 
 Verdict = Literal["ok", "note", "bad"]
@@ -88,10 +94,6 @@ def devices(
 
 def _tune(device: str, out: Terminal) -> dict[str, Any]:
     """Search and keep the tuning of one device; say each trial on the way."""
-    from agentd.engine.opencl_backend.devices import choose
-    from agentd.engine.opencl_backend.tune import search
-    from agentd.engine.opencl_backend.tuning import save_tuning
-
     best = search(
         device, lambda trial: out.note(f"{device} {trial.seconds * 1e3:.2f} ms {trial.tuning}")
     )
@@ -123,8 +125,6 @@ def list_opencl() -> list[dict[str, Any]]:
     """OpenCL devices in the order of their index; empty without pyopencl or a platform."""
     if importlib.util.find_spec("pyopencl") is None:
         return []
-    from agentd.engine.opencl_backend.devices import list_devices
-
     return [
         {
             "device": f"opencl:{device.index}",
@@ -143,9 +143,6 @@ def _python() -> Finding:
 
 
 def _numpy() -> Finding:
-    import numpy
-    import threadpoolctl
-
     blas = [lib for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"]
     if not blas:
         return Finding("numpy", "note", f"{numpy.__version__}, BLAS unknown")
@@ -176,8 +173,6 @@ def _opencl_hint() -> str:
 
 
 def _data_dir(asked: Path | None) -> Finding:
-    from agentd.config import default_data_dir
-
     folder = asked or default_data_dir(os.environ)
     nearest = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):

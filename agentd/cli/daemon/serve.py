@@ -6,15 +6,20 @@ import asyncio
 import errno
 import os
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
+from agentd.assembly.device import backend_for
+from agentd.auth import Tokens
 from agentd.cli.daemon.ports import find_holder
+from agentd.cli.screen.flags import collect_flags
 from agentd.cli.screen.options import (
     ConfigFile,
     DataDir,
@@ -30,7 +35,12 @@ from agentd.cli.screen.options import (
 )
 from agentd.cli.screen.terminal import Terminal
 from agentd.cli.screen.threads import bound_blas
-from agentd.errors import StorageError, Unavailable, UsageError
+from agentd.config import resolve
+from agentd.errors import StorageError, Unavailable
+from agentd.server.batching.actor import build_kernels
+from agentd.server.server import Server
+from agentd.server.worker import Worker, read_task
+from agentd.store import DirectoryLock
 
 Lifeline = Annotated[
     bool, typer.Option("--until-eof", hidden=True, help="End when stdin ends: for our own parents.")
@@ -65,8 +75,6 @@ def serve(
     if worker is not None:
         run_worker(worker)
         return
-    from agentd.config import resolve
-
     given = {"host": host, "port": port, "http_port": http_port, "data_dir": data_dir}
     flags = collect_flags(
         given | {"workers": workers},
@@ -80,36 +88,8 @@ def serve(
     run_server(resolved.config, out)
 
 
-def collect_flags(
-    given: Mapping[str, Any],
-    *,
-    device: str | None = None,
-    no_http: bool = False,
-    settings: Sequence[str] | None = None,
-) -> dict[str, Any]:
-    """The flags that were given, by dotted key. Raises UsageError for a --set without a value."""
-    from agentd.config.layers import Origin
-    from agentd.config.sources import read_setting
-
-    flags = {key: str(v) if isinstance(v, Path) else v for key, v in given.items() if v is not None}
-    if device is not None:
-        flags["device"] = device
-    if no_http:
-        flags["http_port"] = None
-    for setting in settings or ():
-        key, equals, text = setting.partition("=")
-        if not equals or not key:
-            raise UsageError(f"--set {setting}: want KEY=VALUE, as in --set limits.window=16")
-        flags[key] = read_setting(tuple(key.split(".")), text, Origin("flag", "--set"))
-    return flags
-
-
 def run_server(config: Any, out: Terminal) -> None:
     """Serve with ``config`` (a ServerConfig) until a signal; addresses go to ``out``."""
-    from agentd.auth import Tokens
-    from agentd.server.server import Server
-    from agentd.store import DirectoryLock
-
     if config.device != "cpu":
         config = _with_present_device(config)
     tokens = Tokens.from_file(Path(config.tokens)) if config.tokens else Tokens()
@@ -139,11 +119,6 @@ def _with_present_device(config: Any) -> Any:
 
     What is wrong is told now, and once.
     """
-    import msgspec
-
-    from agentd.assembly.network import backend_for
-    from agentd.server.batching.actor import build_kernels
-
     backend = backend_for(config.device)
     if backend.name != "opencl":
         return msgspec.structs.replace(config, device="cpu")
@@ -153,11 +128,6 @@ def _with_present_device(config: Any) -> Any:
 
 def run_worker(descriptor: int) -> None:
     """Be a further serving process of the daemon at the other end of ``descriptor``."""
-    import socket
-
-    from agentd.auth import Tokens
-    from agentd.server.worker import Worker, read_task
-
     sock = socket.socket(fileno=descriptor)
     config, number, data_dir = read_task(sock)
     tokens = Tokens.from_file(Path(config.tokens)) if config.tokens else Tokens()

@@ -17,9 +17,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from agentd.cli.rl.live_view import number
+from agentd.cli.screen.numbers import number
 from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
 from agentd.cli.screen.terminal import Terminal
+from agentd.client import Client
 
 RETRY_S = 2.0
 Figures = Mapping[str, Any]
@@ -53,8 +54,6 @@ def top(
     Where nobody watches (a pipe, --json) it reads once and ends.
     """
     out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
-    from agentd.client import Client
-
     with Client.connect(address, role="admin", token=token, wait=RETRY_S) as admin:
 
         def read() -> Sample:

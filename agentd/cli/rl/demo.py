@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from agentd.cli.rl.live_view import RunView
 from agentd.cli.rl.train import (
     Clients,
     KeepDir,
@@ -14,7 +15,9 @@ from agentd.cli.rl.train import (
     tell_outcome,
 )
 from agentd.cli.screen.options import Device, Json, Quiet, Verbose, terminal
+from agentd.config import load_preset
 from agentd.errors import JobFailed
+from agentd.rl.run import TrainingPlan, run_plan
 
 PRESET = "cartpole-demo"
 
@@ -36,9 +39,6 @@ def demo(
     not solved at the step limit.
     """
     out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
-    from agentd.config import load_preset
-    from agentd.rl.run import Plan, run_plan
-
     preset = change_play(load_preset(PRESET), {"steps": steps, "clients": clients})
     play = preset.play
     out.note(
@@ -46,8 +46,9 @@ def demo(
         "one agent learns from all of them"
     )
     with kept_or_temporary(data_dir) as folder:
-        plan = Plan(preset, "demo", folder, seed, device=device)
-        outcome = run_plan(plan, out, "agentd demo · CartPole over TCP")
+        plan = TrainingPlan(preset, "demo", folder, seed, device=device)
+        with RunView(out, "agentd demo · CartPole over TCP") as view:
+            outcome = run_plan(plan, view)
     tell_outcome(outcome, out, data_dir)
     if not outcome.solved and not outcome.interrupted:
         raise JobFailed("not solved within the step limit", hint="try another --seed")

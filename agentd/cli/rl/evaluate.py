@@ -1,4 +1,4 @@
-"""``agentd rl eval``, and the greedy evaluation that training uses too."""
+"""``agentd rl eval``: how well an agent of a data directory plays."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.config import load_preset
 from agentd.errors import MissingInput, UsageError
-from agentd.rl.scores import Scores
-
-MAX_STREAMS = 32
-RETRY_S = 2.0  # a daemon of our own that stays away for longer has failed
+from agentd.rl.daemon import Daemon
+from agentd.rl.evaluation import play_greedily
+from agentd.rl.games import check_game
 
 
 def evaluate(
@@ -38,9 +38,6 @@ def evaluate(
     bootstrap interval of the interquartile mean (IQM).
     """
     out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
-    from agentd.rl.daemon import Daemon
-    from agentd.rl.games import check_game
-
     name = _game(preset, game)
     check_game(name)
     if not (data_dir / "agents" / agent).is_dir():
@@ -60,27 +57,12 @@ def evaluate(
     out.report(record, f"greedy return {found}\n{found.explain()}")
 
 
-def play_greedily(
-    address: tuple[str, int], agent: str, game: str, episodes: int, seed: int
-) -> Scores:
-    """Play ``episodes`` episodes with role eval; nothing of them is learned."""
-    from agentd.client import rollout
-    from agentd.rl.games import open_game
-
-    table = open_game(game, min(episodes, MAX_STREAMS), seed)
-    with rollout.join(address, agent, table, role="eval", retry_for=RETRY_S) as client:
-        found = rollout.evaluate(client, table, episodes)
-    return Scores(tuple(float(total) for total in found.totals))
-
-
 def _game(preset: str | None, game: str | None) -> str:
     """The game that the flags name. Raises UsageError unless exactly one of them does."""
     if (preset is None) == (game is None):
         raise UsageError("name the game: --preset NAME or --env GAME")
     if game is not None:
         return game
-    from agentd.config import load_preset
-
     assert preset is not None
     play = load_preset(preset).play
     return play.evaluation or play.game

@@ -1,11 +1,11 @@
-"""The live view of a running agent: what it knows, and a pure function that draws it.
+"""The live view of a run of Q-learning, and the pure functions that draw it.
 
 In a terminal the view redraws itself; elsewhere it is one plain line every few seconds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -14,91 +14,27 @@ from rich.table import Table
 from rich.text import Text
 
 from agentd.cli.screen.curve import draw_curve, draw_spark
+from agentd.cli.screen.numbers import clock, number
 from agentd.cli.screen.picture import Picture
 from agentd.cli.screen.terminal import Terminal
+from agentd.rl.history import History, Reading
 
 PLAIN_EVERY_S = 2.0
-HISTORY = 4096
+LOG_LINES = 3
 
 
-@dataclass(frozen=True)
-class Reading:
-    """One look at the agent. Times in seconds; NaN for what is not known yet."""
-
-    elapsed_s: float
-    env_steps: int
-    episodes: int
-    return_mean: float  # of the last episodes, exploration included
-    greedy_mean: float  # of the last evaluation
-    loss: float
-    q_mean: float
-    epsilon: float
-    updates: int
-    version: int
-    steps_per_s: float
-    p50_s: float  # from a step frame's arrival to its answer
-    p99_s: float
-    clients: int
-
-
-@dataclass
-class History:
-    """The readings of one run, thinned out so that a long run stays small."""
-
-    title: str
-    total_steps: int
-    solved: float | None = None
-    readings: list[Reading] = field(default_factory=list)
-    greedy: list[tuple[float, float]] = field(default_factory=list)  # (env steps, mean return)
-    log: list[str] = field(default_factory=list)
-
-    def add(self, reading: Reading) -> None:
-        """Append a reading; every second of the older ones goes when there are too many."""
-        self.readings.append(reading)
-        if len(self.readings) > HISTORY:
-            self.readings[: HISTORY // 2] = self.readings[: HISTORY // 2 : 2]
-
-    def note_greedy(self, steps: int, mean: float) -> None:
-        """Remember the mean return of an evaluation."""
-        self.greedy.append((float(steps), mean))
-
-    @property
-    def curve(self) -> list[tuple[float, float]]:
-        """(env steps, mean return) of the readings that had a return."""
-        known = [r for r in self.readings if r.return_mean == r.return_mean]
-        return [(float(r.env_steps), r.return_mean) for r in known]
-
-    @property
-    def left_s(self) -> float:
-        """Seconds to the last step at the present speed; NaN before there is one."""
-        if not self.readings or self.readings[-1].steps_per_s <= 0:
-            return float("nan")
-        last = self.readings[-1]
-        return max(0.0, (self.total_steps - last.env_steps) / last.steps_per_s)
-
-
-def number(value: float, form: str = ",.1f") -> str:
-    """``value`` in ``form``, or a dash for one that is not known."""
-    return format(value, form) if value == value else "–"
-
-
-def clock(seconds: float) -> str:
-    """Seconds as m:ss, or a dash."""
-    if seconds != seconds:
-        return "–"
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-
-
-def render(history: History, width: int = 80) -> RenderableType:
-    """Draw the view at ``width`` columns."""
+def render(
+    history: History, title: str, log: Sequence[str] = (), width: int = 80
+) -> RenderableType:
+    """Draw the view at ``width`` columns, under it the newest lines of ``log``."""
     now = history.readings[-1] if history.readings else None
     curve = draw_curve(history.curve, width=width - 4, height=8, x_label="environment steps")
     parts: list[RenderableType] = [Text("\n".join(curve), style="cyan")]
     if now is not None:
         parts.append(_numbers(history, now))
         parts.append(_progress(history, now))
-    parts += [Text(line, style="dim") for line in history.log[-3:]]
-    return Panel(Group(*parts), title=history.title, width=width, title_align="left")
+    parts += [Text(line, style="dim") for line in log[-LOG_LINES:]]
+    return Panel(Group(*parts), title=title, width=width, title_align="left")
 
 
 def _numbers(history: History, now: Reading) -> Table:
@@ -152,27 +88,26 @@ def plain_line(history: History, now: Reading) -> str:
     )
 
 
-class View(Picture):
-    """Shows a ``History`` as it grows: ``with View(terminal, history) as view: view.update()``."""
+class RunView(Picture):
+    """Shows a run: ``with RunView(terminal, title) as view: run_plan(plan, view)``."""
 
-    def __init__(self, terminal: Terminal, history: History) -> None:
+    def __init__(self, terminal: Terminal, title: str) -> None:
         super().__init__(terminal)
-        self._history = history
+        self._title = title
+        self._log: list[str] = []
         self._last_line_s = float("-inf")
 
-    def update(self) -> None:
+    def update(self, history: History) -> None:
         """Show the newest reading."""
-        if not self._history.readings:
-            return
-        now = self._history.readings[-1]
+        now = history.readings[-1]
         if self.is_drawn:
-            self.draw(render(self._history, self.width))
+            self.draw(render(history, self._title, self._log, self.width))
         elif now.elapsed_s - self._last_line_s >= PLAIN_EVERY_S:
             self._last_line_s = now.elapsed_s
-            self._terminal.note(plain_line(self._history, now))
+            self._terminal.note(plain_line(history, now))
 
     def tell(self, line: str) -> None:
         """Show one event: in the view, or as a line of its own."""
-        self._history.log.append(line)
+        self._log.append(line)
         if not self.is_drawn:
             self._terminal.note(line)

@@ -6,18 +6,20 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
+from agentd.cli.rl.live_view import RunView
+from agentd.cli.screen.curve import draw_curve
+from agentd.cli.screen.flags import collect_flags
 from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
 from agentd.cli.screen.terminal import Terminal
+from agentd.config import Preset, load_preset
 from agentd.errors import UsageError
-
-if TYPE_CHECKING:
-    from agentd.config import Preset
-    from agentd.rl.run import Outcome
+from agentd.rl.run import RunOutcome, TrainingPlan, run_plan
+from agentd.rl.sweep import parse_seeds, run_sweep, summary, sweep_table
 
 Name = Annotated[str, typer.Option("--preset", help="A bundled preset.")]
 Steps = Annotated[
@@ -77,20 +79,16 @@ def train(
     --seeds each seed is an agent of its own, <name>-<seed>, and the result is a summary.
     """
     out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
-    from agentd.cli.daemon.serve import collect_flags
-    from agentd.config import load_preset
-    from agentd.rl.run import Plan, run_plan
-    from agentd.rl.sweep import parse_seeds, run_sweep, summary, sweep_table
-
     if seeds is not None and seed != 0:
         raise UsageError("name --seed or --seeds, not both")
     changes = {"steps": steps, "streams": streams, "clients": clients, "game": game}
     flags = collect_flags({}, settings=[f"agent.{setting}" for setting in settings or ()])
     plan_preset = change_play(load_preset(preset, flags), changes)
 
-    def run(folder: Path, name: str, seed: int) -> Outcome:
-        plan = Plan(plan_preset, name, folder, seed, stop_when_solved=not keep_going)
-        return run_plan(plan, out, f"agentd · {preset} · seed {seed}")
+    def run(folder: Path, name: str, seed: int) -> RunOutcome:
+        plan = TrainingPlan(plan_preset, name, folder, seed, stop_when_solved=not keep_going)
+        with RunView(out, f"agentd · {preset} · seed {seed}") as view:
+            return run_plan(plan, view)
 
     name = agent or preset
     if seeds is None:
@@ -121,10 +119,8 @@ def kept_or_temporary(folder: Path | None) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def tell_outcome(outcome: Outcome, out: Terminal, data_dir: Path | None) -> None:
+def tell_outcome(outcome: RunOutcome, out: Terminal, data_dir: Path | None) -> None:
     """Print the learning curve, where a person reads it, and the result."""
-    from agentd.cli.screen.curve import draw_curve
-
     record = outcome.record
     speed = f"{record['env_steps_per_second']:,.0f} steps/s"
     lines = [
@@ -141,5 +137,5 @@ def tell_outcome(outcome: Outcome, out: Terminal, data_dir: Path | None) -> None
     out.report(record, "\n".join(lines))
 
 
-def _mark(outcome: Outcome) -> str:
+def _mark(outcome: RunOutcome) -> str:
     return f"the mark is {outcome.history.solved:g}"

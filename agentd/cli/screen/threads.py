@@ -2,19 +2,19 @@
 
 import os
 
-from agentd.blas import THREAD_VARIABLES, prepare_blas
+import numpy  # noqa: F401  (threadpoolctl finds only libraries that are loaded)
+import threadpoolctl
+
+from agentd.blas import prepare_blas
+
+_VARIABLES = {"openblas": "OPENBLAS_NUM_THREADS", "mkl": "MKL_NUM_THREADS"}
 
 
 def bound_blas(threads: int = 1) -> None:
     """Ask BLAS for ``threads`` threads, here and in the processes that start from here.
 
-    Variables work only before NumPy loads, threadpoolctl only after, so this does both. A
-    variable that the user set stays as it is.
+    A library whose variable the user set keeps the number that it took from there.
     """
-    asked = [name for name in THREAD_VARIABLES if name in os.environ]
+    ours = [api for api, variable in _VARIABLES.items() if variable not in os.environ]
     prepare_blas(threads)
-    if not asked:
-        import numpy  # noqa: F401  (threadpoolctl finds only libraries that are loaded)
-        import threadpoolctl
-
-        threadpoolctl.threadpool_limits(threads, user_api="blas")
+    threadpoolctl.ThreadpoolController().select(internal_api=ours).limit(limits=threads)

@@ -9,9 +9,11 @@ import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.engine.data import DataError, DataOptions, Dataset, load_data, parts_of, write_data
 from agentd.errors import StorageError, UsageError
 
 Source = Annotated[Path, typer.Argument(help="A folder of IDX files, or .csv, .npz, .npy, .pb.")]
@@ -57,8 +59,6 @@ def convert(
 ) -> None:
     """Write a data set in another format; the file appears whole or not at all."""
     out = terminal(context, verbose=verbose, quiet=quiet)
-    from agentd.engine.data import write_data
-
     if to.exists() and not (force and to.is_file()):
         raise UsageError(f"{to} exists", hint="choose another name or add --force")
     data = _load(source, part, label, delimiter, target)
@@ -89,8 +89,6 @@ def verify(
 ) -> None:
     """Read every row and check it; and the files against a SHA256SUMS beside them."""
     out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
-    from agentd.engine.data import parts_of
-
     record: dict[str, Any] = {"source": str(source), "checksums": check_sums(source)}
     lines = [f"{record['checksums']} checksums agree"] if record["checksums"] else []
     for part in parts_of(source) or ("train",):
@@ -107,9 +105,7 @@ def _load(
     delimiter: str | None,
     target: str,
     classes: int | None = None,
-) -> Any:
-    from agentd.engine.data import DataOptions, load_data
-
+) -> Dataset:
     if part not in ("train", "test"):
         raise UsageError(f"--part {part}: want train or test")
     if target not in ("auto", "class", "value"):
@@ -125,10 +121,8 @@ def _column(text: str) -> str | int:
     return int(text) if text.removeprefix("-").isdecimal() else text
 
 
-def describe(data: Any) -> dict[str, Any]:
+def describe(data: Dataset) -> dict[str, Any]:
     """What `data info` tells of a Dataset."""
-    import numpy as np
-
     inputs, targets = data.rows()
     record: dict[str, Any] = {
         "source": data.file,
@@ -155,8 +149,6 @@ def check_sums(source: Path) -> int:
 
     A sum of a name that is there only gzipped is that of the unpacked bytes.
     """
-    from agentd.engine.data import DataError
-
     sums = (source if source.is_dir() else source.parent) / "SHA256SUMS"
     if not sums.is_file():
         return 0

@@ -18,12 +18,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from agentd.cli.rl.live_view import clock, number
 from agentd.cli.screen.curve import draw_curve
+from agentd.cli.screen.numbers import clock, number
 from agentd.cli.screen.picture import Picture
 from agentd.cli.screen.terminal import Terminal
-from agentd.engine.training import EpochReport, Trainer
+from agentd.engine.training import Callback, EpochReport, Trainer
 from agentd.runs import read_metrics
+from agentd.runs.job import FitJob
 
 REDRAW_S = 0.2
 PLAIN_S = 10.0
@@ -70,16 +71,19 @@ class Keys:
         return found
 
 
-class FittingView(Picture):
-    """Shows a run as it trains. ``metrics`` is the run's file: a resumed run shows its past."""
+class FittingView(Picture, Callback):
+    """Shows a run as it trains, and ends it at the key q.
 
-    def __init__(
-        self, screen: Terminal, title: str, epochs: int, steps: int, metrics: Path
-    ) -> None:
+    ``metrics`` is the run's file: a resumed run shows its past.
+    """
+
+    def __init__(self, screen: Terminal, job: FitJob, metrics: Path) -> None:
         super().__init__(screen)
-        self._title = title
-        self._epochs, self._steps = epochs, steps
+        self._title = str(job.path)
+        self._epochs = job.spec.epochs
+        self._steps = -(-len(job.train) // job.spec.batch)
         self._metrics = metrics
+        self._keys = Keys()
         self._curves: dict[str, Curve] = {}
         self._running: Curve = []
         self._next_s = 0.0
@@ -88,15 +92,27 @@ class FittingView(Picture):
     def __enter__(self) -> Self:
         for record in read_metrics(self._metrics):
             self._remember(record)
+        self._keys.__enter__()
         return super().__enter__()
 
-    def due(self) -> bool:
-        """Whether it is time for ``update``."""
-        return time.monotonic() >= self._next_s
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        self._keys.__exit__(kind, error, trace)
 
-    def update(self, trainer: Trainer) -> None:
-        """Show where the epoch is."""
+    def on_step(self, trainer: Trainer) -> None:
+        """Show where the epoch is, a few times a second."""
         now = time.monotonic()
+        if now >= self._next_s:
+            self._update(trainer, now)
+        if self._keys.pressed("q"):
+            trainer.stop("by `q`; --resume goes on")
+
+    def _update(self, trainer: Trainer, now: float) -> None:
         if self._began is None:
             self._began = now, trainer.steps
         self._next_s = now + (REDRAW_S if self.is_drawn else PLAIN_S)
@@ -109,7 +125,7 @@ class FittingView(Picture):
         elif now > self._began[0]:
             self._terminal.note(self._plain(trainer))
 
-    def close_epoch(self, report: EpochReport) -> None:
+    def on_epoch(self, trainer: Trainer, report: EpochReport) -> None:
         """Show an epoch's figures."""
         record = report.record()
         self._remember(record)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.engine.strictyaml import ConfigError
+from agentd.engine.training import convert_spec, load_spec, make_network
+from agentd.engine.training.nevermind import read_model_file
 from agentd.errors import UsageError
+from agentd.runs import WEIGHT_FORMATS, Run, save_weights
+from agentd.runs.onnxfile import onnx_bytes
+from agentd.store import write_file
 
 TEMPLATE = """\
 # A model for `agentd train`. Only `layers` is needed; the rest shows the defaults.
@@ -70,8 +77,6 @@ def new(
     if out is None:
         screen.say(text.rstrip("\n"))
         return
-    from agentd.store import write_file
-
     write_file(out, text.encode())
     screen.note(f"wrote {out}; train it with: agentd train {out} --train DATA")
 
@@ -86,9 +91,6 @@ def check(
 ) -> None:
     """Check a model file: every key, value and, where the input's size is known, every shape."""
     screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
-    from agentd.engine.training import convert_spec, make_network
-    from agentd.engine.training.nevermind import read_model_file
-
     spec = convert_spec(read_model_file(file, optimizer))
     record: dict[str, Any] = {"file": str(file), "layers": len(spec.layers)}
     lines = [f"{file} is sound: {len(spec.layers)} layers"]
@@ -117,17 +119,12 @@ def export(
 ) -> None:
     """Write a trained network's weights in another format; onnx holds the whole model."""
     screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
-    from agentd.runs import WEIGHT_FORMATS, Run, save_weights
-
     if to not in (*WEIGHT_FORMATS, "onnx"):
         raise UsageError(f"--to {to}: want one of {', '.join(WEIGHT_FORMATS)}, onnx")
     found = Run.open(run).load(best=best)
     path = out or run / f"weights.{to}"
     shift, scale = found.normalizer.shift, found.normalizer.scale
     if to == "onnx":
-        from agentd.runs.onnxfile import onnx_bytes
-        from agentd.store import write_file
-
         write_file(path, onnx_bytes(found.network, found.weights, found.normalizer))
     else:
         extra = {"normalize.shift": shift, "normalize.scale": scale}
@@ -167,9 +164,6 @@ def _number(key: str, value: Any) -> Any:
 
 def _check_text(text: str) -> None:
     """Refuse answers that make no sound model file."""
-    from agentd.engine.strictyaml import ConfigError
-    from agentd.engine.training import load_spec
-
     try:
         load_spec(text)
     except ConfigError as fault:
@@ -180,8 +174,6 @@ def _check_text(text: str) -> None:
 
 def _asker(yes: bool) -> Any:
     """A function that returns a flag's value, or asks; without a terminal it takes the default."""
-    import sys
-
     asking = not yes and sys.stdin.isatty()
 
     def ask(question: str, given: Any, default: Any) -> Any:

@@ -9,7 +9,11 @@ import typer
 
 from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
 from agentd.cli.screen.threads import bound_blas
+from agentd.cli.supervised.live_view import FittingView
 from agentd.errors import UsageError
+from agentd.runs.fit import run_training
+from agentd.runs.job import Request
+from agentd.runs.measure import measure
 
 Model = Annotated[
     Path | None, typer.Argument(help="Model file (YAML); not with --resume.", show_default=False)
@@ -65,9 +69,6 @@ def train(
     """Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there."""
     screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     bound_blas(threads)
-    from agentd.runs.fit import run_training
-    from agentd.runs.job import Request
-
     flags: dict[str, Any] = {
         "epochs": epochs,
         "batch": batch,
@@ -90,7 +91,7 @@ def train(
         resume=resume,
         device=device,
     )
-    outcome = run_training(request, screen)
+    outcome = run_training(request, lambda job, metrics: FittingView(screen, job, metrics))
     screen.report(outcome.record(), outcome.text())
 
 
@@ -116,8 +117,6 @@ def measure_run(
     if part not in ("train", "test"):
         raise UsageError(f"--part {part}: want train or test")
     bound_blas(threads)
-    from agentd.runs.measure import measure
-
     found = measure(run, data, part=part, best=best)
     if output is not None:
         found.write_outputs(output)

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agentd.assembly.network import flat_weights, named_weights
 from agentd.config.records import AgentConfig
+from agentd.engine.network.weights import join, split
 from agentd.learner.handle import POLL_S
 from agentd.memory.session_table import SessionRecord
 from agentd.protocol.codec import encode
@@ -341,7 +341,7 @@ class Agent:
         """Write a checkpoint; its name and step once it is on disk. Raises StorageError."""
         if self.learning is not None:
             return await self.learning.save()
-        weights = named_weights(self.actor.network, self.actor.weights.copy())
+        weights = split(self.actor.network, self.actor.weights)
         facts = {"learner": "none"}
         keep, step = self.config.checkpoint.keep, self.actor.version
         write = partial(write_checkpoint, keep=keep, kept=True)
@@ -354,7 +354,7 @@ class Agent:
             return await self.learning.load(checkpoint)
         found = await asyncio.to_thread(read_checkpoint, self.checkpoints, checkpoint)
         assert found is not None
-        self.actor.weights[:] = flat_weights(self.actor.network, found.weights)
+        self.actor.weights[:] = join(self.actor.network, found.weights)
         self.actor.publish(found.step)
         return found.step
 

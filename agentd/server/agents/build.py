@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from agentd.assembly.first_weights import initial_weights
-from agentd.assembly.network import (
-    backend_for,
-    flat_weights,
-    network_for,
-    stack_of,
-)
+from agentd.assembly.device import backend_for
+from agentd.assembly.network import network_for
+from agentd.assembly.rows import stack_of
+from agentd.assembly.weights import initial_weights
 from agentd.config.records import AgentConfig
 from agentd.engine.network import Network
+from agentd.engine.network.weights import join
 from agentd.learner.handle import LearnerHandle
 from agentd.learner.pace import Pace
 from agentd.memory.replay_ring import ReplayRing, RingLayout, slack_for
@@ -72,7 +70,7 @@ def _load_weights(folder: Path, config: AgentConfig, network: Network, actor: Ac
         actor.weights[:] = initial_weights(config, network)
         actor.publish(0)
     else:
-        actor.weights[:] = flat_weights(network, checkpoint.weights)
+        actor.weights[:] = join(network, checkpoint.weights)
         actor.publish(checkpoint.step)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.assembly.network import row_format
+from agentd.assembly.rows import row_format
 from agentd.engine.backend import Backend
 from agentd.engine.layers import Dense, Relu
 from agentd.engine.network import Network, Pass

@@ -8,7 +8,7 @@ from typing import Any
 
 from agentd.latency import Histogram, Sizes
 from agentd.protocol.codec import encode
-from agentd.protocol.messages import Act
+from agentd.protocol.messages import ActReply
 from agentd.protocol.pattern import encode_acts
 from agentd.server.batching.actor import Choice
 from agentd.server.batching.batch import Batch
@@ -81,7 +81,7 @@ def encode_answers(batch: Batch, choice: Choice) -> list[bytes]:
             q = memoryview(choice.q[start:end].tobytes())
             explored = memoryview(choice.explored[start:end].tobytes())
         action = memoryview(choice.action[start:end].tobytes())
-        act = Act(seq=frame.seq, action=action, version=choice.version, q=q, explored=explored)
+        act = ActReply(seq=frame.seq, action=action, version=choice.version, q=q, explored=explored)
         out.append(encode(act))
         start = end
     return out

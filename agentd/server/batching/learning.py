@@ -21,7 +21,7 @@ from agentd.memory.replay_ring import ReplayRing
 from agentd.memory.session_table import SessionRecord, SessionTable
 from agentd.memory.teach_ring import TeachRing
 from agentd.memory.weight_board import Publication, WeightBoard
-from agentd.protocol.messages import Act, Taught
+from agentd.protocol.messages import ActReply, TaughtReply
 from agentd.server.batching.actor import Actor, Choice
 from agentd.server.batching.batch import Batch
 from agentd.server.batching.session import Session
@@ -228,19 +228,19 @@ class Learning:
         if session.slot >= 0:
             self._table.last_seq[session.slot] = seq
 
-    def recall(self, session: Session, seq: int) -> Act | Taught | None:
+    def recall(self, session: Session, seq: int) -> ActReply | TaughtReply | None:
         """The answer to a frame of before a restart, as the ring holds it."""
         if session.slot < 0:
             return None
         if self._taught is not None and self._taught.knows(session.serial, seq):
             queued = self._taught.head - self._taught.oldest
-            return Taught(seq=seq, queued=queued, version=self._actor.version)
+            return TaughtReply(seq=seq, queued=queued, version=self._actor.version)
         if self._steps is None:
             return None
         known = self._steps.answer(session.serial, seq)
         if known is None:
             return None
-        return Act(
+        return ActReply(
             seq=seq,
             action=memoryview(known.action.tobytes()),
             version=known.version,

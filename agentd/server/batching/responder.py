@@ -14,7 +14,7 @@ import numpy as np
 from agentd.errors import StorageError
 from agentd.protocol.codec import encode
 from agentd.protocol.errors import Code, ProtocolError
-from agentd.protocol.messages import Taught, Teach
+from agentd.protocol.messages import TaughtReply, Teach
 from agentd.protocol.rows import StreamStates
 from agentd.protocol.schema import Schema
 from agentd.server.batching.actor import Actor, Choice
@@ -185,7 +185,7 @@ class Responder:
         except ProtocolError as fault:
             self._refuse(frame, fault)
             return
-        reply = Taught(seq=message.seq, queued=queued, version=self._actor.version)
+        reply = TaughtReply(seq=message.seq, queued=queued, version=self._actor.version)
         frame.session.answer(message.seq, encode(reply))
 
     def _refuse(self, frame: Frame, fault: ProtocolError) -> None:

@@ -1,7 +1,7 @@
 """What a network sees of a chess position: planes of 64 squares, and a few numbers.
 
-A plane is a bitboard (see ``chess_bits``), so a batch is turned into its inputs by some 400 NumPy
-calls however large it is. Beside the pieces a network is told what is attacked by what: attacks of
+A plane is a bitboard (see ``games.chess.board.bits``), so some 400 NumPy calls turn a batch of any
+size into inputs. Beside the pieces a network sees what each kind of piece attacks: attacks of
 bishops, rooks and queens depend on every square between, which a dense layer would have to learn
 square by square.
 
@@ -17,7 +17,7 @@ square by square.
                16-27   their rating
                   28   whether I am in check
                29-32   whether 8, 20, 40, 80 half-moves went by without capture or pawn's move
-    planes      0-12  about both kings, see ``chess_kings``
+    planes      0-12  about both kings, see ``games.chess.board.kings``
 
 Every input is 0 or 1, and about 130 of 3,681 are 1. Networks that see all but the last planes read
 the first 2,849.
@@ -184,16 +184,3 @@ def as_board(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     out[:, :, N_PLANES : N_PLANES + N_KING_PLANES] = kings
     out[:, :, N_PLANES + N_KING_PLANES :] = inputs[:, None, 64 * N_PLANES : N_PLAIN]
     return out.reshape(len(inputs), -1)
-
-
-__all__ = [
-    "BOARD_CHANNELS",
-    "MIRRORED_MOVE",
-    "N_FEATURES",
-    "N_PLAIN",
-    "N_PLANES",
-    "as_board",
-    "features",
-    "may_mirror",
-    "planes",
-]

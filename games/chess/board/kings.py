@@ -109,6 +109,3 @@ def _between(king: Bits, blockers: Bits, snipers: Sequence[Bits], empty: Bits) -
             hit = bb.slide(first, empty, direction) & shooters
             found |= np.where(hit > 0, first, np.uint64(0))
     return found
-
-
-__all__ = ["N_KING_PLANES", "king_planes"]

@@ -148,20 +148,3 @@ def unpack(row: Any) -> chess.Board:
         board.ep_square = 40 + int(row["ep"]) - 1
     board.halfmove_clock = int(row["halfmove"])
     return board
-
-
-__all__ = [
-    "MATE",
-    "NO_CLOCK",
-    "NO_EVAL",
-    "NO_MOVE",
-    "PAST",
-    "POSITION",
-    "Positions",
-    "captured_kind",
-    "encode_boards",
-    "pack_board",
-    "past_code",
-    "turn_past",
-    "unpack",
-]

@@ -1,4 +1,4 @@
-"""Batches of chess positions to learn from: which rows, what a network sees, what it should say.
+"""Batches of chess positions to learn from: rows, inputs and targets.
 
 The order of an epoch follows from seed and epoch alone, so training resumes anywhere in it. Rows
 come from memory-mapped shards; nothing but the batch itself is copied.
@@ -80,7 +80,7 @@ class ChessRows:
 
 
 class _Shuffled:
-    """``size`` rows a step, epoch by epoch; the last of an epoch that fill no step are left out."""
+    """``size`` rows a step, shuffled anew each epoch; rows that fill no step are left out."""
 
     def __init__(self, rows: ChessRows, size: int, seed: int, source: int) -> None:
         if len(rows) < size:
@@ -119,7 +119,7 @@ def _as_good_as_best(rows: Positions) -> NDArray[np.bool_]:
 
 
 class ChessBatches:
-    """Batches of one part games and, beside them, parts of other sources, each shuffled by itself.
+    """Batches that mix rows of games and of other sources; each source is shuffled by itself.
 
     mirror   whether every second position that allows it is shown with file a for file h
     best     how many rows of a batch are games' rows with a move as good as the best, so marked

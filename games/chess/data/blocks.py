@@ -1,4 +1,4 @@
-"""A block of a dump to packed positions, with an account of every game: what a worker computes."""
+"""Turn a block of a dump into packed positions, with an account of every game."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from agentd.games.chess.board.position import NO_CLOCK, POSITION, Positions
 from agentd.games.chess.data.dump import GAME_BYTES, split_games
 from agentd.games.chess.data.filter import CODE, RESULTS, Filter, rating_of, start_clock
-from agentd.games.chess.data.pgn_reader import GameText, Reader, parse_game
-from agentd.games.chess.data.plies import Facts, pack_plies
+from agentd.games.chess.data.pgn_reader import GameText, PgnReader, parse_game
+from agentd.games.chess.data.plies import TagColumns, pack_plies
 
 GAME = np.dtype(
     [
@@ -38,7 +38,7 @@ class ParsedBlock:
 
 
 def read_block(
-    data: bytes, reader: Reader, wanted: Filter, *, cut_off: bool = False
+    data: bytes, reader: PgnReader, wanted: Filter, *, cut_off: bool = False
 ) -> ParsedBlock:
     """Return the positions of the games in ``data`` that ``wanted`` lets through.
 
@@ -53,7 +53,7 @@ def read_block(
     kept = [n for n, code in enumerate(account["reason"].tolist()) if not code]
     texts = [game for n in kept if (game := games[n]) is not None]
     plies, faults = reader.read(texts)
-    rows = pack_plies(plies, facts_of(texts))
+    rows = pack_plies(plies, tag_columns(texts))
     account["plies"][kept] = plies.count
     account["reason"][kept] = _verdicts(faults, plies.count, wanted)
     if wanted.games_per_player is not None:
@@ -72,11 +72,11 @@ def _split(data: bytes) -> tuple[list[int], list[GameText | None]]:
     return starts, games
 
 
-def facts_of(games: Sequence[GameText]) -> Facts:
+def tag_columns(games: Sequence[GameText]) -> TagColumns:
     """Return what the tags of games say that positions need."""
     starts = [start_clock(game.tags) for game in games]
     clocks = [NO_CLOCK if s is None else min(s, NO_CLOCK - 1) for s in starts]
-    return Facts(
+    return TagColumns(
         result=np.array([RESULTS[game.tags["Result"]] for game in games], np.int8),
         white_rating=np.array([rating_of(game.tags, "WhiteElo") for game in games], np.uint16),
         black_rating=np.array([rating_of(game.tags, "BlackElo") for game in games], np.uint16),

@@ -5,9 +5,12 @@ writer chose. Games begin at a tag line after an empty line; that is all that is
 """
 
 import hashlib
+import io
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import zstandard
@@ -22,7 +25,6 @@ BLOCK_BYTES = 2**20
 GAME_BYTES = 8 * 2**20
 """A longer game is cut: its first part is handed on, to be counted, and the rest is skipped."""
 
-BOM = b"\xef\xbb\xbf"
 GAME_START = re.compile(rb"\n\r?\n(?:\xef\xbb\xbf)?(?=\[[A-Za-z])")
 _ZSTD = (b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18")  # a frame's magic, a skippable frame's
 
@@ -38,7 +40,7 @@ class Hash(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class DumpBlock:
     """Whole games: ``data`` begins ``offset`` bytes into the decompressed text.
 
     ``read`` is how much of the file was read so far, in its own bytes. The games of a block that
@@ -89,7 +91,16 @@ def read_dump(file: BinaryIO, seen: Hash | None = None) -> Iterator[bytes]:
         raise DumpDamaged(f"truncated: ends at byte {file.tell()} inside a zstd frame")
 
 
-class Blocks:
+@contextmanager
+def open_text(path: Path) -> Iterator[io.TextIOBase]:
+    """Open a table of text, decompressed where its name ends in .zst; newlines stay as they are."""
+    with path.open("rb") as raw:
+        unpacked = zstandard.ZstdDecompressor().stream_reader(raw) if path.suffix == ".zst" else raw
+        with io.TextIOWrapper(unpacked, "utf-8", newline="") as lines:
+            yield lines
+
+
+class DumpBlocks:
     """Cuts a text into blocks of whole games. After the last one ``damage`` says what broke."""
 
     def __init__(self, pieces: Iterable[bytes], file: BinaryIO, start: int = 0) -> None:
@@ -98,7 +109,7 @@ class Blocks:
         self._offset = 0
         self._start = start
 
-    def __iter__(self) -> Iterator[Block]:
+    def __iter__(self) -> Iterator[DumpBlock]:
         """Yield the blocks from byte ``start`` of the text on, where a game must begin."""
         buffer = bytearray()
         wanted = BLOCK_BYTES
@@ -118,8 +129,8 @@ class Blocks:
         if buffer:
             yield self._take(buffer, len(buffer), cut_off=self.damage is not None)
 
-    def _take(self, buffer: bytearray, end: int, *, cut_off: bool = False) -> Block:
-        block = Block(self._offset, self._file.tell(), bytes(buffer[:end]), cut_off)
+    def _take(self, buffer: bytearray, end: int, *, cut_off: bool = False) -> DumpBlock:
+        block = DumpBlock(self._offset, self._file.tell(), bytes(buffer[:end]), cut_off)
         del buffer[:end]
         self._offset += end
         return block

@@ -46,7 +46,7 @@ class Filter:
     rating_gap          greatest difference between the two
     speeds              those kept, of ``SPEEDS``
     rated, standard     keep only rated games; only those that begin as chess does
-    bots                keep games of accounts that say that they are programs
+    bots                keep games of accounts that are marked as programs
     min_plies           half-moves that a game has at least
     min_clock           a position is dropped where its mover has less time left; 0 for none
     skip_plies          opening half-moves dropped of every game
@@ -120,7 +120,7 @@ def rating_of(tags: Mapping[str, str], tag: str) -> int:
 
 
 def start_clock(tags: Mapping[str, str]) -> int | None:
-    """Return the seconds that a player begins with, None where that is not told."""
+    """Return the seconds that a player begins with, None where the tag does not say."""
     found = _CLOCK.match(tags.get("TimeControl", ""))
     return int(found[1]) if found else None
 

@@ -1,15 +1,13 @@
 """Positions with the best move instead of the one a person made: lessons beside the games.
 
-They come from an engine's judgements of games and from puzzles, and are marked as play of
-``BEST``: a rating of its own that a network is told, so that it learns best play beside people's
-and either can be asked for. What is measured on is kept out: no row holds a position of a puzzle
-that is held apart.
+They come from an engine's judgements of games and from puzzles. Both sides get the rating ``BEST``,
+which no person has: a network sees the rating, so it learns best play beside people's play, and a
+caller asks for either by the rating. Positions of the puzzles that measure a model are left out.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -22,10 +20,10 @@ from numpy.typing import NDArray
 
 from agentd.games.chess.board.moves import MOVES, NUMBER, move_index
 from agentd.games.chess.board.position import MATE, Positions, encode_boards
-from agentd.games.chess.data.blocks import facts_of
-from agentd.games.chess.data.dump import Blocks, DumpDamaged, read_dump, split_games
+from agentd.games.chess.data.blocks import tag_columns
+from agentd.games.chess.data.dump import DumpBlocks, DumpDamaged, open_text, read_dump, split_games
 from agentd.games.chess.data.filter import RESULTS
-from agentd.games.chess.data.pgn_reader import Reader, parse_game
+from agentd.games.chess.data.pgn_reader import PgnReader, parse_game
 from agentd.games.chess.data.plies import pack_plies
 from agentd.games.chess.data.puzzles import Puzzle
 
@@ -50,17 +48,15 @@ def read_judgements(path: Path) -> Judgements:
     Raises ValueError with the line that is wrong.
     """
     found: Judgements = {}
-    with path.open("rb") as raw:
-        unpacked = zstandard.ZstdDecompressor().stream_reader(raw) if path.suffix == ".zst" else raw
-        with io.TextIOWrapper(unpacked, "utf-8", newline="") as lines:
-            rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-            try:
-                for row in rows:
-                    ply = int(row["ply"]) - 1
-                    number = _number(row["best_uci"], ply % 2 == 0)
-                    found.setdefault(row["game_id"], []).append((ply, number))
-            except (ValueError, KeyError, TypeError, csv.Error, zstandard.ZstdError) as error:
-                raise ValueError(f"{path}, line {rows.line_num}: {error!r}") from None
+    with open_text(path) as lines:
+        rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+        try:
+            for row in rows:
+                ply = int(row["ply"]) - 1
+                number = _number(row["best_uci"], ply % 2 == 0)
+                found.setdefault(row["game_id"], []).append((ply, number))
+        except (ValueError, KeyError, TypeError, csv.Error, zstandard.ZstdError) as error:
+            raise ValueError(f"{path}, line {rows.line_num}: {error!r}") from None
     return found
 
 
@@ -69,7 +65,7 @@ def _number(uci: str, white: bool) -> int:
     return move_index(chess.Move.from_uci(uci), white)
 
 
-def judged_rows(dump: Path, reader: Reader, judgements: Judgements) -> Iterator[Positions]:
+def judged_rows(dump: Path, reader: PgnReader, judgements: Judgements) -> Iterator[Positions]:
     """Yield the judged positions (B,) of a dump's games with the moves that were best there.
 
     A game is known by the last part of its Site. A judgement that does not fit its game, because
@@ -77,12 +73,12 @@ def judged_rows(dump: Path, reader: Reader, judgements: Judgements) -> Iterator[
     what came before the damage.
     """
     with dump.open("rb") as file:
-        blocks = Blocks(read_dump(file), file)
+        blocks = DumpBlocks(read_dump(file), file)
         for block in blocks:
             games = [game for _, text in split_games(block.data) for game in parse_game(text)]
             names = [game.tags.get(_SITE, "").rpartition("/")[2] for game in games]
-            told = [game.tags.get("Result") in RESULTS for game in games]
-            kept = [n for n, name in enumerate(names) if name in judgements and told[n]]
+            ended = [game.tags.get("Result") in RESULTS for game in games]
+            kept = [n for n, name in enumerate(names) if name in judgements and ended[n]]
             texts = [games[n] for n in kept]
             plies, _ = reader.read(texts)
             starts = np.cumsum(plies.count) - plies.count
@@ -92,7 +88,7 @@ def judged_rows(dump: Path, reader: Reader, judgements: Judgements) -> Iterator[
                     if ply < count:
                         places.append(int(start) + ply)
                         moves.append(move)
-            rows = pack_plies(plies, facts_of(texts))[places]
+            rows = pack_plies(plies, tag_columns(texts))[places]
             rows["move"] = moves
             _castles_by_step(rows)
             yield marked(rows[_pieces_at(rows, _ORIGINS) > 0])
@@ -101,10 +97,10 @@ def judged_rows(dump: Path, reader: Reader, judgements: Judgements) -> Iterator[
 
 
 def _castles_by_step(rows: Positions) -> None:
-    """Write castling that is told as king takes rook as the king's step of two files, in place."""
+    """Rewrite castling written as king takes rook to the king's step of two files, in place."""
     king, rook = _pieces_at(rows, _ORIGINS) == chess.KING, _pieces_at(rows, _TARGETS) == chess.ROOK
-    for told, meant in _CASTLINGS.items():
-        rows["move"][king & rook & (rows["move"] == told)] = meant
+    for written, meant in _CASTLINGS.items():
+        rows["move"][king & rook & (rows["move"] == written)] = meant
 
 
 def _pieces_at(rows: Positions, squares: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -1,4 +1,4 @@
-"""A block of games in PGN, to positions: tags, filter, moves by a reader, filter by position.
+"""Games in PGN: split into tags and moves, and replayed to columns of half-moves.
 
 Two readers fill the same columns: ``PythonChessReader`` here, and the optional one in Rust,
 ``games.chess.data.rust_reader``. What they return is equal, row for row.
@@ -46,12 +46,11 @@ class GameText:
     moves: str
 
 
-class Reader(Protocol):
+class PgnReader(Protocol):
     """Replays games."""
 
     def read(self, games: Sequence[GameText]) -> tuple[Plies, NDArray[np.uint8]]:
         """Return the half-moves of G games, and (G,) why each is dropped; those have none."""
-        ...
 
 
 def parse_game(text: bytes) -> list[GameText]:

@@ -62,8 +62,8 @@ class Plies:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What tags say of G games: results (G,) i1 in White's view, ratings (G,) u2, 0 unknown,
+class TagColumns:
+    """What the tags of G games say: results (G,) i1 in White's view, ratings (G,) u2, 0 unknown,
     and start (G,) u2, the seconds a player begins with, or NO_CLOCK."""
 
     result: NDArray[np.int8]
@@ -72,7 +72,7 @@ class Facts:
     start: NDArray[np.uint16]
 
 
-def pack_plies(plies: Plies, facts: Facts) -> Positions:
+def pack_plies(plies: Plies, tags: TagColumns) -> Positions:
     """Return (N,) positions, one a half-move."""
     white = plies.white_moves
     game = np.repeat(np.arange(len(plies.count)), plies.count)
@@ -89,11 +89,11 @@ def pack_plies(plies: Plies, facts: Facts) -> Positions:
     rows["move"] = _moves(plies)
     rows["past"] = _past(plies, ply)
     rows["eval"], rows["after"] = _evaluations(plies, ply)
-    ratings = facts.white_rating[game], facts.black_rating[game]
+    ratings = tags.white_rating[game], tags.black_rating[game]
     rows["mover_rating"] = np.where(white, *ratings)
     rows["other_rating"] = np.where(white, *ratings[::-1])
-    rows["result"] = np.where(white, facts.result[game], -facts.result[game])
-    rows["clock"] = _clocks(plies, facts, game, ply)
+    rows["result"] = np.where(white, tags.result[game], -tags.result[game])
+    rows["clock"] = _clocks(plies, tags, game, ply)
     return rows
 
 
@@ -144,13 +144,13 @@ def _evaluations(
 
 
 def _clocks(
-    plies: Plies, facts: Facts, game: NDArray[np.int64], ply: NDArray[np.int64]
+    plies: Plies, tags: TagColumns, game: NDArray[np.int64], ply: NDArray[np.int64]
 ) -> NDArray[np.uint16]:
     """Return (N,) the seconds each mover has to think with: what his last move left him."""
     clock = _back(plies.clock, 2, ply, NO_CLOCK).astype(np.uint16)
     first = ply < 2
     known = plies.clock[first] != NO_CLOCK
-    clock[first] = np.where(known, facts.start[game[first]], NO_CLOCK)
+    clock[first] = np.where(known, tags.start[game[first]], NO_CLOCK)
     return clock
 
 
@@ -162,6 +162,3 @@ def evaluation_code(text: str) -> int:
         moves = min(abs(int(value[1:])), MATE - EVAL_LIMIT - 1)
         return moves - MATE if value[1] == "-" else MATE - moves
     return max(-EVAL_LIMIT, min(EVAL_LIMIT, round(float(value) * 100)))
-
-
-__all__ = ["EVAL_LIMIT", "Facts", "Plies", "evaluation_code", "pack_plies"]

@@ -7,9 +7,7 @@ do. Mates are most of the pool and the easier part, so they are always counted a
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import numpy as np
 import zstandard
 
 from agentd.games.chess.board.moves import legal_indices
+from agentd.games.chess.data.dump import open_text
 from agentd.games.chess.search.settings import Evaluator
 
 BAND = 200
@@ -83,7 +82,7 @@ def read_puzzles(path: Path) -> Iterator[Puzzle]:
 
     Raises ValueError with the line that is wrong, or that the file is cut off.
     """
-    with _open(path) as lines:
+    with open_text(path) as lines:
         rows = csv.DictReader(lines)
         try:
             missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
@@ -95,14 +94,6 @@ def read_puzzles(path: Path) -> Iterator[Puzzle]:
             raise ValueError(f"{path}, line {rows.line_num}: {error}") from None
         except zstandard.ZstdError as error:
             raise ValueError(f"{path}, after line {rows.line_num}: {error}") from None
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[io.TextIOBase]:
-    with path.open("rb") as raw:
-        unpacked = zstandard.ZstdDecompressor().stream_reader(raw) if path.suffix == ".zst" else raw
-        with io.TextIOWrapper(unpacked, "utf-8", newline="") as lines:
-            yield lines
 
 
 def _puzzle(row: dict[str, str]) -> Puzzle:
@@ -169,9 +160,7 @@ def solve_by_policy(
 
 
 def solve(
-    puzzles: Sequence[Puzzle],
-    choose: Callable[[chess.Board], chess.Move | None],
-    on_puzzle: Callable[[Puzzle, bool], None] | None = None,
+    puzzles: Sequence[Puzzle], choose: Callable[[chess.Board], chess.Move | None]
 ) -> list[Solved]:
     """Solve with whatever ``choose`` plays; a puzzle ends at its first wrong move."""
     right = []
@@ -183,8 +172,6 @@ def solve(
                 solved = False
                 break
         right.append(solved)
-        if on_puzzle:
-            on_puzzle(puzzle, solved)
     return _count(puzzles, right)
 
 

@@ -94,9 +94,9 @@ def _evaluations(
         return found
     comments = chunk.comments
     for n in np.flatnonzero(missing):
-        told = EVALUATION.search(comments[move[n]] or "")
-        if told:
-            found[n] = evaluation_code(told[1])
+        match = EVALUATION.search(comments[move[n]] or "")
+        if match:
+            found[n] = evaluation_code(match[1])
     return found
 
 

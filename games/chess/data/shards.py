@@ -1,4 +1,4 @@
-"""Shards: files of packed positions of a fixed size, and the manifest that vouches for them.
+"""Shards: files of packed positions of a fixed size, and their manifest with checksums.
 
 A folder of shards holds ``shard-00000.bin`` and so on, raw POSITION rows, and ``manifest.json``:
 what they were made from, how every game was accounted for, and where to go on after a crash.
@@ -82,7 +82,7 @@ class Shard:
 
 @dataclass
 class Next:
-    """Where to go on: source, byte of its text where a game begins, rows of it that shards have."""
+    """Where to resume: source, byte of its text where a game begins, rows of it in shards."""
 
     source: int = 0
     offset: int = 0

@@ -1,4 +1,4 @@
-"""What a match says: score, error bar and Elo difference."""
+"""The score of a match: points, error bar and Elo difference."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NORMAL_95 = 1.96
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class MatchScore:
     """Games counted from one player's view, and by pairs that shared an opening."""
 
     wins: int
@@ -36,18 +36,18 @@ class Tally:
         return elo(self.score), elo(low), elo(high)
 
 
-def tally(points: Iterable[tuple[int, float]]) -> Tally:
+def match_score(points: Iterable[tuple[int, float]]) -> MatchScore:
     """Count (opening, points) of games; the error bar is that of the openings' mean scores.
 
     Two games from one opening are not independent, so a pair counts as one measurement. With one
-    opening, or where all games ended alike, the bar is Wilson's for a share, which is never 0.
+    opening, or with one result for all games, the bar is Wilson's for a share, which is never 0.
     """
     scores: dict[int, list[float]] = {}
     for opening, point in points:
         scores.setdefault(opening, []).append(point)
     every = [point for pair in scores.values() for point in pair]
     wins, draws, losses = (every.count(value) for value in (1.0, 0.5, 0.0))
-    return Tally(wins, draws, losses, _error(list(scores.values()), every))
+    return MatchScore(wins, draws, losses, _error(list(scores.values()), every))
 
 
 def _error(pairs: list[list[float]], every: list[float]) -> float:

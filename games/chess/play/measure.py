@@ -34,7 +34,7 @@ class MoveMatch:
 
 
 class MoveTest:
-    """Positions with the moves that people played, and which moves they had: made ready once."""
+    """Positions with the moves that people played; the legal moves are found once, here."""
 
     def __init__(self, rows: Positions) -> None:
         """Raises ValueError for a row without a move."""

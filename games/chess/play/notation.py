@@ -15,12 +15,12 @@ CASTLING = re.compile(r"[0Oo]-[0Oo](-[0Oo])?[+#!?]*$")
 SIDES = ("Black", "White")
 
 
-class Refused(ValueError):
-    """A move, a position or a game that cannot be taken; the text says why."""
+class NotPlayable(ValueError):
+    """A move, a position or a game that nobody can play; the text says why."""
 
 
 def read_move(text: str, board: chess.Board) -> chess.Move:
-    """Return the legal move that ``text`` means, as SAN or as UCI. Raises Refused."""
+    """Return the legal move that ``text`` means, as SAN or as UCI. Raises NotPlayable."""
     text = text.strip()
     if found := UCI_MOVE.match(text):
         return _read_uci(found, board)
@@ -29,7 +29,7 @@ def read_move(text: str, board: chess.Board) -> chess.Move:
         return _read_castling(long, board)
     found = SAN_MOVE.match(text) or SAN_MOVE.match(text[:1].upper() + text[1:])
     if not found:
-        raise Refused(f"cannot read {text[:20]!r}: write a move as e4, Nf3, O-O, e8=Q or e2e4")
+        raise NotPlayable(f"cannot read {text[:20]!r}: write a move as e4, Nf3, O-O, e8=Q or e2e4")
     return _read_san(found, board)
 
 
@@ -37,14 +37,14 @@ def _read_uci(found: re.Match[str], board: chess.Board) -> chess.Move:
     origin, target = (chess.parse_square(name) for name in found.groups()[:2])
     piece = board.piece_at(origin)
     if piece is None:
-        raise Refused(f"there is no piece on {found[1]}")
+        raise NotPlayable(f"there is no piece on {found[1]}")
     if piece.color != board.turn:
-        raise Refused(f"the {chess.piece_name(piece.piece_type)} on {found[1]} is not yours")
+        raise NotPlayable(f"the {chess.piece_name(piece.piece_type)} on {found[1]} is not yours")
     moves = [
         move for move in board.legal_moves if (move.from_square, move.to_square) == (origin, target)
     ]
     if not moves:
-        raise Refused(_why_not(board, piece.piece_type, [origin], target))
+        raise NotPlayable(_why_not(board, piece.piece_type, [origin], target))
     return _promote(moves, found[3], text=found[0])
 
 
@@ -54,10 +54,10 @@ def _read_castling(long: bool, board: chess.Board) -> chess.Move:
             return move
     side = "queen's" if long else "king's"
     if not board.castling_rights & chess.BB_RANKS[0 if board.turn else 7]:
-        raise Refused("you may not castle any more")
+        raise NotPlayable("you may not castle any more")
     if board.is_check():
-        raise Refused("you are in check: nobody castles out of it")
-    raise Refused(f"you may not castle to the {side} side now")
+        raise NotPlayable("you are in check: nobody castles out of it")
+    raise NotPlayable(f"you may not castle to the {side} side now")
 
 
 def _read_san(found: re.Match[str], board: chess.Board) -> chess.Move:
@@ -65,20 +65,20 @@ def _read_san(found: re.Match[str], board: chess.Board) -> chess.Move:
     target = chess.parse_square(found[3])
     of_kind = board.pieces(kind, board.turn)
     if not of_kind:
-        raise Refused(f"you have no {chess.piece_name(kind)}")
+        raise NotPlayable(f"you have no {chess.piece_name(kind)}")
     from_here = [square for square in of_kind if _fits(square, found[2])]
     if not from_here:
-        raise Refused(f"you have no {chess.piece_name(kind)} on {found[2]}")
+        raise NotPlayable(f"you have no {chess.piece_name(kind)} on {found[2]}")
     moves = [m for m in board.legal_moves if m.from_square in from_here and m.to_square == target]
     if kind == chess.PAWN and not found[2]:  # e4 is no capture
         moves = [m for m in moves if not board.is_capture(m)]
     if kind == chess.KING:
         moves = [m for m in moves if not board.is_castling(m)]
     if not moves:
-        raise Refused(_why_not(board, kind, from_here, target))
+        raise NotPlayable(_why_not(board, kind, from_here, target))
     if len({move.from_square for move in moves}) > 1:
         names = " or ".join(sorted({board.san(move) for move in moves}))
-        raise Refused(f"{found[0]} is ambiguous: {names}")
+        raise NotPlayable(f"{found[0]} is ambiguous: {names}")
     return _promote(moves, found[4] or "", text=found[0])
 
 
@@ -94,8 +94,10 @@ def _promote(moves: list[chess.Move], piece: str, text: str) -> chess.Move:
         if move.promotion == wanted:
             return move
     if wanted is None:
-        raise Refused(f"to what does the pawn promote? write {text.rstrip('+#!?')}=Q, =R, =B or =N")
-    raise Refused("only a pawn that reaches the last rank promotes")
+        raise NotPlayable(
+            f"to what does the pawn promote? write {text.rstrip('+#!?')}=Q, =R, =B or =N"
+        )
+    raise NotPlayable("only a pawn that reaches the last rank promotes")
 
 
 def _why_not(board: chess.Board, kind: int, origins: list[int], target: int) -> str:
@@ -119,15 +121,15 @@ def _why_not(board: chess.Board, kind: int, origins: list[int], target: int) -> 
 
 
 def read_position(fen: str) -> chess.Board:
-    """Return the board of a FEN. Raises Refused for one that is none or cannot come about."""
+    """Return the board of a FEN. Raises NotPlayable for one that is none or cannot come about."""
     try:
         board = chess.Board(fen)
     except ValueError as error:
-        raise Refused(f"no FEN: {error}") from None
+        raise NotPlayable(f"no FEN: {error}") from None
     status = board.status()
     if status != chess.STATUS_VALID:
         first = next(flag for flag in chess.Status if flag & status)
-        raise Refused(f"no possible position: {str(first.name).lower().replace('_', ' ')}")
+        raise NotPlayable(f"no possible position: {str(first.name).lower().replace('_', ' ')}")
     return board
 
 
@@ -161,14 +163,14 @@ def write_pgn(board: chess.Board, tags: Mapping[str, str], result: str = "*") ->
 
 
 def read_pgn(text: str) -> chess.Board:
-    """Return the board after the main line of the first game in ``text``. Raises Refused."""
+    """Return the board after the main line of the first game in ``text``. Raises NotPlayable."""
     game = chess.pgn.read_game(io.StringIO(text), Visitor=_Strict)
     if game is None or (not game.variations and not game.headers.get("FEN")):
-        raise Refused("there is no game in it")
+        raise NotPlayable("there is no game in it")
     try:
         return game.end().board()
     except ValueError as error:
-        raise Refused(f"no game that can be replayed: {error}") from None
+        raise NotPlayable(f"no game that can be replayed: {error}") from None
 
 
 class _Strict(chess.pgn.GameBuilder[chess.pgn.Game]):
@@ -178,4 +180,4 @@ class _Strict(chess.pgn.GameBuilder[chess.pgn.Game]):
         super().__init__(Game=chess.pgn.Game)
 
     def handle_error(self, error: Exception) -> None:
-        raise Refused(f"no game that can be replayed: {error}")
+        raise NotPlayable(f"no game that can be replayed: {error}")

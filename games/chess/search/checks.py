@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 import chess
 
-
-class _Spent(Exception):
-    """The budget of positions is used up."""
+from agentd.games.chess.search.settings import BudgetSpent
 
 
 def checking_moves(board: chess.Board, moves: Sequence[chess.Move]) -> list[chess.Move]:
@@ -72,7 +70,7 @@ def forced_mate(board: chess.Board, moves: int, budget: int = 2_000) -> list[che
     for depth in range(1, moves + 1):
         try:
             line = _attack(board, depth, left)
-        except _Spent:
+        except BudgetSpent:
             return []
         if line:
             return line
@@ -84,7 +82,7 @@ def _attack(board: chess.Board, moves: int, left: list[int]) -> list[chess.Move]
         board.push(move)
         left[0] -= 1
         if left[0] < 0:
-            raise _Spent
+            raise BudgetSpent
         line = _defend(board, moves, left)
         board.pop()
         if line is not None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import chess
 
+from agentd.games.chess.search.settings import BudgetSpent
 from agentd.games.chess.search.tree import Key, position_key
 
 _PER_SQUARE, _PER_KING, _PER_STEP = 2, 2, 3
@@ -57,7 +58,7 @@ def drive(
     for depth in range(1, _DEEPEST + 1, 2):
         try:
             values = search.weigh(moves, depth)
-        except _Spent:
+        except BudgetSpent:
             break
         moves.sort(key=values.__getitem__, reverse=True)
         best = values[moves[0]]
@@ -66,10 +67,6 @@ def drive(
         if mate is not None:
             break
     return found
-
-
-class _Spent(Exception):
-    """The budget or the time is used up, and one depth is done."""
 
 
 class _Search:
@@ -111,7 +108,7 @@ class _Search:
     def _weaker(self, depth: int, alpha: int, beta: int, ply: int) -> int:
         self.left -= 1
         if not self._must_finish and self._is_spent():
-            raise _Spent
+            raise BudgetSpent
         board, own = self._board, self._board.occupied_co[self._color]
         if position_key(board) in self._past:
             return _DRAW

@@ -1,27 +1,31 @@
 """Search on a network: PUCT with leaves evaluated in batches, captures played out at every leaf.
 
-The network is an ``Evaluator``. A leaf's value is its win probability, held to the material there
-and to what captures alone win (``games.chess.search.captures``), because one look at a position
-misses hanging pieces, and positions of a search are wilder than those a network learned from. Mates
-are found by rule, carried up exactly, and short ones given by checks are looked for first. There is
-no clock here: ``should_stop`` is asked before every batch.
+The network is an ``Evaluator``; ``games.chess.search.leaves`` makes priors and a value of what it
+says. Mates are found by rule, carried up exactly, and short ones given by checks are looked for
+first. There is no clock here: ``should_stop`` is asked before every batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import chess
 import numpy as np
 from numpy.typing import NDArray
 
 from agentd.games.chess.board.moves import legal_indices
-from agentd.games.chess.board.score import Score, cp_to_win, win_to_cp
-from agentd.games.chess.search.captures import exchange_gain, material
+from agentd.games.chess.board.score import Score
 from agentd.games.chess.search.checks import checking_moves, forced_mate, mating_move
 from agentd.games.chess.search.endings import drive, faces_bare_king
-from agentd.games.chess.search.settings import UNLIMITED, Evaluator, Info, Line, Result, Settings
+from agentd.games.chess.search.leaves import FIFTY, Judged, SearchLeaf, fade, judge
+from agentd.games.chess.search.settings import (
+    UNLIMITED,
+    Evaluator,
+    Line,
+    Result,
+    SearchInfo,
+    SearchSettings,
+)
 from agentd.games.chess.search.tree import (
     Key,
     Node,
@@ -33,34 +37,12 @@ from agentd.games.chess.search.tree import (
     rank,
 )
 
-__all__ = ["Evaluator", "Info", "Line", "Result", "Search", "Settings", "never"]
-
-FIFTY = 100
 DRIVE_NODES, DRIVE_LEAST, DRIVE_MOST = 10, 1_000, 20_000
 """Positions looked at against a bare king: for each visit of the budget, at least, and at most."""
 DRIVE_WIN = 0.95
 """Expected score against a bare king as long as no mate is seen."""
 PAST_MOVES = 4
 """Half-moves that a node's board remembers: what a network may look back."""
-
-
-@dataclass(slots=True)
-class _Known:
-    """What the transposition table keeps of a position."""
-
-    moves: Sequence[chess.Move]
-    priors: Sequence[float]
-    policy: NDArray[np.float32]
-    """The network's own probabilities of ``moves``."""
-    value: float
-
-
-@dataclass(slots=True)
-class _Leaf:
-    path: list[Node]
-    moves: list[chess.Move]
-    numbers: NDArray[np.int16]
-    checks: list[chess.Move] = field(default_factory=list)
 
 
 def never() -> bool:
@@ -71,11 +53,11 @@ def never() -> bool:
 class Search:
     """Searches one game's positions; what it learned of a position is kept for the next move."""
 
-    def __init__(self, evaluator: Evaluator, settings: Settings | None = None) -> None:
+    def __init__(self, evaluator: Evaluator, settings: SearchSettings | None = None) -> None:
         self.evaluator = evaluator
-        self.settings = settings or Settings()
+        self.settings = settings or SearchSettings()
         self._rng = np.random.default_rng(self.settings.seed)
-        self._known: dict[Key, _Known] = {}
+        self._known: dict[Key, Judged] = {}
         self._past: set[Key] = set()
 
     def forget(self, seed: int | None = None) -> None:
@@ -89,7 +71,7 @@ class Search:
         *,
         searchmoves: Sequence[chess.Move] = (),
         should_stop: Callable[[], bool] = never,
-        on_info: Callable[[Info], None] | None = None,
+        on_info: Callable[[SearchInfo], None] | None = None,
     ) -> Result:
         """Return the move to play on ``board``, which is left as it was.
 
@@ -103,7 +85,7 @@ class Search:
         root.place(board.copy(stack=PAST_MOVES))
         root.visits = 1
         if not self._grow_root(root, searchmoves):
-            return Result(None, None, Info(0, 0, ()))
+            return Result(None, None, SearchInfo(0, 0, ()))
         if budget == 1:
             return self._by_policy(root)
         if settings.multipv == 1 and (mate := self._mate(root, budget)):
@@ -122,10 +104,10 @@ class Search:
         root: Node,
         budget: int,
         should_stop: Callable[[], bool],
-        on_info: Callable[[Info], None] | None,
+        on_info: Callable[[SearchInfo], None] | None,
     ) -> int:
         """Grow the tree until a limit, a proof or ``should_stop``; return the plies walked."""
-        plies, told, best = 0, 1, None
+        plies, reported, best = 0, 1, None
         depth = self.settings.depth or UNLIMITED
         while root.visits < budget and root.proof is None and not should_stop():
             room = min(self.settings.batch, budget - root.visits, 1 + root.visits // 4)
@@ -133,14 +115,15 @@ class Search:
             if self.settings.multipv == 1 and _decided(root, budget - root.visits):
                 break
             leader = max(root.children, key=rank)
-            if on_info and (leader is not best or root.visits >= 2 * told) and root.visits >= 16:
-                told, best = root.visits, leader
+            news = leader is not best or root.visits >= 2 * reported
+            if on_info and news and root.visits >= 16:
+                reported, best = root.visits, leader
                 on_info(self._info(root, root.children, 1 + plies // root.visits))
         return plies
 
     def _grow_batch(self, root: Node, room: int, depth: int) -> int:
         """Walk to ``room`` leaves, evaluate the new ones together; return the plies walked."""
-        leaves: list[_Leaf] = []
+        leaves: list[SearchLeaf] = []
         plies = 0
         for _ in range(room):
             path = descend(root, self.settings.explore, depth)
@@ -164,7 +147,7 @@ class Search:
                 carry_back(leaf.path, _value_of(leaf.path[-1]))
         return plies
 
-    def _arrive(self, path: list[Node]) -> _Leaf | None:
+    def _arrive(self, path: list[Node]) -> SearchLeaf | None:
         """Give the path's last node its position; return it if the network must judge it."""
         node = path[-1]
         if node.board is not None:
@@ -196,7 +179,7 @@ class Search:
         if mating_move(board, checks):
             node.proof = 1
             return None
-        return _Leaf(path, moves, numbers, checks)
+        return SearchLeaf(path, moves, numbers, checks)
 
     def _grow_root(self, root: Node, searchmoves: Sequence[chess.Move]) -> bool:
         """Evaluate the root; False if no move may be made there."""
@@ -207,7 +190,7 @@ class Search:
             moves, numbers = legal_indices(board)
             if not moves:
                 return False
-            self._evaluate([_Leaf([root], moves, numbers, checking_moves(board, moves))])
+            self._evaluate([SearchLeaf([root], moves, numbers, checking_moves(board, moves))])
         else:
             self._settle(root, known)
         if searchmoves:
@@ -217,45 +200,20 @@ class Search:
             root.priors = [prior for _, prior in kept]
         return bool(root.moves)
 
-    def _evaluate(self, leaves: Sequence[_Leaf]) -> None:
+    def _evaluate(self, leaves: Sequence[SearchLeaf]) -> None:
         """Let the network judge ``leaves`` in one batch, and remember what it said."""
         boards = [_board(leaf.path[-1]) for leaf in leaves]
         logits, wins = self.evaluator.evaluate(boards)
         for leaf, board, row, win in zip(leaves, boards, logits, wins, strict=True):
-            known = self._judge(leaf, board, row[leaf.numbers], float(win))
+            known = judge(leaf, board, row[leaf.numbers], float(win), self.settings)
             node = leaf.path[-1]
             self._known[node.key] = known
             self._settle(node, known)
 
-    def _judge(
-        self, leaf: _Leaf, board: chess.Board, logits: NDArray[np.float32], win: float
-    ) -> _Known:
-        settings = self.settings
-        logits = logits - logits.max()
-        policy = np.exp(logits)
-        policy /= policy.sum()
-        priors = np.exp(logits / np.float32(settings.policy_temperature))
-        priors /= priors.sum()
-        theirs, checks = board.occupied_co[not board.turn], leaf.checks
-        forcing = [
-            n
-            for n, move in enumerate(leaf.moves)
-            if move.promotion or theirs >> move.to_square & 1 or (checks and move in checks)
-        ]
-        if forcing:
-            priors *= 1.0 - settings.forcing
-            priors[forcing] += settings.forcing / len(forcing)
-        order = np.argsort(-priors, kind="stable")
-        ahead = settings.trust * win_to_cp(win) + settings.material * material(board)
-        won = exchange_gain(board)
-        win = cp_to_win(ahead + settings.exchange * won)
-        moves = [leaf.moves[n] for n in order.tolist()]
-        return _Known(moves, priors[order].tolist(), policy[order], win)
-
-    def _settle(self, node: Node, known: _Known) -> None:
+    def _settle(self, node: Node, known: Judged) -> None:
         board = _board(node)
         node.moves, node.priors = known.moves, known.priors
-        node.value = _fade(known.value, board.halfmove_clock)
+        node.value = fade(known.value, board.halfmove_clock)
 
     def _drawn(self, path: Sequence[Node], board: chess.Board) -> bool:
         """True for a repetition, the fifty-move rule and material that cannot mate.
@@ -286,7 +244,7 @@ class Search:
         board: chess.Board,
         budget: int,
         should_stop: Callable[[], bool],
-        on_info: Callable[[Info], None] | None,
+        on_info: Callable[[SearchInfo], None] | None,
     ) -> Result:
         """The answer against a bare king, which needs no network."""
         nodes = min(max(DRIVE_LEAST, DRIVE_NODES * budget), DRIVE_MOST)
@@ -294,7 +252,7 @@ class Search:
         win = DRIVE_WIN if found.mate is None else 1.0
         score = Score.of_win(win) if found.mate is None else Score.of_plies(found.mate)
         line = Line(found.move, score, win, found.nodes, (found.move,))
-        info = Info(max(1, found.depth), found.nodes, (line,))
+        info = SearchInfo(max(1, found.depth), found.nodes, (line,))
         if on_info:
             on_info(info)
         return Result(found.move, None, info)
@@ -313,14 +271,14 @@ class Search:
             Line(moves[n], score, root.value, 0, (moves[n],))
             for n in order[: self.settings.multipv]
         )
-        return Result(moves[choice], None, Info(1, 1, lines))
+        return Result(moves[choice], None, SearchInfo(1, 1, lines))
 
     def _finish(
         self,
         root: Node,
         children: Sequence[Node],
         depth: int,
-        on_info: Callable[[Info], None] | None,
+        on_info: Callable[[SearchInfo], None] | None,
         mate: bool = False,
     ) -> Result:
         """Choose among the root's children and tell of it a last time."""
@@ -347,7 +305,7 @@ class Search:
 
     def _info(
         self, root: Node, children: Sequence[Node], depth: int, ordered: bool = False
-    ) -> Info:
+    ) -> SearchInfo:
         ranked = children if ordered else sorted(children, key=rank, reverse=True)
         lines = []
         for child in ranked[: self.settings.multipv]:
@@ -357,7 +315,7 @@ class Search:
             lines.append(
                 Line(child.move, score, child.score, child.visits, tuple(best_line(child)))
             )
-        return Info(depth, root.visits, tuple(lines))
+        return SearchInfo(depth, root.visits, tuple(lines))
 
 
 def _board(node: Node) -> chess.Board:
@@ -370,16 +328,6 @@ def _value_of(node: Node) -> float:
     if node.proof is not None:
         return 1.0 if node.proof > 0 else 0.0
     return node.value if node.over is None else node.over
-
-
-def _fade(value: float, clock: int) -> float:
-    """Pull ``value`` to a draw as half-moves without progress go by.
-
-    By a tenth over the first 60, which prefers progress where all else is equal, and wholly as the
-    fifty-move rule comes near.
-    """
-    left = 1.0 - clock / 600.0 if clock <= 60 else max(0.0, 0.9 * (FIFTY - clock) / 40.0)
-    return 0.5 + (value - 0.5) * left
 
 
 def _decided(root: Node, left: int) -> bool:

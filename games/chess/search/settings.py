@@ -16,6 +16,10 @@ UNLIMITED = 200_000
 """Visits after which every search ends: its tree takes about a gibibyte then."""
 
 
+class BudgetSpent(Exception):
+    """A search by rule has looked at as many positions as it may, or its time is over."""
+
+
 class Evaluator(Protocol):
     """Judges positions."""
 
@@ -23,11 +27,10 @@ class Evaluator(Protocol):
         self, boards: Sequence[chess.Board]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return logits (B, 1858) over mover-relative moves, not masked, and win (B,) in [0, 1]."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class SearchSettings:
     """How strong and how varied a search plays."""
 
     nodes: int | None = None
@@ -78,8 +81,8 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Info:
-    """Where a search stands; ``lines`` are best first, at most ``Settings.multipv``."""
+class SearchInfo:
+    """Where a search stands; ``lines`` are best first, at most ``SearchSettings.multipv``."""
 
     depth: int
     nodes: int
@@ -92,4 +95,4 @@ class Result:
 
     move: chess.Move | None
     ponder: chess.Move | None
-    info: Info
+    info: SearchInfo

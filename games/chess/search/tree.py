@@ -18,12 +18,16 @@ UNSEEN_LOSS = 0.16
 
 
 class Node:
-    """A position: made by ``move``, visited ``visits`` times, ``total`` the mover *into* it scored.
+    """A position of the tree, which ``move`` led to.
 
-    ``moves`` and ``priors`` are sorted, likeliest first; the children are the first of them, in the
-    same order, since among moves that were never tried the likeliest is always the next to try.
-    ``proof`` is None, or the plies to a forced mate: above 0 the side to move gives it, at or below
-    0 it suffers it (0: it is mated). ``over`` is the score of a node never looked behind.
+    visits, total    how often it was visited; the sum of scores of the side that moved here
+    moves, priors    legal moves and their priors, likeliest first
+    children         nodes of the first of ``moves``: of untried ones the likeliest comes next
+    value            the network's score of the side to move
+    proof            plies to a forced mate, None for none: above 0 the side to move gives it, at or
+                     below 0 it suffers it (0: it is mated)
+    over             score of a node at which the game is drawn; None elsewhere
+    waiting          the network has not judged it yet
     """
 
     __slots__ = (
@@ -83,7 +87,7 @@ def history(board: chess.Board) -> set[Key]:
 
 
 def pick(node: Node, explore: float) -> Node | None:
-    """Return the child to look at next, a new one included; None if every move is known to lose."""
+    """Return the child to visit next, which may be new; None if every move is proven to lose."""
     children, tried = node.children, len(node.children)
     reach = explore * math.sqrt(node.visits)
     best, choice = -1.0, None
@@ -124,7 +128,7 @@ def descend(root: Node, explore: float, depth: int) -> list[Node]:
 
 
 def abandon(path: Sequence[Node]) -> None:
-    """Take back the visits of a path that ended where another one waits."""
+    """Take back the visits of a path whose end already waits for the network."""
     for node in path:
         node.visits -= 1
 

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from agentd.assembly.first_weights import initial_weights
 from agentd.assembly.learner import learner_for
-from agentd.assembly.network import flat_weights, named_weights, network_for
-from agentd.assembly.network import row_format as format_of
+from agentd.assembly.network import network_for
+from agentd.assembly.rows import row_format as format_of
+from agentd.assembly.weights import initial_weights
 from agentd.config import agent_config_from_wire
+from agentd.engine.network.weights import join, split
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.protocol.schema import Schema
 from agentd.store import read_checkpoint, write_checkpoint
@@ -33,11 +34,11 @@ def test_a_checkpoint_of_an_untrained_learner_is_whole(tmp_path: Path, learner: 
     assert params.tobytes() == initial_weights(config, network).tobytes()
 
     write_checkpoint(
-        tmp_path / "c", 0, {"learner": scalars}, named_weights(network, params), arrays, keep=1
+        tmp_path / "c", 0, {"learner": scalars}, split(network, params), arrays, keep=1
     )
     found = read_checkpoint(tmp_path / "c")
     assert found is not None
-    state = {**found.state, "params": flat_weights(network, found.weights)}
+    state = {**found.state, "params": join(network, found.weights)}
     two.set_state(state, found.facts["learner"])
 
     again, numbers = two.get_state()

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 
-from agentd.assembly import network as model
-from agentd.assembly.network import backend_for, network_for
+from agentd.assembly.network import network_for
 from agentd.config import agent_config_from_wire
 from agentd.engine.errors import ModelError
-from agentd.engine.opencl_backend.errors import NoPlatformError
-from agentd.errors import UsageError
 from agentd.protocol.schema import Schema
 
 
@@ -39,38 +34,6 @@ def test_planes_reach_a_model_that_wants_them_as_they_are():
 
     assert built.n_params == 30 * 16 + 16 + 16 * 4 + 4
     assert built.n_params == network([{"dense": 16}], 2, 3, 5).n_params
-
-
-@pytest.fixture
-def no_platform(monkeypatch):
-    asked = []
-
-    def refuse(device):
-        asked.append(device)
-        raise NoPlatformError("PLATFORM_NOT_FOUND_KHR")
-
-    monkeypatch.setattr(model, "make_backend", refuse)
-    return asked
-
-
-@pytest.mark.parametrize("device", ["opencl", "opencl:1", "opencl:nvidia"])
-def test_without_any_opencl_the_cpu_computes_and_one_line_says_so(no_platform, caplog, device):
-    with caplog.at_level(logging.WARNING):
-        assert backend_for(device).name == "numpy"
-
-    (record,) = caplog.records
-    line = record.getMessage()
-    assert "CPU" in line
-    assert f"asked={device}" in line
-    assert "PLATFORM_NOT_FOUND_KHR" in line
-
-
-def test_a_device_that_must_be_there_is_an_error_where_it_is_not(no_platform, caplog):
-    with pytest.raises(UsageError, match="no platform"):
-        backend_for("opencl:1!")
-
-    assert no_platform == ["opencl:1"]
-    assert not caplog.records
 
 
 def test_noise_that_no_layer_has_cannot_explore():

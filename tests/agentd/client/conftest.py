@@ -154,7 +154,7 @@ class Peer:
 
     def _answer(self, session, message):
         if isinstance(message, m.Teach):
-            return m.Taught(seq=message.seq, queued=len(message.target) // 4, version=3)
+            return m.TaughtReply(seq=message.seq, queued=len(message.target) // 4, version=3)
         schema = Schema.from_wire(session.hello.observation, session.hello.action)
         first = schema.tensors[0]
         rows = np.frombuffer(message.obs[first.name], first.dtype).reshape(len(message.kind), -1)
@@ -180,7 +180,9 @@ class Peer:
                 "q": q.tobytes(),
                 "explored": (chosen[:, 0] % 2 == 1).astype(np.uint8).tobytes(),
             }
-        return m.Act(seq=message.seq, action=chosen.tobytes(), version=3 + message.seq, **extra)
+        return m.ActReply(
+            seq=message.seq, action=chosen.tobytes(), version=3 + message.seq, **extra
+        )
 
     def cut(self):
         """Break every connection at once."""

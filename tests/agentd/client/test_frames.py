@@ -161,7 +161,7 @@ def test_targets_need_one_for_each_row(packer):
 
 
 def test_an_act_becomes_arrays_that_can_be_written(two):
-    message = m.Act(
+    message = m.ActReply(
         seq=9,
         action=memoryview(np.array([1, 2, -1, -1], np.int32).tobytes()),
         version=4,
@@ -180,4 +180,4 @@ def test_an_act_becomes_arrays_that_can_be_written(two):
 
 def test_an_act_of_odd_size_is_the_servers_fault(packer):
     with pytest.raises(ProtocolError, match="BAD_SHAPE"):
-        packer.act(m.Act(seq=1, action=memoryview(b"abc"), version=1))
+        packer.act(m.ActReply(seq=1, action=memoryview(b"abc"), version=1))

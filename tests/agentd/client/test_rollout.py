@@ -10,7 +10,7 @@ import pytest
 
 from agentd import games
 from agentd.client import FIRST, MID, TERMINATED, TRUNCATED
-from agentd.client.rollout import Frame, Tally, evaluate, join, play
+from agentd.client.rollout import GameFrame, Tally, evaluate, join, play
 
 ENDED = (TERMINATED, TRUNCATED)
 
@@ -67,7 +67,7 @@ class Script:
     def _frame(self, rows, finals):
         obs = (finals or []) + [self._obs(s) for s, k, _ in rows if k == FIRST]
         mask = np.tile(np.array([0, 0, 1], np.uint8), (len(rows), 1)) if self.masked else None
-        return Frame(
+        return GameFrame(
             np.array([s for s, _, _ in rows], np.uint32),
             np.array([k for _, k, _ in rows], np.uint8),
             np.array([r for _, _, r in rows], np.float32),

@@ -15,7 +15,7 @@ from agentd.client.errors import (
 )
 from agentd.client.frames import Act, Taught
 from agentd.client.session import ClientSession
-from agentd.client.settings import Settings
+from agentd.client.settings import ConnectSettings
 from agentd.protocol import messages as m
 from agentd.protocol.codec import encode
 from agentd.protocol.connection import ServerConnection
@@ -23,7 +23,7 @@ from agentd.protocol.errors import CODES, Code, ProtocolError
 
 
 def make(**options):
-    return ClientSession(Settings.read("box", "pong", ("float32", (2,)), 3, options))
+    return ClientSession(ConnectSettings.read("box", "pong", ("float32", (2,)), 3, options))
 
 
 def welcome(**changes):
@@ -71,7 +71,9 @@ def _plain_welcome(hello):
 
 
 def act(seq, *actions, version=6):
-    return encode(m.Act(seq=seq, action=np.array(actions, np.int32).tobytes(), version=version))
+    return encode(
+        m.ActReply(seq=seq, action=np.array(actions, np.int32).tobytes(), version=version)
+    )
 
 
 def refusal(code, **fields):
@@ -102,7 +104,7 @@ def test_hello_comes_first_and_frames_are_numbered(session):
 def test_answers_go_to_the_inbox_in_order(session):
     step(session), session.teach([0, 0], 1, None)
 
-    session.receive(act(1, 2) + encode(m.Taught(seq=2, queued=1, version=7)))
+    session.receive(act(1, 2) + encode(m.TaughtReply(seq=2, queued=1, version=7)))
 
     first, second = session.inbox
     assert isinstance(first, Act)
@@ -169,7 +171,7 @@ def test_the_window_is_kept(session):
 def test_frames_that_the_server_would_not_take_are_not_sent(session):
     with pytest.raises(ValueError, match="at most 8 rows a frame, got 9"):
         step(session, 9)
-    big = ClientSession(Settings.read("box", "x", ("float32", (1000,)), 3, {}))
+    big = ClientSession(ConnectSettings.read("box", "x", ("float32", (1000,)), 3, {}))
     big.open()
     big.receive(welcome(max_frame=16384))
     with pytest.raises(ValueError, match="at most 4 rows of this size"):
@@ -314,7 +316,7 @@ def test_a_server_that_breaks_the_protocol_is_named(session, data):
 
 
 def test_an_admin_sends_no_frames():
-    admin = ClientSession(Settings.read("box", "", None, None, {"role": "admin"}))
+    admin = ClientSession(ConnectSettings.read("box", "", None, None, {"role": "admin"}))
     admin.open()
     admin.receive(welcome(agent=""))
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agentd.client.settings import Settings
+from agentd.client.settings import ConnectSettings
 
 
 def read(observation=("float32", (2,)), actions=3, **options):
-    return Settings.read("box:1", "pong", observation, actions, options)
+    return ConnectSettings.read("box:1", "pong", observation, actions, options)
 
 
 def test_hello_says_what_the_options_say():
@@ -48,14 +48,14 @@ def test_the_only_tensor_is_named_obs():
 
 
 def test_a_token_in_the_address_counts_unless_another_is_given():
-    one = Settings.read("agentd://abc@box", "x", ("uint8", (1,)), 2, {})
-    two = Settings.read("agentd://abc@box", "x", ("uint8", (1,)), 2, {"token": "d"})
+    one = ConnectSettings.read("agentd://abc@box", "x", ("uint8", (1,)), 2, {})
+    two = ConnectSettings.read("agentd://abc@box", "x", ("uint8", (1,)), 2, {"token": "d"})
 
     assert (one.hello.token, two.hello.token) == ("abc", "d")
 
 
 def test_an_admin_says_nothing_of_a_game():
-    settings = Settings.read("box", "", None, None, {"role": "admin"})
+    settings = ConnectSettings.read("box", "", None, None, {"role": "admin"})
 
     assert settings.schema is None
     assert settings.hello.observation is None

@@ -55,7 +55,7 @@ class Process:
         assert self.popen.stdout is not None
         os.set_blocking(self.popen.stdout.fileno(), False)
         self.events: list[dict[str, Any]] = []
-        self.bells = 0
+        self.notifications = 0
         self._partial = b""
         self._number = 0
 
@@ -64,7 +64,7 @@ class Process:
         if select.select([self.popen.stdout], [], [], timeout)[0]:
             data = self.popen.stdout.read() or b""
             *lines, self._partial = (self._partial + data).split(b"\n")
-            self.bells += sum(not line for line in lines)
+            self.notifications += sum(not line for line in lines)
             self.events += [json.loads(line) for line in lines if line]
             if not data:
                 time.sleep(0.005)
@@ -88,7 +88,7 @@ class Process:
         self.popen.stdin.flush()
         return self._number
 
-    def ring_bell(self) -> None:
+    def notify(self) -> None:
         assert self.popen.stdin is not None
         self.popen.stdin.write(b"\n")
         self.popen.stdin.flush()
@@ -192,7 +192,7 @@ class AgentFolder:
 
     def wake(self, process: Process) -> None:
         if 0 < self.board.wake_at <= self.ring.head:
-            process.ring_bell()
+            process.notify()
 
     def wait_for(self, process: Process, due: int, timeout: float = 20.0) -> None:
         end = time.monotonic() + timeout

@@ -1,4 +1,4 @@
-"""When checkpoints are written, and what becomes of a trainer when the disk refuses."""
+"""When checkpoints are written, and what becomes of a updater when the disk refuses."""
 
 import errno
 import time
@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agentd.assembly.device import backend_for
 from agentd.assembly.learner import learner_for
-from agentd.assembly.network import backend_for, row_format
-from agentd.engine.errors import ShapeError
+from agentd.assembly.rows import row_format
+from agentd.engine.errors import EngineError
 from agentd.errors import StorageError
 from agentd.learner import checkpoints as module
 from agentd.learner.checkpoints import Saver
-from agentd.learner.trainer import Progress, Trainer
+from agentd.learner.updater import Progress, Updater
 from agentd.memory.ring_reader import open_reader
 from agentd.store import Files, list_checkpoints
 
@@ -38,18 +39,18 @@ def parts(make_agent):
         format = row_format(agent.schema)
         learner = learner_for(agent.config, agent.network, backend_for("cpu"), format)
         reader = open_reader(agent.folder / "replay", format, taught=agent.taught)
-        trainer = Trainer(learner, reader, agent.config.pace)
+        updater = Updater(learner, reader, agent.config.pace)
         saver = Saver(
-            agent.folder / "checkpoints", agent.config, agent.schema, agent.network, trainer, files
+            agent.folder / "checkpoints", agent.config, agent.schema, agent.network, updater, files
         )
-        return agent, trainer, saver
+        return agent, updater, saver
 
     return make
 
 
-def train(trainer, saver=None):
-    while trainer.ready():
-        trainer.advance(time.monotonic() + 9, saver.stop_at() if saver else None)
+def train(updater, saver=None):
+    while updater.ready():
+        updater.advance(time.monotonic() + 9, saver.stop_at() if saver else None)
         if saver is not None and saver.wanted():
             saver.save()
 
@@ -72,9 +73,9 @@ def test_a_due_point_may_be_split_and_its_updates_are_the_same(parts):
 
 
 def test_checkpoints_by_updates_fall_at_exact_counts_even_inside_a_due_point(parts):
-    agent, trainer, saver = parts(pace={"updates": 7}, checkpoint={"every_updates": 10, "keep": 99})
+    agent, updater, saver = parts(pace={"updates": 7}, checkpoint={"every_updates": 10, "keep": 99})
     agent.feed(64 + 4 * 9)
-    train(trainer, saver)
+    train(updater, saver)
 
     steps = [int(name.split("-")[1]) for name in list_checkpoints(saver.folder)]
     assert steps == [70, 60, 50, 40, 30, 20, 10]
@@ -82,44 +83,44 @@ def test_checkpoints_by_updates_fall_at_exact_counts_even_inside_a_due_point(par
 
 
 def test_checkpoints_by_seconds_need_something_new(parts, monkeypatch):
-    agent, trainer, saver = parts(checkpoint={"every_seconds": 60.0})
+    agent, updater, saver = parts(checkpoint={"every_seconds": 60.0})
     now = time.monotonic()
     monkeypatch.setattr(module.time, "monotonic", lambda: now + 61)
     assert not saver.wanted()
     agent.feed(80)
-    train(trainer)
+    train(updater)
     assert saver.wanted()
     saver.save()
     assert not saver.wanted()
 
 
 def test_a_paced_learner_saves_before_its_rows_leave_the_ring(parts):
-    agent, trainer, saver = parts(checkpoint={"every_seconds": None, "every_updates": None})
+    agent, updater, saver = parts(checkpoint={"every_seconds": None, "every_updates": None})
     saved_at = []
     for rows in range(64, 3600, 4):
         agent.feed(rows)
-        train(trainer)
+        train(updater)
         if saver.wanted():
             saver.save()
             saved_at.append(rows)
     assert [b - a for a, b in zip([0, *saved_at], saved_at, strict=False)] == [1024] * 3
-    assert trainer.torn == 0
+    assert updater.torn == 0
 
 
 def test_a_full_disk_is_tried_again_after_growing_pauses_while_training_goes_on(parts, monkeypatch):
     files = FullDisk()
-    agent, trainer, saver = parts(files=files, checkpoint={"every_updates": 5})
+    agent, updater, saver = parts(files=files, checkpoint={"every_updates": 5})
     clock = [time.monotonic()]
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
     files.full = True
     agent.feed(64 + 4 * 4)
     with pytest.raises(StorageError, match="No space left"):
-        train(trainer, saver)
+        train(updater, saver)
     assert saver.degraded
     pauses = []
     for _ in range(6):
         agent.feed(agent.ring.head + 40)
-        train(trainer)
+        train(updater)
         began = clock[0]
         while not saver.wanted():
             clock[0] += 1
@@ -127,7 +128,7 @@ def test_a_full_disk_is_tried_again_after_growing_pauses_while_training_goes_on(
         with pytest.raises(StorageError):
             saver.save()
     assert pauses == [5, 10, 20, 40, 60, 60]
-    assert trainer.learner.updates == 65
+    assert updater.learner.updates == 65
     assert list_checkpoints(saver.folder) == []
 
     files.full = False
@@ -142,7 +143,7 @@ def test_a_checkpoint_of_another_model_is_refused_and_changes_nothing(parts):
     saver.save()
     other = parts("a", optimizer={"name": "sgd"})
     before = other[1].learner.get_state()
-    with pytest.raises((ShapeError, KeyError)):
+    with pytest.raises((EngineError, KeyError)):
         other[2].restore()
     after = other[1].learner.get_state()
     assert after[1] == before[1]
@@ -150,20 +151,20 @@ def test_a_checkpoint_of_another_model_is_refused_and_changes_nothing(parts):
 
 
 def test_a_range_without_a_transition_is_passed_over(parts):
-    agent, trainer, _ = parts(pace={"learn_start": 1, "train_every": 1})
+    agent, updater, _ = parts(pace={"learn_start": 1, "train_every": 1})
     agent.feed(1)
-    train(trainer)
-    assert (trainer.progress, trainer.learner.updates) == (Progress(0, 0), 0)
+    train(updater)
+    assert (updater.progress, updater.learner.updates) == (Progress(0, 0), 0)
     agent.feed(2)
-    train(trainer)
-    assert trainer.learner.updates == 1
+    train(updater)
+    assert updater.learner.updates == 1
 
 
 def test_masks_count_from_the_first_row_that_has_one_whenever_it_comes(parts, rows):
-    agent, trainer, _ = parts()
+    agent, updater, _ = parts()
     agent.feed(100)
-    assert not trainer.reader.rows(100).has_masks
+    assert not updater.reader.rows(100).has_masks
     obs, mask = np.zeros((1, 16), np.uint8), np.array([[1, 0, 1]], np.uint8)
     agent.ring.append(**rows([0], [9], obs=obs, mask=mask))
-    assert not trainer.reader.rows(100).has_masks
-    assert trainer.reader.rows(101).has_masks
+    assert not updater.reader.rows(100).has_masks
+    assert updater.reader.rows(101).has_masks

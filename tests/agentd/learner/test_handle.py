@@ -211,7 +211,7 @@ async def test_cancellation_leaves_no_process_and_no_descriptor(make_agent):
     assert list_checkpoints(agent.folder / "checkpoints") == []
 
 
-async def test_a_sleeping_learner_is_woken_by_one_bell(make_agent):
+async def test_a_sleeping_learner_is_woken_by_one_notification(make_agent):
     agent = make_agent()
     async with running(handle_for(agent)) as handle:
         for due in range(0, 40, 4):
@@ -223,7 +223,7 @@ async def test_a_sleeping_learner_is_woken_by_one_bell(make_agent):
             handle.wake()
             assert await handle.published(due + 3)
             took = time.monotonic() - began
-    assert took < 0.2  # the nap that makes up for a lost bell is longer
+    assert took < 0.2  # the nap that makes up for a lost notification is longer
 
 
 def test_on_uvloop_too(make_agent):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentd.assembly.network import flat_weights
+from agentd.engine.network.weights import join
 from agentd.learner.pace import NO_DUE
 from agentd.store import list_checkpoints, read_checkpoint
 
@@ -147,7 +147,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
-def test_an_idle_learner_sleeps_and_wakes_with_or_without_the_bell(make_agent):
+def test_an_idle_learner_sleeps_and_wakes_with_or_without_a_notification(make_agent):
     agent = make_agent()
     process = agent.start()
     process.expect("ready")
@@ -158,35 +158,35 @@ def test_an_idle_learner_sleeps_and_wakes_with_or_without_the_bell(make_agent):
     assert cpu_seconds(process.popen.pid) - before <= 0.05
 
     agent.feed(64)
-    process.ring_bell()
+    process.notify()
     agent.wait_for(process, 0, timeout=5)
     while agent.board.wake_at != 68:
         process.read(0.01)
-    agent.feed(68)  # and no bell
+    agent.feed(68)  # and no notification
     agent.wait_for(process, 1, timeout=5)
 
 
-def test_bells_are_rung_only_for_publications_that_are_waited_for(make_agent):
+def test_notifications_are_sent_only_for_publications_that_are_waited_for(make_agent):
     agent = make_agent()
     process = agent.start()
     process.expect("ready")
     agent.feed(200)
     while agent.board.newest.due < agent.pace.reached(200):
         process.read(0.01)
-    assert process.bells == 0
+    assert process.notifications == 0
 
     agent.ring.waiting[0] = 2 + 40
     agent.feed(64 + 4 * 40)
-    process.ring_bell()
-    while process.bells == 0:
+    process.notify()
+    while process.notifications == 0:
         process.read(0.05)
     assert agent.board.newest.due == 40
 
     agent.feed(64 + 4 * 60)  # nobody waits any more, though the word was left as it is
-    process.ring_bell()
+    process.notify()
     while agent.board.newest.due < 60:
         process.read(0.01)
-    assert process.bells == 1
+    assert process.notifications == 1
 
 
 def test_a_free_learner_forgets_debt_and_makes_nobody_wait(make_agent):
@@ -220,7 +220,7 @@ def test_save_names_a_checkpoint_that_is_there_and_load_goes_back_to_it(make_age
     assert loaded["step"] == saved["step"]
     weights, due, version = agent.weights()
     assert (due, version) == (agent.pace.reached(600), saved["step"])
-    assert flat_weights(agent.network, old.weights).tobytes() == weights
+    assert join(agent.network, old.weights).tobytes() == weights
     assert state_of(agent.folder)[0] == {
         **{name: array.tobytes() for name, array in old.weights.items()},
         **{f"state/{name}": array.tobytes() for name, array in old.state.items()},
@@ -345,7 +345,7 @@ def test_kills_inside_a_checkpoint_lose_nothing_that_was_acknowledged(make_agent
         process = agent.start(AGENTD_FAILPOINT=f"checkpoint.{point}:{1 + nth % 2}")
         assert process.expect("ready")["step"] >= acknowledged
         agent.feed(64 + 4 * 199)
-        process.ring_bell()
+        process.notify()
         assert process.popen.wait(20) == -signal.SIGKILL
         process.read()
         steps = [event["step"] for event in process.events if event["event"] == "saved"]
@@ -394,7 +394,7 @@ def test_a_model_that_does_not_fit_its_checkpoint_ends_with_78(make_agent):
     agent.lose_rows(model={"layers": [{"dense": 9}]})
 
     process = agent.start()
-    assert "expected shape" in process.expect("failed")["message"]
+    assert "another network" in process.expect("failed")["message"]
     assert process.popen.wait(5) == 78
 
 

@@ -8,9 +8,9 @@ import pytest
 from agentd.engine.replay.rows import RowFormat, Rows, TensorFormat
 from agentd.errors import StorageError
 from agentd.memory import mapped_file as mapped
-from agentd.memory.mapped_file import Counters, RingMismatch
+from agentd.memory.mapped_file import RingCounters, RingMismatch
 from agentd.memory.replay_ring import ReplayRing, RingLayout, default_slack, slack_for
-from agentd.memory.ring_reader import ReplayReader
+from agentd.memory.ring_reader import ReplayRingReader
 
 FIRST, MID, TERMINATED, TRUNCATED = range(4)
 FORMAT = RowFormat((TensorFormat("x", np.dtype("<f4"), (1,), 0, 4),), (3,))
@@ -89,7 +89,7 @@ def test_rows_are_linked_as_one_by_one(small_ring, rows, check_rows, seed):
 
     ended = sum(row.kind >= TERMINATED for row in twin.rows)
     assert ring.head > 3 * ring.physical
-    assert ring.counters == Counters(ring.head, ring.head - ended, ended, total, -1)
+    assert ring.counters == RingCounters(ring.head, ring.head - ended, ended, total, -1)
     column = ring.columns
     names = ("obs", "mask_bits", "action", "reward", "kind", "next")
     view = [column[name] for name in (*names, "explored", "stream", "version")]
@@ -186,7 +186,7 @@ def test_a_batch_that_does_not_fit_changes_nothing(small_ring, rows, change, err
     ring.append(**good)
     twin.append(**good)
     assert_same(ring, twin)
-    assert ring.counters == Counters(4, 3, 1, 2.0, -1)
+    assert ring.counters == RingCounters(4, 3, 1, 2.0, -1)
 
 
 def test_a_full_disk_is_an_error_and_not_a_signal(small_ring, rows, monkeypatch):
@@ -312,11 +312,11 @@ def test_the_rows_of_a_frame_keep_their_order_across_the_end_of_the_file(small_r
 
 
 def test_counters_may_begin_where_a_checkpoint_left_them(small_ring, rows):
-    ring = small_ring.open(begin=Counters(1000, 900, 100, 5.5, -1))
+    ring = small_ring.open(begin=RingCounters(1000, 900, 100, 5.5, -1))
     assert (ring.head, ring.oldest) == (1000, 1000)
     ring.append(**rows([FIRST], [0]))
 
-    assert small_ring.open().counters == Counters(1001, 901, 100, 5.5, -1)
+    assert small_ring.open().counters == RingCounters(1001, 901, 100, 5.5, -1)
     assert small_ring.open().oldest == 1000
 
 
@@ -325,7 +325,7 @@ def test_counters_may_begin_where_a_checkpoint_left_them(small_ring, rows):
 
 def test_the_reader_sees_what_is_committed_and_nothing_else(small_ring, rows):
     ring = small_ring.open()
-    reader = ReplayReader(small_ring.path, FORMAT)
+    reader = ReplayRingReader(small_ring.path, FORMAT)
     assert reader.head == 0
     ring.append(**rows([FIRST, FIRST], [0, 1], mask=np.ones((2, 3), np.uint8)))
 
@@ -341,7 +341,7 @@ def test_the_reader_sees_what_is_committed_and_nothing_else(small_ring, rows):
 
 def test_the_window_keeps_away_from_where_the_writer_is(small_ring, rows):
     ring = small_ring.open(capacity=16, slack=16)  # 8 rows at most in one append
-    reader = ReplayReader(small_ring.path, FORMAT)
+    reader = ReplayRingReader(small_ring.path, FORMAT)
     for head in range(4, 200, 4):
         ring.append(**rows([FIRST] * 4, [0, 1, 2, 3]))
         for hi in range(max(0, head - 30), head + 1):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from agentd.memory import mapped_file as mapped
-from agentd.memory.mapped_file import Counters, RingMismatch
+from agentd.memory.mapped_file import RingCounters, RingMismatch
 from agentd.memory.teach_ring import TeachLayout, TeachRing
 
 
@@ -34,7 +34,7 @@ def test_rows_are_written_across_laps_and_found_after_a_kill(open_ring, target, 
     ring = open_ring(target, width)  # never closed
 
     assert (ring.head, ring.oldest) == (60, 54)
-    assert ring.counters == Counters(head=60)
+    assert ring.counters == RingCounters(head=60)
     slot = np.arange(54, 60) % 12
     assert ring.columns["target"][slot].tolist() == [[i] * width for i in range(54, 60)]
     assert ring.columns["obs"][slot, 3].tolist() == list(range(54, 60))

@@ -166,7 +166,7 @@ def test_time_is_linear_in_the_bytes() -> None:
 
 def test_encode_into_appends_the_frame_of_encode() -> None:
     out = bytearray(b"before")
-    first, second = m.Ping(t=1), m.Act(seq=1, action=b"\0\0\0\0", version=2)
+    first, second = m.Ping(t=1), m.ActReply(seq=1, action=b"\0\0\0\0", version=2)
 
     encode_into(first, out)
     encode_into(second, out)

@@ -270,8 +270,8 @@ def rows() -> dict[str, Any]:
     }
 
 
-def act(seq: int) -> m.Act:
-    return m.Act(seq=seq, action=bytes(4), version=1)
+def act(seq: int) -> m.ActReply:
+    return m.ActReply(seq=seq, action=bytes(4), version=1)
 
 
 def test_a_client_numbers_its_frames_and_takes_the_answers_in_order(
@@ -293,7 +293,7 @@ def test_a_client_numbers_its_frames_and_takes_the_answers_in_order(
     assert client.unanswered == 0
 
 
-@pytest.mark.parametrize("answer", [act(2), act(3), m.Taught(seq=2, queued=1, version=0)])
+@pytest.mark.parametrize("answer", [act(2), act(3), m.TaughtReply(seq=2, queued=1, version=0)])
 def test_a_client_refuses_answers_out_of_order(
     pair: tuple[ClientConnection, ServerConnection], answer: m.ServerMessage
 ) -> None:

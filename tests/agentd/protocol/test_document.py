@@ -127,7 +127,7 @@ def test_numbers_in_the_text_are_the_code_s(document: str) -> None:
 
 def test_an_answer_is_no_longer_than_the_text_says() -> None:
     rows, branches, actions = 3, 2, 5
-    act = m.Act(
+    act = m.ActReply(
         seq=2**63,
         action=bytes(4 * branches * rows),
         version=2**63,

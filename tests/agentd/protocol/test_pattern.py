@@ -182,6 +182,6 @@ def test_acts_are_encoded_together_as_they_are_one_by_one(first, count, rows):
     parts = [action[i * rows : (i + 1) * rows].tobytes() for i in range(count)]
 
     assert encode_acts(seqs, action.tobytes(), 77) == [
-        encode(m.Act(seq=seq, action=part, version=77))
+        encode(m.ActReply(seq=seq, action=part, version=77))
         for seq, part in zip(seqs, parts, strict=True)
     ]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from agentd.engine.data import DataError, wire
-from agentd.engine.errors import ShapeError
 from agentd.engine.layers import Dense, Dueling, Relu
 from agentd.engine.network import Network
+from agentd.engine.network.weights import WeightsError
 from agentd.errors import UsageError
 from agentd.runs import WEIGHT_FORMATS, load_weights, save_weights
 
@@ -48,14 +48,14 @@ def test_another_network_or_a_damaged_file_is_refused(tmp_path, flat, form):
     path = tmp_path / f"w.{form}"
     save_weights(path, form, NET, flat, {})
 
-    with pytest.raises((ShapeError, DataError)):
+    with pytest.raises((WeightsError, DataError)):
         load_weights(path, Network(Dense(6), Relu(), Dense(2), input_shape=(3,)))
-    with pytest.raises((ShapeError, DataError)):
+    with pytest.raises((WeightsError, DataError)):
         load_weights(path, Network(Dense(2), input_shape=(3,)))
     whole = path.read_bytes()
     for size in range(0, len(whole) - 1, 7):
         path.write_bytes(whole[:size])
-        with pytest.raises((ShapeError, DataError)):
+        with pytest.raises((WeightsError, DataError)):
             load_weights(path, NET)
 
 

@@ -10,7 +10,7 @@ from agentd.protocol import messages as m
 FIRST, MID, TERMINATED, TRUNCATED = 0, 1, 2, 3
 
 
-def actions(act: m.Act) -> list[int]:
+def actions(act: m.ActReply) -> list[int]:
     return np.frombuffer(act.action, "<i4").tolist()
 
 
@@ -20,7 +20,7 @@ async def test_a_step_is_answered_with_a_legal_action_a_row(serve):
 
     act = await peer.step([FIRST] * 4, np.eye(4))
 
-    assert isinstance(act, m.Act)
+    assert isinstance(act, m.ActReply)
     assert act.seq == 1
     assert all(0 <= a < 3 for a in actions(act))
 
@@ -83,8 +83,8 @@ async def test_a_bad_frame_is_refused_whole_and_the_others_of_its_turn_are_not(s
 
     assert isinstance(error, m.Error)
     assert (error.code, error.seq, error.fatal, error.field) == ("NOT_FINITE", 2, False, "obs.x")
-    assert isinstance(act, m.Act)
-    assert isinstance(await bad.step([MID]), m.Act)  # the session goes on, the episode too
+    assert isinstance(act, m.ActReply)
+    assert isinstance(await bad.step([MID]), m.ActReply)  # the session goes on, the episode too
 
 
 async def test_a_masked_action_is_never_chosen(serve):

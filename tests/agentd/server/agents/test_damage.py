@@ -33,7 +33,7 @@ async def test_the_previous_checkpoint_is_used(serve, tmp_path):
     await peer.hello(role="play", explain=True)
     answer = await peer.step([FIRST], np.ones((1, 4)))
 
-    assert isinstance(answer, m.Act)
+    assert isinstance(answer, m.ActReply)
 
 
 async def test_with_none_left_the_agent_is_refused(serve, tmp_path):

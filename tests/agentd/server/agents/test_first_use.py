@@ -44,7 +44,7 @@ async def test_no_kernel_is_built_while_a_game_waits_for_its_action(
         kind = [FIRST] * rows
         stream = range(rows)
         act = await peer.step(kind, np.ones((rows, 4)), stream=stream)
-        assert isinstance(act, m.Act)
+        assert isinstance(act, m.ActReply)
         await peer.step([TRUNCATED] * rows, np.ones((rows, 4)), stream=stream)
     assert built[before:] == []
 

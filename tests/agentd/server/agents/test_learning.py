@@ -154,7 +154,7 @@ async def test_a_killed_learner_costs_no_game_a_frame_and_learning_goes_on(serve
     peers = [await house.peer() for _ in range(16)]
     for peer in peers:
         await peer.hello()
-        assert isinstance(await peer.step([FIRST] * 4), m.Act)
+        assert isinstance(await peer.step([FIRST] * 4), m.ActReply)
     handle = house.server.registry.loaded["a"].learning.handle
     await handle.ready()
     rng = np.random.default_rng(0)
@@ -164,7 +164,7 @@ async def test_a_killed_learner_costs_no_game_a_frame_and_learning_goes_on(serve
         frames = 0
         while not over:
             answer = await peer.step([MID] * 4, rng.standard_normal((4, 4)), np.ones(4))
-            assert isinstance(answer, m.Act), answer
+            assert isinstance(answer, m.ActReply), answer
             frames += 1
         return frames
 
@@ -202,10 +202,10 @@ async def test_a_full_disk_stops_no_action_and_joins_nothing_across_the_gap(serv
 
     with monkeypatch.context() as full:
         full.setattr(file, "reserve", refuse)
-        assert isinstance(await peer.step([MID] * 4), m.Act)
+        assert isinstance(await peer.step([MID] * 4), m.ActReply)
         assert agent.stats()["degraded"]
-    assert isinstance(await peer.step([MID] * 4), m.Act)
-    assert isinstance(await peer.step([MID] * 4), m.Act)
+    assert isinstance(await peer.step([MID] * 4), m.ActReply)
+    assert isinstance(await peer.step([MID] * 4), m.ActReply)
 
     assert ring.head == 12
     assert ring.columns["next"][:12].tolist() == [-1] * 4 + [8, 9, 10, 11] + [-1] * 4

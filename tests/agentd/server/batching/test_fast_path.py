@@ -32,7 +32,7 @@ async def warm(peer, streams: int, role: str = "play", frames: int = 6, **option
     await peer.hello(role=role, streams=streams, **options)
     await peer.step([FIRST] * streams)
     for _ in range(frames):
-        assert isinstance(await peer.step([MID] * streams), m.Act)
+        assert isinstance(await peer.step([MID] * streams), m.ActReply)
 
 
 @pytest.mark.parametrize("rows", [1, 3, MOST_ROWS])
@@ -82,11 +82,11 @@ async def test_what_breaks_a_rule_is_refused_and_its_neighbour_answered(serve, f
     await asyncio.gather(
         good.say(good.frame([MID, MID])), bad.say(bad.frame(**({"kind": [MID, MID]} | wrong)))
     )
-    assert isinstance(await good.hear(), m.Act)
+    assert isinstance(await good.hear(), m.ActReply)
     fault = await bad.hear()
     assert (fault.code, fault.seq, fault.fatal) == (code, bad.seq, False)
     before = fast[0]
-    assert isinstance(await bad.step([MID, MID]), m.Act)  # nothing had changed
+    assert isinstance(await bad.step([MID, MID]), m.ActReply)  # nothing had changed
     assert fast[0] == before + 1
 
 
@@ -94,19 +94,19 @@ async def test_the_largest_finite_numbers_are_answered(serve, fast):
     peer = await (await serve()).peer()
     await warm(peer, 2)
     before, most = fast[0], float(np.finfo(np.float32).max)
-    assert isinstance(await peer.step([MID] * 2, np.full((2, 4), 1e30), [most, most]), m.Act)
+    assert isinstance(await peer.step([MID] * 2, np.full((2, 4), 1e30), [most, most]), m.ActReply)
     assert fast[0] == before + 1
 
 
 async def test_after_an_episode_ended_its_stream_must_begin_anew(serve, fast):
     peer = await (await serve()).peer()
     await warm(peer, 2)
-    assert isinstance(await peer.step([MID, TERMINATED]), m.Act)
+    assert isinstance(await peer.step([MID, TERMINATED]), m.ActReply)
     before = fast[0]
     fault = await peer.step([MID, MID])
     assert (fault.code, fast[0]) == ("BAD_KIND", before)
-    assert isinstance(await peer.step([MID, FIRST]), m.Act)
-    assert isinstance(await peer.step([MID, MID]), m.Act)
+    assert isinstance(await peer.step([MID, FIRST]), m.ActReply)
+    assert isinstance(await peer.step([MID, MID]), m.ActReply)
     assert fast[0] == before + 1
 
 
@@ -190,4 +190,4 @@ async def test_a_fault_of_ours_is_told_to_everyone_who_waits(serve, fast, monkey
         patch.setattr(house.server.registry.loaded["a"].actor, "best", broken)
         fault = await peer.step([MID])
     assert (fault.code, fault.seq, fault.fatal) == ("INTERNAL", peer.seq, False)
-    assert isinstance(await peer.step([MID]), m.Act)
+    assert isinstance(await peer.step([MID]), m.ActReply)

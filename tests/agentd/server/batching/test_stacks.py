@@ -5,10 +5,11 @@ import asyncio
 import numpy as np
 import pytest
 
-from agentd.assembly.network import network_for, row_format
+from agentd.assembly.network import network_for
+from agentd.assembly.rows import row_format
 from agentd.engine.replay.transitions import observations
 from agentd.memory.replay_ring import ReplayRing, RingLayout
-from agentd.memory.ring_reader import ReplayReader
+from agentd.memory.ring_reader import ReplayRingReader
 from agentd.protocol import messages as m
 from agentd.protocol.schema import Schema
 from agentd.server.batching.stacks import Stacks
@@ -60,7 +61,7 @@ def test_what_is_acted_on_is_what_is_learned_from(tmp_path, schema, stack):
         # A row that ended, and whose stream began again in its frame, has no action to explain.
         acted.append(x)
 
-    reader = ReplayReader(tmp_path / "rows.ring", format)
+    reader = ReplayRingReader(tmp_path / "rows.ring", format)
     learned = observations(reader.rows(ring.head), np.arange(ring.head))
 
     np.testing.assert_array_equal(np.concatenate(acted), learned)
@@ -116,7 +117,7 @@ async def test_stacked_images_and_branches_learn_through_the_daemon(serve):
         )
         await peer.say(step)
         act = await peer.hear(30.0)
-        assert isinstance(act, m.Act), act
+        assert isinstance(act, m.ActReply), act
         action = np.frombuffer(act.action, "<i4").reshape(4, 2)
         assert ((action >= 0) & (action < [2, 3])).all()
         q = np.frombuffer(act.q, "<f4").reshape(4, 5)

@@ -77,7 +77,7 @@ async def test_a_class_out_of_range_names_row_and_range(serve):
     assert (error.code, error.field, error.got) == ("BAD_TARGET", "target", "3")
     assert "0..2 in row 2" in error.expected
     await peer.say(teach(peer, np.zeros((2, 4)), [0, 2]))
-    assert isinstance(await peer.hear(), m.Taught)
+    assert isinstance(await peer.hear(), m.TaughtReply)
 
 
 async def test_values_may_be_taught_too(serve):

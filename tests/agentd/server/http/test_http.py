@@ -88,7 +88,7 @@ async def test_a_unix_socket_is_a_door_too(serve, tmp_path):
     welcome = await peer.hello()
 
     assert isinstance(welcome, m.Welcome)
-    assert isinstance(await peer.step([FIRST]), m.Act)
+    assert isinstance(await peer.step([FIRST]), m.ActReply)
     await peer.close()
 
 
@@ -111,5 +111,5 @@ async def test_tls_serves_who_trusts_the_certificate(serve, tmp_path):
     peer = peer_class(reader, writer)
 
     assert isinstance(await peer.hello(), m.Welcome)
-    assert isinstance(await peer.step([FIRST]), m.Act)
+    assert isinstance(await peer.step([FIRST]), m.ActReply)
     await peer.close()

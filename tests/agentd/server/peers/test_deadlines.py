@@ -22,7 +22,7 @@ async def until_learning(house, peer) -> None:
     """Play until the learner has made updates, so that the pace is what it waits for."""
     await peer.step([FIRST] * 4)
     while not (house.server.registry.loaded["a"].learning.stats().get("updates") or 0):
-        assert isinstance(await peer.step([MID] * 4, np.ones((4, 4))), m.Act)
+        assert isinstance(await peer.step([MID] * 4, np.ones((4, 4))), m.ActReply)
 
 
 async def test_a_stated_deadline_is_kept_though_the_learner_stands_still(serve):
@@ -38,7 +38,7 @@ async def test_a_stated_deadline_is_kept_though_the_learner_stands_still(serve):
         versions = []
         for _ in range(6):  # two periods are answered with what is published; then it is late
             act = await peer.step([MID] * 4, np.ones((4, 4)))
-            assert isinstance(act, m.Act)
+            assert isinstance(act, m.ActReply)
             versions.append(act.version)
         assert agent.counters.overdue_frames > before
         assert agent.stats()["overdue_frames"] == agent.counters.overdue_frames
@@ -46,7 +46,7 @@ async def test_a_stated_deadline_is_kept_though_the_learner_stands_still(serve):
     finally:
         os.kill(learner, signal.SIGCONT)
     rows = agent.learning.head
-    assert isinstance(await peer.step([MID] * 4, np.ones((4, 4))), m.Act)
+    assert isinstance(await peer.step([MID] * 4, np.ones((4, 4))), m.ActReply)
     assert agent.learning.head == rows + 4
 
 
@@ -71,7 +71,7 @@ async def test_without_a_deadline_paced_frames_wait_for_the_learner(serve):
         assert agent.counters.overdue_frames == 0
     finally:
         os.kill(agent.learning.handle.pid, signal.SIGCONT)
-    assert isinstance(await peer.hear(), m.Act)
+    assert isinstance(await peer.hear(), m.ActReply)
 
 
 async def test_a_realtime_answer_comes_before_bulk_that_was_there_first(serve):
@@ -87,6 +87,6 @@ async def test_a_realtime_answer_comes_before_bulk_that_was_there_first(serve):
     for peer, rows in ((bulk, 4096), (game, 1)):  # both in one turn of the loop, bulk first
         (session,) = (s for s in agent.sessions.values() if s.streams == rows)
         agent.take(session, peer.frame([FIRST] * rows), time.monotonic())
-    assert isinstance(await game.hear(), m.Act)
-    assert isinstance(await bulk.hear(), m.Act)
+    assert isinstance(await game.hear(), m.ActReply)
+    assert isinstance(await bulk.hear(), m.ActReply)
     assert groups == [[1], [4096]]

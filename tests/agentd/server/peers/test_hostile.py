@@ -83,7 +83,7 @@ async def good_game(peer, stop: asyncio.Event) -> list[float]:
         start = time.perf_counter()
         answer = await peer.step([kind] * 4)
         waits.append(time.perf_counter() - start)
-        assert isinstance(answer, m.Act), answer
+        assert isinstance(answer, m.ActReply), answer
         kind = MID
         await asyncio.sleep(0.002)
     return waits
@@ -210,7 +210,7 @@ async def test_vanishing_clients_poison_nothing(serve):
         peer = await house.peer()
         await peer.hello(run=os.urandom(16))
         for frame in range(rng.randint(1, 4)):
-            assert isinstance(await peer.step([MID if frame else FIRST] * 2), m.Act)
+            assert isinstance(await peer.step([MID if frame else FIRST] * 2), m.ActReply)
             acknowledged += 2
         if rng.random() < 0.5:
             peer.writer.transport.abort()  # RST or FIN, as the kernel sees fit
@@ -253,7 +253,7 @@ async def test_numbers_that_are_none_are_refused_by_name_and_never_learned(serve
             )
             refused += 1
         else:
-            assert isinstance(answer, m.Act)
+            assert isinstance(answer, m.ActReply)
             taken += 1
     agent = house.server.registry.loaded["a"]
     ring = agent.learning.ring

@@ -34,7 +34,7 @@ def game(streams: int, seed: int):
         }
 
 
-async def play(peer, frames: int, streams: int, split: bool) -> list[m.Act]:
+async def play(peer, frames: int, streams: int, split: bool) -> list[m.ActReply]:
     answers = []
     for fields, _ in zip(game(streams, seed=1), range(frames), strict=False):
         if split:  # two pieces are never recognised
@@ -123,11 +123,11 @@ async def test_what_is_wrong_in_a_known_layout_is_refused_by_name(serve, recogni
         good.say(good.frame([MID, MID])), bad.say(bad.frame(**({"kind": [MID, MID]} | wrong)))
     )
 
-    assert isinstance(await good.hear(), m.Act)
+    assert isinstance(await good.hear(), m.ActReply)
     fault = await bad.hear()
     assert (fault.code, fault.seq, fault.fatal) == (code, bad.seq, False)
     assert recognised[0] == before + 2
-    assert isinstance(await bad.step([MID, MID]), m.Act)
+    assert isinstance(await bad.step([MID, MID]), m.ActReply)
 
 
 async def test_a_layout_of_wrong_lengths_is_refused_each_time(serve):

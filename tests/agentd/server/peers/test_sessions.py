@@ -23,7 +23,7 @@ async def test_a_resumed_session_goes_on_in_the_middle_of_an_episode(serve):
     back = await again.hello(resume=welcome.session)
 
     assert (back.resumed, back.last_seq, back.session) == (True, 1, welcome.session)
-    assert isinstance(await again.step([MID, MID]), m.Act)
+    assert isinstance(await again.step([MID, MID]), m.ActReply)
 
 
 async def test_a_frame_sent_again_gets_the_same_answer_and_counts_once(serve):
@@ -57,7 +57,7 @@ async def test_a_new_run_of_the_game_gets_a_new_session(serve):
 
     assert not back.resumed
     assert back.session != welcome.session
-    assert isinstance(await again.step([FIRST]), m.Act)
+    assert isinstance(await again.step([FIRST]), m.ActReply)
 
 
 async def test_an_unknown_session_is_not_resumed(serve):
@@ -92,7 +92,7 @@ async def test_the_newer_connection_of_a_session_replaces_the_older(serve):
     assert back.resumed
     assert await old.hear() == m.Goodbye(reason="replaced")
     assert await old.hear() is None
-    assert isinstance(await new.step([FIRST]), m.Act)
+    assert isinstance(await new.step([FIRST]), m.ActReply)
 
 
 async def test_goodbye_ends_the_session_at_once(serve):
@@ -134,7 +134,7 @@ async def test_an_answered_ping_keeps_the_connection(serve):
         ping = await peer.hear()
         assert isinstance(ping, m.Ping)
         await peer.say(m.Pong(t=ping.t))
-    assert isinstance(await peer.step([FIRST]), m.Act)
+    assert isinstance(await peer.step([FIRST]), m.ActReply)
 
 
 async def test_an_unfinished_frame_is_not_waited_for(serve):
@@ -152,7 +152,7 @@ async def test_a_peer_that_reads_nothing_is_cut_and_its_neighbour_is_not(serve):
     greedy, good = await house.peer(), await house.peer()
     await greedy.hello(streams=2048, explain=True, role="play")
     await good.hello()
-    assert isinstance(await good.step([FIRST]), m.Act)
+    assert isinstance(await good.step([FIRST]), m.ActReply)
     greedy.writer.transport.set_write_buffer_limits(high=2**30)
     greedy.reader._transport.pause_reading()
     frames = [greedy.frame([FIRST] * 2048)] + [greedy.frame([MID] * 2048) for _ in range(600)]
@@ -161,10 +161,10 @@ async def test_a_peer_that_reads_nothing_is_cut_and_its_neighbour_is_not(serve):
 
     async with asyncio.timeout(10):
         while len(house.server.connections) > 1:
-            assert isinstance(await good.step([MID]), m.Act)
+            assert isinstance(await good.step([MID]), m.ActReply)
             await asyncio.sleep(0.02)
 
-    assert isinstance(await good.step([MID]), m.Act)
+    assert isinstance(await good.step([MID]), m.ActReply)
 
 
 async def test_the_house_full_is_said_politely(serve):
@@ -185,7 +185,7 @@ async def test_draining_answers_says_goodbye_and_ends(serve):
     peer = await house.peer()
     await peer.hello()
     await peer.say(peer.frame([FIRST]))
-    assert isinstance(await peer.hear(), m.Act)
+    assert isinstance(await peer.hear(), m.ActReply)
 
     house.server.stop()
 

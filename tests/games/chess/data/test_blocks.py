@@ -14,9 +14,9 @@ import pytest
 from agentd.games.chess.board.moves import move_index
 from agentd.games.chess.board.position import MATE, NO_CLOCK, NO_EVAL, Positions, encode_boards
 from agentd.games.chess.data.blocks import ParsedBlock, pack_block, read_block, unpack_block
-from agentd.games.chess.data.dump import Blocks, read_dump
+from agentd.games.chess.data.dump import DumpBlocks, read_dump
 from agentd.games.chess.data.filter import REASONS, Filter
-from agentd.games.chess.data.pgn_reader import PythonChessReader, Reader
+from agentd.games.chess.data.pgn_reader import PgnReader, PythonChessReader
 
 LICHESS = (
     Path(os.environ.get("AGENTD_DATA", Path(__file__).parents[5] / "shared" / "data")) / "lichess"
@@ -24,7 +24,7 @@ LICHESS = (
 EVERYTHING = Filter(rated=False, standard=False, bots=True)
 
 
-def rust_reader() -> Reader:
+def rust_reader() -> PgnReader:
     pytest.importorskip("rust_pgn_reader_python_binding")
     from agentd.games.chess.data.rust_reader import RustReader
 
@@ -32,7 +32,7 @@ def rust_reader() -> Reader:
 
 
 @pytest.fixture(params=["python-chess", "rust"])
-def reader(request) -> Reader:
+def reader(request) -> PgnReader:
     return PythonChessReader() if request.param == "python-chess" else rust_reader()
 
 
@@ -216,7 +216,7 @@ def test_nothing_gives_nothing(reader):
 @pytest.mark.skipif(not LICHESS.is_dir(), reason=f"no games in {LICHESS}: set AGENTD_DATA")
 def test_readers_agree_on_games_that_break_naive_ones():
     with (LICHESS / "parser_quirks.pgn.zst").open("rb") as file:
-        blocks = [block.data for block in Blocks(read_dump(file), file)]
+        blocks = [block.data for block in DumpBlocks(read_dump(file), file)]
     both = []
     for reader in (PythonChessReader(), rust_reader()):
         parsed = [read_block(data, reader, Filter()) for data in blocks]

@@ -7,12 +7,12 @@ import pytest
 import zstandard
 
 from agentd.games.chess.data import dump as chess_dump
-from agentd.games.chess.data.dump import Blocks, last_game_start, read_dump, split_games
+from agentd.games.chess.data.dump import DumpBlocks, last_game_start, read_dump, split_games
 
 
-def blocks_of(data: bytes, start: int = 0) -> tuple[list[chess_dump.Block], Blocks]:
+def blocks_of(data: bytes, start: int = 0) -> tuple[list[chess_dump.DumpBlock], DumpBlocks]:
     file = io.BytesIO(data)
-    blocks = Blocks(read_dump(file), file, start)
+    blocks = DumpBlocks(read_dump(file), file, start)
     return list(blocks), blocks
 
 
@@ -30,7 +30,7 @@ def test_blocks_are_whole_games_and_the_whole_text(write_games, compress):
     digest = hashlib.sha256()
 
     file = io.BytesIO(data)
-    found = list(Blocks(read_dump(file, digest), file))
+    found = list(DumpBlocks(read_dump(file, digest), file))
 
     assert b"".join(block.data for block in found) == text
     assert len(found) > 3

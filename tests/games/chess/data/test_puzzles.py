@@ -16,7 +16,8 @@ from agentd.games.chess.data.puzzles import (
     solve_by_policy,
 )
 from agentd.games.chess.search.material import MaterialEvaluator
-from agentd.games.chess.search.search import Search, Settings
+from agentd.games.chess.search.search import Search
+from agentd.games.chess.search.settings import SearchSettings
 
 HEAD = "PuzzleId,FEN,Moves,Rating,RatingDeviation,Popularity,NbPlays,Themes,GameUrl,OpeningTags\n"
 BACK_RANK = Puzzle("a", "6k1/5ppp/8/8/8/8/p7/R5K1 b - - 0 1", ("g8h8", "a1a2"), 700, False)
@@ -108,7 +109,7 @@ def test_counts_kinds_apart() -> None:
 
 def test_the_policy_is_asked_in_batches_for_the_same_answers() -> None:
     puzzles = [TWO_MATES, BACK_RANK, *[BACK_RANK] * 5]
-    search = Search(MaterialEvaluator(), Settings(nodes=1))
+    search = Search(MaterialEvaluator(), SearchSettings(nodes=1))
 
     together = solve_by_policy(puzzles, MaterialEvaluator(), batch=3)
 
@@ -124,7 +125,7 @@ def test_a_search_on_material_solves_real_puzzles() -> None:
     puzzles = [puzzle for puzzle in read_puzzles(path) if puzzle.rating < 1_200]
     assert len(puzzles) > 10_000
     drawn = draw_puzzles(puzzles, 20, seed=1)
-    search = Search(MaterialEvaluator(), Settings(nodes=150))
+    search = Search(MaterialEvaluator(), SearchSettings(nodes=150))
 
     with_search = solve(drawn, lambda board: search.run(board).move)
 

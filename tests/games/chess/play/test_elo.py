@@ -2,11 +2,11 @@ import math
 
 import pytest
 
-from agentd.games.chess.play.elo import elo, tally
+from agentd.games.chess.play.elo import elo, match_score
 
 
 def test_points_are_counted() -> None:
-    found = tally([(0, 1.0), (0, 0.5), (1, 0.0), (1, 1.0)])
+    found = match_score([(0, 1.0), (0, 0.5), (1, 0.0), (1, 1.0)])
 
     assert (found.wins, found.draws, found.losses, found.games) == (2, 1, 1, 4)
     assert found.score == pytest.approx(0.625)
@@ -18,7 +18,7 @@ def test_the_bar_of_independent_games_is_the_textbook_one() -> None:
     mean = sum(points) / 8
     deviation = math.sqrt(sum((point - mean) ** 2 for point in points) / 7)
 
-    found = tally(enumerate(points))
+    found = match_score(enumerate(points))
 
     assert found.error == pytest.approx(1.96 * deviation / math.sqrt(8))
 
@@ -27,11 +27,11 @@ def test_games_that_copy_each_other_count_once() -> None:
     singles = [1.0, 0.0, 1.0, 1.0, 0.0]
     doubled = [(n, point) for n, point in enumerate(singles) for _ in range(2)]
 
-    assert tally(doubled).error == pytest.approx(tally(enumerate(singles)).error)
+    assert match_score(doubled).error == pytest.approx(match_score(enumerate(singles)).error)
 
 
 def test_a_clean_sweep_still_has_a_bar() -> None:
-    found = tally((game // 2, 1.0) for game in range(200))
+    found = match_score((game // 2, 1.0) for game in range(200))
 
     assert found.score == 1.0
     assert 0.005 < found.error < 0.02
@@ -41,7 +41,7 @@ def test_a_clean_sweep_still_has_a_bar() -> None:
 
 
 def test_no_games_are_no_score() -> None:
-    found = tally([])
+    found = match_score([])
 
     assert math.isnan(found.score)
     assert math.isnan(found.error)

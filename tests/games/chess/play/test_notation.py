@@ -4,7 +4,7 @@ import chess
 import pytest
 
 from agentd.games.chess.play.notation import (
-    Refused,
+    NotPlayable,
     claim,
     ending,
     read_move,
@@ -45,7 +45,7 @@ CHECKED = "4r2k/8/8/8/8/8/3N4/4K3 w - - 0 1"
 def test_moves_are_read_as_they_are_meant(fen, text, move):
     board = chess.Board(fen)
     if move is None:
-        with pytest.raises(Refused, match="cannot read"):
+        with pytest.raises(NotPlayable, match="cannot read"):
             read_move(text, board)
     else:
         assert read_move(text, board).uci() == move
@@ -86,7 +86,7 @@ def test_every_legal_move_can_be_written_in_both_ways():
     ],
 )
 def test_refusals_tell_the_reason(fen, text, reason):
-    with pytest.raises(Refused, match=reason):
+    with pytest.raises(NotPlayable, match=reason):
         read_move(text, chess.Board(fen))
 
 
@@ -136,7 +136,7 @@ def test_games_are_written_and_read_back():
 
 @pytest.mark.parametrize("text", ["", "nothing", "1. e4 e5 2. Ke3 *", '[FEN "x"]\n\n1. e4 *'])
 def test_pgn_that_is_no_game_is_refused(text):
-    with pytest.raises(Refused, match="no game"):
+    with pytest.raises(NotPlayable, match="no game"):
         read_pgn(text)
 
 
@@ -150,5 +150,5 @@ def test_pgn_that_is_no_game_is_refused(text):
     ],
 )
 def test_positions_that_cannot_be_are_refused(fen, why):
-    with pytest.raises(Refused, match=why):
+    with pytest.raises(NotPlayable, match=why):
         read_position(fen)

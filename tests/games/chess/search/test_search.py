@@ -6,7 +6,8 @@ import pytest
 
 from agentd.games.chess.board.moves import N_MOVES, move_index
 from agentd.games.chess.search.material import MaterialEvaluator, evaluate_material
-from agentd.games.chess.search.search import Info, Search, Settings
+from agentd.games.chess.search.search import Search
+from agentd.games.chess.search.settings import SearchInfo, SearchSettings
 from agentd.games.chess.search.tree import Node, carry_back, descend, position_key
 
 
@@ -32,7 +33,7 @@ class Flat:
     ],
 )
 def test_finds_the_move_that_wins(fen: str, move: str) -> None:
-    found = Search(MaterialEvaluator(), Settings(nodes=150)).run(chess.Board(fen)).move
+    found = Search(MaterialEvaluator(), SearchSettings(nodes=150)).run(chess.Board(fen)).move
 
     assert found == chess.Move.from_uci(move)
 
@@ -41,7 +42,7 @@ def test_a_mate_that_starts_quietly_is_proven_by_the_tree() -> None:
     """Qg5 and every answer loses to a mate: no check begins it."""
     board = chess.Board("7k/8/5K2/8/8/8/8/6Q1 w - - 0 1")
 
-    result = Search(Flat(), Settings(nodes=3_000)).run(board)
+    result = Search(Flat(), SearchSettings(nodes=3_000)).run(board)
 
     line = result.info.lines[0]
     assert line.score.mate is not None
@@ -52,7 +53,7 @@ def test_a_mate_that_starts_quietly_is_proven_by_the_tree() -> None:
 def test_a_lost_position_is_told_as_a_mate_against() -> None:
     board = chess.Board("7k/8/6K1/8/8/8/8/R7 b - - 0 1")
 
-    result = Search(Flat(), Settings(nodes=200)).run(board)
+    result = Search(Flat(), SearchSettings(nodes=200)).run(board)
 
     assert result.move == chess.Move.from_uci("h8g8")
     assert str(result.info.lines[0].score) == "mate -1"
@@ -62,7 +63,7 @@ def test_a_lost_position_is_told_as_a_mate_against() -> None:
     "fen", ["7k/5Q2/6K1/8/8/8/8/8 b - - 0 1", "7k/6Q1/6K1/8/8/8/8/8 b - - 0 1"]
 )
 def test_no_legal_move_is_no_move(fen: str) -> None:
-    result = Search(Flat(), Settings(nodes=10)).run(chess.Board(fen))
+    result = Search(Flat(), SearchSettings(nodes=10)).run(chess.Board(fen))
 
     assert result.move is None
     assert result.info.lines == ()
@@ -74,7 +75,7 @@ def test_a_losing_side_takes_the_repetition() -> None:
     for uci in ("e4e8", "g8g7", "e8e5", "g7g8", "e5e8", "g8g7", "e8e5", "g7g8"):
         board.push_uci(uci)
 
-    result = Search(MaterialEvaluator(), Settings(nodes=300)).run(board)
+    result = Search(MaterialEvaluator(), SearchSettings(nodes=300)).run(board)
 
     assert result.move == chess.Move.from_uci("e5e8")
     assert result.info.lines[0].win == pytest.approx(0.5, abs=0.01)
@@ -86,7 +87,7 @@ def test_a_winning_side_does_not_come_back_to_a_position() -> None:
     for uci in ("d2a2", "d5d6", "a2d2", "d6e6", "d2a2"):
         board.push_uci(uci)
     board.push_uci("e6d6")
-    search = Search(MaterialEvaluator(), Settings(nodes=100, multipv=50))
+    search = Search(MaterialEvaluator(), SearchSettings(nodes=100, multipv=50))
 
     lines = {line.move.uci(): line for line in search.run(board).info.lines}
 
@@ -96,7 +97,7 @@ def test_a_winning_side_does_not_come_back_to_a_position() -> None:
 
 def test_against_a_bare_king_it_mates() -> None:
     board = chess.Board("8/8/3k4/8/8/8/1Q6/K7 w - - 0 1")
-    search = Search(MaterialEvaluator(), Settings(nodes=100))
+    search = Search(MaterialEvaluator(), SearchSettings(nodes=100))
     while not board.is_game_over() and board.fullmove_number < 30:
         result = search.run(board)
         board.push(result.move or chess.Move.null())
@@ -110,7 +111,7 @@ def test_the_fifty_move_rule_ends_a_line() -> None:
     board = chess.Board("7k/8/8/8/8/8/R7/K6Q w - - 99 80")
     board.remove_piece_at(chess.H1)
 
-    result = Search(MaterialEvaluator(), Settings(nodes=100, multipv=50)).run(board)
+    result = Search(MaterialEvaluator(), SearchSettings(nodes=100, multipv=50)).run(board)
 
     assert evaluate_material(board) > 400
     for line in result.info.lines:
@@ -119,7 +120,7 @@ def test_the_fifty_move_rule_ends_a_line() -> None:
 
 def test_the_same_seed_plays_the_same_game_and_another_one_does_not() -> None:
     def game(seed: int) -> list[str]:
-        search = Search(Flat(), Settings(nodes=40, temperature=1.0, seed=seed))
+        search = Search(Flat(), SearchSettings(nodes=40, temperature=1.0, seed=seed))
         board = chess.Board()
         for _ in range(8):
             move = search.run(board).move
@@ -132,7 +133,7 @@ def test_the_same_seed_plays_the_same_game_and_another_one_does_not() -> None:
 
 
 def test_forgetting_begins_the_game_anew() -> None:
-    search = Search(Flat(), Settings(nodes=60, temperature=1.0, seed=5))
+    search = Search(Flat(), SearchSettings(nodes=60, temperature=1.0, seed=5))
     first = [search.run(chess.Board()).move for _ in range(3)]
     search.forget()
 
@@ -148,25 +149,25 @@ def test_one_node_plays_the_policy_alone() -> None:
             logits[:, move_index(wanted, True)] = 1.0
             return logits, win
 
-    assert Search(Fond(), Settings(nodes=1)).run(chess.Board()).move == wanted
-    drawn = Search(Fond(), Settings(nodes=1, temperature=1.0, seed=1))
+    assert Search(Fond(), SearchSettings(nodes=1)).run(chess.Board()).move == wanted
+    drawn = Search(Fond(), SearchSettings(nodes=1, temperature=1.0, seed=1))
     assert len({drawn.run(chess.Board()).move for _ in range(30)}) > 5
 
 
 def test_nodes_depth_and_batches_are_kept() -> None:
     flat = Flat()
-    result = Search(flat, Settings(nodes=300, batch=8, multipv=2)).run(chess.Board())
+    result = Search(flat, SearchSettings(nodes=300, batch=8, multipv=2)).run(chess.Board())
     assert result.info.nodes == 300
     assert sum(flat.batches) <= 300
     assert max(flat.batches) == 8
 
-    shallow = Search(Flat(), Settings(depth=2, multipv=3)).run(chess.Board())
+    shallow = Search(Flat(), SearchSettings(depth=2, multipv=3)).run(chess.Board())
     assert all(len(line.moves) <= 2 for line in shallow.info.lines)
-    assert shallow.info.nodes == Settings(depth=2).budget() == 200
+    assert shallow.info.nodes == SearchSettings(depth=2).budget() == 200
 
 
 def test_several_lines_are_best_first_and_different() -> None:
-    lines = Search(Flat(), Settings(nodes=200, multipv=4)).run(chess.Board()).info.lines
+    lines = Search(Flat(), SearchSettings(nodes=200, multipv=4)).run(chess.Board()).info.lines
 
     assert len({line.move for line in lines}) == 4
     assert [line.visits for line in lines] == sorted((line.visits for line in lines), reverse=True)
@@ -175,7 +176,7 @@ def test_several_lines_are_best_first_and_different() -> None:
 def test_only_the_moves_asked_for_are_searched() -> None:
     board = chess.Board("4k3/8/8/3q4/4P3/8/8/4K3 w - - 0 1")
     only = [chess.Move.from_uci("e1e2"), chess.Move.from_uci("e1f2")]
-    search = Search(MaterialEvaluator(), Settings(nodes=50, multipv=5))
+    search = Search(MaterialEvaluator(), SearchSettings(nodes=50, multipv=5))
 
     assert search.run(board).move not in only
     lines = search.run(board, searchmoves=only).info.lines
@@ -183,23 +184,23 @@ def test_only_the_moves_asked_for_are_searched() -> None:
 
 
 def test_stopping_answers_with_what_is_known() -> None:
-    told: list[Info] = []
+    told: list[SearchInfo] = []
     asked = iter([False] * 6 + [True] * 100)
 
-    result = Search(Flat(), Settings()).run(
+    result = Search(Flat(), SearchSettings()).run(
         chess.Board(), should_stop=lambda: next(asked), on_info=told.append
     )
 
     assert result.move in chess.Board().legal_moves
     assert told[-1] == result.info
     assert [info.nodes for info in told] == sorted(info.nodes for info in told)
-    at_once = Search(Flat(), Settings()).run(chess.Board(), should_stop=lambda: True)
+    at_once = Search(Flat(), SearchSettings()).run(chess.Board(), should_stop=lambda: True)
     assert at_once.move in chess.Board().legal_moves
 
 
 def test_a_known_position_is_not_evaluated_again() -> None:
     flat = Flat()
-    search = Search(flat, Settings(nodes=100))
+    search = Search(flat, SearchSettings(nodes=100))
     search.run(chess.Board())
     asked = sum(flat.batches)
     search.run(chess.Board())

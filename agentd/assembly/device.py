@@ -1,0 +1,35 @@
+"""From the name of a device to the backend that computes on it."""
+
+from __future__ import annotations
+
+import logging
+
+from agentd.engine.backend import Backend
+from agentd.engine.devices import make_backend
+from agentd.engine.errors import EngineError
+from agentd.engine.numpy_backend import NumPyBackend
+from agentd.engine.opencl_backend.errors import NoPlatformError
+from agentd.errors import UsageError
+
+__all__ = ["backend_for"]
+
+log = logging.getLogger(__name__)
+
+
+def backend_for(device: str) -> Backend:
+    """The backend that computes on ``device``; the CPU's, and a warning, without any OpenCL.
+
+    Raises UsageError for a device that is not there, and where ``device`` ends in "!" also when
+    this machine has no OpenCL platform at all.
+    """
+    try:
+        return make_backend(device.removesuffix("!"))
+    except NoPlatformError as error:
+        if device.endswith("!"):
+            raise UsageError(
+                str(error), hint="without the ! it would compute on the CPU"
+            ) from error
+        log.warning("computing on the CPU asked=%s reason=%r", device, str(error))
+        return NumPyBackend()
+    except EngineError as error:
+        raise UsageError(str(error), hint="`agentd devices` lists what there is") from error

@@ -1,0 +1,116 @@
+"""Make lessons, shards of best moves, from puzzles and judged games."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agentd.chess.data.parsers import open_reader
+from agentd.chess.data.puzzle_file import draw, read_pool
+from agentd.engine.data import DataError
+from agentd.errors import MissingInput, UsageError
+from agentd.games.chess.board.position import Positions
+from agentd.games.chess.data.dump import DumpDamaged
+from agentd.games.chess.data.lessons import (
+    Judgements,
+    apart,
+    held_places,
+    judged_rows,
+    puzzle_rows,
+    read_judgements,
+)
+from agentd.games.chess.data.shards import (
+    MANIFEST,
+    ROWS_PER_SHARD,
+    Manifest,
+    ShardWriter,
+    Source,
+)
+from agentd.store import write_file
+
+JUDGED, PUZZLES = "judged", "puzzles"
+
+
+@dataclass(frozen=True)
+class LessonsJob:
+    """What to make lessons of.
+
+    judgements   best moves in ``games``, dumps that ``reader`` reads; None for puzzles alone
+    held_count   puzzles, drawn by ``seed``, that measure a model: no row holds a position of theirs
+    """
+
+    puzzles: Path
+    folder: Path
+    judgements: Path | None
+    games: Sequence[Path]
+    held_count: int
+    seed: int
+    reader: str
+
+
+def make_lessons(job: LessonsJob) -> dict[str, int]:
+    """Write the shards of each kind of lesson and return its rows by its folder's name.
+
+    Raises UsageError, MissingInput, DataError.
+    """
+    for dump in job.games:
+        if not dump.is_file():
+            raise MissingInput(f"no dump {dump}")
+    reader = open_reader(job.reader)
+    known = {} if job.judgements is None else _read_judgements(job.judgements)
+    pool = read_pool(job.puzzles)
+    held = draw(pool, job.held_count, job.seed, job.puzzles)
+    names, places = {puzzle.name for puzzle in held}, held_places(held)
+    about = {"apart": job.held_count, "seed": job.seed}
+    learned = puzzle_rows(puzzle for puzzle in pool if puzzle.name not in names)
+    made = {PUZZLES: _save(job.folder / PUZZLES, learned, places, [job.puzzles], about)}
+    if job.judgements is not None:
+        found = (rows for dump in job.games for rows in judged_rows(dump, reader, known))
+        sources = [job.judgements, *job.games]
+        made[JUDGED] = _save(job.folder / JUDGED, found, places, sources, about)
+    return made
+
+
+def _save(
+    folder: Path,
+    found: Iterable[Positions],
+    held: set[bytes],
+    sources: list[Path],
+    about: dict[str, Any],
+) -> int:
+    """Write rows without the ``held`` positions as shards; return how many."""
+    if (folder / MANIFEST).exists():
+        raise UsageError(f"{folder} holds shards already", hint="name another folder with --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    named = [Source(path.name, path.stat().st_size, _digest(path)) for path in sources]
+    manifest = Manifest(about, ROWS_PER_SHARD, named)
+    writer = ShardWriter(folder, manifest, write_file)
+    try:
+        for each in found:
+            rows = apart(each, held)
+            while len(rows):
+                part, rows = rows[: writer.room], rows[writer.room :]
+                writer.add(part)
+    except DumpDamaged as fault:
+        raise DataError(str(fault)) from None
+    writer.flush()
+    manifest.complete = True
+    write_file(folder / MANIFEST, manifest.encode())
+    return sum(shard.rows for shard in manifest.shards)
+
+
+def _read_judgements(path: Path) -> Judgements:
+    if not path.is_file():
+        raise MissingInput(f"no judgements in {path}")
+    try:
+        return read_judgements(path)
+    except ValueError as fault:
+        raise DataError(str(fault), file=str(path)) from None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

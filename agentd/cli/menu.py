@@ -1,0 +1,169 @@
+"""Every command in one table, and the help of the groups drawn from it.
+
+Nothing heavy loads here: ``agentd --help`` imports no command, nor what commands need.
+"""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+LEAST, MOST = 50, 78  # columns of a help text
+
+
+class Command(NamedTuple):
+    """Where a command is, ``module:function`` in agentd.cli; its docstring's first sentence."""
+
+    place: str
+    help: str
+
+
+GROUPS = {
+    "": "A TCP daemon that gives any game a mind: it acts at once and learns while the game runs.",
+    "data": "Look at data sets, convert and check them.",
+    "rl": "Q-learning on a game or a Gymnasium environment.",
+    "chess": "From a lichess dump to a bot you can play.",
+    "config": "Write, show and describe configurations.",
+}
+COMMANDS = {
+    "serve": Command(
+        "daemon.serve:serve", "Run the daemon until SIGTERM or Ctrl-C; both save and end orderly."
+    ),
+    "demo": Command(
+        "rl.demo:demo",
+        "Start a daemon, play CartPole against it with real clients, and watch it learn.",
+    ),
+    "top": Command(
+        "daemon.top:top",
+        "Show connections, rates, latencies, queues and learning of a running daemon until Ctrl-C.",
+    ),
+    "train": Command(
+        "supervised.train:train",
+        "Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there.",
+    ),
+    "test": Command(
+        "supervised.train:measure_run",
+        "Measure a trained network: accuracy, confusion matrix, the output of each row.",
+    ),
+    "new": Command(
+        "supervised.models:new",
+        "Write a model file, from flags or by asking for what they leave open.",
+    ),
+    "check": Command(
+        "supervised.models:check",
+        "Check a model file: every key, value and, where the input's size is known, every shape.",
+    ),
+    "export": Command(
+        "supervised.models:export",
+        "Write a trained network's weights in another format; onnx holds the whole model.",
+    ),
+    "doctor": Command(
+        "daemon.doctor:doctor",
+        "Look at Python, NumPy, OpenCL, the data directory, ports and limits.",
+    ),
+    "devices": Command(
+        "daemon.doctor:devices",
+        "List the devices that --device may name, or tune the kernels for them.",
+    ),
+    "version": Command(
+        "version:version",
+        "Print the version of agentd and of the wire protocol and checkpoint format it writes.",
+    ),
+    "data info": Command(
+        "supervised.data:info", "Tell what a data set holds: rows, shapes, targets, ranges."
+    ),
+    "data convert": Command(
+        "supervised.data:convert",
+        "Write a data set in another format; the file appears whole or not at all.",
+    ),
+    "data verify": Command(
+        "supervised.data:verify",
+        "Read every row and check it; and the files against a SHA256SUMS beside them.",
+    ),
+    "rl train": Command("rl.train:train", "Train an agent with Q-learning, then play it greedily."),
+    "rl eval": Command(
+        "rl.evaluate:evaluate", "Play an agent of a data directory greedily and print what it gets."
+    ),
+    "rl compare": Command(
+        "rl.compare:compare",
+        "Compare runs of ``rl train --data-dir``: learning curves and greedy returns.",
+    ),
+    "chess prepare": Command(
+        "chess.prepare:prepare", "Turn lichess dumps into shards of packed positions."
+    ),
+    "chess lessons": Command(
+        "chess.lessons:lessons",
+        "Make shards of best moves, to learn beside games: puzzles, and judged positions of games.",
+    ),
+    "chess play": Command(
+        "chess.play:play", "Play chess against the bot; `help` at its prompt tells the commands."
+    ),
+    "chess uci": Command(
+        "chess.uci:uci", "Speak UCI on stdin and stdout: an engine for chess programs."
+    ),
+    "chess train": Command("chess.train:train", "Train a chess model on prepared positions."),
+    "chess eval": Command(
+        "chess.evaluate:evaluate",
+        "Measure how well a model finds people's moves, and solves puzzles.",
+    ),
+    "chess release": Command(
+        "chess.release:release",
+        "Write a run's best model as a file: half precision, recipe, data's checksum, figures.",
+    ),
+    "chess match": Command(
+        "chess.match:match", "Play a match: each opening twice, colours swapped."
+    ),
+    "config init": Command(
+        "daemon.configure:init",
+        "Write a configuration with every key, its default and what it means.",
+    ),
+    "config show": Command(
+        "daemon.configure:show",
+        "Print every value that `serve` would run with, and where each came from.",
+    ),
+    "config schema": Command(
+        "daemon.configure:schema", "Print the JSON Schema of the configuration file, for editors."
+    ),
+}
+
+
+def members(group: str) -> Iterator[tuple[str, str]]:
+    """Yield the name and the help of each command in ``group``, then of each group in it."""
+    helps = {path: command.help for path, command in COMMANDS.items()} | GROUPS
+    for path, text in helps.items():
+        parent, _, name = path.rpartition(" ")
+        if parent == group and name:
+            yield name, text
+
+
+def find_help(words: Sequence[str]) -> str | None:
+    """Return the help that ``words`` ask for where it is a group's; None for all else."""
+    *path, last = words or ("",)
+    group = " ".join(path)
+    asked = last in ("-h", "--help") and all(path) and group in GROUPS
+    return help_text(group) if asked else None
+
+
+def help_text(group: str) -> str:
+    """Return the help of a group, as wide as the terminal."""
+    width = max(LEAST, min(MOST, shutil.get_terminal_size().columns - 2))
+    listed = dict(members(group))
+    margin = max(map(len, listed))
+    lines = [f"Usage: {f'agentd {group}'.rstrip()} [OPTIONS] COMMAND [ARGS]...", ""]
+    lines += textwrap.wrap(GROUPS[group], width, initial_indent="  ", subsequent_indent="  ")
+    lines += ["", "Options:", "  -h, --help  Show this message and exit.", "", "Commands:"]
+    for name, text in listed.items():
+        lines.append(f"  {name:<{margin}}  {shorten(text, width - 6 - margin)}")
+    return "\n".join(lines)
+
+
+def shorten(text: str, width: int) -> str:
+    """Return ``text``, or as many of its words as fit into ``width`` with three dots behind."""
+    if len(text) <= width:
+        return text
+    words = text.split()
+    while words and len(" ".join(words)) + 3 > width:
+        words.pop()
+    return " ".join(words) + "..."

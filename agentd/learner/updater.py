@@ -1,0 +1,128 @@
+"""The updates of a learner, due point by due point.
+
+A due point's updates may be split over several calls (and over a restart); what they see is a
+function of the row count alone, so the result does not depend on when they were made.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+from agentd.config.records import PaceConfig
+from agentd.engine.learners.learner import Learner
+from agentd.engine.replay.rows import NoValidStart
+from agentd.learner.pace import NO_DUE, Pace
+from agentd.memory.ring_reader import RingReader
+
+__all__ = ["Progress", "Updater"]
+
+SKIPS_TO_PAUSE = 10
+"""So many updates with non-finite gradients in a row, and learning pauses."""
+
+
+class Progress(NamedTuple):
+    """How far learning has come.
+
+    due       last due point whose updates are all done, -1 before the first
+    part      updates done of the next one
+    """
+
+    due: int = NO_DUE
+    part: int = 0
+
+
+class Updater:
+    """Makes the updates of one due point after another, from the rows that have come.
+
+    frozen: switched off; diverged: paused by itself; dropped: due points that a slow learner
+    skipped; torn: due points whose oldest rows were overwritten before they were read.
+    """
+
+    def __init__(self, learner: Learner[Any], reader: RingReader, config: PaceConfig) -> None:
+        self.learner, self.reader, self.config = learner, reader, config
+        self.pace = Pace(config.learn_start, config.train_every)
+        self.progress = Progress()
+        self.frozen = self.diverged = False
+        self.dropped = self.torn = 0
+        self._skipped_before = 0  # non-finite updates in a row when learning was last switched on
+
+    @property
+    def paused(self) -> bool:
+        """Whether no updates are made, whatever rows come."""
+        return self.frozen or self.diverged
+
+    @property
+    def next_rows(self) -> int:
+        """Row count of the next due point."""
+        return self.pace.rows_at(self.progress.due + 1)
+
+    def backlog(self) -> int:
+        """Return how many due points are reached and not done."""
+        return max(0, self.pace.reached(self.reader.head) - self.progress.due)
+
+    def ready(self) -> bool:
+        """Whether there is an update to make now."""
+        return not self.paused and self.reader.head >= self.next_rows
+
+    def advance(self, until: float, stop_at: int | None = None) -> bool:
+        """Make updates of the next due point; return whether it is done now.
+
+        Goes on until the due point is done, time.monotonic() passes ``until``, ``stop_at``
+        updates were ever made, or learning diverges; at least one update is made.
+        """
+        if self.config.mode == "free":
+            self._drop_debt()
+        hi = self.next_rows
+        lo, whole = self.reader.window(hi)
+        rows = self.reader.rows(hi)
+        due, part = self.progress
+        self.torn += not whole and part == 0
+        while part < self.config.updates:
+            try:
+                self.learner.update(rows, lo, hi, self.config.updates - part)
+                part += 1
+            except NoValidStart:
+                part = self.config.updates  # nothing to learn from yet: this point is done
+            if self._has_diverged():
+                break
+            if time.monotonic() >= until or self.learner.updates == stop_at:
+                break
+        done = part >= self.config.updates
+        self.progress = Progress(due + 1, 0) if done else Progress(due, part)
+        return done
+
+    def jump(self) -> None:
+        """Go on from now: due points that the rows have reached are never made up for."""
+        self.progress = Progress(self.pace.reached(self.reader.head))
+
+    def resume(self) -> None:
+        """Go on with the present weights; forget skipped updates and missed due points."""
+        self.diverged = False
+        self._skipped_before = self.learner.skipped_in_row
+        self.jump()
+
+    def stats(self) -> dict[str, float]:
+        """Return figures for the board, see `agentd.memory.weight_board.STATS`."""
+        return {
+            **self.learner.stats,
+            "due": self.progress.due,
+            "rows": self.reader.head,
+            "backlog": self.backlog(),
+            "dropped": self.dropped,
+            "frozen": self.frozen,
+            "diverged": self.diverged,
+        }
+
+    def _drop_debt(self) -> None:
+        """Drop due points beyond ``max_backlog``: no game is slowed, no memory filled."""
+        oldest = self.pace.reached(self.reader.head) - self.config.max_backlog
+        if oldest > self.progress.due:
+            self.dropped += oldest - self.progress.due
+            self.progress = Progress(oldest)
+
+    def _has_diverged(self) -> bool:
+        skipped = self.learner.skipped_in_row
+        self._skipped_before = min(self._skipped_before, skipped)
+        self.diverged = skipped - self._skipped_before >= SKIPS_TO_PAUSE
+        return self.diverged

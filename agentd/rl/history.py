@@ -1,0 +1,61 @@
+"""What a run of Q-learning has shown so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+MOST = 4096  # readings that are kept
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One look at the agent. Times in seconds; NaN for what is not known yet."""
+
+    elapsed_s: float
+    env_steps: int
+    episodes: int
+    return_mean: float  # of the last episodes, exploration included
+    greedy_mean: float  # of the last evaluation
+    loss: float
+    q_mean: float
+    epsilon: float
+    updates: int
+    version: int
+    steps_per_s: float
+    p50_s: float  # from a step frame's arrival to its answer
+    p99_s: float
+    clients: int
+
+
+@dataclass
+class History:
+    """The readings of one run, thinned out so that a long run stays small."""
+
+    total_steps: int
+    solved: float | None = None
+    readings: list[Reading] = field(default_factory=list)
+    greedy: list[tuple[float, float]] = field(default_factory=list)  # (env steps, mean return)
+
+    def add(self, reading: Reading) -> None:
+        """Append a reading; every second of the older ones goes when there are too many."""
+        self.readings.append(reading)
+        if len(self.readings) > MOST:
+            self.readings[: MOST // 2] = self.readings[: MOST // 2 : 2]
+
+    def note_greedy(self, steps: int, mean: float) -> None:
+        """Remember the mean return of an evaluation."""
+        self.greedy.append((float(steps), mean))
+
+    @property
+    def curve(self) -> list[tuple[float, float]]:
+        """(env steps, mean return) of the readings that had a return."""
+        known = [r for r in self.readings if r.return_mean == r.return_mean]
+        return [(float(r.env_steps), r.return_mean) for r in known]
+
+    @property
+    def left_s(self) -> float:
+        """Seconds to the last step at the present speed; NaN before there is one."""
+        if not self.readings or self.readings[-1].steps_per_s <= 0:
+            return float("nan")
+        last = self.readings[-1]
+        return max(0.0, (self.total_steps - last.env_steps) / last.steps_per_s)

@@ -1,0 +1,33 @@
+"""Flags of a command become values of the configuration."""
+
+from pathlib import Path
+
+import pytest
+
+from agentd.cli.screen.flags import collect_flags
+from agentd.errors import UsageError
+
+
+def test_flags_become_settings() -> None:
+    flags = collect_flags(
+        {"host": None, "port": 0, "data_dir": Path("d")},
+        device="cpu",
+        no_http=True,
+        settings=["limits.window=16", "unix=/tmp/7", "agent.dqn.target={tau: 1e-3}"],
+    )
+
+    assert flags == {
+        "port": 0,
+        "data_dir": "d",
+        "device": "cpu",
+        "http_port": None,
+        "limits.window": 16,
+        "unix": "/tmp/7",
+        "agent.dqn.target": {"tau": 0.001},
+    }
+
+
+@pytest.mark.parametrize("setting", ["limits.window", "=3"])
+def test_a_setting_without_key_or_value_is_a_usage_error(setting: str) -> None:
+    with pytest.raises(UsageError, match="want KEY=VALUE"):
+        collect_flags({}, settings=[setting])
