@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Answer", "OpenEpisodes", "find_answer", "last_seqs", "open_episodes"]
+from agentd.engine.replay.rows import FIRST, TERMINATED
 
-FIRST, TERMINATED = 0, 2
+__all__ = ["Answer", "OpenEpisodes", "find_answer", "last_seqs", "open_episodes"]
 
 Columns = Mapping[str, NDArray[Any]]
 

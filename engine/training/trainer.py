@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from agentd.engine.backend import Backend, FitStep, Host
 from agentd.engine.data import Batches, DataError, Dataset, Minibatch, Normalizer, no_normalizer
 from agentd.engine.errors import EngineError, ModelError, ShapeError
-from agentd.engine.learners.descent import Arrays, Descent, Scalars
+from agentd.engine.learners.descent import Descent
+from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.learners.whole_step import bind_fit
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import refuse_normalize
