@@ -28,7 +28,6 @@ import numpy as np
 import threadpoolctl
 
 from agentd.engine.layers import Dense, Dueling, LayerSpec, NoisyDense, Relu
-from agentd.engine.learners.descent import sampler_rng
 from agentd.engine.learners.dqn import DqnLearner
 from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.heads import CategoricalConfig
@@ -38,6 +37,7 @@ from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.optim import make_optimizer
 from agentd.engine.replay.priorities import PrioritizedSampler, PriorityConfig
 from agentd.engine.replay.rows import MID, RowFormat, Rows, TensorFormat
+from agentd.engine.replay.sampling import sampler_rng
 
 STREAMS = 8
 

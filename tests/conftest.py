@@ -4,6 +4,7 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # Before anything imports NumPy: small matrices are slower on many threads, and the tests of the
 # daemon start processes that inherit this.
@@ -75,3 +76,29 @@ def _write_game(rng: random.Random, number: int, plies: int, tags: dict[str, str
     }
     lines = "".join(f'[{tag} "{value}"]\n' for tag, value in head.items())
     return f"{lines}\n{' '.join(words)} {head['Result']}\n\n"
+
+
+@pytest.fixture(scope="session")
+def check_rows() -> Callable[[Any, int, int], None]:
+    """``check_rows(rows, lo, hi)``: raise ReplayError unless a ring's readers can rely on them."""
+    import numpy as np
+
+    from agentd.engine.replay.rows import FIRST, TERMINATED, ReplayError
+
+    def check(rows: Any, lo: int, hi: int) -> None:
+        if not 0 <= hi - lo <= rows.capacity:
+            raise ReplayError(f"rows [{lo}, {hi}) do not fit into {rows.capacity} slots")
+        row = np.arange(lo, hi)
+        kind, after = rows.kind[row % rows.capacity], rows.next[row % rows.capacity]
+        linked = after >= 0
+        if (after[linked] <= row[linked]).any():
+            raise ReplayError("a row's next row is not later than itself")
+        if linked[kind >= TERMINATED].any():
+            raise ReplayError("a row follows the end of an episode")
+        inside = after[linked & (after < hi)]
+        if len(np.unique(inside)) != len(inside):
+            raise ReplayError("two rows share one next row")
+        if (rows.kind[inside % rows.capacity] == FIRST).any():
+            raise ReplayError("a first row follows another row")
+
+    return check

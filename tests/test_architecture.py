@@ -53,11 +53,6 @@ ROOMS: dict[str, set[str]] = {
 }
 NO_GAMES = ("server", "learner", "memory", "assembly", "config", "store", "client", "protocol")
 """Rooms of the daemon: a game is for them what its schema says, never a module."""
-CIRCLES: set[frozenset[str]] = {
-    frozenset({"engine.numpy_backend.host_adam", "engine.numpy_backend.optimizers"}),
-    frozenset({"engine.training.reports", "engine.training.trainer"}),
-}
-"""Circles of imports that still stand: this list only shrinks, and is to be empty."""
 FLOORS = {"agentd/server": 7, "engine": 7, "games": 5, "agentd/cli": 6}
 """The longest chain of imports between a folder's files and rooms."""
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
@@ -206,11 +201,7 @@ def circles_in(graph: Mapping[str, set[str]]) -> list[frozenset[str]]:
 
 
 def no_circle_of_imports(root: Path) -> list[str]:
-    return [
-        " <-> ".join(sorted(circle))
-        for circle in circles_in(import_graph(root))
-        if circle not in CIRCLES
-    ]
+    return [" <-> ".join(sorted(circle)) for circle in circles_in(import_graph(root))]
 
 
 def rooms_in(root: Path, folder: str) -> dict[str, set[str]]:

@@ -7,8 +7,8 @@ from typing import Any
 from agentd.assembly.weights import initial_weights
 from agentd.config import AgentConfig
 from agentd.engine.backend import Backend
-from agentd.engine.learners.descent import Learner
 from agentd.engine.learners.dqn import DqnLearner
+from agentd.engine.learners.learner import Learner
 from agentd.engine.learners.pqn import PqnLearner
 from agentd.engine.learners.stream_q import StreamQLearner
 from agentd.engine.learners.supervised import SupervisedLearner

@@ -5,6 +5,7 @@ Nothing heavy loads here: ``agentd --help`` imports no command, nor what command
 
 from __future__ import annotations
 
+import re
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -27,105 +28,67 @@ GROUPS = {
     "chess": "From a lichess dump to a bot you can play.",
     "config": "Write, show and describe configurations.",
 }
+TABLE = """\
+serve           daemon.serve:serve
+    Run the daemon until SIGTERM or Ctrl-C; both save and end orderly.
+demo            rl.demo:demo
+    Start a daemon, play CartPole against it with real clients, and watch it learn.
+top             daemon.top:top
+    Show connections, rates, latencies, queues and learning of a running daemon until Ctrl-C.
+train           supervised.train:train
+    Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there.
+test            supervised.train:measure_run
+    Measure a trained network: accuracy, confusion matrix, the output of each row.
+new             supervised.models:new
+    Write a model file, from flags or by asking for what they leave open.
+check           supervised.models:check
+    Check a model file: every key, value and, where the input's size is known, every shape.
+export          supervised.models:export
+    Write a trained network's weights in another format; onnx holds the whole model.
+doctor          daemon.doctor:doctor
+    Look at Python, NumPy, OpenCL, the data directory, ports and limits.
+devices         daemon.doctor:devices
+    List the devices that --device may name, or tune the kernels for them.
+version         version:version
+    Print the version of agentd and of the wire protocol and checkpoint format it writes.
+data info       supervised.data:info
+    Tell what a data set holds: rows, shapes, targets, ranges.
+data convert    supervised.data:convert
+    Write a data set in another format; the file appears whole or not at all.
+data verify     supervised.data:verify
+    Read every row and check it; and the files against a SHA256SUMS beside them.
+rl train        rl.train:train
+    Train an agent with Q-learning, then play it greedily.
+rl eval         rl.evaluate:evaluate
+    Play an agent of a data directory greedily and print what it gets.
+rl compare      rl.compare:compare
+    Compare runs of ``rl train --data-dir``: learning curves and greedy returns.
+chess prepare   chess.prepare:prepare
+    Turn lichess dumps into shards of packed positions.
+chess lessons   chess.lessons:lessons
+    Make shards of best moves, to learn beside games: puzzles, and judged positions of games.
+chess play      chess.play:play
+    Play chess against the bot; `help` at its prompt tells the commands.
+chess uci       chess.uci:uci
+    Speak UCI on stdin and stdout: an engine for chess programs.
+chess train     chess.train:train
+    Train a chess model on prepared positions.
+chess eval      chess.evaluate:evaluate
+    Measure how well a model finds people's moves, and solves puzzles.
+chess release   chess.release:release
+    Write a run's best model as a file: half precision, recipe, data's checksum, figures.
+chess match     chess.match:match
+    Play a match: each opening twice, colours swapped.
+config init     daemon.configure:init
+    Write a configuration with every key, its default and what it means.
+config show     daemon.configure:show
+    Print every value that `serve` would run with, and where each came from.
+config schema   daemon.configure:schema
+    Print the JSON Schema of the configuration file, for editors.
+"""
 COMMANDS = {
-    "serve": Command(
-        "daemon.serve:serve", "Run the daemon until SIGTERM or Ctrl-C; both save and end orderly."
-    ),
-    "demo": Command(
-        "rl.demo:demo",
-        "Start a daemon, play CartPole against it with real clients, and watch it learn.",
-    ),
-    "top": Command(
-        "daemon.top:top",
-        "Show connections, rates, latencies, queues and learning of a running daemon until Ctrl-C.",
-    ),
-    "train": Command(
-        "supervised.train:train",
-        "Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there.",
-    ),
-    "test": Command(
-        "supervised.train:measure_run",
-        "Measure a trained network: accuracy, confusion matrix, the output of each row.",
-    ),
-    "new": Command(
-        "supervised.models:new",
-        "Write a model file, from flags or by asking for what they leave open.",
-    ),
-    "check": Command(
-        "supervised.models:check",
-        "Check a model file: every key, value and, where the input's size is known, every shape.",
-    ),
-    "export": Command(
-        "supervised.models:export",
-        "Write a trained network's weights in another format; onnx holds the whole model.",
-    ),
-    "doctor": Command(
-        "daemon.doctor:doctor",
-        "Look at Python, NumPy, OpenCL, the data directory, ports and limits.",
-    ),
-    "devices": Command(
-        "daemon.doctor:devices",
-        "List the devices that --device may name, or tune the kernels for them.",
-    ),
-    "version": Command(
-        "version:version",
-        "Print the version of agentd and of the wire protocol and checkpoint format it writes.",
-    ),
-    "data info": Command(
-        "supervised.data:info", "Tell what a data set holds: rows, shapes, targets, ranges."
-    ),
-    "data convert": Command(
-        "supervised.data:convert",
-        "Write a data set in another format; the file appears whole or not at all.",
-    ),
-    "data verify": Command(
-        "supervised.data:verify",
-        "Read every row and check it; and the files against a SHA256SUMS beside them.",
-    ),
-    "rl train": Command("rl.train:train", "Train an agent with Q-learning, then play it greedily."),
-    "rl eval": Command(
-        "rl.evaluate:evaluate", "Play an agent of a data directory greedily and print what it gets."
-    ),
-    "rl compare": Command(
-        "rl.compare:compare",
-        "Compare runs of ``rl train --data-dir``: learning curves and greedy returns.",
-    ),
-    "chess prepare": Command(
-        "chess.prepare:prepare", "Turn lichess dumps into shards of packed positions."
-    ),
-    "chess lessons": Command(
-        "chess.lessons:lessons",
-        "Make shards of best moves, to learn beside games: puzzles, and judged positions of games.",
-    ),
-    "chess play": Command(
-        "chess.play:play", "Play chess against the bot; `help` at its prompt tells the commands."
-    ),
-    "chess uci": Command(
-        "chess.uci:uci", "Speak UCI on stdin and stdout: an engine for chess programs."
-    ),
-    "chess train": Command("chess.train:train", "Train a chess model on prepared positions."),
-    "chess eval": Command(
-        "chess.evaluate:evaluate",
-        "Measure how well a model finds people's moves, and solves puzzles.",
-    ),
-    "chess release": Command(
-        "chess.release:release",
-        "Write a run's best model as a file: half precision, recipe, data's checksum, figures.",
-    ),
-    "chess match": Command(
-        "chess.match:match", "Play a match: each opening twice, colours swapped."
-    ),
-    "config init": Command(
-        "daemon.configure:init",
-        "Write a configuration with every key, its default and what it means.",
-    ),
-    "config show": Command(
-        "daemon.configure:show",
-        "Print every value that `serve` would run with, and where each came from.",
-    ),
-    "config schema": Command(
-        "daemon.configure:schema", "Print the JSON Schema of the configuration file, for editors."
-    ),
+    path: Command(place, text)
+    for path, place, text in re.findall(r"^(\S.*?) +(\S+)\n +(.+)", TABLE, re.MULTILINE)
 }
 
 

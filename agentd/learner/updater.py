@@ -10,7 +10,7 @@ import time
 from typing import Any, NamedTuple
 
 from agentd.config.records import PaceConfig
-from agentd.engine.learners.descent import Learner
+from agentd.engine.learners.learner import Learner
 from agentd.engine.replay.rows import NoValidStart
 from agentd.learner.pace import NO_DUE, Pace
 from agentd.memory.ring_reader import RingReader

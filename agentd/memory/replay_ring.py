@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.engine.replay.rows import FIRST, MID, TERMINATED
+from agentd.engine.replay.rows import FIRST, MID, TERMINATED, TRUNCATED
 from agentd.memory.layout import RingLayout, default_slack, replay_columns
 from agentd.memory.mapped_file import RingCounters, RingFile
 from agentd.memory.recall import Answer, find_answer, open_episodes
@@ -339,6 +339,10 @@ def _go_back(file: RingFile, capacity: int) -> None:
     at = np.arange(min(start, durable.head), durable.head)
     slot = at % file.rows
     kind, after = file.columns["kind"][slot], file.columns["next"][slot]
-    sound = (kind <= 3) & ((after == -1) | (after > at)) & np.isfinite(file.columns["reward"][slot])
+    sound = (
+        (kind <= TRUNCATED)
+        & ((after == -1) | (after > at))
+        & np.isfinite(file.columns["reward"][slot])
+    )
     file.set_start(start if sound.all() else durable.head)
     file.commit.write(durable)

@@ -10,7 +10,6 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from agentd.children import child_environment, python_module
@@ -71,12 +70,7 @@ class Daemon:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         code = self.stop()
         if error is None and code != 0:
             raise DaemonFailed(f"the daemon ended with code {code}: {self.last_words()}", code)

@@ -145,7 +145,7 @@ def run_task(task: Task, stop: threading.Event, send: Callable[[Report], None]) 
     returns: list[float] = []
     steps, elapsed_s = 0, 0.0
     with join((task.host, task.port), task.agent, game) as client:
-        began = told = time.monotonic()
+        began = reported = time.monotonic()
         for turn in play(client, game):
             steps = turn.steps
             returns += [episode.total for episode in turn.ended]
@@ -153,9 +153,9 @@ def run_task(task: Task, stop: threading.Event, send: Callable[[Report], None]) 
             elapsed_s = now - began
             if steps >= task.steps or stop.is_set():
                 break
-            if now - told >= REPORT_S:
+            if now - reported >= REPORT_S:
                 send(Report(steps, elapsed_s, returns))
-                returns, told = [], now
+                returns, reported = [], now
     send(Report(steps, elapsed_s, returns, done=True))
 
 
@@ -170,7 +170,7 @@ def main(argument: str) -> int:
 
     try:
         run_task(msgspec.json.decode(argument, type=Task), stop, send)
-    except Exception as error:  # told to the parent, which has the terminal
+    except Exception as error:  # the parent, which has the terminal, says it
         if not stop.is_set():
             send(Report(0, 0.0, fault=f"{type(error).__name__}: {error}"))
         return 1

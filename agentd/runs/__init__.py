@@ -2,7 +2,7 @@
 
 from agentd.runs.folder import Run, Snapshot, fingerprint
 from agentd.runs.metrics import MetricsLog, read_metrics
-from agentd.runs.tensorboard import EventWriter, read_events
+from agentd.runs.tensorboard import EventWriter
 from agentd.runs.weights import WEIGHT_FORMATS, load_weights, save_weights
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "Snapshot",
     "fingerprint",
     "load_weights",
-    "read_events",
     "read_metrics",
     "save_weights",
 ]

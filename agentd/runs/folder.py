@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.data import Dataset, Normalizer
-from agentd.engine.learners.descent import Arrays, Scalars
+from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.network import Network
 from agentd.engine.network.weights import join, split
 from agentd.engine.strictyaml import Document

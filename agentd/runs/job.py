@@ -9,11 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from agentd.assembly.device import backend_for
+from agentd.config.convert import dump_yaml
 from agentd.engine.backend import Backend
-from agentd.engine.data import DataError, Dataset, find_normalizer, load_data, parts_of, split
+from agentd.engine.data import (
+    DataError,
+    Dataset,
+    Normalizer,
+    find_normalizer,
+    load_data,
+    parts_of,
+    split,
+)
 from agentd.engine.errors import ModelError, ShapeError
+from agentd.engine.network import Network
 from agentd.engine.strictyaml import ConfigError, Document
 from agentd.engine.training import Trainer, TrainSpec, convert_spec, fit_network, plain_spec
 from agentd.engine.training.nevermind import read_model_file
@@ -186,13 +198,15 @@ def _with_flags(document: Document, flags: Mapping[str, Any]) -> TrainSpec:
 
 def model_text(document: Document, spec: TrainSpec) -> bytes:
     """What the run keeps as model.yaml: the whole specification, with the flags in it."""
-    from agentd.config.convert import dump_yaml
-
     return f"# from {document.file}\n{dump_yaml(spec)}".encode()
 
 
 def new_trainer(
-    document: Document, spec: TrainSpec, data: Dataset, backend: Backend, weights: Any = None
+    document: Document,
+    spec: TrainSpec,
+    data: Dataset,
+    backend: Backend,
+    weights: NDArray[np.float32] | None = None,
 ) -> Trainer:
     """The trainer of a new run. Raises ConfigError where layers or loss do not fit the data."""
     try:
@@ -206,10 +220,10 @@ def new_trainer(
 
 def make_trainer(
     spec: TrainSpec,
-    network: Any,
+    network: Network,
     is_class: bool,
-    normalizer: Any,
-    weights: Any = None,
+    normalizer: Normalizer,
+    weights: NDArray[np.float32] | None = None,
     backend: Backend | None = None,
 ) -> Trainer:
     """A trainer as ``spec`` describes it, on the CPU without a ``backend``."""

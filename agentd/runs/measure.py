@@ -72,13 +72,13 @@ class Measured:
         writer = csv.writer(text, lineterminator="\n")
         columns = self._names() or [f"y{i}" for i in range(self.outputs.shape[1])]
         first = self._sample(0)
-        told = ["told"] if "told" in first else []
-        expected = ["expected"] if told else [f"expected_{name}" for name in columns]
-        writer.writerow(["row", *expected, *told, *columns])
+        predicted = ["told"] if "told" in first else []
+        expected = ["expected"] if predicted else [f"expected_{name}" for name in columns]
+        writer.writerow(["row", *expected, *predicted, *columns])
         for i in range(len(self.outputs)):
             each = self._sample(i)
-            wanted = [each["expected"]] if told else each["expected"]
-            writer.writerow([i + 1, *wanted, *([each["told"]] if told else []), *each["output"]])
+            wanted = [each["expected"]] if predicted else each["expected"]
+            writer.writerow([i + 1, *wanted, *[each[key] for key in predicted], *each["output"]])
         write_file(path, text.getvalue().encode())
 
     def _names(self) -> list[str] | None:
@@ -93,8 +93,8 @@ class Measured:
         if names is None:
             expected: Any = [round(float(value), 6) for value in self.data.targets[i]]
             return {"expected": expected, "output": output}
-        told = names[int(self.outputs[i].argmax())]
-        return {"expected": names[int(self.data.targets[i])], "told": told, "output": output}
+        predicted = names[int(self.outputs[i].argmax())]
+        return {"expected": names[int(self.data.targets[i])], "told": predicted, "output": output}
 
 
 def measure(run_path: Path, data: Path | None, *, part: str, best: bool) -> Measured:
@@ -109,17 +109,16 @@ def measure(run_path: Path, data: Path | None, *, part: str, best: bool) -> Meas
         classes=snapshot.facts["classes"],
         names=snapshot.names,
     )
-    outputs = snapshot.network.output_shape[0]
-    found = load_beside(source, part, snapshot.spec, seen, outputs)
+    found = load_beside(source, part, snapshot.spec, seen, snapshot.network.output_shape[0])
     trainer = make_trainer(
         snapshot.spec, snapshot.network, snapshot.is_class, snapshot.normalizer, snapshot.weights
     )
     evaluation = trainer.evaluate(found)
-    told = trainer.predict(found.inputs)
+    outputs = trainer.predict(found.inputs)
     loss = snapshot.spec.loss
     if snapshot.is_class and (loss is None or loss.name.startswith("soft")):
-        told = _softmax(told)
-    return Measured(snapshot, run_path, found, evaluation, told)
+        outputs = _softmax(outputs)
+    return Measured(snapshot, run_path, found, evaluation, outputs)
 
 
 def _own_test(snapshot: Snapshot) -> Path:
@@ -135,7 +134,7 @@ def _softmax(z: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _matrix(confusion: NDArray[np.int64], names: list[str]) -> list[str]:
-    """The confusion matrix as lines: true classes down, told ones across."""
+    """The confusion matrix as lines: true classes down, predicted ones across."""
     if len(confusion) > WIDEST_MATRIX:
         wrong = confusion.copy()
         np.fill_diagonal(wrong, 0)

@@ -12,13 +12,13 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agentd.engine.data import wire
 from agentd.errors import StorageError
 
-__all__ = ["EventWriter", "crc32c", "read_events"]
+__all__ = ["EventWriter", "crc32c", "masked_crc32c"]
 
 _WALL_TIME, _STEP, _VERSION, _SUMMARY = 1, 2, 3, 5
 _VALUE, _TAG, _SIMPLE = 1, 1, 2
@@ -49,46 +49,12 @@ class EventWriter:
 
     def _append(self, data: bytes) -> None:
         length = struct.pack("<Q", len(data))
-        record = length + _masked(length) + data + _masked(data)
+        record = length + masked_crc32c(length) + data + masked_crc32c(data)
         try:
             with self.path.open("ab") as file:
                 file.write(record)
         except OSError as error:
             raise StorageError(f"{self.path}: {error.strerror or error}") from error
-
-
-def read_events(path: Path) -> Iterator[tuple[int, dict[str, float]]]:
-    """Yield (step, scalars by tag) of an event file, checksums checked. Raises ValueError."""
-    data = path.read_bytes()
-    at = 0
-    while at < len(data):
-        head = data[at : at + 8]
-        (size,) = struct.unpack("<Q", head)
-        body = data[at + 12 : at + 12 + size]
-        tail = data[at + 12 + size : at + 16 + size]
-        if data[at + 8 : at + 12] != _masked(head) or tail != _masked(body):
-            raise ValueError(f"{path}: damaged record at byte {at}")
-        step, scalars = _event(memoryview(body))
-        if scalars:
-            yield step, scalars
-        at += 16 + size
-
-
-def _event(body: memoryview) -> tuple[int, dict[str, float]]:
-    step, scalars = 0, {}
-    for number, _, value in wire.fields(body):
-        if number == _STEP and isinstance(value, int):
-            step = value
-        if number != _SUMMARY or isinstance(value, int):
-            continue
-        for _, _, entry in wire.fields(value):
-            if isinstance(entry, int):
-                continue
-            parts = {number: part for number, _, part in wire.fields(entry)}
-            tag, simple = parts.get(_TAG), parts.get(_SIMPLE)
-            if isinstance(tag, memoryview) and isinstance(simple, memoryview):
-                scalars[bytes(tag).decode()] = float(struct.unpack("<f", simple)[0])
-    return step, scalars
 
 
 def crc32c(data: bytes) -> int:
@@ -99,7 +65,7 @@ def crc32c(data: bytes) -> int:
     return crc ^ 0xFFFFFFFF
 
 
-def _masked(data: bytes) -> bytes:
+def masked_crc32c(data: bytes) -> bytes:
     """Return the checksum as TFRecord stores it: rotated by 15 bits, plus a constant."""
     crc = crc32c(data)
     rotated = (crc >> 15 | crc << 17) & 0xFFFFFFFF

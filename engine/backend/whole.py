@@ -25,7 +25,7 @@ DenseStack: TypeAlias = tuple[DenseLayer, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescentArrays:
-    """The arrays of a gradient step: ``gradient`` is scratch, clipped to ``clip_norm`` where that is set.
+    """The arrays of a gradient step; ``gradient`` is scratch, clipped where ``clip_norm`` is set.
 
     params, gradient, m, v (P,); figures (2,): the loss and the gradient's norm before clipping.
     """
@@ -64,7 +64,7 @@ class QStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitStep:
-    """What a supervised step reads and writes: a class or numbers, as the loss ops have them.
+    """What a whole supervised step reads and writes.
 
     label (B,) int32 or (B, K) numbers; weight (B,); y (B, K) written: the output;
     ``huber`` is the width of a regression's loss, None for half the squared error.
@@ -80,8 +80,8 @@ class FitStep:
 class WholeOps(Protocol):
     """Forward, loss, backward, clipping, Adam and target network, all in one.
 
-    Both return None where this backend has no such step, or none for this network: then the ops
-    one by one do the work. A bound step leaves parameters, moments and target as they were when
+    Both return None where the backend has no such step for this network: the caller then binds the
+    ops one by one. A bound step leaves parameters, moments and target as they were when
     the loss or the norm is not finite.
     """
 

@@ -1,6 +1,6 @@
 """Data: from files to shuffled, normalised batches that are ready before they are asked for."""
 
-from agentd.engine.data.batches import Batch, Batches, split
+from agentd.engine.data.batches import Batches, Minibatch, split
 from agentd.engine.data.dataset import Block, Dataset, Reader, Target, collect
 from agentd.engine.data.errors import DataError
 from agentd.engine.data.files import DataOptions, load_data, open_data, parts_of, write_data
@@ -8,12 +8,12 @@ from agentd.engine.data.normalize import Normalize, Normalizer, find_normalizer,
 from agentd.engine.data.prefetch import Prefetch
 
 __all__ = [
-    "Batch",
     "Batches",
     "Block",
     "DataError",
     "DataOptions",
     "Dataset",
+    "Minibatch",
     "Normalize",
     "Normalizer",
     "Prefetch",

@@ -21,7 +21,7 @@ SLAB_NUMBERS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class Minibatch:
     """B rows: inputs (B, D) float32, targets (B,) int32 or (B, K) float32; valid until the next."""
 
     inputs: NDArray[np.float32]
@@ -64,7 +64,7 @@ class Batches:
         rng = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(2, epoch)))
         return rng.permutation(index)
 
-    def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Minibatch]:
         """Yield the batches of an epoch from batch ``start`` on; the last may be smaller."""
         rows = self.order(epoch)[start * self.size :]
         slabs = self._slabs(rows)
@@ -77,17 +77,17 @@ class Batches:
             finally:
                 self.waited_s += ready.waited_s
 
-    def _slabs(self, order: NDArray[np.int64]) -> Iterator[Batch]:
+    def _slabs(self, order: NDArray[np.int64]) -> Iterator[Minibatch]:
         for number, at in enumerate(range(0, len(order), self._slab)):
             rows = order[at : at + self._slab]
             out = self._buffers[number % len(self._buffers)][: len(rows)]
             self._normalizer.apply(self.data.inputs[rows], out)
-            yield Batch(out, self.data.targets[rows])
+            yield Minibatch(out, self.data.targets[rows])
 
-    def _cut(self, slabs: Iterator[Batch]) -> Iterator[Batch]:
+    def _cut(self, slabs: Iterator[Minibatch]) -> Iterator[Minibatch]:
         for slab in slabs:
             for at in range(0, len(slab.inputs), self.size):
-                yield Batch(slab.inputs[at : at + self.size], slab.targets[at : at + self.size])
+                yield Minibatch(slab.inputs[at : at + self.size], slab.targets[at : at + self.size])
 
 
 def split(data: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset | None]:

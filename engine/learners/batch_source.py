@@ -7,21 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Array, Backend, Host
-from agentd.engine.learners.descent import Arrays, Scalars, sampler_rng
 from agentd.engine.learners.dqn_config import DqnConfig
+from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.replay.feed import BatchFeed
 from agentd.engine.replay.priorities import PrioritizedSampler
 from agentd.engine.replay.resident import ResidentRows
 from agentd.engine.replay.rewards import RewardConfig, RewardShaper
 from agentd.engine.replay.rows import RowFormat, Rows
-from agentd.engine.replay.sampling import UniformSampler
+from agentd.engine.replay.sampling import UniformSampler, sampler_rng
 from agentd.engine.replay.transitions import TransitionBatch, TransitionReader
 
 
 class BatchSource:
-    """Draws starts evenly, several batches at once, or by priority, and reads what follows them.
+    """Draws starts, uniformly or by priority, and reads the transitions that follow them.
 
-    The ring's observations lie on the device where that has memory of its own.
+    Uniform batches are read several at once. Where the device has memory of its own, a copy of the
+    ring's observations may lie there.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class BatchSource:
         size, rng = config.batch, sampler_rng(seed)
         self._backend, self._size = backend, size
         self._resident: ResidentRows | None = None
-        self._placed = False  # whether it was asked where the observations are to lie
+        self._placed = False  # whether `_resident` is decided: the first ring decides it
         self._shaper = RewardShaper(reward, config.per_row)
         shape = None if reward.changes_nothing else self._shaper
         self._reader = TransitionReader(format, size, config.n_step, config.per_row, shape)
@@ -54,7 +55,7 @@ class BatchSource:
     def next(
         self, rows: Rows, lo: int, hi: int, ahead: int
     ) -> tuple[TransitionBatch, Array | Host]:
-        """Return a batch and its observations (2 B, D), on the device where the ring lies there.
+        """Return a batch and its observations (2 B, D), from device memory where a copy lies there.
 
         Both are valid until the next call.
         """
@@ -72,7 +73,7 @@ class BatchSource:
         return batch, self._resident.take(rows, lo, hi, batch.slot)
 
     def get_state(self) -> tuple[Arrays, Scalars]:
-        """Return arrays and JSON values: all that the next batch depends on but the rows."""
+        """Return arrays and JSON values: all that the next batch depends on, except the rows."""
         arrays, rewards = self._shaper.get_state()
         if self.priorities is None:
             return arrays, {"sampler": self._feed.get_state(), "rewards": rewards}

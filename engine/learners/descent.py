@@ -1,79 +1,28 @@
-"""What every learner is and shares: parameters that descend a gradient, guarded and resumable."""
+"""Gradient descent: guarded, resumable optimizer steps of a network's parameters."""
 
 from collections.abc import Callable, Mapping
 from math import isfinite
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.backend import AdamConstants, Array, Backend, DescentArrays, Host
 from agentd.engine.errors import ShapeError
+from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.network import Network
 from agentd.engine.optim import Optimizer
 
-Arrays: TypeAlias = dict[str, Host]
-Scalars: TypeAlias = dict[str, Any]
-
-RowsT_contra = TypeVar("RowsT_contra", contravariant=True)
-
 quiet = np.errstate(over="ignore", invalid="ignore")
-"""Decorates what may meet numbers that are not finite: `Descent` handles them, no warning need."""
-
-
-class Learner(Protocol[RowsT_contra]):
-    """Improves ``params`` by one gradient step a call, from rows of a ring.
-
-    Everything that the next update depends on is in the state: after ``set_state`` the updates
-    that follow are bit for bit those that would have followed ``get_state``.
-    """
-
-    @property
-    def params(self) -> Array:
-        """The parameters (n_params,) as they now are; ``update`` changes them in place."""
-        ...
-
-    @property
-    def updates(self) -> int:
-        """Gradient steps taken."""
-        ...
-
-    @property
-    def skipped_in_row(self) -> int:
-        """Updates skipped since the last one taken, because something was not finite."""
-        ...
-
-    @property
-    def stats(self) -> dict[str, float]:
-        """Figures of the last update: loss, grad_norm, lr, updates, skipped, and the learner's own.
-
-        Reading them may wait for the device; an update never does more than it must.
-        """
-        ...
-
-    def update(self, rows: RowsT_contra, lo: int, hi: int, ahead: int = 1) -> None:
-        """Take one gradient step on a batch of the rows [lo, hi) of absolute indices.
-
-        ``ahead`` updates of this range are to come, this one included: batches may be read
-        together.
-        """
-        ...
-
-    def get_state(self) -> tuple[Arrays, Scalars]:
-        """Return arrays by name and JSON values, all of them copies."""
-        ...
-
-    def set_state(self, arrays: Mapping[str, Host], scalars: Mapping[str, Any]) -> None:
-        """Continue exactly where ``get_state`` was called. Raises ShapeError, KeyError."""
-        ...
+"""Decorator: let NumPy not warn of numbers that are not finite, since `Descent` handles them."""
 
 
 class Descent:
     """Parameters, their gradient, and guarded optimizer steps.
 
-    ``params`` and ``gradient`` (n_params,) stay the same arrays for good, so that ops may be bound
-    to them. ``loss`` (1,) is where the loss op leaves its mean. A step whose loss or gradient norm
-    is not finite is skipped: parameters and optimizer state stay as they were.
+    ``params`` and ``gradient`` (n_params,) stay the same arrays, so that ops may be bound to them.
+    The loss op writes its mean or sum to ``loss`` (1,). A step whose loss or gradient norm is not
+    finite is skipped: parameters and optimizer state stay as they were.
     """
 
     def __init__(
@@ -104,7 +53,7 @@ class Descent:
 
     @property
     def shared(self) -> DescentArrays | None:
-        """What a whole step descends, or None where the optimizer's step is its own."""
+        """The arrays of a step in one call; None where the optimizer does not take part in one."""
         rule = self._elsewhere
         if rule is None:
             return None
@@ -118,7 +67,7 @@ class Descent:
         )
 
     def step(self) -> bool:
-        """Descend once along ``gradient``; return whether it was finite and the step taken."""
+        """Take an optimizer step along ``gradient``; return whether it was finite and taken."""
         self._measure()
         if not self._is_finite():
             return False
@@ -126,7 +75,7 @@ class Descent:
         return True
 
     def step_by(self, whole: Callable[[AdamConstants], object]) -> bool:
-        """Let a whole step over ``shared`` descend; return whether it was finite and taken."""
+        """Run a step in one call over ``shared``; return whether it was finite and taken."""
         assert self._elsewhere is not None, "nothing was shared"
         whole(self._elsewhere.constants())
         if not self._is_finite():
@@ -158,7 +107,7 @@ class Descent:
         return arrays, {**counters, "optimizer": numbers}
 
     def set_state(self, arrays: Mapping[str, Host], scalars: Mapping[str, Any]) -> None:
-        """Continue from ``get_state``'s result; arrays of other names are left alone."""
+        """Continue from ``get_state``'s result; ignore arrays of other names."""
         mark = "optimizer."
         moments = {k.removeprefix(mark): v for k, v in arrays.items() if k.startswith(mark)}
         self._optimizer.set_state(moments, scalars["optimizer"])
@@ -168,7 +117,7 @@ class Descent:
         self.skipped_in_row = int(scalars["skipped_in_row"])
 
     def _is_finite(self) -> bool:
-        """Look at loss and norm, and count the step as one taken or skipped."""
+        """Return whether loss and norm are finite; count the step as taken or skipped."""
         loss, norm = self._read()
         if not (isfinite(loss) and isfinite(norm)):
             self.skipped += 1
@@ -183,14 +132,14 @@ class Descent:
         return loss, norm
 
 
-class Descends:
-    """A learner whose parameters are a `Descent`'s."""
+class DescentLearner:
+    """The part of a `Learner` whose parameters a `Descent` moves."""
 
     _descent: Descent
 
     @property
     def params(self) -> Array:
-        """The parameters (n_params,) that acting reads."""
+        """The parameters (n_params,)."""
         return self._descent.params
 
     @property
@@ -202,8 +151,3 @@ class Descends:
     def skipped_in_row(self) -> int:
         """Updates skipped since the last one taken."""
         return self._descent.skipped_in_row
-
-
-def sampler_rng(seed: int) -> np.random.Generator:
-    """Return the generator that draws a learner's batches; independent of the weights' one."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(1,))))

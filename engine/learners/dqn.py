@@ -1,9 +1,9 @@
 """Q-learning from replay: one learner whose parts may be combined at will.
 
-An update is: draw starts, read n-step transitions, value the far end with the target network, step
-the online network towards it. The parts are exchangeable: which starts are drawn (evenly, or by
-priority), what a reward counts, what the network's outputs mean (`engine.learners.heads`: values,
-atoms, quantiles), whether it selects for the target, and any layers: dueling, noisy, normalised.
+An update draws starts, reads n-step transitions from them, computes targets with the target
+network, and takes a gradient step of the online network. Its parts combine freely: uniform or
+prioritised sampling, shaped rewards, values or distributions (`engine.learners.heads`), double
+Q-learning, and any layers: dueling, noisy, normalising.
 
 Shapes: B rows of a batch, D features, A actions over all branches, N branches, Z numbers an action.
 """
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from agentd.engine.backend import Array, Backend, Host, QStep, Step, TdStep
 from agentd.engine.errors import ShapeError
 from agentd.engine.learners.batch_source import BatchSource
-from agentd.engine.learners.descent import Arrays, Descends, Descent, Scalars, quiet
+from agentd.engine.learners.descent import Descent, DescentLearner, quiet
 from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.heads import Head
+from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.learners.value_loss import ValueLoss, huber_width
 from agentd.engine.learners.whole_step import WholeUpdate, bind_q
 from agentd.engine.network import Network, Pass
@@ -33,13 +34,13 @@ from agentd.engine.rules.td import action_value
 _NOISE = (1 << 62, 2 << 62)  # sets the seeds of the selecting and the valuing pass apart
 
 
-class DqnLearner(Descends):
+class DqnLearner(DescentLearner):
     """Deep Q-learning from a ring of rows (Mnih et al. 2015; van Hasselt et al. 2015).
 
     ``loss`` is that of plain values; distributions have their own. ``reward`` shapes rewards
-    before they are summed. ``weights`` are the first parameters (n_params,), the network's own draw
-    from ``seed`` without them. The sampler draws from a generator of its own. Satisfies
-    `engine.learners.descent.Learner`.
+    before they are summed. ``weights`` are the first parameters (n_params,); without them the
+    network draws them from ``seed``. The sampler has a generator of its own. Satisfies
+    `engine.learners.learner.Learner`.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class DqnLearner(Descends):
     def stats(self) -> dict[str, float]:
         """The last update's figures; ``td_abs`` and ``q_mean`` are means over its batch.
 
-        With distributions ``td_abs`` is their loss, which is what priorities are made of.
+        With distributions ``td_abs`` is the mean of their loss, the error that priorities use.
         """
         on = self._on
         if self._whole is not None:
@@ -145,7 +146,7 @@ class DqnLearner(Descends):
             run.set_state(state)
 
     def _observe(self, rows: Rows, lo: int, hi: int) -> None:
-        """Move the statistics of the network's input by the rows that were not seen before."""
+        """Update the statistics of the network's input from rows not seen before."""
         first = max(lo, self._observed) if hi > self._observed else lo
         for at in range(first, hi, 4096):
             x = observations(rows, np.arange(at, min(at + 4096, hi)))
@@ -182,7 +183,7 @@ class DqnLearner(Descends):
         self._learn.backward(self._descent.gradient, on.dy)
 
     def _write(self, batch: TransitionBatch) -> tuple[Host | None, Host | None]:
-        """Bring all but the observations to the device; return the masks at t-1 and at t."""
+        """Write all but the observations to the device; return the masks at t-1 and at t."""
         mask_tm1 = mask_t = None
         if batch.mask is not None:
             mask_tm1, mask_t = batch.mask[: self.config.batch], batch.mask[self.config.batch :]
@@ -190,7 +191,7 @@ class DqnLearner(Descends):
         return mask_tm1, mask_t
 
     def _bind_whole(self, network: Network, head: Head) -> WholeUpdate | None:
-        """Bind the update as one call where that can be; distributions go op by op."""
+        """Bind the update as one call, or return None; distributions are learned op by op."""
         if head.atoms > 1 or self._inputs:
             return None
         q = self._on.q_step(self._target, self.config.double)
@@ -211,7 +212,7 @@ class DqnLearner(Descends):
 
 
 class _BatchArrays:
-    """A batch's arrays on the backend, and what is computed from them, one set for good."""
+    """A batch's arrays on the backend, the same ones for every batch, and the ops over them."""
 
     def __init__(
         self,
@@ -253,7 +254,7 @@ class _BatchArrays:
         )
 
     def write(self, batch: TransitionBatch, mask_t: Host | None, weight: Host | None) -> None:
-        """Copy what the ops read to the device; observations go to the passes."""
+        """Write what the ops read, all but the observations."""
         write = self._backend.write
         write(self.action, batch.action_tm1)
         write(self.reward, batch.reward_t)

@@ -1,4 +1,4 @@
-"""What deep Q-learning does with its rows, as YAML says it."""
+"""The configuration of deep Q-learning."""
 
 from typing import Annotated, Literal
 
@@ -53,7 +53,7 @@ class DqnConfig(Record, frozen=True, kw_only=True):
 
     @property
     def per_row(self) -> float:
-        """What a reward loses from row to row; negative where sides alternate (negamax).
+        """The discount from row to row; negative where two sides move in turn (negamax).
 
         Alternating Markov games: Littman 1996, section 3.2.
         """

@@ -1,7 +1,7 @@
 """What a Q-network's outputs mean: a value for each action, or a distribution of returns.
 
-A head binds the two ops of its algorithm, the target and the loss with its gradient, to arrays
-that stay where they are; `engine.rules.td` has the rule that each must equal.
+A head binds the ops of its algorithm, the target and the loss with its gradient, to fixed arrays;
+each must equal its rule in `engine.rules.td`.
 
 Shapes: B rows, A actions over all branches, N branches, Z numbers an action. Outputs (B, Z A) hold
 the z-th number of all actions side by side.
@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from agentd.engine.backend import Array, Backend, Host, Shape, Step, TdStep
 from agentd.engine.layers import Expectation, LayerSpec
+from agentd.engine.rules.td import HUBER_WIDTH
 from agentd.engine.strictyaml import Number, Positive, Record
 
 
 class Head(Protocol):
-    """One reading of the outputs."""
+    """What the outputs mean, and the ops that learn them."""
 
     @property
     def atoms(self) -> int:
@@ -37,7 +38,7 @@ class Head(Protocol):
         ...
 
     def expectation(self) -> tuple[LayerSpec, ...]:
-        """Return the layers that turn the outputs into values, (B, A): what acts ends in them."""
+        """Return the layers that turn the outputs into values (B, A): the acting network's last."""
         ...
 
     def bind_values(self, backend: Backend, y: Array, q: Array) -> Step:
@@ -49,9 +50,9 @@ class Head(Protocol):
         ...
 
     def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
-        """Return how wrong each row was, not negative, the mean over its branches, (B,).
+        """Return each row's error, not negative, the mean over its branches, (B,).
 
-        ``found`` and ``target`` are what a step left in its record's ``error`` and ``target``.
+        ``found`` and ``target`` are what a step wrote to ``TdStep.error`` and ``TdStep.target``.
         """
         ...
 
@@ -72,7 +73,7 @@ class QuantileConfig(Record, frozen=True, kw_only=True):
     """The quantiles of the return (QR-DQN, arXiv:1710.10044)."""
 
     atoms: Annotated[int, Meta(ge=1, le=4096)] = 51  # how many quantiles
-    kappa: Positive = 1.0  # the width of their Huber loss
+    kappa: Positive = HUBER_WIDTH  # the width of their Huber loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class ValueHead:
 
 
 class _DistributionHead(ABC):
-    """What C51 and QR-DQN share: the loss is taken of the distributions of the actions taken."""
+    """What C51 and QR-DQN share: a loss over the distributions of the actions taken."""
 
     __slots__ = ()
     config: CategoricalConfig | QuantileConfig
@@ -143,7 +144,7 @@ class _DistributionHead(ABC):
         return run
 
     def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
-        """Return each row's loss: what Rainbow's priorities are (arXiv:1710.02298)."""
+        """Return each row's loss, which Rainbow takes as its priority (arXiv:1710.02298)."""
         error: NDArray[np.floating[Any]] = found.reshape(-1, len(target)).mean(axis=0)
         return error
 
@@ -186,7 +187,7 @@ class CategoricalHead(_DistributionHead):
         return backend.categorical_target(*given)
 
     def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
-        """Return the divergence: the cross-entropy less what no network can take off it."""
+        """Return the KL divergence: the cross-entropy less the target's entropy."""
         surprise = np.log(target, out=np.zeros_like(target), where=target > 0)
         loss = _DistributionHead.errors(self, found, target)
         error: NDArray[np.floating[Any]] = loss + np.einsum("bz,bz->b", target, surprise)

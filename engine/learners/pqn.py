@@ -1,8 +1,8 @@
 """PQN(λ): Q-learning from fresh fragments of many streams, with no replay and no target network.
 
-An update window is the newest ``window`` rows. Its transitions get their λ-returns once, with the
-parameters as they are when the window comes up; then minibatch after minibatch of them is learned
-from, in a new order each epoch. Every transition is in exactly one window.
+A window is the newest ``window`` rows. The λ-returns of its transitions are computed once, with the
+parameters of that moment; the minibatches of an epoch then go through them in a new order. Every
+transition is in exactly one window.
 
 Shapes: M transitions of a window, B rows of a minibatch, A actions over all branches, N branches.
 """
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from agentd.engine.backend import Array, Backend, Host, Step
 from agentd.engine.errors import ShapeError
-from agentd.engine.learners.descent import Arrays, Descends, Descent, Scalars, quiet, sampler_rng
+from agentd.engine.learners.descent import Descent, DescentLearner, quiet
+from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.learners.value_loss import ValueLoss, huber_width
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import InputStatistics
@@ -35,7 +36,7 @@ from agentd.engine.replay.fragments import (
 )
 from agentd.engine.replay.rewards import UNSHAPED, RewardConfig, RewardShaper
 from agentd.engine.replay.rows import TERMINATED, NoValidStart, RowFormat, Rows
-from agentd.engine.replay.sampling import get_rng_state, set_rng_state
+from agentd.engine.replay.sampling import get_rng_state, sampler_rng, set_rng_state
 from agentd.engine.rules.traces import lambda_return
 from agentd.engine.strictyaml import Fraction, Positive, Record
 
@@ -58,7 +59,7 @@ class PqnConfig(Record, frozen=True, kw_only=True):
 
 
 class _Window(NamedTuple):
-    """The window that is being learned from: its end, its transitions' starts and returns."""
+    """The current window: its end, and the starts and returns of its transitions."""
 
     hi: int
     start: NDArray[np.int64]
@@ -68,12 +69,12 @@ class _Window(NamedTuple):
 _NO_WINDOW = _Window(-1, np.empty(0, np.int64), np.empty(0, np.float32))
 
 
-class PqnLearner(Descends):
-    """Gallici et al. 2024 (arXiv:2407.04811). Satisfies `engine.learners.descent.Learner`.
+class PqnLearner(DescentLearner):
+    """Gallici et al. 2024 (arXiv:2407.04811). Satisfies `engine.learners.learner.Learner`.
 
-    ``window`` counts the fresh rows that belong together; ``reward`` shapes rewards before they
-    are summed. ``weights`` are the first parameters (n_params,), the network's own draw from
-    ``seed`` without them. The orders of the minibatches come from a generator of their own.
+    ``window`` is the number of fresh rows of one window; ``reward`` shapes rewards before they are
+    summed. ``weights`` are the first parameters (n_params,); without them the network draws them
+    from ``seed``. The orders of the minibatches come from a generator of their own.
     """
 
     def __init__(
@@ -127,9 +128,9 @@ class PqnLearner(Descends):
     def update(self, rows: Rows, lo: int, hi: int, ahead: int = 1) -> None:
         """Take one gradient step on a minibatch of the transitions that end in the newest rows.
 
-        The window is [hi - window, hi); another ``hi`` than last time opens the next one. Raises
-        NoValidStart when nothing ended there, or nothing that is fresh enough, FragmentTooLong
-        when the window does not fit into the ring.
+        The window is [hi - window, hi); a new ``hi`` opens the next one. Raises NoValidStart when
+        no transition, or none that is fresh enough, ends there, and FragmentTooLong when the window
+        does not fit into the ring.
         """
         if hi != self._window.hi:
             self._open(rows, lo, hi)
@@ -146,7 +147,7 @@ class PqnLearner(Descends):
         self._descent.step()
 
     def get_state(self) -> tuple[Arrays, Scalars]:
-        """Return parameters, optimizer, statistics, and the window as far as it is learned."""
+        """Return parameters, optimizer, statistics, and the place in the window."""
         arrays, scalars = self._descent.get_state()
         seen, observed = self._statistics.get_state()
         spread, returns = self._rewards.get_state()
@@ -194,7 +195,7 @@ class PqnLearner(Descends):
         self._window, self._done = _Window(hi, steps.start, target.astype(np.float32)), 0
 
     def _observe(self, rows: Rows, lo: int, hi: int) -> None:
-        """Take the window's observations into the statistics that normalise them."""
+        """Update the statistics of the network's input from the window's observations."""
         for at in range(lo, hi if self._statistics else lo, self._batch):
             x, _ = self._reader.read(rows, np.arange(at, min(at + self._batch, hi)))
             self._statistics.observe(self._descent.params, x)
@@ -224,7 +225,7 @@ class PqnLearner(Descends):
 
 
 class _MinibatchOps:
-    """A minibatch's arrays on the backend, and its two ops, bound for each number of rows."""
+    """A minibatch's arrays on the backend, and its two ops, bound once for each number of rows."""
 
     def __init__(
         self, backend: Backend, format: RowFormat, size: int, huber: float | None, loss: Array
@@ -249,7 +250,7 @@ class _MinibatchOps:
         return self._backend.to_host(cut(self._target, n))
 
     def slope(self, q: Array, action: Host, target: Host) -> Array:
-        """Return the loss's slope at q, (B, A), valid until the next call."""
+        """Return the gradient of the loss at q, (B, A), valid until the next call."""
         n = self._rows = q.shape[0]
         self._backend.write(self._cut(self._action, n), action)
         self._backend.write(self._cut(self._target, n), target)
@@ -265,7 +266,7 @@ class _MinibatchOps:
         return self._backend.rows(array, 0, n)
 
     def _step(self, q: Array, *, masked: bool, learning: bool) -> Step:
-        """Return the op for q, bound when these very rows come for the first time."""
+        """Return the op for q, bound when this array comes for the first time."""
         n = q.shape[0]
         key = (n, learning, masked)
         known = self._bound.get(key)

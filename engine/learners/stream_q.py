@@ -1,14 +1,14 @@
-"""Stream Q(λ): each transition is learned from once, alone, as it comes, and then forgotten.
+"""Stream Q(λ): one update for each transition, as it comes; no replay, target network or batch.
 
-There is no replay, no target network and no batch. What makes it stable is the step that cannot
-overshoot (`engine.rules.traces.obgd_rate`), layer normalisation and sparse first weights in the
-network, and running normalisation of observations (the ``normalize`` layer) and rewards.
+Four things make it stable: steps that cannot overshoot (`engine.rules.traces.obgd_rate`), layer
+normalisation, sparse first weights, and running normalisation of observations (the ``normalize``
+layer) and rewards.
 
-Streams: each has an eligibility trace of its own, all move the same parameters, and transitions
-are taken in the order of the rows that end them. A trace goes on as long as its stream's
-transitions follow one another; an episode's end, its cut, an exploratory action that was not the
-greedy one, or a dropped row sets it to 0. At most ``traces`` streams have one at once: beyond it
-the trace of the stream that was longest without a row is forgotten.
+Each stream has an eligibility trace of its own; all of them change the same parameters, in the
+order of the rows that end the transitions. A trace is set to 0 when its episode terminates or is
+truncated, after an exploratory action that was not the greedy one, and when a row was dropped. At
+most ``traces`` streams have a trace at once: a further one takes that of the stream that has been
+idle for the longest time.
 
 Shapes: P trainable parameters, D features, A actions over all branches, N branches, K traces.
 """
@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from agentd.engine.backend import Array, Backend, Host, Step
 from agentd.engine.errors import ShapeError
-from agentd.engine.learners.descent import Arrays, Scalars, quiet
+from agentd.engine.learners.descent import quiet
+from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import InputStatistics
 from agentd.engine.replay.fragments import (
@@ -76,7 +77,7 @@ class _Trace:
 
 @dataclass(slots=True)
 class _Figures:
-    """Of the last update."""
+    """Figures of the last update."""
 
     error: float = 0.0
     value: float = 0.0
@@ -84,11 +85,11 @@ class _Figures:
 
 
 class StreamQLearner:
-    """Elsayed, Vasan & Mahmood 2024 (arXiv:2410.14606), a `engine.learners.descent.Learner`.
+    """Elsayed, Vasan & Mahmood 2024 (arXiv:2410.14606), an `engine.learners.learner.Learner`.
 
-    ``window`` counts the fresh rows of one due point. ``reward`` shapes rewards first; the paper
-    divides them by their spread. ``weights`` are the first parameters (n_params,), the network's
-    own draw from ``seed`` without them. An update is one transition.
+    ``window`` is the number of fresh rows of one due point. ``reward`` shapes rewards; the paper
+    divides them by their deviation. ``weights`` are the first parameters (n_params,); without them
+    the network draws them from ``seed``. An update is one transition.
     """
 
     def __init__(
@@ -148,8 +149,8 @@ class StreamQLearner:
     def update(self, rows: Rows, lo: int, hi: int, ahead: int = 1) -> None:
         """Learn from the next transition of those that end in rows [hi - window, hi).
 
-        Another ``hi`` than last time opens the next window. Raises NoValidStart when all of the
-        window's transitions are learned from, FragmentTooLong when it does not fit into the ring.
+        A new ``hi`` opens the next window. Raises NoValidStart when the window has no transition
+        left, FragmentTooLong when it does not fit into the ring.
         """
         if hi != self._hi:
             self._open(rows, lo, hi)
@@ -160,7 +161,7 @@ class StreamQLearner:
         self._learn_from(rows, start, end)
 
     def get_state(self) -> tuple[Arrays, Scalars]:
-        """Return parameters, traces, statistics, and the window as far as it is learned from."""
+        """Return parameters, traces, statistics, and the place in the window."""
         arrays, scalars = self._statistics.get_state()
         spread, returns = self._rewards.get_state()
         traces, to_host = self._traces.values(), self._backend.to_host
@@ -236,9 +237,10 @@ class StreamQLearner:
         trace.tail = end
         explored = bool(rows.explored[i])
         greedy = not explored or self._is_greedy(q, masks[0], action)
-        if not trace_goes_on(kind, explored, greedy):
+        ended = kind >= TERMINATED
+        if not trace_goes_on(ended, explored, greedy):
             trace.forget()
-        if kind >= TERMINATED:
+        if ended:
             self._free.append(self._traces.pop(int(rows.stream[i])))
 
     def _is_greedy(self, q: Host, mask: Host | None, action: Host) -> bool:

@@ -3,7 +3,7 @@
 Shapes: C slots of the ring, B rows of a batch, D features, K outputs of the network.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -11,16 +11,18 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from agentd.engine.backend import Array, Backend, FitStep, Host, Step
+from agentd.engine.backend import Backend, FitStep, Host
 from agentd.engine.errors import ShapeError
-from agentd.engine.learners.descent import Arrays, Descends, Descent, Scalars, quiet, sampler_rng
+from agentd.engine.learners.descent import Descent, DescentLearner, quiet
+from agentd.engine.learners.learner import Arrays, Scalars
+from agentd.engine.learners.supervised_step import bind_supervised_step
 from agentd.engine.learners.value_loss import ValueLoss, huber_width
 from agentd.engine.learners.whole_step import bind_fit
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import refuse_normalize
 from agentd.engine.optim import Optimizer
 from agentd.engine.replay.rows import NoValidStart, RowFormat
-from agentd.engine.replay.sampling import get_rng_state, set_rng_state
+from agentd.engine.replay.sampling import get_rng_state, sampler_rng, set_rng_state
 from agentd.engine.strictyaml import Positive, Record
 
 
@@ -52,12 +54,12 @@ class SupervisedConfig(Record, frozen=True, kw_only=True):
     clip_norm: Positive | None = None  # bound on the gradient's norm
 
 
-class SupervisedLearner(Descends):
-    """Fits the network to taught rows, each of the range equally likely, with replacement.
+class SupervisedLearner(DescentLearner):
+    """Fits the network to taught rows, drawn uniformly with replacement.
 
     ``loss`` is that of a regression; classes have the softmax cross-entropy. ``weights`` are the
-    first parameters (n_params,), the network's own draw from ``seed`` without them. Satisfies
-    `engine.learners.descent.Learner`, for `TeachRows`.
+    first parameters (n_params,); without them the network draws them from ``seed``. Satisfies
+    `engine.learners.learner.Learner`, for `TeachRows`.
     """
 
     def __init__(
@@ -83,35 +85,21 @@ class SupervisedLearner(Descends):
         self._learn = Pass(network, backend, size, training=True, seed=seed)
         self._rng = sampler_rng(seed)
         refuse_normalize(network)
-        self._input_shape = (size, *network.input_shape)
         is_class = config.target == "class"
         self._label_shape = (size,) if is_class else (size, *outputs)
         self._reader = _TeachReader(format, size, 1 if is_class else outputs[0], is_class)
         self._label = backend.zeros(self._label_shape, "int32" if is_class else "float")
         self._weight = backend.zeros((size,))
-        self._dy = backend.zeros((size, *outputs))
-        self._row_loss = backend.zeros((size,))
-        column = backend.reshape(self._row_loss, (size, 1))
-        self._add_up = backend.sum_rows(column, self._descent.loss)
-        self._loss: Step | None = None
-        self._output: Array | None = None
-        self._y = backend.empty((size, *outputs))
-        fit = FitStep(
-            label=self._label,
-            weight=self._weight,
-            y=self._y,
-            is_class=is_class,
-            huber=self._huber,
-        )
-        self._whole = bind_fit(backend, network, self._descent, fit)
+        self._step = self._bind_whole(network, is_class) or self._bind_ops(is_class)
+        self._has_output = False
 
     @property
     def stats(self) -> dict[str, float]:
         """The last update's figures: the unweighted mean loss, and ``accuracy`` for classes."""
         stats = self._descent.stats()
         stats["loss"] /= self.config.batch
-        if self.config.target == "class" and self._output is not None:
-            best = self._backend.to_host(self._output).argmax(axis=1)
+        if self.config.target == "class" and self._has_output:
+            best = self._backend.to_host(self._y).argmax(axis=1)
             stats["accuracy"] = float((best == self._backend.to_host(self._label)).mean())
         return stats
 
@@ -122,17 +110,8 @@ class SupervisedLearner(Descends):
         reader.read(rows, lo, hi, self._rng)
         write(self._label, reader.target.reshape(self._label_shape))
         write(self._weight, reader.weight)
-        if self._whole is not None:
-            self._whole(reader.x)
-            self._output = self._y
-            return
-        y = self._learn.forward(self._descent.params, reader.x.reshape(self._input_shape))
-        if self._loss is None:
-            self._loss, self._output = self._bind(y), y
-        self._loss()
-        self._add_up()
-        self._learn.backward(self._descent.gradient, self._dy)
-        self._descent.step()
+        self._step(reader.x)
+        self._has_output = True
 
     def get_state(self) -> tuple[Arrays, Scalars]:
         """Return the parameters, optimizer, sampler and counters."""
@@ -149,13 +128,26 @@ class SupervisedLearner(Descends):
         set_rng_state(self._rng, scalars["sampler"])
         self._learn.set_state(scalars["pass"])
 
-    def _bind(self, y: Array) -> Step:
-        label, weight, dy, loss = self._label, self._weight, self._dy, self._row_loss
-        if self.config.target == "class":
-            return self._backend.softmax_cross_entropy(y, label, None, weight, 0.0, dy, loss)
-        if self._huber is not None:
-            return self._backend.huber(y, label, weight, self._huber, dy, loss)
-        return self._backend.squared_error(y, label, weight, dy, loss)
+    def _bind_whole(self, network: Network, is_class: bool) -> Callable[[Host], bool] | None:
+        """Bind the step as one call where backend, network and optimizer have it."""
+        self._y = self._backend.empty((self.config.batch, *network.output_shape))
+        fit = FitStep(
+            label=self._label, weight=self._weight, y=self._y, is_class=is_class, huber=self._huber
+        )
+        return bind_fit(self._backend, network, self._descent, fit)
+
+    def _bind_ops(self, is_class: bool) -> Callable[[Host], bool]:
+        backend, learn, size, params = self._backend, self._learn, self.config.batch, self.params
+        y = self._y = learn.output(params, size)
+        dy, each = learn.output_gradient(params, size), backend.zeros((size,))
+        label, weight = self._label, self._weight
+        if is_class:
+            loss = backend.softmax_cross_entropy(y, label, None, weight, 0.0, dy, each)
+        elif self._huber is not None:
+            loss = backend.huber(y, label, weight, self._huber, dy, each)
+        else:
+            loss = backend.squared_error(y, label, weight, dy, each)
+        return bind_supervised_step(backend, learn, self._descent, size, loss, each)
 
 
 class _TeachReader:

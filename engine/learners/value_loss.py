@@ -2,10 +2,9 @@
 
 from typing import Literal, TypeAlias
 
-ValueLoss: TypeAlias = Literal["huber", "mse"]
+from agentd.engine.rules.td import HUBER_WIDTH
 
-HUBER_WIDTH = 1.0
-"""The error at which Huber's loss stops being quadratic: Mnih et al. 2015 clip it at 1."""
+ValueLoss: TypeAlias = Literal["huber", "mse"]
 
 
 def huber_width(loss: ValueLoss) -> float | None:

@@ -1,4 +1,4 @@
-"""A learner's whole update in one call, where backend, network and optimizer allow it."""
+"""A learner's update in one call, where backend, network and optimizer have it."""
 
 from collections.abc import Callable
 
@@ -7,14 +7,15 @@ from agentd.engine.learners.descent import Descent
 from agentd.engine.network import Network
 
 WholeUpdate = Callable[[Array | Host, bool, float], bool]
-"""Takes observations (2 B, D), whether the mask counts, and the target network's step after it.
+"""(observations, masked, tau): update, then move the target network by ``tau``.
 
-The step is 1 for a copy, 0 for none. Returns whether the update was finite and taken.
+observations (2 B, D); ``masked``: whether the mask counts; tau 1 copies, 0 leaves the target.
+Returns whether the update was finite and taken.
 """
 
 
 def bind_q(backend: Backend, network: Network, descent: Descent, q: QStep) -> WholeUpdate | None:
-    """Bind forward, target, loss, backward, descent and the target network's step as one call."""
+    """Bind an update of Q-learning and of its target network as one call, or return None."""
     layers, on = network.dense_stack, descent.shared
     if layers is None or on is None:
         return None
@@ -34,9 +35,9 @@ def bind_q(backend: Backend, network: Network, descent: Descent, q: QStep) -> Wh
 def bind_fit(
     backend: Backend, network: Network, descent: Descent, fit: FitStep
 ) -> Callable[[Host], bool] | None:
-    """Bind a supervised update as one call, or return None.
+    """Bind a supervised step as one call, or return None.
 
-    It takes the observations (B, D) and returns whether the step was finite and taken.
+    It takes the inputs (B, D) and returns whether the step was finite and taken.
     """
     layers, on = network.dense_stack, descent.shared
     if layers is None or on is None:

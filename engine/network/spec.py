@@ -17,6 +17,7 @@ from agentd.engine import layers
 from agentd.engine.backend import Shape
 from agentd.engine.layers import Dense, Dueling, LayerSpec, NoisyDense
 from agentd.engine.network.network import Network
+from agentd.engine.rules.td import HUBER_WIDTH
 from agentd.engine.strictyaml import Record, describe
 
 LAYERS: dict[str, type[LayerSpec]] = {
@@ -106,7 +107,7 @@ class LossSpec(Record, frozen=True, kw_only=True):
     """The loss and its constants; ``engine.optim.losses`` binds it."""
 
     name: LossName = "squared_error"
-    delta: Rate = 1.0  # huber, quantile_huber: where the loss stops being quadratic
+    delta: Rate = HUBER_WIDTH  # huber, quantile_huber: where the loss stops being quadratic
     # softmax_cross_entropy: share of the label given to all legal classes (arXiv:1512.00567)
     smoothing: Unit = 0.0
     # softmax_cross_entropy: a factor on the gradient of each class's rows

@@ -7,16 +7,14 @@ makes sure of both. Without PoCL, and for small vectors, the NumPy loop does the
 """
 
 import os
-from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from agentd.engine.errors import EngineError
+from agentd.engine.numpy_backend.adam import AdamStep, adam_in_blocks
 from agentd.engine.numpy_backend.memory import Nd, aligned
-
-AdamStep: TypeAlias = Callable[[float, float, float, float, float, float, bool], object]
 
 FROM = 1 << 18
 """Numbers from which a launch pays even on a busy machine, where its threads wait for a core."""
@@ -98,8 +96,6 @@ def _device_of(process: int) -> HostDevice | None:
 
 def _passes(device: HostDevice) -> bool:
     """Return whether a step on a small vector gives NumPy's bits, in NumPy's memory."""
-    from agentd.engine.numpy_backend.optimizers import adam_in_blocks
-
     start: Any = np.linspace(-1, 1, 4 * 37, dtype=np.float32).reshape(4, 37)
     start[3] **= 2
     ours, theirs = (tuple(map(_copy, start)) for _ in range(2))

@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 
 from agentd.engine.backend import Step
-from agentd.engine.numpy_backend.host_adam import AdamStep, fused_adam
-from agentd.engine.numpy_backend.memory import MemoryOps, Nd, aligned
-
-BLOCK = 32_768
-"""Numbers per block, about: four float32 vectors of it and a scratch fit a 1 MiB second cache."""
+from agentd.engine.numpy_backend.adam import UFUNCS, AdamStep, adam_in_blocks, blocks_of, decayed
+from agentd.engine.numpy_backend.host_adam import fused_adam
+from agentd.engine.numpy_backend.memory import MemoryOps, Nd
 
 
 class OptimizerOps(MemoryOps):
@@ -67,7 +65,7 @@ class OptimizerOps(MemoryOps):
         return step
 
     def sgd(self, p: Nd, g: Nd) -> Callable[[float, float], object]:
-        blocks, multiply, subtract = _blocks(p, g), np.multiply, np.subtract
+        blocks, multiply, subtract = blocks_of(p, g), np.multiply, np.subtract
         number = self.dtype.type
 
         def step(lr: float, decay: float) -> None:
@@ -83,13 +81,13 @@ class OptimizerOps(MemoryOps):
     def momentum(
         self, p: Nd, g: Nd, m: Nd, nesterov: bool
     ) -> Callable[[float, float, float], object]:
-        blocks, multiply, add, subtract = _blocks(p, g, m), np.multiply, np.add, np.subtract
+        blocks, multiply, add, subtract = blocks_of(p, g, m), np.multiply, np.add, np.subtract
         number = self.dtype.type
 
         def step(lr: float, mu: float, decay: float) -> None:
             rate, keep, rate_mu = number(lr), number(mu), number(lr * mu)
             for pb, gb, mb, t in blocks:
-                d = _decayed(pb, gb, t, number(decay)) if decay else gb
+                d = decayed(pb, gb, t, number(decay)) if decay else gb
                 multiply(mb, keep, mb)
                 add(mb, d, mb)
                 if nesterov:
@@ -103,14 +101,14 @@ class OptimizerOps(MemoryOps):
     def rmsprop(
         self, p: Nd, g: Nd, v: Nd, mean: Nd | None
     ) -> Callable[[float, float, float, float], object]:
-        blocks = _blocks(p, g, v, v if mean is None else mean, scratches=2)
-        multiply, add, subtract, sqrt, divide = _UFUNCS
+        blocks = blocks_of(p, g, v, v if mean is None else mean, scratches=2)
+        multiply, add, subtract, sqrt, divide = UFUNCS
         number, centered = self.dtype.type, mean is not None
 
         def step(lr: float, rho: float, eps: float, decay: float) -> None:
             rate, keep, take, floor = number(lr), number(rho), number(1 - rho), number(eps)
             for pb, gb, vb, ab, t, t2 in blocks:
-                d = _decayed(pb, gb, t2, number(decay)) if decay else gb
+                d = decayed(pb, gb, t2, number(decay)) if decay else gb
                 _average(vb, d, d, keep, take, t)
                 root = vb
                 if centered:
@@ -128,14 +126,14 @@ class OptimizerOps(MemoryOps):
         return step
 
     def adagrad(self, p: Nd, g: Nd, v: Nd) -> Callable[[float, float, float], object]:
-        blocks = _blocks(p, g, v, scratches=2)
-        multiply, add, subtract, sqrt, divide = _UFUNCS
+        blocks = blocks_of(p, g, v, scratches=2)
+        multiply, add, subtract, sqrt, divide = UFUNCS
         number = self.dtype.type
 
         def step(lr: float, eps: float, decay: float) -> None:
             rate, floor = number(lr), number(eps)
             for pb, gb, vb, t, t2 in blocks:
-                d = _decayed(pb, gb, t2, number(decay)) if decay else gb
+                d = decayed(pb, gb, t2, number(decay)) if decay else gb
                 multiply(d, d, t)
                 add(vb, t, vb)
                 sqrt(vb, t)
@@ -149,14 +147,14 @@ class OptimizerOps(MemoryOps):
     def adadelta(
         self, p: Nd, g: Nd, v: Nd, u: Nd
     ) -> Callable[[float, float, float, float], object]:
-        blocks = _blocks(p, g, v, u, scratches=2)
-        multiply, add, subtract, sqrt, divide = _UFUNCS
+        blocks = blocks_of(p, g, v, u, scratches=2)
+        multiply, add, subtract, sqrt, divide = UFUNCS
         number = self.dtype.type
 
         def step(lr: float, rho: float, eps: float, decay: float) -> None:
             rate, keep, take, floor = number(lr), number(rho), number(1 - rho), number(eps)
             for pb, gb, vb, ub, t, t2 in blocks:
-                d = _decayed(pb, gb, t2, number(decay)) if decay else gb
+                d = decayed(pb, gb, t2, number(decay)) if decay else gb
                 _average(vb, d, d, keep, take, t)
                 add(vb, floor, t)
                 divide(d, sqrt(t, t), t2)
@@ -172,59 +170,9 @@ class OptimizerOps(MemoryOps):
         return fused_adam(p, g, m, v) or adam_in_blocks(p, g, m, v)
 
 
-_UFUNCS = (np.multiply, np.add, np.subtract, np.sqrt, np.divide)
-
-
-def _decayed(p: Nd, g: Nd, out: Nd, decay: Any) -> Nd:
-    """Return out = g + decay * p."""
-    np.multiply(p, decay, out)
-    return np.add(g, out, out)
-
-
 def _average(mean: Nd, a: Nd, b: Nd, keep: Any, take: Any, t: Nd) -> None:
     """mean = keep * mean + take * a * b, in place."""
     np.multiply(a, b, t)
     np.multiply(t, take, t)
     np.multiply(mean, keep, mean)
     np.add(mean, t, mean)
-
-
-def _blocks(*vectors: Nd, scratches: int = 1) -> list[tuple[Nd, ...]]:
-    """Cut equally long vectors into tuples of blocks, with shared scratches at their end."""
-    size = len(vectors[0])
-    block = -(-size // max(1, round(size / BLOCK)))  # even ones: a short rest costs as many calls
-    shared = [aligned((block,), vectors[0].dtype) for _ in range(scratches)]
-    return [
-        (*(v[i : i + block] for v in vectors), *(s[: size - i] for s in shared))
-        for i in range(0, size, max(1, block))
-    ]
-
-
-def adam_in_blocks(p: Nd, g: Nd, m: Nd, v: Nd) -> AdamStep:
-    """Bind Adam in NumPy; see ``Backend.adam``. ``kernels/host_adam.cl`` gives the same bits."""
-    blocks, number = _blocks(p, g, m, v), p.dtype.type
-    multiply, add, subtract, sqrt, divide = _UFUNCS
-
-    def step(
-        b1: float, b2: float, rate: float, eps: float, decay: float, shrink: float, adaptive: bool
-    ) -> None:
-        k1, k2, lr, floor = number(b1), number(b2), number(rate), number(eps)
-        for pb, gb, mb, vb, t in blocks:
-            d = _decayed(pb, gb, t, number(decay)) if decay else gb
-            multiply(mb, k1, mb)
-            add(mb, d, mb)
-            multiply(d, d, t)
-            multiply(vb, k2, vb)
-            add(vb, t, vb)
-            if adaptive:
-                sqrt(vb, t)
-                add(t, floor, t)
-                divide(mb, t, t)
-                multiply(t, lr, t)
-            else:
-                multiply(mb, lr, t)
-            if shrink != 1:
-                multiply(pb, number(shrink), pb)
-            subtract(pb, t, pb)
-
-    return step

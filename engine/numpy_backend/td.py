@@ -98,7 +98,7 @@ class TdOps(MemoryOps):
         return run
 
     def _legal(self, q: Nd, mask: Nd | None) -> tuple[Nd, Step]:
-        """Return q with illegal actions out of the way, and the step that brings it up to date."""
+        """Return a copy of q with illegal actions masked out, and the step that updates it."""
         if mask is None:
             return q, _nothing
         copyto, equal = np.copyto, np.equal

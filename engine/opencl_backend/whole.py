@@ -12,10 +12,10 @@ from agentd.engine.opencl_backend.memory import Dv, optional
 from agentd.engine.opencl_backend.runtime import LocalFloats
 
 MOST_PARAMS = 1 << 15
-"""Parameters up to which one work-group beats a launch per op; beyond, the device's units do."""
+"""Parameters up to which one work-group is faster than a launch per op."""
 
 MOST_Q_WORK, MOST_FIT_WORK = 1 << 22, 1 << 21
-"""Rows times parameters up to which it does: a step of Q-learning saves twice the launches."""
+"""Rows times parameters up to which it is; a step of Q-learning saves twice the launches."""
 
 _SHARE = 7 / 8  # of local memory: the compiler may want some for itself
 _GPU_ITEMS, _GPU_TILE, _CPU_TILE = 256, 8, 6
@@ -24,7 +24,7 @@ _BANKS = 4  # numbers more from line to line on GPUs, so that neighbouring lines
 
 
 class WholeOps(HeadOps):
-    """A network qualifies by its size, and when some rows of its activations fit local memory."""
+    """Steps in one call for small networks some rows of whose activations fit local memory."""
 
     def q_step(
         self, layers: DenseStack, on: DescentArrays, x: Dv, q: QStep
@@ -74,7 +74,7 @@ class WholeOps(HeadOps):
         return lambda constants: step(*constants)
 
     def _cut(self, layers: DenseStack, batch: int, most_work: int, extra: int = 0) -> "_Cut | None":
-        """Return how the step is cut for this device; None where the network does not fit."""
+        """Return how the step is divided on this device; None where the network does not fit."""
         runtime, width = self.runtime, self.runtime.tuning.width
         sizes = (layers[0].w.shape[0], *(layer.w.shape[1] for layer in layers))
         gpu = runtime.tuning.tiled

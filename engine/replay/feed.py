@@ -1,8 +1,8 @@
-"""Batches for the updates to come: drawn and read several at a time, handed out one by one.
+"""Batches drawn and read several at a time, handed out one by one.
 
-For small rows NumPy's calls cost more than their work. A learner that knows how many updates will
-see the same window therefore draws and reads their batches together. What the draws are is part of
-the state: a feed that was saved in the middle of a group reads that very group again.
+For small rows the call overhead of NumPy exceeds the work. A learner that knows how many updates
+will see the same window draws and reads their batches together: a group. The state holds where in
+a group a feed was saved, and the feed then reads the same group again.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from agentd.engine.replay.sampling import UniformSampler
 from agentd.engine.replay.transitions import TransitionBatch, TransitionReader
 
 GROUP_BYTES = 1 << 20
-"""Observations that one group may hold: they should still be in the cache when they are used."""
+"""Most bytes of observations in a group: they should still be in the cache when they are used."""
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """Fresh rows of a ring as transitions, in order, joined into fragments of their streams.
 
-A fragment is a run of consecutive rows of one stream and one episode. Every transition belongs to
-exactly one window of rows: the one in which it *ends*. So none is lost between two windows,
+A fragment is a run of consecutive rows of one stream and one episode. A transition belongs to the
+window of rows in which it *ends*, and to no other. So no transition is lost between two windows,
 however slow its stream is, as long as its first row is still in the ring.
 
 Shapes: M transitions, B rows of a block, D features, A actions over all branches, N branches.
@@ -27,7 +27,7 @@ class Transitions(NamedTuple):
     """Transitions in the order of the rows that ended them.
 
     start, end   (M,) absolute indices of the rows at t-1 and at t
-    after        (M,) which transition begins where this one ends, always a later one, or -1
+    after        (M,) index of the transition that starts where this one ends, a later one, or -1
     """
 
     start: Index
@@ -61,8 +61,7 @@ def check_fragment(window: int, capacity: int) -> None:
 def fresh_transitions(rows: Rows, lo: int, hi: int, window: int) -> tuple[Index, Index]:
     """Return starts and ends, (M,) each, of transitions that end in rows [hi - window, hi).
 
-    They start in rows [lo, hi) and are sorted by their ends. A function of the rows alone: not of
-    what was read before.
+    They start in rows [lo, hi) and are sorted by their ends. The result depends on the rows alone.
     """
     first, count = lo % rows.capacity, max(0, hi - lo)
     after = rows.next[first : first + count]
@@ -80,7 +79,7 @@ def drop_stale(
 ) -> tuple[Index, Index, Lag]:
     """Return the transitions whose action came from weights at most ``bound`` updates old.
 
-    And how old they were, the dropped ones included; None for ``bound`` drops nothing.
+    The `Lag` covers the dropped ones too. With ``bound`` None nothing is dropped.
     """
     if not len(start):
         return start, end, NO_LAG
@@ -91,7 +90,7 @@ def drop_stale(
 
 
 def join(start: Index, end: Index) -> Transitions:
-    """Return the transitions with what follows each of them, see `Transitions`."""
+    """Return the transitions, each linked to the one that follows it."""
     if not len(start):
         return Transitions(start, end, np.empty(0, np.intp))
     order = np.argsort(start, kind="stable")

@@ -1,4 +1,4 @@
-"""Prioritised replay: starts drawn in proportion to how much they taught last (arXiv:1511.05952).
+"""Prioritised replay: starts drawn in proportion to their last error (arXiv:1511.05952).
 
 Shapes: C slots of the ring, B rows of a batch, F children of a node.
 """
@@ -22,12 +22,11 @@ _TOP = 1024  # nodes that are searched by their running sum at once
 
 
 class SumTree:
-    """Weights of C leaves, drawn in proportion, all rows of a batch at once.
+    """Weights of C leaves; draws leaves in proportion to them, a whole batch at once.
 
-    Wide and shallow: a node has 32 children, and at most 1,024 nodes stand at the top, so a million
-    leaves are three arrays. A node is the sum of its children, computed anew whenever one of them
-    changes: nothing drifts, an index that is set twice counts once, and the leaves alone are the
-    state.
+    A node has 32 children and the top level at most 1,024 nodes, so a million leaves are three
+    arrays. A node is the sum of its children, computed anew whenever one of them changes: rounding
+    errors do not add up, an index that is set twice counts once, and only the leaves are state.
     """
 
     def __init__(self, leaves: int) -> None:
@@ -56,7 +55,7 @@ class SumTree:
             above[node] = np.add.reduce(families[node], 1)
 
     def restore(self, leaves: Floats) -> None:
-        """Take all leaves' weights (C,) at once; every sum is what ``set`` would have left."""
+        """Set all weights (C,) at once; every sum is what ``set`` would have computed."""
         self.leaves[:] = leaves
         for families, above in zip(self._families, self._levels[1:], strict=True):
             above[: len(families)] = np.add.reduce(families, 1)
@@ -97,9 +96,9 @@ class PriorityConfig(Record, frozen=True, kw_only=True):
 class PrioritizedSampler:
     """Draws starts by priority, one from each of B equal parts of the sum.
 
-    A row has a priority while it may start a transition: from when its next row is seen, at the
-    greatest priority so far, until it leaves the range. ``weight`` (B,) float32 are the importance
-    weights of the last draw, the greatest of them 1.
+    A row gets the greatest priority so far when its next row is seen, and loses it when it leaves
+    the range. ``weight`` (B,) float32 holds the importance weights of the last draw; the greatest
+    is 1.
     """
 
     def __init__(
@@ -138,7 +137,7 @@ class PrioritizedSampler:
         return start
 
     def update(self, error: NDArray[np.floating[Any]]) -> None:
-        """Give the rows drawn last the priorities of their errors (B,), not negative."""
+        """Set the priorities of the rows drawn last from their errors (B,), not negative."""
         priority = (error.astype(np.float64) + self.config.epsilon) ** self.config.alpha
         self._tree.set(self._slot, priority)
         self._greatest = max(self._greatest, float(priority.max()))
@@ -164,7 +163,7 @@ class PrioritizedSampler:
         self._greatest, self._draws = float(scalars["greatest"]), int(scalars["draws"])
 
     def _follow(self, rows: Rows, lo: int, hi: int) -> None:
-        """Let rows leave that are below ``lo`` and come in that now have a next row."""
+        """Remove the rows below ``lo`` and add those that now have a next row."""
         if (lo, hi) == (self._lo, self._hi) and len(self._tree) == rows.capacity:
             return
         if len(self._tree) != rows.capacity or hi < self._hi or lo < self._lo:

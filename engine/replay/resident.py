@@ -1,4 +1,4 @@
-"""A replay ring's observations in a device's own memory: each row travels there once."""
+"""A replay ring's observations in a device's own memory: each row is copied there once."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,13 +7,13 @@ from agentd.engine.backend import Array, Backend
 from agentd.engine.replay.rows import RowFormat, Rows
 
 LEAST_BYTES = 1 << 18
-"""Observations of a batch from which their way to the device costs more than another launch."""
+"""Bytes of a batch's observations above which copying them costs more than a further launch."""
 
 
 class ResidentRows:
-    """Follows a ring's observations, and gathers batches of them on the device.
+    """Mirrors a ring's observations on the device and gathers batches of them there.
 
-    A batch then costs the way there of its slots alone, not of 2 B observations.
+    For a batch only its slots are then copied, not 2 B observations.
     """
 
     def __init__(self, backend: Backend, rows: Rows, batch: int) -> None:
@@ -29,9 +29,9 @@ class ResidentRows:
 
     @classmethod
     def of(cls, backend: Backend, rows: Rows, batch: int) -> "ResidentRows | None":
-        """Return them where the backend has the room and batches are large; None elsewhere.
+        """Return one where the backend has the room and batches are large, else None.
 
-        A row must be what the network is to see.
+        The bytes of a row must be the network's input as they are.
         """
         format = rows.format
         if 4 * batch * format.features < LEAST_BYTES or not _is_plain(format):
@@ -51,7 +51,7 @@ class ResidentRows:
         return self._x
 
     def _follow(self, rows: Rows, lo: int, hi: int) -> None:
-        """Bring over what came since the last call; all of it where the ring is another one."""
+        """Copy the rows written since the last call; all of them when the ring is another one."""
         ring = rows.obs.ctypes.data
         known = ring == self._ring and self._seen <= hi
         at = max(lo, self._seen) if known else lo

@@ -1,6 +1,6 @@
-"""What a learner makes of rewards before it adds them up: scaled, divided by their spread, cut.
+"""Reward shaping: rewards are scaled, normalised and clipped when a batch is read.
 
-Rewards stay in the ring as the game gave them; they are shaped when a batch is read.
+The ring keeps them as the game gave them.
 """
 
 from collections.abc import Mapping
@@ -35,10 +35,10 @@ UNSHAPED = RewardConfig()
 
 
 class RewardShaper:
-    """Shapes rewards, and keeps the spread of the returns of the rows that were seen.
+    """Shapes rewards; keeps the variance of the returns of the rows it has observed.
 
-    The return runs through an episode: R = gamma R + reward, from 0 at its first row; each row's R
-    is one observation. A stream whose rows are lost begins anew.
+    The return accumulates along an episode: R = gamma R + reward, from 0 at its first row, and
+    every row's R is one sample. It restarts at 0 where a stream's rows were lost.
     """
 
     def __init__(self, config: RewardConfig, gamma: float) -> None:
@@ -58,7 +58,7 @@ class RewardShaper:
             np.clip(reward, -config.clip, config.clip, out=reward)
 
     def observe(self, rows: Rows, lo: int, hi: int) -> None:
-        """Take in the rows of [lo, hi) that were not seen before."""
+        """Update the variance from the rows of [lo, hi) not seen before."""
         if not self.config.normalize or hi == self._seen:
             return
         first = max(lo, self._seen) if hi > self._seen else lo
@@ -78,7 +78,7 @@ class RewardShaper:
         self._seen = hi
 
     def _returns_into(self, rows: Rows, first: int, hi: int) -> dict[int, float]:
-        """Take the open streams that go on in [first, hi) out; return their returns by that row."""
+        """Remove the streams that continue in [first, hi); return their returns by that row."""
         coming, still = {}, {}
         for row, total in self._open.items():
             after = int(rows.next[row % rows.capacity])
@@ -90,7 +90,7 @@ class RewardShaper:
         return coming
 
     def get_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return arrays and JSON values to keep; none where returns are not measured."""
+        """Return arrays and JSON values; none where rewards are not normalised."""
         if not self.config.normalize:
             return {}, {}
         moments, count = self._moments.get_state()

@@ -145,23 +145,6 @@ class Rows:
         """C, the slots of the ring."""
         return len(self.kind)
 
-    def check_valid(self, lo: int, hi: int) -> None:
-        """Raise ReplayError unless rows [lo, hi) keep the promises that reading relies on."""
-        if not 0 <= hi - lo <= self.capacity:
-            raise ReplayError(f"rows [{lo}, {hi}) do not fit into {self.capacity} slots")
-        row = np.arange(lo, hi)
-        kind, after = self.kind[row % self.capacity], self.next[row % self.capacity]
-        linked = after >= 0
-        if (after[linked] <= row[linked]).any():
-            raise ReplayError("a row's next row is not later than itself")
-        if linked[kind >= TERMINATED].any():
-            raise ReplayError("a row follows the end of an episode")
-        inside = after[linked & (after < hi)]
-        if len(np.unique(inside)) != len(inside):
-            raise ReplayError("two rows share one next row")
-        if (self.kind[inside % self.capacity] == FIRST).any():
-            raise ReplayError("a first row follows another row")
-
 
 def stacked(rows: Rows, slots: NDArray[np.int64], stack: int) -> NDArray[np.int64]:
     """Return the slots of each row's last ``stack`` rows, oldest first, (B stack,).

@@ -18,9 +18,9 @@ _REDRAWS = 32
 class UniformSampler:
     """Draws the starts of transitions, each valid one equally likely, with replacement.
 
-    A start is a first or mid row i of [lo, hi) whose next row lies in (i, hi): the newest row of
-    a stream is not one yet. With ``stack`` the rows that it is stacked with lie in the range too.
-    The draws depend on the generator's state, the range and the rows, and on nothing else.
+    A start is a first or mid row i of [lo, hi) whose next row lies in (i, hi), so the newest row of
+    a stream is none. With ``stack`` the rows of its stack lie in the range too. The draws depend on
+    the generator's state, the range and the rows, and on nothing else.
     """
 
     def __init__(self, batch: int, rng: np.random.Generator, stack: int = 1) -> None:
@@ -68,7 +68,7 @@ class UniformSampler:
         self._also = np.empty(size, np.bool_)
 
     def _reject(self, rows: Rows, hi: int) -> None:
-        """Mark every drawn row that is no start, in place."""
+        """Mark in place every drawn row that is no start."""
         slot, after, bad = self._slot, self._next, self._bad
         np.remainder(self._index, rows.capacity, out=slot)
         np.take(rows.next, slot, out=after, mode="clip")
@@ -104,6 +104,11 @@ def cut_stacks(rows: Rows, row: NDArray[np.int64], lo: int, stack: int) -> NDArr
         cut |= ~begins & (before < lo)
         at = np.where(begins | (before < lo), at, before)
     return cut
+
+
+def sampler_rng(seed: int) -> np.random.Generator:
+    """Return the generator that draws a learner's batches; independent of the weights' one."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(1,))))
 
 
 def get_rng_state(rng: np.random.Generator) -> dict[str, Any]:

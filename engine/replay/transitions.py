@@ -45,9 +45,8 @@ class TransitionReader:
 
     Sutton & Barto 2018, equation 7.1: rewards of up to n steps, discounted by γ; the walk along
     ``next`` stops at the episode's end and before ``hi``, and bootstraps from where it stopped.
-    With a γ below 0 every other row counts against the first one: two sides move in turn.
-    Several batches may be read at once: NumPy's calls then cost little for each of them.
-    ``observes`` False leaves ``x`` alone: someone else has the observations, and looks at ``slot``.
+    With a γ below 0 every other reward counts negatively: two sides move in turn. ``observes``
+    False leaves ``x`` unwritten, for a caller that has the observations and needs ``slot`` only.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class TransitionReader:
             self._format.decode(self._raw, self._x)
 
     def _make(self, size: int) -> None:
-        """Make room for ``size`` transitions: k batches, one after the other."""
+        """Allocate buffers for ``size`` transitions, which are k batches."""
         format, b = self._format, self._batch
         k = size // b
         self._steps = np.empty(size, np.intp)
@@ -124,7 +123,7 @@ class TransitionReader:
         ]
 
     def _walk(self, rows: Rows, hi: int, start: NDArray[np.int64]) -> None:
-        """Follow ``next`` from every start; leave slots, returns and discounts, in place."""
+        """Follow ``next`` from every start; write slots, returns and discounts in place."""
         slot, steps, first = self._slot, self._steps, self._first.reshape(-1)
         np.remainder(start, rows.capacity, out=first)
         np.take(rows.next, first, out=self._after, mode="clip")

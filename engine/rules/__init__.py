@@ -1,1 +1,6 @@
-"""The rules of Q-learning as pure functions of arrays; fused code must equal them."""
+"""The rules of reinforcement learning as pure functions of arrays.
+
+A rule is written here first, with its source: targets and losses (td), traces and λ-returns
+(traces), exploration (exploration). Fused ops, kernels and learners must equal it; tests compare
+them with the functions here. A rule imports no backend and keeps no state.
+"""

@@ -1,8 +1,8 @@
 """Exploration: how large ε is, which rows explore, and what they do instead.
 
 Everything here is a pure function of arrays. The random numbers are counter-based: the draw of a
-row depends on the seed and the row's absolute index and on nothing else, so a row's answer never
-depends on which other rows shared its batch, and a replayed row draws the same numbers again.
+row depends only on the seed and the row's absolute index. So a row's answer does not depend on the
+other rows of its batch, and a replayed row draws the same numbers again.
 
 Shapes: B rows, A actions over all branches (the mask's width), K draws per row.
 """
@@ -129,8 +129,8 @@ def act_boltzmann(
     """Draw each branch's action from softmax(q / temperature) over the legal ones.
 
     Sutton & Barto 2018, equation 13.2 with values as preferences; temperature 0 is greedy. The
-    arguments and results are those of `act`, but that a row explored where one of its actions is
-    not the greedy one, and u's first column is not used.
+    arguments and results are those of `act`, with two differences: a row explored where one of its
+    actions is not the greedy one, and the first column of u is not used.
     """
     action = np.empty((len(q), len(branches)), np.int32)
     explored = np.zeros(len(q), np.uint8)

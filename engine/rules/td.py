@@ -20,6 +20,9 @@ Ints: TypeAlias = NDArray[np.integer[Any]]
 ILLEGAL = -1e30
 """Value of an illegal action: finite, so that sums and differences stay finite too."""
 
+HUBER_WIDTH = 1.0
+"""The error at which Huber's loss stops being quadratic: Mnih et al. 2015 clip it at 1."""
+
 
 def mask_illegal(q: Floats, mask: Ints | None) -> Floats:
     """Return q with every illegal action's value replaced by ``ILLEGAL``, (B, A)."""

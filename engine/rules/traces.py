@@ -59,19 +59,19 @@ def obgd(p: Floats, z: Floats, td: float, lr: float, kappa: float) -> Floats:
     return moved
 
 
-def trace_goes_on(kind_t: int, explored_tm1: bool, greedy_tm1: bool) -> bool:
-    """Whether a trace outlives the transition: no episode ended, no action left the greedy policy.
+def trace_goes_on(ended_t: bool, explored_tm1: bool, greedy_tm1: bool) -> bool:
+    """Return whether the trace is kept: the episode did not end, the action was a greedy one.
 
     Watkins 1989's cut as Elsayed et al. 2024 (arXiv:2410.14606) do it in stream Q(λ): after the
     update of the exploratory step. A random action that is the greedy one cuts nothing.
     """
-    return kind_t < 2 and (greedy_tm1 or not explored_tm1)
+    return not ended_t and (greedy_tm1 or not explored_tm1)
 
 
 def policy_lag(updates: int, version: NDArray[Any]) -> NDArray[np.int64]:
-    """Return how many updates the weights of each row's action lie behind, (M,), never below 0.
+    """Return how many updates old the weights of each row's action are, (M,), never below 0.
 
-    A row acted on with weights that a learner went back behind counts as fresh.
+    Weights newer than the learner's, which went back to a checkpoint, count as fresh.
     """
     lag: NDArray[np.int64] = np.maximum(updates - version.astype(np.int64), 0)
     return lag

@@ -1,7 +1,7 @@
 """Supervised training: a run's description, the trainer, its reports and who listens to them."""
 
 from agentd.engine.training.objective import Objective
-from agentd.engine.training.reports import Callback, EpochReport, Evaluation, Tally
+from agentd.engine.training.reports import EpochReport, Evaluation, Tally
 from agentd.engine.training.spec import (
     DataSpec,
     SaveSpec,
@@ -13,7 +13,7 @@ from agentd.engine.training.spec import (
     make_network,
     plain_spec,
 )
-from agentd.engine.training.trainer import Diverged, Trainer
+from agentd.engine.training.trainer import Callback, Diverged, Trainer
 
 __all__ = [
     "Callback",

@@ -1,13 +1,10 @@
-"""What training tells: sums of an epoch, its figures, an evaluation; and who may listen."""
+"""The figures of training: running sums of an epoch, its report, an evaluation."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from agentd.engine.training.trainer import Trainer
 
 
 @dataclass(slots=True)
@@ -79,19 +76,3 @@ class EpochReport:
             line["validation_loss"] = self.validation.loss
             line["validation_accuracy"] = self.validation.accuracy
         return {key: value for key, value in line.items() if value is not None}
-
-
-class Callback:
-    """Listens to a training run; override what you need. ``trainer.stop(why)`` ends the run."""
-
-    def on_start(self, trainer: "Trainer") -> None:
-        """Called once before the first step of a call of ``fit``."""
-
-    def on_step(self, trainer: "Trainer") -> None:
-        """Called after every step; ``trainer.tally`` holds the epoch so far."""
-
-    def on_epoch(self, trainer: "Trainer", report: EpochReport) -> None:
-        """Called after every epoch and its validation."""
-
-    def on_end(self, trainer: "Trainer") -> None:
-        """Called once when ``fit`` returns, also after a stop."""

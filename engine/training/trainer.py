@@ -6,34 +6,54 @@ trainer.fit(Dataset.from_arrays(x, y), epochs=200)
 trainer.predict(x)
 """
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import isfinite, prod, sqrt
+from functools import cached_property
+from math import isfinite, prod
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Backend, FitStep, Host
-from agentd.engine.data import Batch, Batches, DataError, Dataset, Normalizer, no_normalizer
+from agentd.engine.data import Batches, DataError, Dataset, Minibatch, Normalizer, no_normalizer
 from agentd.engine.errors import EngineError, ModelError, ShapeError
-from agentd.engine.learners.descent import Arrays, Descent, Scalars
+from agentd.engine.learners.descent import Descent
+from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.learners.whole_step import bind_fit
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import refuse_normalize
 from agentd.engine.network.spec import LossSpec, OptimizerSpec
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.optim import make_optimizer
+from agentd.engine.training.evaluator import Evaluator
 from agentd.engine.training.objective import Bound, Objective
-from agentd.engine.training.reports import Callback, EpochReport, Evaluation, Tally
+from agentd.engine.training.reports import EpochReport, Evaluation, Tally
 from agentd.engine.training.spec import StopSpec
 
 MAX_SKIPPED = 10
-EVALUATION_ROWS = 512
 
 
 class Diverged(EngineError):
     """Raised when loss or gradient were not finite several steps in a row."""
+
+
+class Callback:
+    """Listens to a training run; override what you need. ``trainer.stop(why)`` ends the run."""
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Called once before the first step of a call of ``fit``."""
+
+    def on_step(self, trainer: Trainer) -> None:
+        """Called after every step; ``trainer.tally`` holds the epoch so far."""
+
+    def on_epoch(self, trainer: Trainer, report: EpochReport) -> None:
+        """Called after every epoch and its validation."""
+
+    def on_end(self, trainer: Trainer) -> None:
+        """Called once when ``fit`` returns, also after a stop."""
 
 
 class Trainer:
@@ -86,7 +106,6 @@ class Trainer:
         self._learn = Pass(network, self._backend, batch, training=True, seed=seed)
         self._bound: dict[int, _Way] = {}
         self._bind(batch)  # a loss that does not fit is refused here, not at the first step
-        self._judge: _Judge | None = None
         self._best: tuple[float, float] | None = None
         self._since_best = 0
 
@@ -142,7 +161,7 @@ class Trainer:
             callback.on_end(self)
         return reports
 
-    def step(self, batch: Batch) -> float:
+    def step(self, batch: Minibatch) -> float:
         """Take one optimizer step on a batch; return its mean loss (NaN when it was skipped).
 
         Inputs must be normalised already. Raises ShapeError for a batch of another shape, Diverged.
@@ -185,19 +204,15 @@ class Trainer:
         Raises DataError where the data is not of the network's sizes.
         """
         self._check(data)
-        if self._judge is None:
-            self._judge = _Judge(self.network, self._backend, self._objective, self.normalizer)
-        return self._judge.evaluate(self._descent.params, data)
+        return self._evaluator.evaluate(self._descent.params, data)
 
     def predict(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Return the network's outputs (N, K) for raw inputs (N, ...)."""
-        if self._judge is None:
-            self._judge = _Judge(self.network, self._backend, self._objective, self.normalizer)
         flat = np.asarray(inputs).reshape(len(inputs), -1)
         if flat.shape[1] != prod(self.network.input_shape):
             raise ShapeError("inputs", ("N", *self.network.input_shape), np.shape(inputs))
         data = Dataset(flat, np.zeros((len(flat), 1), np.float32), (flat.shape[1],))
-        found = [y for _, y in self._judge.outputs(self._descent.params, data)]
+        found = [y for _, y in self._evaluator.outputs(self._descent.params, data)]
         return np.concatenate(found)
 
     # -- state -------------------------------------------------------------------------------
@@ -281,7 +296,7 @@ class Trainer:
         elif stop.patience is not None and self._since_best >= stop.patience:
             self.stop(f"no better result in {stop.patience} epochs")
 
-    def _bind(self, rows: int) -> "_Way":
+    def _bind(self, rows: int) -> _Way:
         known = self._bound.get(rows)
         if known is None:
             params = self._descent.params
@@ -317,6 +332,10 @@ class Trainer:
 
         return take
 
+    @cached_property
+    def _evaluator(self) -> Evaluator:
+        return Evaluator(self.network, self._backend, self._objective, self.normalizer)
+
     def _check(self, data: Dataset) -> None:
         """Refuse data of other sizes than the network's."""
         inputs, (outputs,) = prod(self.network.input_shape), self.network.output_shape
@@ -339,46 +358,3 @@ class _Way(NamedTuple):
     bound: Bound
     x: Any
     take: Callable[[Any], bool]
-
-
-class _Judge:
-    """Evaluates parameters on data, in batches of its own."""
-
-    def __init__(
-        self, network: Network, backend: Backend, objective: Objective, normalizer: Normalizer
-    ) -> None:
-        self._backend, self._objective, self._normalizer = backend, objective, normalizer
-        self._pass = Pass(network, backend, EVALUATION_ROWS)
-        self._bound: dict[int, Bound] = {}
-
-    def outputs(self, params: Any, data: Dataset) -> Iterator[tuple[Batch, NDArray[Any]]]:
-        """Yield each batch with the network's output (B, K)."""
-        batches = Batches(data, EVALUATION_ROWS, self._normalizer, ahead=0)
-        for batch in batches.epoch():
-            x = self._pass.input(params, len(batch.inputs))
-            self._backend.write(x, batch.inputs.reshape(x.shape))
-            yield batch, self._backend.to_host(self._pass.forward(params, x))
-
-    def evaluate(self, params: Any, data: Dataset) -> Evaluation:
-        total, squares, rows = 0.0, 0.0, len(data)
-        classes = data.classes
-        outputs = int(self._pass.net.output_shape[0])
-        confusion = np.zeros((outputs, outputs), np.int64) if classes else None
-        for batch, y in self.outputs(params, data):
-            bound = self._bind(params, len(y))
-            self._objective.write(bound, batch.targets)
-            bound.run()
-            total += float(self._backend.to_host(bound.loss).sum(dtype=np.float64))
-            if confusion is None:
-                squares += float(np.square(y - batch.targets, dtype=np.float64).mean(1).sum())
-            else:
-                np.add.at(confusion, (batch.targets, y.argmax(1)), 1)
-        if confusion is None:
-            return Evaluation(rows, total / rows, rmse=sqrt(squares / rows))
-        return Evaluation(rows, total / rows, float(np.trace(confusion)) / rows, None, confusion)
-
-    def _bind(self, params: Any, rows: int) -> Bound:
-        if rows not in self._bound:
-            y = self._pass.output(params, rows)
-            self._bound[rows] = self._objective.bind(y, self._backend.zeros(y.shape))
-        return self._bound[rows]

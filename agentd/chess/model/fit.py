@@ -26,7 +26,7 @@ from agentd.chess.model.recipe import ChessRecipe, Head, make_head, seen_by
 from agentd.chess.model.sources import TrainingSources
 from agentd.chess.model.widen import widened
 from agentd.engine.data.prefetch import Prefetch
-from agentd.engine.learners.descent import Arrays, Scalars
+from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.network.weights import join
 from agentd.errors import MissingInput, TrainingDiverged, UsageError
 from agentd.games.chess.board.features import features

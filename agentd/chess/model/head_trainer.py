@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from agentd.chess.model.recipe import ChessRecipe, Head
 from agentd.engine.backend import Backend, Host, Step
-from agentd.engine.learners.descent import Arrays, Descent, Scalars, quiet
+from agentd.engine.learners.descent import Descent, quiet
+from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.spec import LossSpec
 from agentd.engine.optim import make_optimizer
 from agentd.engine.optim.losses import LossArrays, bind_loss
-
-HUBER_WIDTH = 1.0
+from agentd.engine.rules.td import HUBER_WIDTH
 
 
 class HeadTrainer:

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
@@ -35,7 +35,7 @@ from agentd.cli.screen.options import (
 )
 from agentd.cli.screen.terminal import Terminal
 from agentd.cli.screen.threads import bound_blas
-from agentd.config import resolve
+from agentd.config import ServerConfig, resolve
 from agentd.errors import StorageError, Unavailable
 from agentd.server.batching.actor import build_kernels
 from agentd.server.server import Server
@@ -88,8 +88,8 @@ def serve(
     run_server(resolved.config, out)
 
 
-def run_server(config: Any, out: Terminal) -> None:
-    """Serve with ``config`` (a ServerConfig) until a signal; addresses go to ``out``."""
+def run_server(config: ServerConfig, out: Terminal) -> None:
+    """Serve with ``config`` until a signal; addresses go to ``out``."""
     if config.device != "cpu":
         config = _with_present_device(config)
     tokens = Tokens.from_file(Path(config.tokens)) if config.tokens else Tokens()
@@ -114,7 +114,7 @@ def run_server(config: Any, out: Terminal) -> None:
             raise explain_bind(group, config) from None
 
 
-def _with_present_device(config: Any) -> Any:
+def _with_present_device(config: ServerConfig) -> ServerConfig:
     """Return ``config`` with a device that is there and has its kernels.
 
     What is wrong is told now, and once.
@@ -149,7 +149,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     return factory
 
 
-def explain_bind(error: BaseException, config: Any) -> BaseException:
+def explain_bind(error: BaseException, config: ServerConfig) -> BaseException:
     """``error`` as Unavailable when an address could not be bound; else ``error`` itself."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

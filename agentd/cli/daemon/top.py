@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -71,7 +71,7 @@ def top(
         console.print(render(sample, None, address))
 
 
-def _watch(out: Terminal, read: Any, every: float) -> None:
+def _watch(out: Terminal, read: Callable[[], Sample], every: float) -> None:
     before: Sample | None = None
     console = Console(file=out.out)
     live = Live(console=console, auto_refresh=False, screen=True)

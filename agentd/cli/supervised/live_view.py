@@ -9,7 +9,6 @@ import termios
 import time
 import tty
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Group, RenderableType
@@ -47,12 +46,7 @@ class Keys:
                 tty.setcbreak(sys.stdin)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._before is not None:
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
 
@@ -77,13 +71,13 @@ class FittingView(Picture, Callback):
     ``metrics`` is the run's file: a resumed run shows its past.
     """
 
-    def __init__(self, screen: Terminal, job: FitJob, metrics: Path) -> None:
+    def __init__(self, screen: Terminal, job: FitJob, metrics: Path, keys: Keys) -> None:
         super().__init__(screen)
         self._title = str(job.path)
         self._epochs = job.spec.epochs
         self._steps = -(-len(job.train) // job.spec.batch)
         self._metrics = metrics
-        self._keys = Keys()
+        self._keys = keys
         self._curves: dict[str, Curve] = {}
         self._running: Curve = []
         self._next_s = 0.0
@@ -92,17 +86,7 @@ class FittingView(Picture, Callback):
     def __enter__(self) -> Self:
         for record in read_metrics(self._metrics):
             self._remember(record)
-        self._keys.__enter__()
         return super().__enter__()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        super().__exit__(kind, error, trace)
-        self._keys.__exit__(kind, error, trace)
 
     def on_step(self, trainer: Trainer) -> None:
         """Show where the epoch is, a few times a second."""

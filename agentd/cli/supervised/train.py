@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,10 +11,10 @@ import typer
 
 from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
 from agentd.cli.screen.threads import bound_blas
-from agentd.cli.supervised.live_view import FittingView
+from agentd.cli.supervised.live_view import FittingView, Keys
 from agentd.errors import UsageError
 from agentd.runs.fit import run_training
-from agentd.runs.job import Request
+from agentd.runs.job import FitJob, Request
 from agentd.runs.measure import measure
 
 Model = Annotated[
@@ -91,7 +93,13 @@ def train(
         resume=resume,
         device=device,
     )
-    outcome = run_training(request, lambda job, metrics: FittingView(screen, job, metrics))
+
+    @contextmanager
+    def watch(job: FitJob, metrics: Path) -> Iterator[FittingView]:
+        with Keys() as keys, FittingView(screen, job, metrics, keys) as view:
+            yield view
+
+    outcome = run_training(request, watch)
     screen.report(outcome.record(), outcome.text())
 
 

@@ -73,7 +73,7 @@ def assert_same(ring, twin):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_rows_are_linked_as_one_by_one(small_ring, rows, seed):
+def test_rows_are_linked_as_one_by_one(small_ring, rows, check_rows, seed):
     ring, twin, rng = small_ring.open(capacity=64, slack=32), Twin(), np.random.default_rng(seed)
     total = 0.0
     for _ in range(60):
@@ -94,7 +94,7 @@ def test_rows_are_linked_as_one_by_one(small_ring, rows, seed):
     column = ring.columns
     names = ("obs", "mask_bits", "action", "reward", "kind", "next")
     view = [column[name] for name in (*names, "explored", "stream", "version")]
-    Rows(FORMAT, *view).check_valid(ring.oldest, ring.head)
+    check_rows(Rows(FORMAT, *view), ring.oldest, ring.head)
 
 
 def test_an_ended_row_followed_by_first_in_one_batch_is_not_linked(small_ring, rows):

@@ -4,8 +4,10 @@ import struct
 
 import pytest
 
-from agentd.runs import EventWriter, read_events
+from agentd.runs import EventWriter
 from agentd.runs.tensorboard import crc32c
+
+from ..event_files import read_events
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from agentd.engine.layers import Dense, Dueling, NoisyDense, Normalize, Relu, Tanh
-from agentd.engine.learners.descent import sampler_rng
 from agentd.engine.learners.dqn import DqnLearner
 from agentd.engine.learners.dqn_config import DqnConfig, TargetConfig
 from agentd.engine.learners.heads import (
@@ -21,6 +20,7 @@ from agentd.engine.optim import make_optimizer
 from agentd.engine.replay.priorities import PrioritizedSampler, PriorityConfig
 from agentd.engine.replay.rewards import UNSHAPED, RewardConfig
 from agentd.engine.replay.rows import FIRST, MID, TERMINATED, TRUNCATED
+from agentd.engine.replay.sampling import sampler_rng
 from agentd.engine.replay.transitions import TransitionReader
 from agentd.engine.rules import td
 

@@ -55,7 +55,9 @@ def follow_the_rules(be, network, params, ring, config, slope):
         z[stream] = config.gamma * config.lambda_ * before + gradient
         greedy = bool((td.greedy_action(q, mask, branches) == action).all())
         params = obgd(params, z[stream], error, config.lr, config.kappa)
-        if not trace_goes_on(int(rows.kind[end]), bool(rows.explored[start]), greedy):
+        if not trace_goes_on(
+            bool(rows.kind[end] >= TERMINATED), bool(rows.explored[start]), greedy
+        ):
             z[stream] = 0 * z[stream]
         history.append(params.copy())
     return history

@@ -7,12 +7,12 @@ import pytest
 
 from agentd.engine.errors import ShapeError
 from agentd.engine.layers import Dense, Reshape, Tanh
-from agentd.engine.learners.descent import sampler_rng
 from agentd.engine.learners.supervised import SupervisedConfig, SupervisedLearner, TeachRows
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.spec import OptimizerSpec
 from agentd.engine.optim import make_optimizer
 from agentd.engine.replay.rows import NoValidStart, RowFormat, TensorFormat
+from agentd.engine.replay.sampling import sampler_rng
 
 SGD = OptimizerSpec(name="sgd", lr=1e-3)
 ADAM = OptimizerSpec(name="adam", lr=1e-2)

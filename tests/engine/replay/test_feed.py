@@ -5,10 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from agentd.engine.learners.descent import sampler_rng
 from agentd.engine.replay.feed import GROUP_BYTES, BatchFeed
 from agentd.engine.replay.rows import FIRST, MID, TERMINATED, NoValidStart
-from agentd.engine.replay.sampling import UniformSampler
+from agentd.engine.replay.sampling import UniformSampler, sampler_rng
 from agentd.engine.replay.transitions import TransitionReader
 
 B = 8

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentd.engine.learners.descent import sampler_rng
 from agentd.engine.replay.priorities import PrioritizedSampler, PriorityConfig, SumTree
 from agentd.engine.replay.rows import FIRST, MID, TERMINATED, NoValidStart
+from agentd.engine.replay.sampling import sampler_rng
 
 
 def sampler(batch=32, seed=0, **options):

@@ -116,12 +116,12 @@ def test_newest_row_of_a_stream_and_ended_rows_start_nothing(make_ring):
     assert drawn(ring, 1, ring.head) == {1, 2}
 
 
-def test_slots_wrap_round_the_ring(make_ring):
+def test_slots_wrap_round_the_ring(make_ring, check_rows):
     ring = make_ring(8)
     for _ in range(5):
         ring.episode(0, [1.0, 2.0, 4.0], TERMINATED)
     lo = ring.head - 8
-    ring.rows.check_valid(lo, ring.head)
+    check_rows(ring.rows, lo, ring.head)
 
     assert drawn(ring, lo, ring.head) == {12, 13, 14, 16, 17, 18}
     batch = read(ring, [14, 16], n_step=3)
@@ -275,18 +275,18 @@ def test_row_format_refuses_gaps():
         (lambda rows: rows.next.__setitem__(6, 7), "first row follows"),
     ],
 )
-def test_check_valid_names_what_is_wrong(make_ring, damage, message):
+def test_a_check_of_rows_names_what_is_wrong(make_ring, check_rows, damage, message):
     ring = make_ring(16)
     ring.episode(0, [1.0] * 3, TERMINATED)
     ring.episode(0, [1.0] * 2, TERMINATED)
     ring.rows.kind[6] = MID
     ring.episode(0, [1.0], TERMINATED)
-    ring.rows.check_valid(0, ring.head)
+    check_rows(ring.rows, 0, ring.head)
 
     damage(ring.rows)
 
     with pytest.raises(ReplayError, match=message):
-        ring.rows.check_valid(0, ring.head)
+        check_rows(ring.rows, 0, ring.head)
 
 
 @settings(max_examples=60, deadline=None)
@@ -299,7 +299,7 @@ def test_check_valid_names_what_is_wrong(make_ring, damage, message):
     masked=st.booleans(),
 )
 def test_reading_equals_a_walk_in_plain_python(
-    seed, n_step, streams, length, capacity, masked, make_ring
+    seed, n_step, streams, length, capacity, masked, make_ring, check_rows
 ):
     """Any interleaving of streams: draws are valid starts, and batches are the plain walk."""
     rng = np.random.default_rng(seed)
@@ -316,7 +316,7 @@ def test_reading_equals_a_walk_in_plain_python(
         last[stream] = kind
     hi = int(rng.integers(max(0, length - 4), length + 1))
     lo = max(0, length - capacity)
-    ring.rows.check_valid(lo, length)
+    check_rows(ring.rows, lo, length)
     following = {i: _following(log, i, hi) for i in range(lo, hi)}
     starts = {i for i, after in following.items() if log[i][1] <= MID and after is not None}
     sampler = UniformSampler(32, np.random.Generator(np.random.PCG64(seed)))

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from agentd.engine.replay.rows import MID, TERMINATED, TRUNCATED
 from agentd.engine.rules.traces import (
     eligibility,
     lambda_return,
@@ -94,18 +93,18 @@ def test_obgd_never_overshoots_a_linear_value(td):
 
 
 @pytest.mark.parametrize(
-    ("kind", "explored", "greedy", "goes_on"),
+    ("ended", "explored", "greedy", "goes_on"),
     [
-        (MID, False, True, True),
-        (MID, False, False, True),  # greedy for the weights that chose it
-        (MID, True, True, True),
-        (MID, True, False, False),
-        (TERMINATED, False, True, False),
-        (TRUNCATED, False, True, False),
+        (False, False, True, True),
+        (False, False, False, True),  # greedy for the weights that chose it
+        (False, True, True, True),
+        (False, True, False, False),
+        (True, False, True, False),
+        (True, True, False, False),
     ],
 )
-def test_what_cuts_a_trace(kind, explored, greedy, goes_on):
-    assert trace_goes_on(kind, explored, greedy) is goes_on
+def test_what_cuts_a_trace(ended, explored, greedy, goes_on):
+    assert trace_goes_on(ended, explored, greedy) is goes_on
 
 
 def test_lag_is_never_negative():

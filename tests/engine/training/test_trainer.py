@@ -5,7 +5,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from agentd.engine.data import Batch, DataError, Dataset, find_normalizer
+from agentd.engine.data import DataError, Dataset, Minibatch, find_normalizer
 from agentd.engine.errors import ShapeError
 from agentd.engine.layers import BatchNorm, Dense, Dropout, Relu, Sigmoid, Tanh
 from agentd.engine.network import Network
@@ -199,7 +199,7 @@ def test_divergence_stops_with_finite_weights():
 
 def test_a_loop_of_ones_own():
     trainer = Trainer(xor_net(), loss="squared_error", optimizer="adam", batch=4, is_class=False)
-    losses = [trainer.step(Batch(XOR.inputs, XOR.targets)) for _ in range(300)]
+    losses = [trainer.step(Minibatch(XOR.inputs, XOR.targets)) for _ in range(300)]
 
     assert losses[-1] < losses[0]
 
@@ -223,8 +223,8 @@ def test_data_and_batches_of_another_shape_are_named():
         with pytest.raises(DataError, match="expected 2 inputs and 3 outputs"):
             trainer.evaluate(data)
     with pytest.raises(ShapeError, match="batch inputs"):
-        trainer.step(Batch(wide.inputs, wide.targets))
+        trainer.step(Minibatch(wide.inputs, wide.targets))
     with pytest.raises(ShapeError):
-        trainer.step(Batch(np.zeros((4, 2), np.float32), np.zeros((4, 2), np.float32)))
+        trainer.step(Minibatch(np.zeros((4, 2), np.float32), np.zeros((4, 2), np.float32)))
     with pytest.raises(ShapeError, match="inputs"):
         trainer.predict(wide.inputs)

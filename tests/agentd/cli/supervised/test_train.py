@@ -14,7 +14,9 @@ import pytest
 
 from agentd.cli import main
 from agentd.engine.data.idx import write_idx
-from agentd.runs import Run, read_events, read_metrics
+from agentd.runs import Run, read_metrics
+
+from ...event_files import read_events
 
 MODEL = "layers: [{dense: 8}, relu]\noptimizer: {lr: 1e-2}\nbatch: 16\nepochs: 3\n"
 MODEL += "save: {min_seconds: 0}\n"
