@@ -82,8 +82,7 @@ class LossOps(MemoryOps):
         _same_shape(f"{what} target", y, target)
         rows, n = y.shape
         grid, local = self.runtime.each_row(rows)
-        bend = (0, 0.0) if delta is None else (1, float(delta))
-        args = (rows, n, y, target, *optional(weight, y), *bend, dy, loss)
+        args = (rows, n, y, target, *optional(weight, y), *optional(delta, 0.0), dy, loss)
         return self.runtime.bind("loss", "regression", grid, local, *args)
 
 

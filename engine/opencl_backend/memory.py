@@ -165,9 +165,9 @@ class MemoryOps:
         self.fill(array, 0)()
 
 
-def optional(array: Dv | None, instead: Dv) -> tuple[int, Dv]:
-    """Return (1, array), or (0, instead) where there is none: kernels look at the number first."""
-    return (0, instead) if array is None else (1, array)
+def optional(value: Any, instead: Any) -> tuple[int, Any]:
+    """Return (1, value), or (0, instead) for None: kernels look at the first of the two."""
+    return (0, instead) if value is None else (1, value)
 
 
 def _nothing() -> None:

@@ -40,7 +40,7 @@ class TdOps(HeadOps):
         loss: Dv,
     ) -> Step:
         _check_values("td_loss", branches, q, dq)
-        taken = (q, action, *optional(weight, q), *_bend(huber))
+        taken = (q, action, *optional(weight, q), *optional(huber, 0.0))
         args = (*self._rows(q, branches), *taken, target, dq, td, loss)
         return self.runtime.bind("td", "td_loss", *self.runtime.each_row(1), *args)
 
@@ -49,16 +49,12 @@ class TdOps(HeadOps):
         _check_values("td_step", s.branches, s.value, s.select)
         _check_values("td_step", s.branches, s.y, s.dy)
         ahead = (s.value, s.select, *optional(s.mask, s.value), s.reward, s.discount)
-        taken = (s.y, s.action, *optional(s.weight, s.y), *_bend(s.huber))
+        taken = (s.y, s.action, *optional(s.weight, s.y), *optional(s.huber, 0.0))
         args = (*self._rows(s.y, s.branches), *ahead, *taken, s.target, s.dy, s.error, s.loss)
         return self.runtime.bind("td", "td_step", *self.runtime.each_row(1), *args)
 
     def _rows(self, q: Dv, branches: tuple[int, ...]) -> tuple[Any, ...]:
         return q.shape[0], len(branches), self.starts(branches)
-
-
-def _bend(huber: float | None) -> tuple[int, float]:
-    return (0, 0.0) if huber is None else (1, float(huber))
 
 
 def _check_values(what: str, branches: tuple[int, ...], a: Dv, b: Dv) -> None:

@@ -33,7 +33,6 @@ class WholeOps(HeadOps):
         cut = self._cut(layers, rows, MOST_Q_WORK, extra=width)
         if cut is None:
             return None
-        bend = (0, 0.0) if q.huber is None else (1, float(q.huber))
         step = self.runtime.bind_scalars(
             "whole_step",
             "q_step",
@@ -41,7 +40,7 @@ class WholeOps(HeadOps):
             (cut.items,),
             *cut.net,
             *(on.params.shape[0], rows, len(q.branches), self.starts(q.branches)),
-            *(int(q.double), *bend, float(on.clip_norm or 0.0)),
+            *(int(q.double), *optional(q.huber, 0.0), float(on.clip_norm or 0.0)),
             *(cut.lines(sum(cut.sizes)), cut.lines(width), LocalFloats(cut.items)),
             *(x, q.action, q.reward, q.discount, q.mask, *optional(q.weight, q.reward)),
             *(on.params, on.gradient, on.m, on.v, q.target_params, q.error, q.target, on.figures),
@@ -57,14 +56,14 @@ class WholeOps(HeadOps):
         cut = self._cut(layers, rows, MOST_FIT_WORK)
         if cut is None:
             return None
-        bend = (0, 0.0) if fit.huber is None else (1, float(fit.huber))
         step = self.runtime.bind_scalars(
             "whole_step",
             "fit_step",
             (cut.items,),
             (cut.items,),
             *cut.net,
-            *(on.params.shape[0], rows, int(fit.is_class), *bend, float(on.clip_norm or 0.0)),
+            *(on.params.shape[0], rows, int(fit.is_class)),
+            *(*optional(fit.huber, 0.0), float(on.clip_norm or 0.0)),
             *(cut.lines(sum(cut.sizes)), LocalFloats(cut.items)),
             *(x, fit.label, fit.label, fit.weight),
             *(on.params, on.gradient, on.m, on.v, fit.y, on.figures),
