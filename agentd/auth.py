@@ -17,8 +17,6 @@ import stat
 from enum import IntEnum
 from pathlib import Path
 
-__all__ = ["Grant", "TokenFileError", "Tokens"]
-
 MIN_TOKEN_CHARS = 16
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["THREAD_VARIABLES", "prepare_blas"]
-
 THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "OMP_NUM_THREADS",

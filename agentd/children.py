@@ -10,8 +10,6 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["child_environment", "python_module"]
-
 _HOME = Path(__file__).resolve().parent.parent
 """The folder that holds the package agentd: a clone that was never installed runs too."""
 

@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Histogram", "Sizes"]
-
 _PER_OCTAVE = 16  # buckets a factor of two: each 4.4 % wide
 _FLOOR_S = 1e-6
 _BUCKETS = 26 * _PER_OCTAVE  # 1 µs … 67 s

@@ -11,8 +11,6 @@ from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.opencl_backend.errors import NoPlatformError
 from agentd.errors import UsageError
 
-__all__ = ["backend_for"]
-
 log = logging.getLogger(__name__)
 
 

@@ -17,8 +17,6 @@ from agentd.engine.optim import make_optimizer
 from agentd.engine.replay.rows import RowFormat
 from agentd.engine.replay.transitions import check_n_step
 
-__all__ = ["learner_for"]
-
 
 def learner_for(
     config: AgentConfig, network: Network, backend: Backend, format: RowFormat

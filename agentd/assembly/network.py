@@ -13,8 +13,6 @@ from agentd.engine.network import Network
 from agentd.engine.network.spec import build_network
 from agentd.protocol.schema import Schema
 
-__all__ = ["network_for"]
-
 Q_LEARNERS = ("dqn", *STREAMING)
 """Learners whose outputs are values of actions, branch by branch."""
 

@@ -6,8 +6,6 @@ from agentd.config.records import AgentConfig
 from agentd.engine.replay.rows import RowFormat, TensorFormat
 from agentd.protocol.schema import Schema
 
-__all__ = ["row_format", "stack_of"]
-
 
 def stack_of(config: AgentConfig) -> int:
     """Return how many rows of a stream make one input."""

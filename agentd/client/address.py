@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
-__all__ = ["DEFAULT_PORT", "Address"]
-
 DEFAULT_PORT = 7331
 
 

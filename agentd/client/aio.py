@@ -38,8 +38,6 @@ from agentd.client.settings import (
 from agentd.protocol import messages as m
 from agentd.protocol.errors import ProtocolError
 
-__all__ = ["AsyncClient"]
-
 log = logging.getLogger("agentd.client")
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-__all__ = ["Patience", "delays"]
-
 
 def delays(rng: random.Random, first_s: float = 0.05, longest_s: float = 5.0) -> Iterator[float]:
     """Yield seconds without end: the k-th is uniform in [0, min(longest, first * 2**k)).

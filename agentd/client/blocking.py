@@ -41,8 +41,6 @@ from agentd.client.wire import Wire
 from agentd.protocol import messages as m
 from agentd.protocol.errors import ProtocolError
 
-__all__ = ["Client"]
-
 log = logging.getLogger("agentd.client")
 
 

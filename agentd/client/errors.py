@@ -19,18 +19,6 @@ from __future__ import annotations
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Error
 
-__all__ = [
-    "ClientClosed",
-    "ClientError",
-    "DataRefused",
-    "OperationRefused",
-    "OutcomeUnknown",
-    "Refused",
-    "SessionLost",
-    "Unreachable",
-    "WindowFull",
-]
-
 # Refusals that time may cure: come back later with the same words.
 _PASSING = {
     Code.HELLO_TIMEOUT,

@@ -15,8 +15,6 @@ from agentd.protocol import messages
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.schema import Schema
 
-__all__ = ["Act", "Observations", "Packer", "Taught"]
-
 Observations: TypeAlias = ArrayLike | Mapping[str, ArrayLike]
 """The rows of the only tensor, or of every tensor by name; (N, *shape), or (*shape) for one row."""
 

@@ -22,8 +22,6 @@ from agentd.client.gym_spaces import ActionCoder, leaves
 from agentd.client.rollout import GameFrame
 from agentd.protocol.rows import FIRST, MID, TERMINATED, TRUNCATED
 
-__all__ = ["GymGame", "GymSpec"]
-
 Rows = dict[str, NDArray[Any]]
 
 

@@ -10,8 +10,6 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-__all__ = ["ActionCoder", "SpaceLeaf", "leaves"]
-
 _KEPT = ("uint8", "int8", "int32", "float16", "float32")
 _CAST = {"float64": "float32", "bool": "uint8", "int16": "int32", "uint16": "int32"}
 _INT32 = np.iinfo(np.int32)

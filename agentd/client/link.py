@@ -9,8 +9,6 @@ from typing import Self, cast
 from agentd.client.address import Address
 from agentd.client.settings import ConnectSettings
 
-__all__ = ["Link"]
-
 
 class Link(asyncio.Protocol):
     """One connection; ``arrived`` is called with everything received.

@@ -10,8 +10,6 @@ from agentd.client.session import Reply
 from agentd.protocol import messages as m
 from agentd.protocol.errors import Code, ProtocolError
 
-__all__ = ["AsyncOperations", "Operations", "expect"]
-
 R = TypeVar("R", bound=m.ServerMessage)
 
 

@@ -28,18 +28,6 @@ from agentd.client.settings import ConnectOptions
 from agentd.latency import Histogram
 from agentd.protocol.rows import FIRST, TERMINATED, TRUNCATED
 
-__all__ = [
-    "Episode",
-    "Evaluation",
-    "GameFrame",
-    "Tally",
-    "Turn",
-    "VectorGame",
-    "evaluate",
-    "join",
-    "play",
-]
-
 
 class GameFrame(NamedTuple):
     """The rows of one step of a game, as R5 wants them; no stream twice but by ended and first."""

@@ -29,8 +29,6 @@ from agentd.protocol.connection import PROTOCOL, ClientConnection
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.schema import Schema
 
-__all__ = ["Answer", "ClientSession", "Reply"]
-
 Answer: TypeAlias = Act | Taught | DataRefused
 Reply: TypeAlias = m.ServerMessage | OperationRefused | OutcomeUnknown
 

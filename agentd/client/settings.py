@@ -17,8 +17,6 @@ from agentd.protocol.errors import ProtocolError
 from agentd.protocol.messages import Hello
 from agentd.protocol.schema import Schema
 
-__all__ = ["Actions", "ConnectOptions", "ConnectSettings", "Observation", "Role"]
-
 Role: TypeAlias = Literal["train", "eval", "play", "admin"]
 TensorShape: TypeAlias = tuple[Any, Sequence[int]]
 """A dtype in any of NumPy's words and the shape of one row."""

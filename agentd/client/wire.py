@@ -14,8 +14,6 @@ from collections import deque
 
 from agentd.client.address import Address
 
-__all__ = ["Wire"]
-
 CHUNK = 64 * 1024
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE

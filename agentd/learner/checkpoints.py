@@ -22,8 +22,6 @@ from agentd.memory.mapped_file import RingCounters
 from agentd.protocol.schema import Schema
 from agentd.store import Checkpoint, Files, read_checkpoint, sweep, write_checkpoint
 
-__all__ = ["Saver", "StoredCheckpoint"]
-
 log = logging.getLogger(__name__)
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 60.0

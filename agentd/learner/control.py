@@ -12,8 +12,6 @@ import select
 from collections import deque
 from typing import Any
 
-__all__ = ["Control", "HungUp"]
-
 log = logging.getLogger(__name__)
 
 

@@ -26,8 +26,6 @@ from agentd.learner.pace import Pace
 from agentd.memory.mapped_file import RingCounters
 from agentd.memory.weight_board import WeightBoard
 
-__all__ = ["CheckpointStep", "LearnerFailed", "LearnerHandle", "LearnerRefused"]
-
 log = logging.getLogger(__name__)
 
 POLL_S = 0.05

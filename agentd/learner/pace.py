@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["NO_DUE", "Pace"]
-
 NO_DUE = -1
 """The due point of weights that were not trained yet."""
 

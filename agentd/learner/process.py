@@ -34,8 +34,6 @@ from agentd.memory.weight_board import Publication, WeightBoard
 from agentd.protocol.schema import Schema
 from agentd.store import DirectoryLock, UnknownCheckpoint
 
-__all__ = ["LearnerProcess", "run"]
-
 log = logging.getLogger(__name__)
 
 _SLICE_S = 0.02

@@ -15,8 +15,6 @@ from agentd.engine.replay.rows import NoValidStart
 from agentd.learner.pace import NO_DUE, Pace
 from agentd.memory.ring_reader import RingReader
 
-__all__ = ["Progress", "Updater"]
-
 SKIPS_TO_PAUSE = 10
 """So many updates with non-finite gradients in a row, and learning pauses."""
 

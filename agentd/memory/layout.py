@@ -7,8 +7,6 @@ from typing import Any
 
 from agentd.memory.mapped_file import Column
 
-__all__ = ["RingLayout", "default_slack", "replay_columns", "slack_for"]
-
 
 @dataclass(frozen=True, slots=True)
 class RingLayout:

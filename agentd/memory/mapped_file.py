@@ -30,8 +30,6 @@ from numpy.typing import NDArray
 
 from agentd.errors import StorageError
 
-__all__ = ["Column", "RingCounters", "RingFile", "RingMismatch", "boot_id"]
-
 PAGE = 4096
 _MAGIC = b"AGDRING1"
 _DIGEST, _START, _BOOT, _CLEAN, _WAITING, _COMMIT, _DURABLE, _IDENTITY = (

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from agentd.engine.replay.rows import FIRST, TERMINATED
 
-__all__ = ["Answer", "OpenEpisodes", "find_answer", "last_seqs", "open_episodes"]
-
 Columns = Mapping[str, NDArray[Any]]
 
 

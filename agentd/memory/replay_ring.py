@@ -22,8 +22,6 @@ from agentd.memory.mapped_file import RingCounters, RingFile
 from agentd.memory.recall import Answer, find_answer, open_episodes
 from agentd.memory.ring_writer import RingWriter
 
-__all__ = ["ReplayRing"]
-
 _NO_REWARDS: NDArray[np.float64] = np.empty(0)
 
 

@@ -12,8 +12,6 @@ from agentd.memory.layout import replay_columns
 from agentd.memory.mapped_file import Column, RingCounters, RingFile, identity_of
 from agentd.memory.teach_ring import teach_columns
 
-__all__ = ["ReplayRingReader", "RingReader", "TeachRingReader", "open_reader"]
-
 
 class RingReader:
     """What both rings have in common: counters, the window of whole rows, the waiting word."""

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from agentd.errors import StorageError
 from agentd.memory.mapped_file import Column, RingCounters, RingFile
 
-__all__ = ["SessionRecord", "SessionTable", "TableFull"]
-
 _COLUMNS = (
     Column("live", "u1"),
     Column("id", "u1", 16),

@@ -16,8 +16,6 @@ from agentd.memory.layout import default_slack
 from agentd.memory.mapped_file import Column, RingCounters, RingFile
 from agentd.memory.ring_writer import RingWriter
 
-__all__ = ["TeachLayout", "TeachRing", "teach_columns"]
-
 
 @dataclass(frozen=True, slots=True)
 class TeachLayout:

@@ -27,8 +27,6 @@ from numpy.typing import NDArray
 from agentd.errors import StorageError
 from agentd.memory.mapped_file import PAGE, boot_id
 
-__all__ = ["STATS", "Publication", "WeightBoard"]
-
 _MAGIC = b"AGDBOARD"
 _DIGEST, _BOOT, _NEWEST, _WAKE_AT, _STATS, _HEADS = 8, 64, 128, 192, 256, 1024
 _PATIENCE_S = 1.0

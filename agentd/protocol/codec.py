@@ -40,18 +40,6 @@ from agentd.protocol.strict import (
     step_size,
 )
 
-__all__ = [
-    "CONTROL_FRAME",
-    "HEADER",
-    "PROTOCOL",
-    "FrameDecoder",
-    "decode_client",
-    "decode_hello",
-    "decode_server",
-    "encode",
-    "encode_into",
-]
-
 HEADER = struct.Struct("<I")
 """Length of the body in bytes, the header not counted."""
 

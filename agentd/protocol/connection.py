@@ -14,7 +14,6 @@ from enum import Enum
 from agentd.protocol import messages as m
 from agentd.protocol.codec import (
     HEADER,
-    PROTOCOL,
     FrameDecoder,
     decode_client,
     decode_hello,
@@ -23,15 +22,6 @@ from agentd.protocol.codec import (
 )
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.pattern import Pattern, Patterns
-
-__all__ = [
-    "HANDSHAKE_FRAME",
-    "PROTOCOL",
-    "TRANSITIONS",
-    "ClientConnection",
-    "ServerConnection",
-    "State",
-]
 
 HANDSHAKE_FRAME = 16 * 1024
 """Bytes that a frame may have before ``welcome``."""

@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 from agentd.protocol.messages import Error, Reason
 
-__all__ = ["CODES", "Code", "CodeInfo", "FrameTooLarge", "ProtocolError"]
-
 
 class Code(StrEnum):
     """The closed list of error codes of protocol 1."""

@@ -10,42 +10,6 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
-__all__ = [
-    "GOODBYE_REASONS",
-    "ActReply",
-    "Agents",
-    "AgentsReply",
-    "ClientMessage",
-    "Create",
-    "Created",
-    "Delete",
-    "Deleted",
-    "Error",
-    "Freeze",
-    "Frozen",
-    "Goodbye",
-    "Hello",
-    "Info",
-    "InfoReply",
-    "Load",
-    "Loaded",
-    "Message",
-    "Operation",
-    "Ping",
-    "Pong",
-    "Reason",
-    "Save",
-    "Saved",
-    "ServerMessage",
-    "Stats",
-    "StatsReply",
-    "Step",
-    "Teach",
-    "Unload",
-    "Unloaded",
-    "Welcome",
-]
-
 Bin: TypeAlias = memoryview
 Tensors: TypeAlias = Annotated[dict[str, Bin], msgspec.Meta(max_length=64)]
 Reason: TypeAlias = Literal[

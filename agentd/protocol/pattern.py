@@ -22,8 +22,6 @@ from numpy.typing import NDArray
 from agentd.protocol.codec import HEADER, encode
 from agentd.protocol.messages import ActReply, Step
 
-__all__ = ["Pattern", "Patterns", "encode_acts"]
-
 MOST_BYTES = 1 << 20
 """A longer frame is not worth it: its numbers cost more than all that surrounds them."""
 

@@ -16,8 +16,6 @@ from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Step
 from agentd.protocol.schema import Schema
 
-__all__ = ["FIRST", "MID", "TERMINATED", "TRUNCATED", "StreamStates", "check_lengths", "check_rows"]
-
 FIRST, MID, TERMINATED, TRUNCATED = 0, 1, 2, 3
 _KINDS = ("first", "mid", "terminated", "truncated")
 

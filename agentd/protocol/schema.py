@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 
 from agentd.protocol.errors import Code, ProtocolError
 
-__all__ = ["DTYPES", "Schema", "TensorLayout", "raw_to_features"]
-
 DTYPES = ("uint8", "int8", "int32", "float16", "float32")
 MAX_TENSORS, MAX_RANK, MAX_DIM, MAX_ROW_BYTES, MAX_ACTIONS, MAX_BRANCHES = (
     64,

@@ -13,8 +13,6 @@ import msgpack
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Step
 
-__all__ = ["bad_message", "check_plain", "count_keys", "not_a_map", "starts_with", "step_size"]
-
 MAX_KEYS = 15  # hello has 14; a longer map is no message
 MAX_VALUES = 1024  # inside one control message …
 MAX_DEPTH = 16  # … and how deep its maps and lists may nest

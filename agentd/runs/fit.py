@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentd.engine.training import Callback, Diverged, EpochReport, Evaluation, Trainer
+from agentd.engine.training import Callback, Diverged, EpochReport, EvaluationReport, Trainer
 from agentd.errors import TrainingDiverged
 from agentd.interrupts import Interrupts
 from agentd.runs import EventWriter, MetricsLog, Run
@@ -30,7 +30,7 @@ class FitOutcome:
     stopped: str
     epoch_seconds: list[float]
     last: EpochReport | None
-    test: Evaluation | None
+    test: EvaluationReport | None
 
     def record(self) -> dict[str, Any]:
         """The figures for --json; null where there was nothing to measure on."""

@@ -41,8 +41,6 @@ from agentd.store import (
     write_file,
 )
 
-__all__ = ["Run", "Snapshot", "fingerprint"]
-
 KIND = "supervised"
 _ROWS = 8192
 _SHIFT, _SCALE = "normalize.shift", "normalize.scale"

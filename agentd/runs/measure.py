@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.data import Dataset
-from agentd.engine.training import Evaluation
+from agentd.engine.training import EvaluationReport
 from agentd.errors import UsageError
 from agentd.runs import Run, Snapshot
 from agentd.runs.fit import figures
@@ -29,7 +29,7 @@ class Measured:
     snapshot: Snapshot
     run: Path
     data: Dataset
-    evaluation: Evaluation
+    evaluation: EvaluationReport
     outputs: NDArray[np.float32]
 
     def record(self, samples: int | None) -> dict[str, Any]:

@@ -11,8 +11,6 @@ from typing import Any
 from agentd.errors import StorageError
 from agentd.store import write_file
 
-__all__ = ["MetricsLog", "read_metrics"]
-
 
 class MetricsLog:
     """Appends records to a file, one JSON object a line. A context is not needed: it holds none."""

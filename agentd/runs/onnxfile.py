@@ -22,8 +22,6 @@ from agentd.engine.layers.shape import PlacedReshape
 from agentd.engine.network import Network
 from agentd.errors import UsageError
 
-__all__ = ["onnx_bytes"]
-
 OPSET = 20
 IR_VERSION = 9
 _NODES = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "softplus": "Softplus"}

@@ -18,8 +18,6 @@ from pathlib import Path
 from agentd.engine.data import wire
 from agentd.errors import StorageError
 
-__all__ = ["EventWriter", "crc32c", "masked_crc32c"]
-
 _WALL_TIME, _STEP, _VERSION, _SUMMARY = 1, 2, 3, 5
 _VALUE, _TAG, _SIMPLE = 1, 1, 2
 _POLYNOMIAL = 0x82F63B78  # Castagnoli, reflected (RFC 3720, appendix B.4)

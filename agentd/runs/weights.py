@@ -29,8 +29,6 @@ from agentd.engine.network.weights import join, split
 from agentd.errors import UsageError
 from agentd.store import write_file
 
-__all__ = ["WEIGHT_FORMATS", "load_weights", "save_weights"]
-
 WEIGHT_FORMATS = ("safetensors", "npz", "pb")
 LARGEST = 1 << 32
 _LAYERS, _WS, _VALS, _ROWS, _COLUMNS = 1, 1, 1, 2, 3

@@ -7,8 +7,6 @@ from typing import Any
 
 from agentd.server.batching.answers import Counters
 
-__all__ = ["Reports"]
-
 _SUMS = ("sessions", "connections", "queued_rows", "queued_frames")
 
 

@@ -32,9 +32,7 @@ from agentd.server.peers.operations import operate
 from agentd.server.processes.channel import adopt
 from agentd.server.processes.pool import Pool, PoolRouter
 from agentd.server.reports import Reports
-from agentd.server.stats import Stats
-
-__all__ = ["Router", "Server"]
+from agentd.server.stats import Statistics
 
 log = logging.getLogger("agentd.server")
 
@@ -73,7 +71,7 @@ class Server:
         if self._pool is not None:
             self._router = PoolRouter(self._pool, self.registry)
         self.connections = Connections(config.limits, self.spawn, self._welcome, self._operate)
-        self.stats = Stats(self.registry, self.connections, reports)
+        self.stats = Statistics(self.registry, self.connections, reports)
         self._tasks: asyncio.TaskGroup | None = None
         self._stop = asyncio.Event()
 

@@ -12,10 +12,8 @@ from agentd.server.batching.answers import Counters
 from agentd.server.peers.connections import Connections
 from agentd.server.reports import Reports
 
-__all__ = ["Stats"]
 
-
-class Stats:
+class Statistics:
     """Reads the counters where they are kept; keeps none but the event loop's lag.
 
     loop_lag  how late the event loop came to what was due, seconds

@@ -32,8 +32,6 @@ from agentd.server.peers.handshake import AGENT_NAME
 from agentd.server.processes.channel import GATHERED, SMALL, Channel, home_of, too_much
 from agentd.server.server import Server
 
-__all__ = ["Worker", "read_task"]
-
 log = logging.getLogger("agentd.worker")
 
 REPORT_S = 0.25

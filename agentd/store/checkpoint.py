@@ -28,16 +28,6 @@ from agentd.store import manifest
 from agentd.store.files import Files, reach
 from agentd.store.manifest import Damaged
 
-__all__ = [
-    "Arrays",
-    "Checkpoint",
-    "NoValidCheckpoint",
-    "UnknownCheckpoint",
-    "list_checkpoints",
-    "read_checkpoint",
-    "write_checkpoint",
-]
-
 log = logging.getLogger(__name__)
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from agentd.errors import StorageError
 
-__all__ = ["Files", "reach", "write_file"]
-
 
 class Files:
     """Operations on real files; every one of them may raise OSError.

@@ -13,8 +13,6 @@ from types import TracebackType
 
 from agentd.errors import Locked, StorageError
 
-__all__ = ["DirectoryLock"]
-
 _POLL_S = 0.02
 
 

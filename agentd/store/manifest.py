@@ -11,8 +11,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["FORMAT", "Damaged", "decode", "encode", "file_entry"]
-
 FORMAT = 1
 _CHECKSUM = "checksum"
 

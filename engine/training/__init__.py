@@ -1,7 +1,7 @@
 """Supervised training: a run's description, the trainer, its reports and who listens to them."""
 
 from agentd.engine.training.objective import Objective
-from agentd.engine.training.reports import EpochReport, Evaluation, Tally
+from agentd.engine.training.reports import EpochReport, EpochSums, EvaluationReport
 from agentd.engine.training.spec import (
     DataSpec,
     SaveSpec,
@@ -20,11 +20,11 @@ __all__ = [
     "DataSpec",
     "Diverged",
     "EpochReport",
-    "Evaluation",
+    "EpochSums",
+    "EvaluationReport",
     "Objective",
     "SaveSpec",
     "StopSpec",
-    "Tally",
     "TrainSpec",
     "Trainer",
     "convert_spec",

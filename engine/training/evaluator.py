@@ -13,12 +13,12 @@ from agentd.engine.backend import Backend
 from agentd.engine.data import Batches, Dataset, Minibatch, Normalizer
 from agentd.engine.network import Network, Pass
 from agentd.engine.training.objective import Bound, Objective
-from agentd.engine.training.reports import Evaluation
+from agentd.engine.training.reports import EvaluationReport
 
 EVALUATION_ROWS = 512
 
 
-class Evaluator:
+class BatchEvaluator:
     """Evaluates parameters on data, in batches of its own."""
 
     def __init__(
@@ -36,7 +36,7 @@ class Evaluator:
             self._backend.write(x, batch.inputs.reshape(x.shape))
             yield batch, self._backend.to_host(self._pass.forward(params, x))
 
-    def evaluate(self, params: Any, data: Dataset) -> Evaluation:
+    def evaluate(self, params: Any, data: Dataset) -> EvaluationReport:
         """Return the mean loss and what else the targets allow over all rows of ``data``."""
         total, squares, rows = 0.0, 0.0, len(data)
         classes = data.classes
@@ -52,8 +52,10 @@ class Evaluator:
             else:
                 np.add.at(confusion, (batch.targets, y.argmax(1)), 1)
         if confusion is None:
-            return Evaluation(rows, total / rows, rmse=sqrt(squares / rows))
-        return Evaluation(rows, total / rows, float(np.trace(confusion)) / rows, None, confusion)
+            return EvaluationReport(rows, total / rows, rmse=sqrt(squares / rows))
+        return EvaluationReport(
+            rows, total / rows, float(np.trace(confusion)) / rows, None, confusion
+        )
 
     def _bind(self, params: Any, rows: int) -> Bound:
         if rows not in self._bound:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(slots=True)
-class Tally:
+class EpochSums:
     """Running sums over the rows of an epoch; ``correct`` counts only where there are classes."""
 
     rows: int = 0
@@ -27,7 +27,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class EvaluationReport:
     """How a network does on data it does not learn from.
 
     ``loss`` is the mean over the rows; ``accuracy`` and ``confusion`` (C, C), rows true and columns
@@ -49,7 +49,7 @@ class EpochReport:
     steps: int
     train_loss: float
     train_accuracy: float | None
-    validation: Evaluation | None
+    validation: EvaluationReport | None
     lr: float
     seconds: float = 0.0
     wait_s: float = 0.0

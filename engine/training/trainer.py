@@ -28,9 +28,9 @@ from agentd.engine.network.normalize import refuse_normalize
 from agentd.engine.network.spec import LossSpec, OptimizerSpec
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.optim import make_optimizer
-from agentd.engine.training.evaluator import Evaluator
+from agentd.engine.training.evaluator import BatchEvaluator
 from agentd.engine.training.objective import Bound, Objective
-from agentd.engine.training.reports import EpochReport, Evaluation, Tally
+from agentd.engine.training.reports import EpochReport, EpochSums, EvaluationReport
 from agentd.engine.training.spec import StopSpec
 
 MAX_SKIPPED = 10
@@ -88,7 +88,7 @@ class Trainer:
         self.is_class = is_class
         self.normalizer = normalizer or no_normalizer()
         self.epoch, self.position, self.steps = 0, 0, 0
-        self.tally = Tally()
+        self.tally = EpochSums()
         self.stopped = ""
         self._backend = backend or NumPyBackend()
         self._clock = clock
@@ -198,7 +198,7 @@ class Trainer:
 
     # -- using -------------------------------------------------------------------------------
 
-    def evaluate(self, data: Dataset) -> Evaluation:
+    def evaluate(self, data: Dataset) -> EvaluationReport:
         """Return the mean loss and, for classes, accuracy and confusion matrix on ``data``.
 
         Raises DataError where the data is not of the network's sizes.
@@ -237,7 +237,7 @@ class Trainer:
         self._learn.set_state(scalars["pass"])
         self.epoch, self.position = int(scalars["epoch"]), int(scalars["position"])
         self.steps = int(scalars["steps"])
-        self.tally = Tally(*scalars["tally"])
+        self.tally = EpochSums(*scalars["tally"])
         best = scalars["best"]
         self._best = None if best is None else (float(best[0]), float(best[1]))
         self._since_best = int(scalars["since_best"])
@@ -266,7 +266,7 @@ class Trainer:
         self, validation: Dataset | None, seconds: float, waited: float
     ) -> EpochReport:
         found = None if validation is None else self.evaluate(validation)
-        tally, self.tally = self.tally, Tally()
+        tally, self.tally = self.tally, EpochSums()
         self.epoch, self.position = self.epoch + 1, 0
         accuracy = tally.accuracy if self.is_class else None
         return EpochReport(
@@ -333,8 +333,8 @@ class Trainer:
         return take
 
     @cached_property
-    def _evaluator(self) -> Evaluator:
-        return Evaluator(self.network, self._backend, self._objective, self.normalizer)
+    def _evaluator(self) -> BatchEvaluator:
+        return BatchEvaluator(self.network, self._backend, self._objective, self.normalizer)
 
     def _check(self, data: Dataset) -> None:
         """Refuse data of other sizes than the network's."""

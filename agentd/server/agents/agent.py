@@ -36,8 +36,6 @@ from agentd.server.batching.stacks import Stacks
 from agentd.server.batching.teaching import check_teach
 from agentd.store import read_checkpoint, write_checkpoint
 
-__all__ = ["Agent"]
-
 log = logging.getLogger("agentd.agent")
 
 ANSWER_S = 0.002

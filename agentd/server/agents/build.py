@@ -26,8 +26,6 @@ from agentd.server.batching.learning import Learning
 from agentd.server.batching.stacks import Stacks
 from agentd.store import read_checkpoint
 
-__all__ = ["build_agent"]
-
 PASS_ROWS, PASS_BYTES = 8_192, 64 << 20
 """Rows that one forward pass takes from several frames, and their bytes."""
 

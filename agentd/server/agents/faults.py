@@ -11,8 +11,6 @@ from agentd.learner.handle import LearnerRefused
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.store import NoValidCheckpoint, UnknownCheckpoint
 
-__all__ = ["as_protocol_errors"]
-
 
 @contextmanager
 def as_protocol_errors() -> Iterator[None]:

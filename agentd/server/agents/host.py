@@ -10,8 +10,6 @@ from agentd.config.records import LimitsConfig
 from agentd.memory.session_table import SessionTable
 from agentd.server.batching.flush_queue import FlushQueue
 
-__all__ = ["AgentHost"]
-
 
 @dataclass(frozen=True, slots=True)
 class AgentHost:

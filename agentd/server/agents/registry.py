@@ -22,8 +22,6 @@ from agentd.server.agents.faults import as_protocol_errors
 from agentd.server.agents.host import AgentHost
 from agentd.server.agents.stored import StoredAgents
 
-__all__ = ["Registry"]
-
 log = logging.getLogger("agentd.registry")
 
 

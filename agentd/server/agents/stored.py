@@ -17,8 +17,6 @@ from agentd.config import AgentConfig, dump_yaml, load_agent_config
 from agentd.protocol.schema import Schema
 from agentd.store import list_checkpoints, write_file
 
-__all__ = ["StoredAgents"]
-
 log = logging.getLogger("agentd.registry")
 
 CONFIG, SCHEMA = "config.yaml", "schema.json"

@@ -17,8 +17,6 @@ from agentd.engine.rules.exploration import ExplorationConfig, act, act_boltzman
 from agentd.protocol.rows import TERMINATED
 from agentd.protocol.schema import Schema, raw_to_features
 
-__all__ = ["Actor", "Choice", "build_kernels"]
-
 _BLOCK_ROWS = 1024
 _NOISE_ROWS = 64
 """Consecutive rows that share the noise of the noisy layers."""

@@ -14,9 +14,6 @@ from agentd.server.batching.actor import Choice
 from agentd.server.batching.batch import Batch
 from agentd.server.batching.session import Frame
 
-__all__ = ["Counters", "encode_answers"]
-
-
 _WHOLE = ("frames", "rows", "refused_frames", "overdue_frames", "passes")
 
 

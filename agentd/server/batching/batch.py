@@ -18,8 +18,6 @@ from agentd.protocol.rows import StreamStates, check_rows
 from agentd.protocol.schema import Schema
 from agentd.server.batching.session import Frame
 
-__all__ = ["Batch", "Joiner", "check_batch", "observations"]
-
 
 @dataclass(slots=True)
 class Batch:

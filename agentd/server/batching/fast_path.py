@@ -23,8 +23,6 @@ from agentd.protocol.schema import Schema
 from agentd.server.batching.actor import Actor
 from agentd.server.batching.session import Frame
 
-__all__ = ["FastPath"]
-
 MOST_NUMBERS = 1 << 16
 """Numbers in the rows of several frames up to which this is quicker than a batch."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-__all__ = ["FlushQueue", "Flushable"]
-
 
 class Flushable(Protocol):
     """What can answer everything that waits in it."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from agentd.server.batching.session import Frame, Session
 
-__all__ = ["BULK_ROWS", "FrameQueue"]
-
 BULK_ROWS = 1_024
 """Rows of bulk sessions in one turn, unless a single frame has more: about half a millisecond."""
 

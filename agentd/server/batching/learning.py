@@ -27,8 +27,6 @@ from agentd.server.batching.batch import Batch
 from agentd.server.batching.session import Session
 from agentd.server.batching.teaching import TaughtRows
 
-__all__ = ["Learning"]
-
 log = logging.getLogger("agentd.learning")
 
 _UNKNOWN = -2  # no due point: whatever was published must be read

@@ -27,8 +27,6 @@ from agentd.server.batching.session import Frame
 from agentd.server.batching.stacks import Stacks
 from agentd.server.batching.teaching import read_teach
 
-__all__ = ["Responder"]
-
 log = logging.getLogger("agentd.responder")
 
 

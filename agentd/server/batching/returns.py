@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from agentd.protocol.rows import FIRST, MID, TERMINATED
 
-__all__ = ["Returns"]
-
 _ONE_MID = bytes([MID])
 RECENT = 100  # episodes in a running mean
 

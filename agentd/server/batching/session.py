@@ -11,8 +11,6 @@ from agentd.protocol.messages import Reason, Step, Teach
 from agentd.protocol.pattern import Pattern
 from agentd.protocol.rows import TERMINATED
 
-__all__ = ["Frame", "Peer", "Session"]
-
 
 class Peer(Protocol):
     """The connection that carries a session now, as the session uses it."""

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from agentd.protocol.rows import FIRST
 
-__all__ = ["Stacks"]
-
 
 class Stacks:
     """What each stream showed last: K - 1 raw rows, oldest first.

@@ -10,8 +10,6 @@ from agentd.protocol.rows import check_finite, check_observation
 from agentd.protocol.schema import Schema
 from agentd.server.batching.batch import observations
 
-__all__ = ["TaughtRows", "check_teach", "read_teach"]
-
 
 class TaughtRows:
     """Checked rows: obs (N, row_bytes) raw, target i32 (N,) or f32 (N, K), weight f32 (N,)."""

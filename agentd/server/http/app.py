@@ -25,9 +25,7 @@ from starlette.routing import Route
 
 from agentd.auth import Grant, Tokens
 from agentd.latency import Histogram
-from agentd.server.stats import Stats
-
-__all__ = ["bind_http", "make_app", "make_http_server"]
+from agentd.server.stats import Statistics
 
 LATENCY_BOUNDS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0]
 
@@ -45,7 +43,7 @@ BATCH_BUCKETS = 14  # up to 8,192 rows
 class _Metrics(Collector):
     """Reads the daemon's counters at scrape time; keeps none of its own."""
 
-    def __init__(self, stats: Stats) -> None:
+    def __init__(self, stats: Statistics) -> None:
         self._stats = stats
 
     def collect(self) -> Iterator[Any]:
@@ -87,7 +85,7 @@ def _seconds(name: str, text: str, histogram: Histogram) -> HistogramMetricFamil
     return family
 
 
-def make_app(tokens: Tokens, stats: Stats, ready: Callable[[], bool]) -> Starlette:
+def make_app(tokens: Tokens, stats: Statistics, ready: Callable[[], bool]) -> Starlette:
     """The ASGI application that shows ``stats``; ``ready`` is True while games are accepted."""
     registry = CollectorRegistry()
     registry.register(_Metrics(stats))
@@ -146,7 +144,9 @@ def bind_http(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family)
 
 
-def make_http_server(tokens: Tokens, stats: Stats, ready: Callable[[], bool]) -> uvicorn.Server:
+def make_http_server(
+    tokens: Tokens, stats: Statistics, ready: Callable[[], bool]
+) -> uvicorn.Server:
     """A uvicorn server to be run as a task; set ``should_exit`` to end it."""
     config = uvicorn.Config(
         make_app(tokens, stats, ready),

@@ -38,8 +38,6 @@ from agentd.protocol.pattern import Pattern, Patterns
 from agentd.server.agents.agent import Agent
 from agentd.server.batching.session import Session
 
-__all__ = ["Connection", "Owner"]
-
 log = logging.getLogger("agentd.connection")
 
 MAX_WAITING_OPERATIONS = 16

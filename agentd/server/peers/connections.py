@@ -14,8 +14,6 @@ from agentd.protocol.messages import Hello, Operation, ServerMessage, Welcome
 from agentd.protocol.pattern import Patterns
 from agentd.server.peers.connection import Connection
 
-__all__ = ["Connections", "shutting_down"]
-
 log = logging.getLogger("agentd.connections")
 
 SPARE_FILES = 64  # descriptors kept back for files, pipes and listeners

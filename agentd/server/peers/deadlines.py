@@ -13,8 +13,6 @@ from agentd.server.agents.registry import Registry
 from agentd.server.peers.connection import Connection
 from agentd.server.peers.connections import Connections
 
-__all__ = ["keep_deadlines"]
-
 PERIOD_S = 0.25
 AFTER_S = 0.02
 

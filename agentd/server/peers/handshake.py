@@ -16,8 +16,6 @@ from agentd.server.agents.registry import Registry
 from agentd.server.batching.session import Session
 from agentd.server.peers.connection import Connection
 
-__all__ = ["AGENT_NAME", "shake"]
-
 AGENT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 _NEEDS = {"eval": Grant.ACT, "play": Grant.ACT, "train": Grant.LEARN, "admin": Grant.ADMIN}
 

@@ -11,8 +11,6 @@ from agentd.protocol.errors import Code, ProtocolError
 from agentd.server.agents.registry import Registry
 from agentd.server.peers.handshake import AGENT_NAME
 
-__all__ = ["operate"]
-
 
 async def operate(
     grant: Grant,

@@ -19,8 +19,6 @@ from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Hello
 from agentd.server.peers.connection import Connection
 
-__all__ = ["GATHERED", "MOST_BYTES", "SMALL", "Channel", "adopt", "home_of", "too_much"]
-
 log = logging.getLogger("agentd.channel")
 
 MOST_BYTES = 128 * 1024

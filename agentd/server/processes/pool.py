@@ -21,8 +21,6 @@ from agentd.server.peers.connection import Connection
 from agentd.server.processes.channel import GATHERED, Channel, home_of, too_much
 from agentd.server.reports import Reports
 
-__all__ = ["Pool", "PoolRouter"]
-
 log = logging.getLogger("agentd.workers")
 
 _FIRST_DELAY_S, _LAST_DELAY_S = 0.1, 10.0
