@@ -7,7 +7,7 @@ import re
 
 from agentd.auth import Grant, Tokens
 from agentd.config.records import LimitsConfig
-from agentd.protocol.connection import PROTOCOL
+from agentd.protocol.codec import PROTOCOL
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Hello, Welcome
 from agentd.protocol.schema import Schema
