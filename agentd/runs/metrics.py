@@ -15,7 +15,7 @@ __all__ = ["MetricsLog", "read_metrics"]
 
 
 class MetricsLog:
-    """Appends records to a file, one JSON object a line. A context is not needed: it holds none."""
+    """Appends records to a file, one JSON object a line; keeps no file open."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
