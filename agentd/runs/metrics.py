@@ -13,7 +13,7 @@ from agentd.store import write_file
 
 
 class MetricsLog:
-    """Appends records to a file, one JSON object a line. A context is not needed: it holds none."""
+    """Appends records to a file, one JSON object a line; keeps no file open."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""What the views of long work have in common: a picture drawn anew where a person watches."""
+"""A picture that is redrawn in place while a person watches: the base of the live views."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WIDEST = 100
 
 
 class Picture:
-    """A part of ``terminal`` that is drawn anew, and goes at the end; nothing without a person."""
+    """Redraws a part of ``terminal`` and removes it at the end, where a person watches."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal

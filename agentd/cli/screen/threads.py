@@ -1,4 +1,4 @@
-"""One BLAS thread per process: processes share the cores, and small networks lose by more."""
+"""One BLAS thread a process: processes share the cores, and more slow small networks down."""
 
 import os
 
