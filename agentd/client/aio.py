@@ -14,7 +14,6 @@ import logging
 import random
 import time
 from collections import deque
-from types import TracebackType
 from typing import Any, Self, Unpack
 
 from numpy.typing import ArrayLike
@@ -159,12 +158,7 @@ class AsyncClient(AsyncOperations, SessionFacts):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
 
     # -- the connection ------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import random
 import time
-from types import TracebackType
 from typing import Self, Unpack
 
 from numpy.typing import ArrayLike
@@ -208,12 +207,7 @@ class Client(Operations, SessionFacts):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     # -- inside --------------------------------------------------------------------------------

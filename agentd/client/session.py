@@ -209,13 +209,9 @@ class ClientSession:
 
     def _welcomed(self, message: m.Welcome) -> None:
         if message.protocol != PROTOCOL:
-            raise ProtocolError(
-                Code.UNSUPPORTED_VERSION,
-                "the server chose a version that was not offered",
-                field="protocol",
-                expected=str(PROTOCOL),
-                got=str(message.protocol),
-            )
+            want, got = str(PROTOCOL), str(message.protocol)
+            said = "the server chose a version that was not offered"
+            raise ProtocolError.unfit(Code.UNSUPPORTED_VERSION, "protocol", want, got, said=said)
         self.welcomed = True
         self.version = message.version
         if self._wire.lost and self._begun:

@@ -123,9 +123,8 @@ class FrameDecoder:
             if need > self.max_frame:
                 raise FrameTooLarge(need, self.max_frame)
             if need == 0:
-                raise ProtocolError(
-                    Code.BAD_FRAME, "an empty frame", field="length", expected=">= 1", got="0"
-                )
+                said = "an empty frame"
+                raise ProtocolError.unfit(Code.BAD_FRAME, "length", ">= 1", "0", said=said)
             self._need = need
         if self._size < self._need:
             return None
@@ -228,13 +227,9 @@ def decode_hello(body: memoryview | bytes) -> ClientMessage:
 def _check_version(versions: tuple[int, int]) -> None:
     low, high = versions
     if not low <= PROTOCOL <= high:
-        raise ProtocolError(
-            Code.UNSUPPORTED_VERSION,
-            f"this server speaks protocol {PROTOCOL} to {PROTOCOL}, the client {low} to {high}",
-            field="protocol",
-            expected=f"[{PROTOCOL}, {PROTOCOL}]",
-            got=f"[{low}, {high}]",
-        )
+        said = f"this server speaks protocol {PROTOCOL} to {PROTOCOL}, the client {low} to {high}"
+        want, got = f"[{PROTOCOL}, {PROTOCOL}]", f"[{low}, {high}]"
+        raise ProtocolError.unfit(Code.UNSUPPORTED_VERSION, "protocol", want, got, said=said)
 
 
 def decode_server(body: memoryview | bytes) -> ServerMessage:

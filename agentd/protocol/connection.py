@@ -163,14 +163,8 @@ class ServerConnection:
     def _check_seq(self, seq: int) -> None:
         low, high = self._seqs
         if not low <= seq <= high:
-            raise ProtocolError(
-                Code.BAD_SEQ,
-                "seq must grow by 1",
-                seq=seq,
-                field="seq",
-                expected=str(high) if low == high else f"{low}..{high}",
-                got=str(seq),
-            )
+            want, said = str(high) if low == high else f"{low}..{high}", "seq must grow by 1"
+            raise ProtocolError.unfit(Code.BAD_SEQ, "seq", want, str(seq), seq=seq, said=said)
         self._seqs = (seq + 1, seq + 1)
 
     def _unexpected(self, message: m.ClientMessage) -> ProtocolError:
@@ -179,13 +173,9 @@ class ServerConnection:
         if self._role == "admin":
             where = f"role admin, {where}"
             legal -= NOT_FOR_ADMIN
-        return ProtocolError(
-            Code.UNEXPECTED_MESSAGE,
-            f"{kind_of(message)} is not allowed in {where}",
-            field="type",
-            expected=" | ".join(sorted(kind_of(kind) for kind in legal)),
-            got=kind_of(message),
-        )
+        got, want = kind_of(message), " | ".join(sorted(map(kind_of, legal)))
+        said = f"{got} is not allowed in {where}"
+        return ProtocolError.unfit(Code.UNEXPECTED_MESSAGE, "type", want, got, said=said)
 
 
 class ClientConnection:
@@ -258,9 +248,8 @@ class ClientConnection:
     def _answered(self, seq: int) -> None:
         if not self._unanswered or self._unanswered[0][0] != seq:
             waiting = str(self._unanswered[0][0]) if self._unanswered else "no frame"
-            raise ProtocolError(
-                Code.BAD_SEQ, "an answer out of order", field="seq", expected=waiting, got=str(seq)
-            )
+            said = "an answer out of order"
+            raise ProtocolError.unfit(Code.BAD_SEQ, "seq", waiting, str(seq), said=said)
         self._unanswered.popleft()
 
     def _welcomed(self, message: m.Welcome) -> None:
@@ -268,13 +257,9 @@ class ClientConnection:
         answered = self.last_seq - len(self._unanswered)
         if message.resumed and message.last_seq < answered:
             self.welcome, self.lost = None, True  # the next hello asks for a new session
-            raise ProtocolError(
-                Code.BAD_SEQ,
-                "the server has forgotten frames that it had answered",
-                field="last_seq",
-                expected=f">= {answered}",
-                got=str(message.last_seq),
-            )
+            want, got = f">= {answered}", str(message.last_seq)
+            said = "the server has forgotten frames that it had answered"
+            raise ProtocolError.unfit(Code.BAD_SEQ, "last_seq", want, got, said=said)
         if not message.resumed:
             self.last_seq = 0
             self._unanswered.clear()
