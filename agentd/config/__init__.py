@@ -14,7 +14,6 @@ from agentd.config.resolve import (
     default_data_dir,
     is_loopback,
     load_agent_config,
-    load_server_config,
     resolve,
 )
 from agentd.engine.strictyaml import ConfigError
@@ -32,7 +31,6 @@ __all__ = [
     "is_loopback",
     "load_agent_config",
     "load_preset",
-    "load_server_config",
     "plain",
     "preset_names",
     "resolve",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
+from typing import get_args
 
 from agentd.protocol import messages as m
 from agentd.protocol.codec import (
@@ -39,15 +40,12 @@ class State(Enum):
     CLOSED = "closed"
 
 
-_OPERATIONS = (
-    m.Agents, m.Info, m.Create, m.Save, m.Load, m.Unload, m.Delete, m.Freeze, m.Stats,
-)  # fmt: skip
 _ALWAYS: dict[type[m.Message], State] = {m.Goodbye: State.CLOSED}
 TRANSITIONS: dict[State, dict[type[m.Message], State]] = {
     State.AWAIT_HELLO: {m.Hello: State.SHAKING, **_ALWAYS},
     State.SHAKING: {},
     State.OPEN: {
-        **dict.fromkeys((m.Step, m.Teach, m.Ping, m.Pong, *_OPERATIONS), State.OPEN),
+        **dict.fromkeys((m.Step, m.Teach, m.Ping, m.Pong, *get_args(m.Operation)), State.OPEN),
         **_ALWAYS,
     },
     State.CLOSED: {},
