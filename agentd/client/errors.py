@@ -45,7 +45,7 @@ class Refused(ClientError, ProtocolError):
 
     def __init__(self, error: Error) -> None:
         super().__init__(
-            Code(error.code),
+            Code[error.code],
             error.message,
             seq=error.seq,
             field=error.field,

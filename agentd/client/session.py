@@ -33,10 +33,6 @@ from agentd.protocol.schema import Schema
 Answer: TypeAlias = Act | Taught | DataRefused
 Reply: TypeAlias = m.ServerMessage | OperationRefused | OutcomeUnknown
 
-_ANSWERS_TO_OPERATIONS = (
-    m.AgentsReply, m.InfoReply, m.Created, m.Saved, m.Loaded, m.Unloaded, m.Deleted, m.Frozen,
-    m.StatsReply,
-)  # fmt: skip
 # Doing these twice does what doing them once does, so a broken connection does not matter.
 _REPEATABLE = (m.Agents, m.Info, m.Stats, m.Save, m.Freeze)
 
@@ -191,7 +187,7 @@ class ClientSession:
                 self.ponged = t
             case m.Goodbye(reason=reason):
                 self.goodbye = reason
-            case _ if isinstance(message, _ANSWERS_TO_OPERATIONS) and self._operations:
+            case _ if isinstance(message, m.OperationReply) and self._operations:
                 self.replies.append((self._operations.popleft(), message))
             case _:
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, "an answer to nothing we asked")
@@ -210,13 +206,9 @@ class ClientSession:
 
     def _welcomed(self, message: m.Welcome) -> None:
         if message.protocol != PROTOCOL:
-            raise ProtocolError(
-                Code.UNSUPPORTED_VERSION,
-                "the server chose a version that was not offered",
-                field="protocol",
-                expected=str(PROTOCOL),
-                got=str(message.protocol),
-            )
+            want, got = str(PROTOCOL), str(message.protocol)
+            said = "the server chose a version that was not offered"
+            raise ProtocolError.unfit(Code.UNSUPPORTED_VERSION, "protocol", want, got, said=said)
         self.welcomed = True
         self.version = message.version
         if self._wire.lost and self._begun:

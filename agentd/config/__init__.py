@@ -2,19 +2,12 @@
 
 from agentd.config.convert import dump_yaml, plain
 from agentd.config.presets import load_preset, preset_names
-from agentd.config.records import (
-    AgentConfig,
-    LimitsConfig,
-    Preset,
-    ServerConfig,
-    TlsConfig,
-)
+from agentd.config.records import AgentConfig, LimitsConfig, Preset, ServerConfig, TlsConfig
 from agentd.config.resolve import (
     agent_config_from_wire,
     default_data_dir,
     is_loopback,
     load_agent_config,
-    load_server_config,
     resolve,
 )
 from agentd.engine.strictyaml import ConfigError
@@ -32,7 +25,6 @@ __all__ = [
     "is_loopback",
     "load_agent_config",
     "load_preset",
-    "load_server_config",
     "plain",
     "preset_names",
     "resolve",

@@ -35,15 +35,6 @@ class Resolved:
         yield from _leaves(plain(self.config, brief=True), (), self.layer)
 
 
-def load_server_config(
-    path: FilePath | str | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    environ: Mapping[str, str] | None = None,
-) -> ServerConfig:
-    """The server's configuration; see ``resolve``."""
-    return resolve(path, overrides, environ).config
-
-
 def resolve(
     path: FilePath | str | None = None,
     overrides: Mapping[str, Any] | None = None,

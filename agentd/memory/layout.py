@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from agentd.memory.mapped_file import Column
@@ -25,17 +25,10 @@ class RingLayout:
 
     def identity(self, capacity: int, slack: int) -> dict[str, Any]:
         """What is written into the file's header and compared when it is opened again."""
-        return {
-            "file": "replay",
-            "format": 1,
-            "row_bytes": self.row_bytes,
-            "n_actions": self.n_actions,
-            "branches": self.branches,
-            "schema": self.schema,
-            "capacity": capacity,
-            "slack": slack,
-            **({"backwards": True} if self.backwards else {}),
-        }
+        own = asdict(self)
+        if not self.backwards:
+            del own["backwards"]
+        return {"file": "replay", "format": 1, **own, "capacity": capacity, "slack": slack}
 
 
 def default_slack(capacity: int) -> int:

@@ -120,17 +120,14 @@ class SessionTable:
         column = self._file.columns
         if not column["live"][slot]:
             raise KeyError(slot)
+        numbers = ("serial", "streams", "base", "since", "last_seq")
         return SessionRecord(
             slot=slot,
-            serial=int(column["serial"][slot]),
             id=column["id"][slot].tobytes(),
             run=column["run"][slot].tobytes(),
             agent=_text(column["agent"][slot]),
             role=_text(column["role"][slot]),
-            streams=int(column["streams"][slot]),
-            base=int(column["base"][slot]),
-            since=int(column["since"][slot]),
-            last_seq=int(column["last_seq"][slot]),
+            **{name: int(column[name][slot]) for name in numbers},
         )
 
     def live(self) -> list[SessionRecord]:

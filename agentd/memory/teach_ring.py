@@ -5,7 +5,7 @@ Shapes: N rows of one batch, K numbers of a target.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,16 +32,8 @@ class TeachLayout:
 
     def identity(self, capacity: int, slack: int) -> dict[str, Any]:
         """What is written into the file's header and compared when it is opened again."""
-        return {
-            "file": "teach",
-            "format": 1,
-            "row_bytes": self.row_bytes,
-            "target": self.target,
-            "width": self.width,
-            "schema": self.schema,
-            "capacity": capacity,
-            "slack": slack,
-        }
+        own = asdict(self)
+        return {"file": "teach", "format": 1, **own, "capacity": capacity, "slack": slack}
 
 
 def teach_columns(row_bytes: int, target: str, width: int) -> tuple[Column, ...]:

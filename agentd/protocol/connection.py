@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
+from typing import get_args
 
 from agentd.protocol import messages as m
 from agentd.protocol.codec import (
@@ -39,15 +40,12 @@ class State(Enum):
     CLOSED = "closed"
 
 
-_OPERATIONS = (
-    m.Agents, m.Info, m.Create, m.Save, m.Load, m.Unload, m.Delete, m.Freeze, m.Stats,
-)  # fmt: skip
 _ALWAYS: dict[type[m.Message], State] = {m.Goodbye: State.CLOSED}
 TRANSITIONS: dict[State, dict[type[m.Message], State]] = {
     State.AWAIT_HELLO: {m.Hello: State.SHAKING, **_ALWAYS},
     State.SHAKING: {},
     State.OPEN: {
-        **dict.fromkeys((m.Step, m.Teach, m.Ping, m.Pong, *_OPERATIONS), State.OPEN),
+        **dict.fromkeys((m.Step, m.Teach, m.Ping, m.Pong, *get_args(m.Operation)), State.OPEN),
         **_ALWAYS,
     },
     State.CLOSED: {},
@@ -163,14 +161,8 @@ class ServerConnection:
     def _check_seq(self, seq: int) -> None:
         low, high = self._seqs
         if not low <= seq <= high:
-            raise ProtocolError(
-                Code.BAD_SEQ,
-                "seq must grow by 1",
-                seq=seq,
-                field="seq",
-                expected=str(high) if low == high else f"{low}..{high}",
-                got=str(seq),
-            )
+            want, said = str(high) if low == high else f"{low}..{high}", "seq must grow by 1"
+            raise ProtocolError.unfit(Code.BAD_SEQ, "seq", want, str(seq), seq=seq, said=said)
         self._seqs = (seq + 1, seq + 1)
 
     def _unexpected(self, message: m.ClientMessage) -> ProtocolError:
@@ -179,13 +171,9 @@ class ServerConnection:
         if self._role == "admin":
             where = f"role admin, {where}"
             legal -= NOT_FOR_ADMIN
-        return ProtocolError(
-            Code.UNEXPECTED_MESSAGE,
-            f"{kind_of(message)} is not allowed in {where}",
-            field="type",
-            expected=" | ".join(sorted(kind_of(kind) for kind in legal)),
-            got=kind_of(message),
-        )
+        got, want = kind_of(message), " | ".join(sorted(map(kind_of, legal)))
+        said = f"{got} is not allowed in {where}"
+        return ProtocolError.unfit(Code.UNEXPECTED_MESSAGE, "type", want, got, said=said)
 
 
 class ClientConnection:
@@ -258,9 +246,8 @@ class ClientConnection:
     def _answered(self, seq: int) -> None:
         if not self._unanswered or self._unanswered[0][0] != seq:
             waiting = str(self._unanswered[0][0]) if self._unanswered else "no frame"
-            raise ProtocolError(
-                Code.BAD_SEQ, "an answer out of order", field="seq", expected=waiting, got=str(seq)
-            )
+            said = "an answer out of order"
+            raise ProtocolError.unfit(Code.BAD_SEQ, "seq", waiting, str(seq), said=said)
         self._unanswered.popleft()
 
     def _welcomed(self, message: m.Welcome) -> None:
@@ -268,13 +255,9 @@ class ClientConnection:
         answered = self.last_seq - len(self._unanswered)
         if message.resumed and message.last_seq < answered:
             self.welcome, self.lost = None, True  # the next hello asks for a new session
-            raise ProtocolError(
-                Code.BAD_SEQ,
-                "the server has forgotten frames that it had answered",
-                field="last_seq",
-                expected=f">= {answered}",
-                got=str(message.last_seq),
-            )
+            want, got = f">= {answered}", str(message.last_seq)
+            said = "the server has forgotten frames that it had answered"
+            raise ProtocolError.unfit(Code.BAD_SEQ, "last_seq", want, got, said=said)
         if not message.resumed:
             self.last_seq = 0
             self._unanswered.clear()

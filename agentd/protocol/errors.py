@@ -7,100 +7,69 @@ ProtocolError            carries a Code, what was expected and got, and whether 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Self
 
 from agentd.protocol.messages import Error, Reason
 
 
 class Code(StrEnum):
-    """The closed list of error codes of protocol 1."""
+    """The closed list of error codes of protocol 1, by family: value, goodbye, meaning.
 
-    FRAME_TOO_LARGE = "FRAME_TOO_LARGE"
-    BAD_FRAME = "BAD_FRAME"
-    BAD_MESSAGE = "BAD_MESSAGE"
-    UNEXPECTED_MESSAGE = "UNEXPECTED_MESSAGE"
-    BAD_SEQ = "BAD_SEQ"
-    HELLO_TIMEOUT = "HELLO_TIMEOUT"
-    IDLE_TIMEOUT = "IDLE_TIMEOUT"
-    SLOW_READER = "SLOW_READER"
-    UNSUPPORTED_VERSION = "UNSUPPORTED_VERSION"
-    BAD_HELLO = "BAD_HELLO"
-    SCHEMA_MISMATCH = "SCHEMA_MISMATCH"
-    UNAUTHORIZED = "UNAUTHORIZED"
-    LIMIT = "LIMIT"
-    SHUTTING_DOWN = "SHUTTING_DOWN"
-    FORBIDDEN = "FORBIDDEN"
-    UNKNOWN_AGENT = "UNKNOWN_AGENT"
-    INTERNAL = "INTERNAL"
-    BAD_SHAPE = "BAD_SHAPE"
-    TOO_MANY_ROWS = "TOO_MANY_ROWS"
-    NOT_FINITE = "NOT_FINITE"
-    BAD_MASK = "BAD_MASK"
-    BAD_KIND = "BAD_KIND"
-    UNKNOWN_STREAM = "UNKNOWN_STREAM"
-    DUPLICATE_STREAM = "DUPLICATE_STREAM"
-    BAD_TARGET = "BAD_TARGET"
-    NOT_SUPERVISED = "NOT_SUPERVISED"
-    ALREADY_REFUSED = "ALREADY_REFUSED"
-    AGENT_EXISTS = "AGENT_EXISTS"
-    AGENT_IN_USE = "AGENT_IN_USE"
-    BAD_CONFIG = "BAD_CONFIG"
-    UNKNOWN_CHECKPOINT = "UNKNOWN_CHECKPOINT"
-    STORAGE_FAILED = "STORAGE_FAILED"
+    ``goodbye`` is the reason said before a fatal close.
+    """
 
-
-class CodeInfo(NamedTuple):
-    """What follows from a code. ``goodbye`` is the reason said before a fatal close."""
-
-    fatal: bool
     goodbye: Reason
     meaning: str
 
+    def __new__(cls, name: str, goodbye: Reason, meaning: str) -> Self:
+        member = str.__new__(cls, name)
+        member._value_, member.goodbye, member.meaning = name, goodbye, meaning
+        return member
 
-_FRAMING = {
-    Code.FRAME_TOO_LARGE: CodeInfo(True, "limit", "The header announces more than max_frame."),
-    Code.BAD_FRAME: CodeInfo(True, "protocol", "The body is not exactly one msgpack map."),
-    Code.BAD_MESSAGE: CodeInfo(True, "protocol", "A field is unknown, missing or mistyped."),
-    Code.UNEXPECTED_MESSAGE: CodeInfo(True, "protocol", "Not allowed in this session state."),
-    Code.BAD_SEQ: CodeInfo(True, "protocol", "seq did not grow by 1."),
-    Code.HELLO_TIMEOUT: CodeInfo(True, "idle", "No hello in time."),
-    Code.IDLE_TIMEOUT: CodeInfo(True, "idle", "Silent for two heartbeats, or a frame unfinished."),
-    Code.SLOW_READER: CodeInfo(True, "slow_reader", "The answers are not being read."),
-}
-_HANDSHAKE = {
-    Code.UNSUPPORTED_VERSION: CodeInfo(True, "protocol", "No protocol version in common."),
-    Code.BAD_HELLO: CodeInfo(True, "protocol", "hello breaks a rule of R4."),
-    Code.SCHEMA_MISMATCH: CodeInfo(True, "protocol", "The agent has another schema."),
-    Code.UNAUTHORIZED: CodeInfo(True, "auth", "The token is missing or unknown."),
-    Code.LIMIT: CodeInfo(True, "limit", "The server is full; retry_ms says when to come back."),
-    Code.SHUTTING_DOWN: CodeInfo(True, "shutdown", "The server is draining."),
-    Code.FORBIDDEN: CodeInfo(False, "auth", "The token's grant or the role does not allow this."),
-    Code.UNKNOWN_AGENT: CodeInfo(False, "error", "No such agent, and none is created."),
-    Code.INTERNAL: CodeInfo(False, "error", "The server failed; its log says why."),
-}
-_DATA = {
-    Code.BAD_SHAPE: CodeInfo(False, "error", "A tensor's byte count does not fit the schema."),
-    Code.TOO_MANY_ROWS: CodeInfo(False, "error", "More rows than max_rows."),
-    Code.NOT_FINITE: CodeInfo(False, "error", "NaN or Inf in a tensor."),
-    Code.BAD_MASK: CodeInfo(False, "error", "A mask byte is not 0/1, or nothing is legal."),
-    Code.BAD_KIND: CodeInfo(False, "error", "The row's kind does not fit its stream's state."),
-    Code.UNKNOWN_STREAM: CodeInfo(False, "error", "A stream id is not below `streams`."),
-    Code.DUPLICATE_STREAM: CodeInfo(False, "error", "A stream twice in one frame."),
-    Code.BAD_TARGET: CodeInfo(False, "error", "A taught class or target is out of range."),
-    Code.NOT_SUPERVISED: CodeInfo(False, "error", "The agent does not learn from teach."),
-    Code.ALREADY_REFUSED: CodeInfo(False, "error", "This seq was refused before a restart."),
-}
-_OPERATIONS = {
-    Code.AGENT_EXISTS: CodeInfo(False, "error", "create: the name is taken."),
-    Code.AGENT_IN_USE: CodeInfo(False, "error", "Sessions still use the agent."),
-    Code.BAD_CONFIG: CodeInfo(False, "error", "The agent's configuration is not valid."),
-    Code.UNKNOWN_CHECKPOINT: CodeInfo(False, "error", "No such checkpoint, or it is damaged."),
-    Code.STORAGE_FAILED: CodeInfo(False, "error", "The data directory refused a write."),
-}
+    # framing
+    FRAME_TOO_LARGE = "FRAME_TOO_LARGE", "limit", "The header announces more than max_frame."
+    BAD_FRAME = "BAD_FRAME", "protocol", "The body is not exactly one msgpack map."
+    BAD_MESSAGE = "BAD_MESSAGE", "protocol", "A field is unknown, missing or mistyped."
+    UNEXPECTED_MESSAGE = "UNEXPECTED_MESSAGE", "protocol", "Not allowed in this session state."
+    BAD_SEQ = "BAD_SEQ", "protocol", "seq did not grow by 1."
+    HELLO_TIMEOUT = "HELLO_TIMEOUT", "idle", "No hello in time."
+    IDLE_TIMEOUT = "IDLE_TIMEOUT", "idle", "Silent for two heartbeats, or a frame unfinished."
+    SLOW_READER = "SLOW_READER", "slow_reader", "The answers are not being read."
+    # handshake
+    UNSUPPORTED_VERSION = "UNSUPPORTED_VERSION", "protocol", "No protocol version in common."
+    BAD_HELLO = "BAD_HELLO", "protocol", "hello breaks a rule of R4."
+    SCHEMA_MISMATCH = "SCHEMA_MISMATCH", "protocol", "The agent has another schema."
+    UNAUTHORIZED = "UNAUTHORIZED", "auth", "The token is missing or unknown."
+    LIMIT = "LIMIT", "limit", "The server is full; retry_ms says when to come back."
+    SHUTTING_DOWN = "SHUTTING_DOWN", "shutdown", "The server is draining."
+    FORBIDDEN = "FORBIDDEN", "auth", "The token's grant or the role does not allow this."
+    UNKNOWN_AGENT = "UNKNOWN_AGENT", "error", "No such agent, and none is created."
+    INTERNAL = "INTERNAL", "error", "The server failed; its log says why."
+    # data
+    BAD_SHAPE = "BAD_SHAPE", "error", "A tensor's byte count does not fit the schema."
+    TOO_MANY_ROWS = "TOO_MANY_ROWS", "error", "More rows than max_rows."
+    NOT_FINITE = "NOT_FINITE", "error", "NaN or Inf in a tensor."
+    BAD_MASK = "BAD_MASK", "error", "A mask byte is not 0/1, or nothing is legal."
+    BAD_KIND = "BAD_KIND", "error", "The row's kind does not fit its stream's state."
+    UNKNOWN_STREAM = "UNKNOWN_STREAM", "error", "A stream id is not below `streams`."
+    DUPLICATE_STREAM = "DUPLICATE_STREAM", "error", "A stream twice in one frame."
+    BAD_TARGET = "BAD_TARGET", "error", "A taught class or target is out of range."
+    NOT_SUPERVISED = "NOT_SUPERVISED", "error", "The agent does not learn from teach."
+    ALREADY_REFUSED = "ALREADY_REFUSED", "error", "This seq was refused before a restart."
+    # operations
+    AGENT_EXISTS = "AGENT_EXISTS", "error", "create: the name is taken."
+    AGENT_IN_USE = "AGENT_IN_USE", "error", "Sessions still use the agent."
+    BAD_CONFIG = "BAD_CONFIG", "error", "The agent's configuration is not valid."
+    UNKNOWN_CHECKPOINT = "UNKNOWN_CHECKPOINT", "error", "No such checkpoint, or it is damaged."
+    STORAGE_FAILED = "STORAGE_FAILED", "error", "The data directory refused a write."
 
-CODES: dict[Code, CodeInfo] = {**_FRAMING, **_HANDSHAKE, **_DATA, **_OPERATIONS}
-"""Every code, by family. ``fatal`` is the rule; FORBIDDEN, UNKNOWN_AGENT and INTERNAL become
-fatal when they end a handshake."""
+    @property
+    def fatal(self) -> bool:
+        """Whether the connection closes: the rule.
+
+        FORBIDDEN, UNKNOWN_AGENT and INTERNAL become fatal when they end a handshake.
+        """
+        return self.goodbye != "error" and self is not Code.FORBIDDEN
 
 
 class ProtocolError(Exception):
@@ -126,28 +95,27 @@ class ProtocolError(Exception):
         self.expected = expected
         self.got = got
         self.retry_ms = retry_ms
-        self.fatal = CODES[code].fatal if fatal is None else fatal
+        self.fatal = code.fatal if fatal is None else fatal
 
     @classmethod
     def unfit(
         cls,
         code: Code,
-        field: str,
+        field: str | None,
         expected: str,
         got: str,
         *,
         seq: int | None = None,
         row: int | None = None,
+        said: str | None = None,
     ) -> ProtocolError:
-        """Return the refusal of one field's value, of ``row`` where given: want this, got that."""
-        place = field if row is None else f"row {row}: {field}"
-        message = f"{place}: want {expected}, got {got}"
-        return cls(code, message, seq=seq, field=field, expected=expected, got=got)
+        """Return the refusal of one field's value, of ``row`` where given: want this, got that.
 
-    @property
-    def goodbye_reason(self) -> Reason:
-        """The closed-list reason to say before closing."""
-        return CODES[self.code].goodbye
+        ``said`` is the message where that sentence would not do.
+        """
+        place = field if row is None else f"row {row}: {field}"
+        message = said or f"{place}: want {expected}, got {got}"
+        return cls(code, message, seq=seq, field=field, expected=expected, got=got)
 
     def to_message(self) -> Error:
         """The ``error`` message that tells the peer."""

@@ -38,6 +38,19 @@ class Message(
     """Base of every message; ``type`` on the wire is the tag."""
 
 
+class _OfAgent(Message, frozen=True, kw_only=True):
+    """Base of what is about one agent."""
+
+    agent: str
+
+
+class _OfCheckpoint(_OfAgent, frozen=True, kw_only=True):
+    """Base of what is about one checkpoint of an agent, which holds ``step`` updates."""
+
+    checkpoint: str
+    step: int
+
+
 # -- from the client ------------------------------------------------------------------------------
 
 
@@ -83,48 +96,37 @@ class Agents(Message, tag="agents", frozen=True, kw_only=True):
     """List the agents."""
 
 
-class Info(Message, tag="info", frozen=True, kw_only=True):
+class Info(_OfAgent, tag="info", frozen=True, kw_only=True):
     """Tell an agent's schema, configuration and checkpoints."""
 
-    agent: str
 
-
-class Create(Message, tag="create", frozen=True, kw_only=True, gc=True):
+class Create(_OfAgent, tag="create", frozen=True, kw_only=True, gc=True):
     """Make an agent from a configuration (a map, never a path)."""
 
-    agent: str
     config: dict[str, Any]
 
 
-class Save(Message, tag="save", frozen=True, kw_only=True):
+class Save(_OfAgent, tag="save", frozen=True, kw_only=True):
     """Write a checkpoint; answered after it is on disk."""
 
-    agent: str
 
-
-class Load(Message, tag="load", frozen=True, kw_only=True):
+class Load(_OfAgent, tag="load", frozen=True, kw_only=True):
     """Go back to a checkpoint by its name."""
 
-    agent: str
     checkpoint: str
 
 
-class Unload(Message, tag="unload", frozen=True, kw_only=True):
+class Unload(_OfAgent, tag="unload", frozen=True, kw_only=True):
     """Save and drop an agent from memory."""
 
-    agent: str
 
-
-class Delete(Message, tag="delete", frozen=True, kw_only=True):
+class Delete(_OfAgent, tag="delete", frozen=True, kw_only=True):
     """Remove an agent and its files."""
 
-    agent: str
 
-
-class Freeze(Message, tag="freeze", frozen=True, kw_only=True):
+class Freeze(_OfAgent, tag="freeze", frozen=True, kw_only=True):
     """Stop (``on``) or resume learning; acting goes on."""
 
-    agent: str
     on: bool
 
 
@@ -210,51 +212,35 @@ class AgentsReply(Message, tag="agents", frozen=True, kw_only=True, gc=True):
     agents: list[dict[str, Any]]
 
 
-class InfoReply(Message, tag="info", frozen=True, kw_only=True, gc=True):
+class InfoReply(_OfAgent, tag="info", frozen=True, kw_only=True, gc=True):
     """One agent's facts."""
 
-    agent: str
     info: dict[str, Any]
 
 
-class Created(Message, tag="created", frozen=True, kw_only=True):
+class Created(_OfAgent, tag="created", frozen=True, kw_only=True):
     """The agent exists."""
 
-    agent: str
 
-
-class Saved(Message, tag="saved", frozen=True, kw_only=True):
+class Saved(_OfCheckpoint, tag="saved", frozen=True, kw_only=True):
     """The checkpoint is on disk, synced and checked."""
 
-    agent: str
-    checkpoint: str
-    step: int
 
-
-class Loaded(Message, tag="loaded", frozen=True, kw_only=True):
+class Loaded(_OfCheckpoint, tag="loaded", frozen=True, kw_only=True):
     """The agent continues from the checkpoint."""
 
-    agent: str
-    checkpoint: str
-    step: int
 
-
-class Unloaded(Message, tag="unloaded", frozen=True, kw_only=True):
+class Unloaded(_OfAgent, tag="unloaded", frozen=True, kw_only=True):
     """The agent is on disk only."""
 
-    agent: str
 
-
-class Deleted(Message, tag="deleted", frozen=True, kw_only=True):
+class Deleted(_OfAgent, tag="deleted", frozen=True, kw_only=True):
     """The agent is gone."""
 
-    agent: str
 
-
-class Frozen(Message, tag="frozen", frozen=True, kw_only=True):
+class Frozen(_OfAgent, tag="frozen", frozen=True, kw_only=True):
     """Learning is off (``on``) or on again."""
 
-    agent: str
     on: bool
 
 
@@ -267,23 +253,11 @@ class StatsReply(Message, tag="stats", frozen=True, kw_only=True, gc=True):
 
 Operation: TypeAlias = Agents | Info | Create | Save | Load | Unload | Delete | Freeze | Stats
 ClientMessage: TypeAlias = Hello | Step | Teach | Ping | Pong | Goodbye | Operation
+OperationReply: TypeAlias = (
+    AgentsReply | InfoReply | Created | Saved | Loaded | Unloaded | Deleted | Frozen | StatsReply
+)
 ServerMessage: TypeAlias = (
-    Welcome
-    | ActReply
-    | TaughtReply
-    | Ping
-    | Pong
-    | Goodbye
-    | Error
-    | AgentsReply
-    | InfoReply
-    | Created
-    | Saved
-    | Loaded
-    | Unloaded
-    | Deleted
-    | Frozen
-    | StatsReply
+    Welcome | ActReply | TaughtReply | Ping | Pong | Goodbye | Error | OperationReply
 )
 
 

@@ -53,14 +53,8 @@ def check_lengths(schema: Schema, step: Step, max_rows: int) -> int:
     if n == 0:
         raise _shape(step, "kind", "at least 1 row", "0")
     if n > max_rows:
-        raise ProtocolError(
-            Code.TOO_MANY_ROWS,
-            "too many rows in one frame",
-            seq=step.seq,
-            field="kind",
-            expected=f"at most {max_rows}",
-            got=str(n),
-        )
+        want, said = f"at most {max_rows}", "too many rows in one frame"
+        raise ProtocolError.unfit(Code.TOO_MANY_ROWS, "kind", want, str(n), seq=step.seq, said=said)
     if len(step.stream) != 4 * n:
         raise _shape(step, "stream", f"{4 * n} bytes (u32[{n}])", f"{len(step.stream)} bytes")
     if len(step.reward) != 4 * n:
@@ -82,14 +76,9 @@ def check_observation(schema: Schema, seq: int, obs: dict[str, memoryview], n: i
             raise ProtocolError.unfit(Code.BAD_SHAPE, f"obs.{t.name}", want, got, seq=seq)
     if len(obs) != len(schema.tensors):
         extra = sorted(set(obs) - {t.name for t in schema.tensors})[0][:80]
-        raise ProtocolError(
-            Code.BAD_SHAPE,
-            f"obs.{extra}: not in the schema",
-            seq=seq,
-            field=f"obs.{extra}",
-            expected=", ".join(t.name for t in schema.tensors)[:200],
-            got=extra,
-        )
+        field, want = f"obs.{extra}", ", ".join(t.name for t in schema.tensors)[:200]
+        said = f"{field}: not in the schema"
+        raise ProtocolError.unfit(Code.BAD_SHAPE, field, want, extra, seq=seq, said=said)
 
 
 def check_rows(
@@ -197,9 +186,8 @@ def _check_order(
     if wrong.any():
         at = int(np.argmax(wrong))
         want = "mid | terminated | truncated" if under_way[at] else "first"
-        raise _row(
-            Code.BAD_KIND, at, "kind", f"{want} on stream {int(local[at])}", _KINDS[int(kind[at])]
-        )
+        want = f"{want} on stream {int(local[at])}"
+        raise _row(Code.BAD_KIND, at, "kind", want, _KINDS[int(kind[at])])
 
 
 def _check_twice(
@@ -217,13 +205,8 @@ def _check_twice(
     late = again & (kind != FIRST)
     if wrong.any() or late.any():
         at = int(early[np.argmax(wrong)]) if wrong.any() else int(np.argmax(late))
-        raise _row(
-            Code.DUPLICATE_STREAM,
-            at,
-            "stream",
-            "each stream once, or an ended row and then its first row",
-            f"stream {int(local[at])} again",
-        )
+        want = "each stream once, or an ended row and then its first row"
+        raise _row(Code.DUPLICATE_STREAM, at, "stream", want, f"stream {int(local[at])} again")
 
 
 def _check_mask(schema: Schema, mask: NDArray[np.uint8]) -> None:

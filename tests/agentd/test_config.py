@@ -17,7 +17,6 @@ from agentd.config import (
     is_loopback,
     load_agent_config,
     load_preset,
-    load_server_config,
     plain,
     preset_names,
     resolve,
@@ -46,7 +45,7 @@ def origins(path: Path | None = None, **sources: Any) -> dict[str, tuple[Any, st
 
 
 def test_without_anything_the_defaults_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = load_server_config()
+    config = resolve().config
 
     assert (config.host, config.port, config.http_port) == ("127.0.0.1", 7331, 7332)
     assert config.autocreate is True
@@ -77,7 +76,7 @@ def test_named_agents_start_from_the_common_one(write: Write) -> None:
         "agents:\n  one: {seed: 2}\n  two: {preset: cartpole, seed: 3}\n"
     )
 
-    config = load_server_config(path)
+    config = resolve(path).config
 
     assert (config.agent.dqn.gamma, config.agent.seed) == (0.5, 1)
     assert (config.agents["one"].dqn.gamma, config.agents["one"].seed) == (0.5, 2)
@@ -85,7 +84,7 @@ def test_named_agents_start_from_the_common_one(write: Write) -> None:
 
 
 def test_another_optimizer_takes_no_constants_of_the_old_one(write: Write) -> None:
-    base = load_server_config(write("agent: {optimizer: {name: adam, lr: 0.5}}\n")).agent
+    base = resolve(write("agent: {optimizer: {name: adam, lr: 0.5}}\n")).config.agent
 
     changed = agent_config_from_wire({"optimizer": {"name": "sgd"}}, base)
     tuned = agent_config_from_wire({"optimizer": {"eps": 1e-4}}, base)
@@ -103,7 +102,7 @@ def test_one_way_to_follow_the_target_replaces_the_other() -> None:
 def test_relative_names_in_the_file_are_relative_to_it(write: Write) -> None:
     path = write("data_dir: data\ntokens: /etc/tokens\ntls: {cert: c.pem, key: k.pem}\n")
 
-    config = load_server_config(path)
+    config = resolve(path).config
 
     assert config.data_dir == str(path.parent / "data")
     assert config.tokens == "/etc/tokens"
@@ -114,19 +113,19 @@ def test_relative_names_in_the_file_are_relative_to_it(write: Write) -> None:
 def test_data_directory_follows_xdg() -> None:
     assert default_data_dir({"XDG_DATA_HOME": "/x"}) == Path("/x/agentd")
     assert default_data_dir({}) == Path.home() / ".local/share/agentd"
-    assert load_server_config(environ={"XDG_DATA_HOME": "/x"}).data_dir == "/x/agentd"
+    assert resolve(environ={"XDG_DATA_HOME": "/x"}).config.data_dir == "/x/agentd"
 
 
 def test_text_from_the_environment_stays_text() -> None:
     environ = {"AGENTD_DATA_DIR": "123", "AGENTD_UNIX": "null", "AGENTD_HTTP_PORT": "null"}
 
-    config = load_server_config(environ=environ)
+    config = resolve(environ=environ).config
 
     assert (config.data_dir, config.unix, config.http_port) == ("123", None, None)
 
 
 def test_an_empty_variable_is_none_at_all() -> None:
-    assert load_server_config(environ={"AGENTD_PORT": ""}).port == 7331
+    assert resolve(environ={"AGENTD_PORT": ""}).config.port == 7331
 
 
 # -- who may come in -----------------------------------------------------------------------------
@@ -152,7 +151,7 @@ def test_loopback_is_known(host: str, only_us: bool) -> None:
 
 def test_open_to_others_without_tokens_is_refused(write: Write) -> None:
     with pytest.raises(ConfigError, match=r"0\.0\.0\.0 is open .*; set `tokens: FILE`") as caught:
-        load_server_config(write("port: 1\nhost: 0.0.0.0\n"))
+        resolve(write("port: 1\nhost: 0.0.0.0\n"))
 
     assert (caught.value.line, caught.value.key) == (2, "host")
 
@@ -160,13 +159,13 @@ def test_open_to_others_without_tokens_is_refused(write: Write) -> None:
 def test_open_to_others_with_tokens_or_client_certificates() -> None:
     tls = {"tls.cert": "c", "tls.key": "k"}
 
-    with_tokens = load_server_config(None, {"host": "0.0.0.0", "tokens": "t"})
-    with_mtls = load_server_config(None, {"host": "::", **tls, "tls.client_ca": "a"})
+    with_tokens = resolve(None, {"host": "0.0.0.0", "tokens": "t"}).config
+    with_mtls = resolve(None, {"host": "::", **tls, "tls.client_ca": "a"}).config
 
     assert with_tokens.autocreate is False
     assert with_mtls.autocreate is False
     with pytest.raises(ConfigError, match="no token"):
-        load_server_config(None, {"host": "::", **tls})
+        resolve(None, {"host": "::", **tls})
 
 
 # -- errors --------------------------------------------------------------------------------------
@@ -211,7 +210,7 @@ def test_a_fault_is_told_with_its_place(text: str, write: Write) -> None:
     path = write(text + "\n")
 
     with pytest.raises(ConfigError) as caught:
-        load_server_config(path)
+        resolve(path)
 
     error = caught.value
     assert (error.file, error.line, error.key) == (str(path), line, key)
@@ -248,19 +247,19 @@ def test_settings_that_contradict_each_other_are_named(agent: dict[str, Any], na
 
 def test_a_fault_in_the_environment_names_the_variable() -> None:
     with pytest.raises(ConfigError, match=r"AGENTD_PORT: port: wrong value: expected a whole"):
-        load_server_config(environ={"AGENTD_PORT": "x"})
+        resolve(environ={"AGENTD_PORT": "x"})
     with pytest.raises(ConfigError, match=r"no such variable; did you mean AGENTD_PORT\?"):
-        load_server_config(environ={"AGENTD_PRT": "3"})
+        resolve(environ={"AGENTD_PRT": "3"})
 
 
 def test_a_fault_in_a_flag_names_the_flag() -> None:
     with pytest.raises(ConfigError, match=r"flag --port: port: wrong value"):
-        load_server_config(None, {"port": 70000})
+        resolve(None, {"port": 70000})
 
 
 def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(MissingInput, match="no configuration file") as caught:
-        load_server_config(tmp_path / "no.yaml")
+        resolve(tmp_path / "no.yaml")
 
     assert "agentd config init" in str(caught.value.hint)
 
@@ -287,7 +286,7 @@ def test_no_mutation_of_the_shipped_file_gets_through(tmp_path: Path) -> None:
     for text in mutants:
         path.write_text(text)
         with pytest.raises(ConfigError) as caught:
-            load_server_config(path)
+            resolve(path)
         assert caught.value.line, text
 
 
@@ -349,13 +348,13 @@ def test_unknown_preset_names_the_nearest() -> None:
 def test_the_template_says_what_holds_without_it(write: Write) -> None:
     path = write(render_template())
 
-    assert load_server_config(path) == load_server_config()
+    assert resolve(path).config == resolve().config
 
 
 def test_the_template_of_a_preset_starts_from_it(write: Write) -> None:
     path = write(render_template("cartpole"))
 
-    assert load_server_config(path).agent == load_preset("cartpole").agent
+    assert resolve(path).config.agent == load_preset("cartpole").agent
 
 
 def test_field_comments_are_found() -> None:
@@ -374,4 +373,4 @@ def test_the_token_file_of_the_data_directory_guards_without_being_named(tmp_pat
     (tmp_path / "token").write_text("admin " + "x" * 16 + "\n")
     flags = {"data_dir": str(tmp_path), "host": "0.0.0.0"}
 
-    assert load_server_config(None, flags, {}).tokens == str(tmp_path / "token")
+    assert resolve(None, flags, {}).config.tokens == str(tmp_path / "token")

@@ -20,7 +20,7 @@ def as_protocol_errors() -> Iterator[None]:
     except ProtocolError:
         raise
     except LearnerRefused as fault:
-        code = Code(fault.code)
+        code = Code[fault.code]
         field = "checkpoint" if code is Code.UNKNOWN_CHECKPOINT else None
         raise ProtocolError(code, str(fault), field=field) from fault
     except (UnknownCheckpoint, NoValidCheckpoint) as fault:

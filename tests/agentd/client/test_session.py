@@ -19,7 +19,7 @@ from agentd.client.settings import ConnectSettings
 from agentd.protocol import messages as m
 from agentd.protocol.codec import encode
 from agentd.protocol.connection import ServerConnection
-from agentd.protocol.errors import CODES, Code, ProtocolError
+from agentd.protocol.errors import Code, ProtocolError
 
 
 def make(**options):
@@ -77,7 +77,7 @@ def act(seq, *actions, version=6):
 
 
 def refusal(code, **fields):
-    fatal = fields.pop("fatal", CODES[code].fatal)
+    fatal = fields.pop("fatal", Code(code).fatal)
     return encode(m.Error(code=code, message="no", fatal=fatal, **fields))
 
 

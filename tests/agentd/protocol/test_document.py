@@ -10,7 +10,7 @@ import pytest
 from agentd.protocol import messages as m
 from agentd.protocol.codec import CONTROL_FRAME, HEADER, decode_client, decode_server, encode
 from agentd.protocol.connection import NOT_FOR_ADMIN, TRANSITIONS, kind_of
-from agentd.protocol.errors import CODES
+from agentd.protocol.errors import Code
 from agentd.protocol.schema import Schema
 
 EXAMPLE = re.compile(
@@ -87,8 +87,8 @@ def test_code_table_is_the_codes(document: str) -> None:
     rows = table(document, "| code | fatal | goodbye | when |")
 
     assert rows == [
-        [f"`{code}`", "yes" if info.fatal else "no", f"`{info.goodbye}`", info.meaning]
-        for code, info in CODES.items()
+        [f"`{code}`", "yes" if code.fatal else "no", f"`{code.goodbye}`", code.meaning]
+        for code in Code
     ]
 
 
@@ -96,7 +96,7 @@ def test_reason_table_is_the_reasons(document: str) -> None:
     rows = table(document, "| reason | |")
 
     assert [row[0].strip("`") for row in rows] == list(m.GOODBYE_REASONS)
-    assert {info.goodbye for info in CODES.values()} <= set(m.GOODBYE_REASONS)
+    assert {code.goodbye for code in Code} <= set(m.GOODBYE_REASONS)
 
 
 def test_state_table_is_the_transitions(document: str) -> None:

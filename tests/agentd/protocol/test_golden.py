@@ -14,7 +14,7 @@ import pytest
 from agentd.protocol import messages as m
 from agentd.protocol.codec import HEADER, FrameDecoder, decode_server
 from agentd.protocol.connection import ServerConnection, State, kind_of
-from agentd.protocol.errors import CODES, Code, ProtocolError
+from agentd.protocol.errors import Code, ProtocolError
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.txt"))
 MAX = 8 << 20
@@ -59,7 +59,7 @@ class Replay:
             assert (message.code, message.fatal) == (told.code, told.fatal)
             assert (message.field, message.seq) == (told.field, told.seq)
         if self.fault is not None and isinstance(message, m.Goodbye):
-            assert message.reason == CODES[self.fault.code].goodbye
+            assert message.reason == self.fault.code.goodbye
         welcome = isinstance(message, m.Welcome)
         made = self.wire.welcome(message) if welcome else self.wire.send(message)
         assert made == frame

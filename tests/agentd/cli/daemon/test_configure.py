@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentd.cli import main
-from agentd.config import load_server_config
+from agentd.config import resolve
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Out = pytest.CaptureFixture[str]
@@ -19,7 +19,7 @@ def test_init_writes_a_file_that_serve_would_take(tmp_path: Path, capsys: Out) -
 
     assert main(["config", "init", str(path), "--preset", "cartpole"]) == 0
 
-    assert load_server_config(path).agent.preset == "cartpole"
+    assert resolve(path).config.agent.preset == "cartpole"
     assert str(path) in capsys.readouterr().err
 
 
@@ -36,7 +36,7 @@ def test_init_overwrites_only_with_force(tmp_path: Path, capsys: Out) -> None:
     assert main(["config", "init", str(path)]) == 2
     assert path.read_text() == "port: 1\n"
     assert main(["config", "init", str(path), "--force"]) == 0
-    assert load_server_config(path).port == 7331
+    assert resolve(path).config.port == 7331
 
 
 def test_init_knows_no_such_preset(capsys: Out) -> None:
