@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.options import JsonScreen, Screen
 from agentd.engine.data import DataError, DataOptions, Dataset, load_data, parts_of, write_data
 from agentd.errors import StorageError, UsageError
 
@@ -27,18 +27,14 @@ TargetOption = Annotated[str, typer.Option("--target", help="auto, class or valu
 
 
 def info(
-    context: typer.Context,
+    out: JsonScreen,
     source: Source,
     part: Part = "train",
     label: Labels = None,
     delimiter: Delimiter = None,
     target: TargetOption = "auto",
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Tell what a data set holds: rows, shapes, targets, ranges."""
-    out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     record = describe(_load(source, part, label, delimiter, target))
     width = max(map(len, record))
     text = "\n".join(f"{key:<{width}}  {_show(value)}" for key, value in record.items())
@@ -46,7 +42,7 @@ def info(
 
 
 def convert(
-    context: typer.Context,
+    out: Screen,
     source: Source,
     to: Annotated[Path, typer.Argument(help="What to write: .csv, .npz, .npy, .pb or a folder.")],
     part: Part = "train",
@@ -54,11 +50,8 @@ def convert(
     delimiter: Delimiter = None,
     target: TargetOption = "auto",
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Write a data set in another format; the file appears whole or not at all."""
-    out = terminal(context, verbose=verbose, quiet=quiet)
     if to.exists() and not (force and to.is_file()):
         raise UsageError(f"{to} exists", hint="choose another name or add --force")
     data = _load(source, part, label, delimiter, target)
@@ -77,18 +70,14 @@ def convert(
 
 
 def verify(
-    context: typer.Context,
+    out: JsonScreen,
     source: Source,
     label: Labels = None,
     delimiter: Delimiter = None,
     target: TargetOption = "auto",
     classes: Annotated[int | None, typer.Option(min=1, help="Labels must be below this.")] = None,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Read every row and check it; and the files against a SHA256SUMS beside them."""
-    out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     record: dict[str, Any] = {"source": str(source), "checksums": check_sums(source)}
     lines = [f"{record['checksums']} checksums agree"] if record["checksums"] else []
     for part in parts_of(source) or ("train",):
