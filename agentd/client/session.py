@@ -25,7 +25,8 @@ from agentd.client.errors import (
 from agentd.client.frames import Act, Observations, Packer, Taught
 from agentd.client.settings import ConnectSettings
 from agentd.protocol import messages as m
-from agentd.protocol.connection import PROTOCOL, ClientConnection
+from agentd.protocol.codec import PROTOCOL
+from agentd.protocol.connection import ClientConnection
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.schema import Schema
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 import numpy as np
 
 from agentd.client.address import Address
-from agentd.protocol.connection import PROTOCOL
+from agentd.protocol.codec import PROTOCOL
 from agentd.protocol.errors import ProtocolError
 from agentd.protocol.messages import Hello
 from agentd.protocol.schema import Schema

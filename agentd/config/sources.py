@@ -15,7 +15,7 @@ from agentd.errors import MissingInput
 
 PREFIX = "AGENTD_"
 # Variables that are read elsewhere and are no configuration of the server.
-OTHER_VARIABLES = {"AGENTD_DATA", "AGENTD_FAILPOINT", "AGENTD_TOKEN"}
+OTHER_VARIABLES = {"AGENTD_CASES", "AGENTD_DATA", "AGENTD_FAILPOINT", "AGENTD_TOKEN"}
 # File names; in the configuration file they are relative to its folder, elsewhere to ours.
 FILE_KEYS: tuple[tuple[str, ...], ...] = (
     ("data_dir",),

@@ -65,7 +65,7 @@ class ServerConnection:
     needed, or raises ProtocolError. Anything else it raises is a bug. After a fatal error the
     machine is CLOSED and stays there.
 
-    Once two steps of one size came one after the other, ``alike`` takes further ones of their
+    Once two steps of one size came one after the other, ``known_step`` takes further ones of their
     layout without decoding them. Connections share ``patterns``.
     """
 
@@ -92,7 +92,7 @@ class ServerConnection:
         """True while an unfinished frame is held."""
         return self._decoder.has_partial
 
-    def alike(self, data: bytes) -> tuple[Pattern, int] | None:
+    def known_step(self, data: bytes) -> tuple[Pattern, int] | None:
         """Layout and seq of ``data`` when it is one whole step of a known layout, come in order.
 
         The step is then taken. After None nothing has changed: ``receive`` the bytes.

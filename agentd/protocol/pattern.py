@@ -1,4 +1,4 @@
-"""Steps that are alike: one layout, known byte for byte, so that many are read at once.
+"""Steps of one layout, known byte for byte, so that many are read at once.
 
 A client's frames differ in their numbers and hardly ever in what stands around them. A ``Pattern``
 is what stands around: the literal bytes of one frame that was decoded and accepted, and where its

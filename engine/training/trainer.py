@@ -183,8 +183,8 @@ class Trainer:
         self.tally.rows += rows
         self.tally.loss_sum += total
         if batch.targets.ndim == 1:
-            told = self._backend.to_host(way.bound.y).argmax(1)
-            self.tally.correct += int(np.count_nonzero(told == batch.targets))
+            predicted = self._backend.to_host(way.bound.y).argmax(1)
+            self.tally.correct += int(np.count_nonzero(predicted == batch.targets))
         return total / rows
 
     def stop(self, why: str) -> None:

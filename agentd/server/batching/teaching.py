@@ -39,12 +39,14 @@ def check_teach(schema: Schema, teach: Teach, max_rows: int, supervised: bool, v
     n, left = divmod(len(teach.target), width)
     if left or n == 0:
         form = f"f32[N*{schema.n_actions}]" if values else "i32[N]"
-        raise _bad(Code.BAD_TARGET, "target", f"{form}, N >= 1", f"{len(teach.target)} bytes")
+        raise ProtocolError.unfit(
+            Code.BAD_TARGET, "target", f"{form}, N >= 1", f"{len(teach.target)} bytes"
+        )
     if n > max_rows:
-        raise _bad(Code.TOO_MANY_ROWS, "target", f"at most {max_rows} rows", str(n))
+        raise ProtocolError.unfit(Code.TOO_MANY_ROWS, "target", f"at most {max_rows} rows", str(n))
     check_observation(schema, teach.seq, teach.obs, n)
     if teach.weight is not None and len(teach.weight) != 4 * n:
-        raise _bad(
+        raise ProtocolError.unfit(
             Code.BAD_SHAPE,
             "weight",
             f"{4 * n} bytes (f32[{n}])",
@@ -60,27 +62,17 @@ def read_teach(schema: Schema, teach: Teach, n: int, values: bool) -> TaughtRows
     if values:
         target = np.frombuffer(teach.target, np.float32).reshape(n, schema.n_actions)
         if not np.isfinite(target).all():
-            raise _bad(Code.NOT_FINITE, "target", "finite numbers", "NaN or Inf")
+            raise ProtocolError.unfit(Code.NOT_FINITE, "target", "finite numbers", "NaN or Inf")
     else:
         target = np.frombuffer(teach.target, np.int32)
         bad = (target < 0) | (target >= schema.n_actions)
         if bad.any():
             at = int(np.argmax(bad))
             want = f"a class in 0..{schema.n_actions - 1} in row {at}"
-            raise _bad(Code.BAD_TARGET, "target", want, str(int(target[at])))
+            raise ProtocolError.unfit(Code.BAD_TARGET, "target", want, str(int(target[at])))
     weight = np.ones(n, np.float32)
     if teach.weight is not None:
         weight = np.frombuffer(teach.weight, np.float32)
         if not np.isfinite(weight).all() or (weight < 0).any():
-            raise _bad(Code.NOT_FINITE, "weight", "finite weights >= 0", "another")
+            raise ProtocolError.unfit(Code.NOT_FINITE, "weight", "finite weights >= 0", "another")
     return TaughtRows(obs, target, weight)
-
-
-def _bad(code: Code, field: str, expected: str, got: str) -> ProtocolError:
-    return ProtocolError(
-        code,
-        f"{field}: want {expected}, got {got}",
-        field=field,
-        expected=expected,
-        got=got,
-    )

@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
             return
         self.heard = time.monotonic()
         if self.session is not None and not self._held():
-            known = self.wire.alike(data)
+            known = self.wire.known_step(data)
             if known is not None:
                 self._take_known(*known, data)
                 return

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 
 from agentd.auth import Grant, Tokens
 from agentd.config.records import LimitsConfig
-from agentd.protocol.connection import PROTOCOL
+from agentd.protocol.codec import PROTOCOL
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Hello, Welcome
 from agentd.protocol.schema import Schema
@@ -17,6 +18,7 @@ from agentd.server.batching.session import Session
 from agentd.server.peers.connection import Connection
 
 AGENT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
+_unfit = partial(ProtocolError.unfit, Code.BAD_HELLO)
 _NEEDS = {"eval": Grant.ACT, "play": Grant.ACT, "train": Grant.LEARN, "admin": Grant.ADMIN}
 
 
@@ -53,7 +55,7 @@ async def shake(
 
 def _check_grant(tokens: Tokens, hello: Hello) -> Grant:
     if hello.role not in _NEEDS:
-        raise _bad("role", " | ".join(_NEEDS), repr(hello.role)[:80])
+        raise _unfit("role", " | ".join(_NEEDS), repr(hello.role)[:80])
     grant = tokens.grant(hello.token)
     if grant is Grant.NONE:
         raise ProtocolError(
@@ -77,18 +79,22 @@ def _check_grant(tokens: Tokens, hello: Hello) -> Grant:
 
 def _check_fields(limits: LimitsConfig, hello: Hello) -> None:
     if len(hello.run) != 16:
-        raise _bad("run", "16 bytes", f"{len(hello.run)} bytes")
+        raise _unfit("run", "16 bytes", f"{len(hello.run)} bytes")
     if not 1 <= len(hello.client) <= 128:
-        raise _bad("client", "1..128 characters", f"{len(hello.client)}")
+        raise ProtocolError.unfit(
+            Code.BAD_HELLO, "client", "1..128 characters", f"{len(hello.client)}"
+        )
     if hello.deadline_ms is not None and not 1 <= hello.deadline_ms <= 60_000:
-        raise _bad("deadline_ms", "1..60000", str(hello.deadline_ms))
+        raise _unfit("deadline_ms", "1..60000", str(hello.deadline_ms))
     if hello.role == "admin":
         return
     if not AGENT_NAME.match(hello.agent):
-        raise _bad("agent", AGENT_NAME.pattern.removesuffix(r"\Z"), repr(hello.agent)[:80])
+        raise ProtocolError.unfit(
+            Code.BAD_HELLO, "agent", AGENT_NAME.pattern.removesuffix(r"\Z"), repr(hello.agent)[:80]
+        )
     most = limits.max_streams
     if not 1 <= hello.streams <= most:
-        raise _bad("streams", f"1..{most}", str(hello.streams))
+        raise _unfit("streams", f"1..{most}", str(hello.streams))
 
 
 def _find_session(agent: Agent, hello: Hello, session_id: bytes) -> tuple[Session, bool]:
@@ -120,14 +126,4 @@ def _welcome(
         heartbeat_s=limits.heartbeat_s,
         resumed=resumed,
         last_seq=last_seq,
-    )
-
-
-def _bad(field: str, expected: str, got: str) -> ProtocolError:
-    return ProtocolError(
-        Code.BAD_HELLO,
-        f"{field}: want {expected}, got {got}",
-        field=field,
-        expected=expected,
-        got=got,
     )

@@ -26,7 +26,7 @@ log = logging.getLogger("agentd.workers")
 _FIRST_DELAY_S, _LAST_DELAY_S = 0.1, 10.0
 
 
-class _Worker:
+class _Child:
     """One further process and its end of the channel."""
 
     def __init__(self, number: int) -> None:
@@ -54,7 +54,7 @@ class Pool:
     ) -> None:
         self._config, self._data_dir = config, data_dir
         self._reports, self._spawn, self._adopt = reports, spawn, adopt
-        self._all = [_Worker(number) for number in range(1, config.workers)]
+        self._all = [_Child(number) for number in range(1, config.workers)]
         self._ending = asyncio.Event()
 
     async def start(self, port: int) -> None:
@@ -96,7 +96,7 @@ class Pool:
 
     # -- one process -----------------------------------------------------------------------------
 
-    async def _keep(self, worker: _Worker, port: int) -> None:
+    async def _keep(self, worker: _Child, port: int) -> None:
         """Keep a worker running, with growing pauses between starts."""
         loop, delay = asyncio.get_running_loop(), _FIRST_DELAY_S
         while not self._ending.is_set():
@@ -111,7 +111,7 @@ class Pool:
             await asyncio.sleep(delay)
             delay = min(2 * delay, _LAST_DELAY_S)
 
-    async def _live(self, worker: _Worker, port: int) -> int:
+    async def _live(self, worker: _Child, port: int) -> int:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.send(self._task(worker.number, port))
         command = python_module("agentd", "serve", "--worker", str(theirs.fileno()))
@@ -153,7 +153,7 @@ class Pool:
         task = {"config": settings, "number": number, "data_dir": str(self._data_dir)}
         return msgspec.json.encode(task)
 
-    def _heard(self, worker: _Worker, message: dict[str, Any], body: bytes, fd: int | None) -> None:
+    def _heard(self, worker: _Child, message: dict[str, Any], body: bytes, fd: int | None) -> None:
         match message["do"]:
             case "adopt" if fd is not None:
                 self._adopt(worker.number, message["may_return"], fd, body)

@@ -128,15 +128,15 @@ def play(connection: ServerConnection, *frames: dict) -> None:
 
 def test_the_third_step_of_a_size_is_taken_without_decoding():
     connection = opened()
-    assert connection.alike(frame(body(300))) is None
+    assert connection.known_step(frame(body(300))) is None
     play(connection, body(300), body(300 + 1))
 
     data = frame(body(300 + 2, seed=2))
-    pattern, seq = connection.alike(data)
+    pattern, seq = connection.known_step(data)
     assert seq == 300 + 2
-    assert connection.alike(data) is None  # it has been taken
+    assert connection.known_step(data) is None  # it has been taken
     play(connection, body(300 + 3))  # and the order goes on from it
-    assert connection.alike(frame(body(300 + 4)))[0] is pattern
+    assert connection.known_step(frame(body(300 + 4)))[0] is pattern
 
 
 def test_a_step_out_of_order_is_left_to_the_rules():
@@ -144,18 +144,18 @@ def test_a_step_out_of_order_is_left_to_the_rules():
     play(connection, body(300), body(301))
     wrong = frame(body(303))
 
-    assert connection.alike(wrong) is None
+    assert connection.known_step(wrong) is None
     connection.receive(wrong)
     with pytest.raises(ProtocolError, match="seq must grow by 1"):
         connection.next_event()
-    assert connection.alike(frame(body(302))) is None  # closed
+    assert connection.known_step(frame(body(302))) is None  # closed
 
 
 def test_nothing_is_taken_behind_an_unfinished_frame():
     connection = opened()
     play(connection, body(300), body(301))
     connection.receive(frame(body(302))[:7])
-    assert connection.alike(frame(body(302))) is None
+    assert connection.known_step(frame(body(302))) is None
 
 
 def test_a_client_of_ever_new_sizes_leaves_no_heap_of_layouts():
