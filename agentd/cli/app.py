@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from agentd.cli.menu import COMMANDS, GROUPS, help_text, members
+from agentd.cli.screen.options import spread
 
 
 class CommandGroup(TyperGroup):
@@ -43,7 +44,7 @@ def load(path: str) -> Any:
     module, _, name = COMMANDS[path].place.partition(":")
     function = getattr(importlib.import_module(f"agentd.cli.{module}"), name)
     alone = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    alone.command(path.rpartition(" ")[2])(function)
+    alone.command(path.rpartition(" ")[2])(spread(function))
     return typer.main.get_command(alone)
 
 

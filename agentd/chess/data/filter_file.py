@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from msgspec import Meta
+from msgspec.structs import asdict
 
 from agentd.config.convert import convert, parse_layer
 from agentd.engine.strictyaml import Record
@@ -43,18 +44,11 @@ class FilterConfig(Record, frozen=True, kw_only=True):
 
     def build(self) -> Filter:
         """The filter that this describes."""
-        return Filter(
-            rating=None if self.rating is None else (self.rating.min, self.rating.max),
-            rating_gap=self.rating_gap,
-            speeds=frozenset(self.speeds),
-            rated=self.rated,
-            standard=self.standard,
-            bots=self.bots,
-            min_plies=self.min_plies,
-            min_clock=self.min_clock_s,
-            skip_plies=self.skip_plies,
-            games_per_player=self.games_per_player,
-        )
+        values = asdict(self) | {
+            "rating": None if self.rating is None else (self.rating.min, self.rating.max),
+            "speeds": frozenset(self.speeds),
+        }
+        return Filter(min_clock=values.pop("min_clock_s"), **values)
 
 
 def load_filter(path: Path | None) -> FilterConfig:

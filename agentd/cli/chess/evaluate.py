@@ -16,7 +16,7 @@ from agentd.chess.model.evaluation import (
 )
 from agentd.chess.model.model import load_bot
 from agentd.cli.chess.options import Threads
-from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.options import JsonScreen
 from agentd.cli.screen.terminal import Terminal
 from agentd.cli.screen.threads import bound_blas
 from agentd.errors import UsageError
@@ -26,7 +26,7 @@ MAIA = "Maia-1500 (12M games, no search; published, other positions)"
 
 
 def evaluate(
-    context: typer.Context,
+    screen: JsonScreen,
     model: Annotated[
         Path | None,
         typer.Argument(help="A model file or a run.", show_default="the shipped model"),
@@ -46,12 +46,8 @@ def evaluate(
     rows: Annotated[int | None, typer.Option(min=1, help="Positions at most.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what is drawn.")] = 0,
     threads: Threads = 1,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Measure how well a model finds people's moves, and solves puzzles."""
-    screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     bound_blas(threads)
     if data is None and puzzles is None:
         raise UsageError("nothing to measure on", hint="give --data SHARDS, --puzzles FILE or both")

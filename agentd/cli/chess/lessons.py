@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from agentd.chess.data.lessons import LessonsJob, make_lessons
-from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.options import JsonScreen
 from agentd.errors import UsageError
 
 
 def lessons(
-    context: typer.Context,
+    screen: JsonScreen,
     puzzles: Annotated[Path, typer.Option(help="Lichess's puzzle file, .csv or .csv.zst.")],
     out: Annotated[Path, typer.Option("--out", help="The folder for the shards.")],
     judgements: Annotated[
@@ -28,15 +28,11 @@ def lessons(
     ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of that draw.")] = 0,
     reader: Annotated[str, typer.Option(help="python-chess, or rust.")] = "python-chess",
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Make shards of best moves, to learn beside games: puzzles, and judged positions of games.
 
     The puzzles that `chess eval` draws are kept out, and every position of theirs.
     """
-    screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     if (judgements is None) != (not games):
         raise UsageError("--judgements and --games go together")
     job = LessonsJob(puzzles, out, judgements, games or (), apart_count, seed, reader)

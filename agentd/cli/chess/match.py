@@ -15,7 +15,7 @@ import typer
 
 from agentd.chess.play.match import Ledger, MatchPlan, check_players, load_openings, play_match
 from agentd.chess.play.players import Side, parse_limit
-from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.options import JsonScreen
 from agentd.cli.screen.terminal import Terminal
 from agentd.cli.screen.threads import bound_blas
 from agentd.errors import UsageError
@@ -25,7 +25,7 @@ LIMIT = "nodes=N, depth=N, time=S, or several with commas"
 
 
 def match(
-    context: typer.Context,
+    screen: JsonScreen,
     out: Annotated[Path, typer.Option(help="Folder of the match; goes on with what is there.")],
     engine: Annotated[
         str | None, typer.Option(help="A UCI engine's command.", show_default=False)
@@ -56,12 +56,8 @@ def match(
     max_plies: Annotated[int, typer.Option(min=1, help="Then it is a draw.")] = 400,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Games at once.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Of openings and draws.")] = 0,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Play a match: each opening twice, colours swapped. Kept as PGN; a killed match goes on."""
-    screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     bound_blas()
     rival = _rival(engine, option or [], limit, against)
     ours = Side(parse_limit(strength), model=model, rating=rating, temperature=temperature)

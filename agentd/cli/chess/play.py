@@ -14,7 +14,7 @@ from rich.console import Console
 from agentd.chess.play.opponents import Policy, daemon_policy, local_policy
 from agentd.cli.chess.options import Model
 from agentd.cli.chess.table import Ask, Table
-from agentd.cli.screen.options import Quiet, Verbose, terminal
+from agentd.cli.screen.options import Screen
 from agentd.cli.screen.terminal import Terminal
 from agentd.client import Address
 from agentd.errors import MissingInput, UsageError
@@ -51,7 +51,7 @@ Learn = Annotated[bool, typer.Option("--learn", help="The daemon learns from the
 
 
 def play(
-    context: typer.Context,
+    screen: Screen,
     color: Annotated[str, typer.Option(help="Your colour: white, black or random.")] = "white",
     model: Model = None,
     rating: Rating = None,
@@ -68,11 +68,8 @@ def play(
     save: Save = None,
     plain: Plain = False,
     flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Black below.")] = None,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Play chess against the bot; `help` at its prompt tells the commands."""
-    screen = terminal(context, verbose=verbose, quiet=quiet)
     if color not in COLORS:
         raise UsageError(f"no colour {color!r}", hint=f"use one of {', '.join(COLORS)}")
     if learn and connect is None:

@@ -12,7 +12,7 @@ from agentd.chess.data.filter_file import load_filter
 from agentd.chess.data.parsers import READERS, open_reader
 from agentd.chess.data.preparation import Preparation, PreparationJob, begin, facts
 from agentd.cli.chess.prepare_view import PreparationView
-from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.options import JsonScreen
 from agentd.cli.screen.terminal import Terminal
 from agentd.errors import ExitCode, UsageError
 from agentd.store import DirectoryLock
@@ -33,22 +33,18 @@ ShardRows = Annotated[int, typer.Option("--shard-rows", min=1, max=2**26, help="
 
 
 def prepare(
-    context: typer.Context,
+    screen: JsonScreen,
     dumps: Dumps,
     out: Out,
     filter_file: FilterFile = None,
     reader: ReaderName = "python-chess",
     workers: Workers = None,
     shard_rows: ShardRows = 2**20,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Turn lichess dumps into shards of packed positions.
 
     A run that was stopped, however, goes on from its last whole shard when it is given again.
     """
-    screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     if reader not in READERS:
         raise UsageError(f"no reader {reader!r}", hint=f"use one of {', '.join(READERS)}")
     open_reader(reader)

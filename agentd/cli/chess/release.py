@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from agentd.chess.model.model import read_run, write_model
-from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.options import JsonScreen
 from agentd.errors import UsageError
 
 
 def release(
-    context: typer.Context,
+    screen: JsonScreen,
     run: Annotated[Path, typer.Argument(help="The run's folder.")],
     out: Annotated[Path, typer.Option("--out", help="The file, .safetensors.")],
     figures: Annotated[
@@ -24,12 +24,8 @@ def release(
     note: Annotated[
         str | None, typer.Option(help="What else is to be known of its making, kept inside.")
     ] = None,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Write a run's best model as a file: half precision, recipe, data's checksum, figures."""
-    screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     model = read_run(run)
     facts: dict[str, Any] = {
         "data": model.facts["data"],

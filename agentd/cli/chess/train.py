@@ -13,7 +13,7 @@ from agentd.chess.model.fit import ChessFit, Figures, FitRequest, begin_run
 from agentd.chess.model.recipe import ChessRecipe, load_recipe
 from agentd.chess.model.sources import open_sources
 from agentd.cli.chess.options import Threads
-from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.options import JsonScreen
 from agentd.cli.screen.threads import bound_blas
 from agentd.interrupts import Interrupts
 
@@ -34,7 +34,7 @@ Held = Annotated[
 
 
 def train(
-    context: typer.Context,
+    screen: JsonScreen,
     shards: Shards,
     recipe: Recipe = "chess-small",
     held: Held = None,
@@ -50,15 +50,11 @@ def train(
     held_rows: Annotated[int, typer.Option(min=1, help="Positions to measure on.")] = 10_000,
     device: Annotated[str, typer.Option(help="cpu, opencl or opencl:<i or name>.")] = "cpu",
     threads: Threads = 1,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Train a chess model on prepared positions.
 
     Ctrl-C saves and stops; --resume goes on exactly there, and may change --steps.
     """
-    screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     bound_blas(threads)
     flags = {"steps": steps, "batch": batch, "seed": seed}
     given = {name: value for name, value in flags.items() if value is not None}

@@ -6,22 +6,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 
-import typer
-
 from agentd.chess.model.bots import open_bot
 from agentd.chess.play.uci import UciSession
 from agentd.cli.chess.options import Model
-from agentd.cli.screen.options import Quiet, Verbose, terminal
+from agentd.cli.screen.options import Screen
 
 
 def uci(
-    context: typer.Context,
+    out: Screen,
     model: Model = None,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Speak UCI on stdin and stdout: an engine for chess programs."""
-    out = terminal(context, verbose=verbose, quiet=quiet)
     session = UciSession(out.say, open_bot, model)
     with suppress(BrokenPipeError):
         session.run(_lines())

@@ -9,36 +9,20 @@ from typing import Annotated, Any
 
 import typer
 
-from agentd.cli.screen.flags import collect_flags
-from agentd.cli.screen.options import (
-    ConfigFile,
-    DataDir,
-    Device,
-    Host,
-    HttpPort,
-    Json,
-    NoHttp,
-    Port,
-    Quiet,
-    Set,
-    Verbose,
-    terminal,
-)
+from agentd.cli.screen.flags import ServerFlags
+from agentd.cli.screen.options import JsonScreen, Screen
 from agentd.config import resolve
 from agentd.config.template import json_schema, render_template
 from agentd.errors import UsageError
 
 
 def init(
-    context: typer.Context,
+    out: Screen,
     path: Annotated[Path | None, typer.Argument(help="Where to write; stdout without.")] = None,
     preset: Annotated[str | None, typer.Option(help="Start the agent from this preset.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Write a configuration with every key, its default and what it means."""
-    out = terminal(context, verbose=verbose, quiet=quiet)
     text = render_template(preset)
     if path is None:
         out.say(text.rstrip("\n"))
@@ -50,28 +34,11 @@ def init(
 
 
 def show(
-    context: typer.Context,
-    config: ConfigFile = None,
-    host: Host = None,
-    port: Port = None,
-    http_port: HttpPort = None,
-    no_http: NoHttp = False,
-    data_dir: DataDir = None,
-    device: Device = None,
-    settings: Set = None,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
+    out: JsonScreen,
+    flags: ServerFlags,
 ) -> None:
     """Print every value that `serve` would run with, and where each came from."""
-    out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
-    flags = collect_flags(
-        {"host": host, "port": port, "http_port": http_port, "data_dir": data_dir},
-        device=device,
-        no_http=no_http,
-        settings=settings,
-    )
-    resolved = resolve(config, flags, os.environ)
+    resolved = resolve(flags.config, flags.values(), os.environ)
     values = list(resolved.values())
     record: dict[str, Any] = {
         key: {"value": value, "from": str(origin)} for key, value, origin in values
@@ -81,9 +48,8 @@ def show(
     out.report(record, "\n".join(lines))
 
 
-def schema(context: typer.Context, verbose: Verbose = 0, quiet: Quiet = False) -> None:
+def schema(out: Screen) -> None:
     """Print the JSON Schema of the configuration file, for editors."""
-    out = terminal(context, verbose=verbose, quiet=quiet)
     out.say(json.dumps(json_schema(), indent=2, ensure_ascii=False))
 
 

@@ -19,7 +19,8 @@ import threadpoolctl
 import typer
 
 from agentd.cli.daemon.ports import find_holder
-from agentd.cli.screen.options import DataDir, Json, Quiet, Verbose, terminal
+from agentd.cli.screen.flags import DataDir
+from agentd.cli.screen.options import JsonScreen
 from agentd.cli.screen.terminal import Terminal
 from agentd.config import default_data_dir
 from agentd.engine.opencl_backend.devices import choose, list_devices
@@ -47,14 +48,10 @@ class Finding:
 
 
 def doctor(
-    context: typer.Context,
+    out: JsonScreen,
     data_dir: DataDir = None,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Look at Python, NumPy, OpenCL, the data directory, ports and limits. Exit 1 if one is bad."""
-    out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     findings = list(examine(data_dir))
     record = {"findings": [asdict(finding) for finding in findings]}
     out.report(record, "\n".join(map(str, findings)))
@@ -70,14 +67,10 @@ Tune = Annotated[
 
 
 def devices(
-    context: typer.Context,
+    out: JsonScreen,
     tune: Tune = False,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """List the devices that --device may name, or tune the kernels for them."""
-    out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     if tune:
         tuned = [_tune(entry["device"], out) for entry in list_opencl()]
         out.report({"tuned": tuned}, "\n".join(line["told"] for line in tuned) or _opencl_hint())

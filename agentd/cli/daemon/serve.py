@@ -19,20 +19,8 @@ import typer
 from agentd.assembly.device import backend_for
 from agentd.auth import Tokens
 from agentd.cli.daemon.ports import find_holder
-from agentd.cli.screen.flags import collect_flags
-from agentd.cli.screen.options import (
-    ConfigFile,
-    DataDir,
-    Device,
-    Host,
-    HttpPort,
-    NoHttp,
-    Port,
-    Quiet,
-    Set,
-    Verbose,
-    terminal,
-)
+from agentd.cli.screen.flags import ServerFlags
+from agentd.cli.screen.options import LogScreen
 from agentd.cli.screen.terminal import Terminal
 from agentd.cli.screen.threads import bound_blas
 from agentd.config import ServerConfig, resolve
@@ -42,47 +30,29 @@ from agentd.server.server import Server
 from agentd.server.worker import Worker, read_task
 from agentd.store import DirectoryLock
 
-Lifeline = Annotated[
-    bool, typer.Option("--until-eof", hidden=True, help="End when stdin ends: for our own parents.")
-]
-
 
 def serve(
-    context: typer.Context,
-    config: ConfigFile = None,
-    host: Host = None,
-    port: Port = None,
-    http_port: HttpPort = None,
-    no_http: NoHttp = False,
-    data_dir: DataDir = None,
-    device: Device = None,
-    settings: Set = None,
+    out: LogScreen,
+    flags: ServerFlags,
     workers: Annotated[
         int | None,
         typer.Option(help="Serving processes; more than one for agents that do not learn."),
     ] = None,
-    until_eof: Lifeline = False,
+    until_eof: Annotated[
+        bool,
+        typer.Option("--until-eof", hidden=True, help="End when stdin ends: for our own parents."),
+    ] = False,
     worker: Annotated[int | None, typer.Option(hidden=True, help="For our own parent.")] = None,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C; both save and end orderly.
 
     Prints `listening on H:P` once it is ready; logs go to stderr.
     """
-    out = terminal(context, verbose=verbose, quiet=quiet, logs=True)
     bound_blas()
     if worker is not None:
         run_worker(worker)
         return
-    given = {"host": host, "port": port, "http_port": http_port, "data_dir": data_dir}
-    flags = collect_flags(
-        given | {"workers": workers},
-        device=device,
-        no_http=no_http,
-        settings=settings,
-    )
-    resolved = resolve(config, flags, os.environ)
+    resolved = resolve(flags.config, flags.values(workers=workers), os.environ)
     if until_eof:
         _end_with_stdin()
     run_server(resolved.config, out)

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agentd.cli.screen.numbers import number
-from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.options import JsonScreen
 from agentd.cli.screen.terminal import Terminal
 from agentd.client import Client
 
@@ -36,7 +36,7 @@ class Sample:
 
 
 def top(
-    context: typer.Context,
+    out: JsonScreen,
     address: Annotated[str, typer.Argument(help="The daemon's game port.")] = "127.0.0.1:7331",
     every: Annotated[float, typer.Option(min=0.1, max=3600.0, help="Seconds a reading.")] = 1.0,
     token: Annotated[
@@ -45,15 +45,11 @@ def top(
             envvar="AGENTD_TOKEN", help="A token with grant admin, if asked.", show_default=False
         ),
     ] = None,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Show connections, rates, latencies, queues and learning of a running daemon until Ctrl-C.
 
     Where nobody watches (a pipe, --json) it reads once and ends.
     """
-    out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     with Client.connect(address, role="admin", token=token, wait=RETRY_S) as admin:
 
         def read() -> Sample:

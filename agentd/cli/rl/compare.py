@@ -12,7 +12,7 @@ import numpy as np
 import typer
 
 from agentd.cli.screen.curve import draw_curve
-from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.options import JsonScreen
 from agentd.errors import MissingInput, StorageError, UsageError
 from agentd.rl.scores import Scores, bootstrap, iqm
 from agentd.rl.trace import Trace, read_runs
@@ -47,7 +47,7 @@ class Group:
 
 
 def compare(
-    context: typer.Context,
+    out: JsonScreen,
     runs: Annotated[
         list[Path],
         typer.Argument(help="A --data-dir of rl train (its agents are seeds), or agents/<name>."),
@@ -55,16 +55,12 @@ def compare(
     png: Annotated[
         Path | None, typer.Option(help="Draw the curves into this file.", show_default=False)
     ] = None,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Compare runs of ``rl train --data-dir``: learning curves and greedy returns.
 
     Several agents under one RUN are seeds of one thing: their curve is the interquartile mean. A
     seed that stopped because it was solved counts with its last return from there on.
     """
-    out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     if png is not None and importlib.util.find_spec("matplotlib") is None:
         hint = "pip install 'agentd[plot]'"
         raise MissingInput("--png needs matplotlib, which is not installed", hint=hint)

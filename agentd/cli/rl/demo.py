@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 from agentd.cli.rl.live_view import RunView
 from agentd.cli.rl.train import (
     Clients,
@@ -14,7 +12,8 @@ from agentd.cli.rl.train import (
     kept_or_temporary,
     tell_outcome,
 )
-from agentd.cli.screen.options import Device, Json, Quiet, Verbose, terminal
+from agentd.cli.screen.flags import Device
+from agentd.cli.screen.options import JsonScreen
 from agentd.config import load_preset
 from agentd.errors import JobFailed
 from agentd.rl.run import TrainingPlan, run_plan
@@ -23,22 +22,18 @@ PRESET = "cartpole-demo"
 
 
 def demo(
-    context: typer.Context,
+    out: JsonScreen,
     seed: Seed = 0,
     steps: Steps = None,
     clients: Clients = None,
     data_dir: KeepDir = None,
     device: Device = None,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Start a daemon, play CartPole against it with real clients, and watch it learn.
 
     Ends by itself when the greedy mean return over 20 new episodes says solved; exit 1 if it is
     not solved at the step limit.
     """
-    out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     preset = change_play(load_preset(PRESET), {"steps": steps, "clients": clients})
     play = preset.play
     out.note(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.options import JsonScreen
 from agentd.config import load_preset
 from agentd.errors import MissingInput, UsageError
 from agentd.rl.daemon import Daemon
@@ -16,7 +16,7 @@ from agentd.rl.games import check_game
 
 
 def evaluate(
-    context: typer.Context,
+    out: JsonScreen,
     data_dir: Annotated[Path, typer.Option(help="Where the agent is kept.")],
     agent: Annotated[str, typer.Option(help="Its name.")],
     preset: Annotated[
@@ -28,16 +28,12 @@ def evaluate(
     ] = None,
     episodes: Annotated[int, typer.Option(min=1, max=100_000, help="How many.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Of the game.")] = 0,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Play an agent of a data directory greedily and print what it gets.
 
     Episodes of their own, on ``--seed``; nothing of them is learned. The interval is the 95 %
     bootstrap interval of the interquartile mean (IQM).
     """
-    out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     name = _game(preset, game)
     check_game(name)
     if not (data_dir / "agents" / agent).is_dir():

@@ -13,8 +13,8 @@ import typer
 
 from agentd.cli.rl.live_view import RunView
 from agentd.cli.screen.curve import draw_curve
-from agentd.cli.screen.flags import collect_flags
-from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.flags import read_settings
+from agentd.cli.screen.options import JsonScreen
 from agentd.cli.screen.terminal import Terminal
 from agentd.config import Preset, load_preset
 from agentd.errors import UsageError
@@ -55,7 +55,7 @@ Seeds = Annotated[
 
 
 def train(
-    context: typer.Context,
+    out: JsonScreen,
     preset: Name,
     seed: Seed = 0,
     seeds: Seeds = None,
@@ -69,20 +69,16 @@ def train(
     agent: Annotated[
         str | None, typer.Option(help="The agent's name.", show_default="the preset's")
     ] = None,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Train an agent with Q-learning, then play it greedily.
 
     Runs the daemon and its clients over TCP, as a user would. Ctrl-C saves and evaluates. With
     --seeds each seed is an agent of its own, <name>-<seed>, and the result is a summary.
     """
-    out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     if seeds is not None and seed != 0:
         raise UsageError("name --seed or --seeds, not both")
     changes = {"steps": steps, "streams": streams, "clients": clients, "game": game}
-    flags = collect_flags({}, settings=[f"agent.{setting}" for setting in settings or ()])
+    flags = read_settings([f"agent.{setting}" for setting in settings or ()])
     plan_preset = change_play(load_preset(preset, flags), changes)
 
     def run(folder: Path, name: str, seed: int) -> RunOutcome:

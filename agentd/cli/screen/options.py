@@ -1,56 +1,70 @@
-"""Options that several verbs share, so that they read the same everywhere."""
+"""What commands share: a terminal that follows -v, -q and --json, and records of options."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from inspect import Parameter
+from typing import Annotated, Any, NamedTuple, cast
 
 import typer
 
 from agentd.cli.screen.terminal import Terminal
 
-Verbose = Annotated[
+_JSON = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+_VERBOSE = Annotated[
     int, typer.Option("-v", "--verbose", count=True, help="Say more; errors with a traceback.")
 ]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say only results and errors.")]
-Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
-ConfigFile = Annotated[
-    Path | None, typer.Argument(help="Configuration file (YAML).", show_default=False)
-]
-Host = Annotated[str | None, typer.Option(help="Address to listen on.", show_default=False)]
-Port = Annotated[
-    int | None, typer.Option(help="Port for games; 0 picks a free one.", show_default=False)
-]
-HttpPort = Annotated[
-    int | None,
-    typer.Option(help="Port for health and metrics; 0 picks a free one.", show_default=False),
-]
-NoHttp = Annotated[bool, typer.Option("--no-http", help="No health and metrics port.")]
-DataDir = Annotated[
-    Path | None, typer.Option(help="Where agents are kept.", show_default="$XDG_DATA_HOME/agentd")
-]
-Device = Annotated[
-    str | None,
-    typer.Option(
-        help="cpu, opencl or opencl:<i or name>; without any OpenCL the CPU, or with ! an error.",
-        show_default=False,
-    ),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any other value, e.g. limits.window=16."),
-]
+_QUIET = Annotated[bool, typer.Option("-q", "--quiet", help="Say only results and errors.")]
+_SHARED = {
+    name: Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+    for name, default, kind in (
+        ("as_json", False, _JSON),
+        ("verbose", 0, _VERBOSE),
+        ("quiet", False, _QUIET),
+    )
+}
 
 
-def terminal(
-    context: typer.Context,
-    *,
-    verbose: int = 0,
-    quiet: bool = False,
-    as_json: bool = False,
-    logs: bool = False,
-) -> Terminal:
-    """The terminal of this run, with the shared options applied; ``logs`` is for daemons."""
-    found = context.obj if isinstance(context.obj, Terminal) else Terminal()
-    found.configure(verbose=verbose, quiet=quiet, as_json=as_json, logs=logs)
-    return found
+class Shared(NamedTuple):
+    """Which shared options a command has, and whether facts are logged, as daemons do."""
+
+    options: tuple[str, ...] = ("verbose", "quiet")
+    logs: bool = False
+
+
+Screen = Annotated[Terminal, Shared()]
+JsonScreen = Annotated[Terminal, Shared(tuple(_SHARED))]
+LogScreen = Annotated[Terminal, Shared(logs=True)]
+
+
+def spread(function: Callable[..., None]) -> Callable[..., None]:
+    """Return a command as typer calls it: with a context, and a parameter an option.
+
+    The first parameter of ``function`` is its terminal, whose options come last. A dataclass among
+    the others stands for the options that are its fields.
+    """
+    screen, *own = inspect.signature(function, eval_str=True).parameters.values()
+    shared: Shared = screen.annotation.__metadata__[0]
+    records: dict[str, Any] = {
+        each.name: each.annotation for each in own if is_dataclass(each.annotation)
+    }
+
+    def call(context: typer.Context, **values: Any) -> None:
+        terminal = context.obj if isinstance(context.obj, Terminal) else Terminal()
+        said = {name: values.pop(name) for name in shared.options}
+        terminal.configure(**said, logs=shared.logs)
+        for name, record in records.items():
+            values[name] = record(**{each.name: values.pop(each.name) for each in fields(record)})
+        function(terminal, **values)
+
+    parameters = [Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context)]
+    for each in own:
+        record = records.get(each.name)
+        several = inspect.signature(record, eval_str=True).parameters if record else {"": each}
+        parameters += [one.replace(kind=Parameter.KEYWORD_ONLY) for one in several.values()]
+    parameters += [_SHARED[name] for name in shared.options]
+    call.__doc__ = function.__doc__
+    cast("Any", call).__signature__ = inspect.Signature(parameters)
+    return call

@@ -6,62 +6,72 @@ import gzip
 import hashlib
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
-from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.options import JsonScreen, Screen
 from agentd.engine.data import DataError, DataOptions, Dataset, load_data, parts_of, write_data
 from agentd.errors import StorageError, UsageError
 
 Source = Annotated[Path, typer.Argument(help="A folder of IDX files, or .csv, .npz, .npy, .pb.")]
 Part = Annotated[str, typer.Option(help="train or test, where the data has both.")]
-Labels = Annotated[
-    list[str] | None,
-    typer.Option("--label", help="Column of a table that is a label: name or position."),
-]
-Delimiter = Annotated[str | None, typer.Option(help="Between cells of a CSV file.")]
-TargetOption = Annotated[str, typer.Option("--target", help="auto, class or value.")]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a data set is read."""
+
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", help="Column of a table that is a label: name or position."),
+    ] = None
+    delimiter: Annotated[str | None, typer.Option(help="Between cells of a CSV file.")] = None
+    target: Annotated[str, typer.Option("--target", help="auto, class or value.")] = "auto"
+
+    def load(self, source: Path, part: str, classes: int | None = None) -> Dataset:
+        """Read one part of ``source``. Raises UsageError, DataError."""
+        if part not in ("train", "test"):
+            raise UsageError(f"--part {part}: want train or test")
+        if self.target not in ("auto", "class", "value"):
+            raise UsageError(f"--target {self.target}: want auto, class or value")
+        if self.delimiter is not None and len(self.delimiter) != 1:
+            raise UsageError(f"--delimiter {self.delimiter!r}: want one character")
+        labels = None if self.label is None else tuple(map(_column, self.label))
+        options = DataOptions(labels=labels, delimiter=self.delimiter, target=self.target)  # type: ignore[arg-type]
+        return load_data(source, part, options, classes=classes)
 
 
 def info(
-    context: typer.Context,
+    out: JsonScreen,
     source: Source,
+    *,
     part: Part = "train",
-    label: Labels = None,
-    delimiter: Delimiter = None,
-    target: TargetOption = "auto",
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
+    reading: Reading,
 ) -> None:
     """Tell what a data set holds: rows, shapes, targets, ranges."""
-    out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
-    record = describe(_load(source, part, label, delimiter, target))
+    record = describe(reading.load(source, part))
     width = max(map(len, record))
     text = "\n".join(f"{key:<{width}}  {_show(value)}" for key, value in record.items())
     out.report(record, text)
 
 
 def convert(
-    context: typer.Context,
+    out: Screen,
     source: Source,
     to: Annotated[Path, typer.Argument(help="What to write: .csv, .npz, .npy, .pb or a folder.")],
+    *,
     part: Part = "train",
-    label: Labels = None,
-    delimiter: Delimiter = None,
-    target: TargetOption = "auto",
+    reading: Reading,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Write a data set in another format; the file appears whole or not at all."""
-    out = terminal(context, verbose=verbose, quiet=quiet)
     if to.exists() and not (force and to.is_file()):
         raise UsageError(f"{to} exists", hint="choose another name or add --force")
-    data = _load(source, part, label, delimiter, target)
+    data = reading.load(source, part)
     aside = to.with_name(f".new-{os.getpid()}-{to.name}")
     try:
         write_data(data, aside)
@@ -77,44 +87,19 @@ def convert(
 
 
 def verify(
-    context: typer.Context,
+    out: JsonScreen,
     source: Source,
-    label: Labels = None,
-    delimiter: Delimiter = None,
-    target: TargetOption = "auto",
+    reading: Reading,
     classes: Annotated[int | None, typer.Option(min=1, help="Labels must be below this.")] = None,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Read every row and check it; and the files against a SHA256SUMS beside them."""
-    out = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     record: dict[str, Any] = {"source": str(source), "checksums": check_sums(source)}
     lines = [f"{record['checksums']} checksums agree"] if record["checksums"] else []
     for part in parts_of(source) or ("train",):
-        data = _load(source, part, label, delimiter, target, classes)
+        data = reading.load(source, part, classes)
         record[part] = len(data)
         lines.append(f"{part}: {len(data):,} rows are sound")
     out.report(record, "\n".join(lines))
-
-
-def _load(
-    source: Path,
-    part: str,
-    label: list[str] | None,
-    delimiter: str | None,
-    target: str,
-    classes: int | None = None,
-) -> Dataset:
-    if part not in ("train", "test"):
-        raise UsageError(f"--part {part}: want train or test")
-    if target not in ("auto", "class", "value"):
-        raise UsageError(f"--target {target}: want auto, class or value")
-    if delimiter is not None and len(delimiter) != 1:
-        raise UsageError(f"--delimiter {delimiter!r}: want one character")
-    labels = None if label is None else tuple(_column(text) for text in label)
-    options = DataOptions(labels=labels, delimiter=delimiter, target=target)  # type: ignore[arg-type]
-    return load_data(source, part, options, classes=classes)
 
 
 def _column(text: str) -> str | int:

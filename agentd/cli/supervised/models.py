@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.options import JsonScreen, Screen
 from agentd.engine.strictyaml import ConfigError
 from agentd.engine.training import convert_spec, load_spec, make_network
 from agentd.engine.training.nevermind import read_model_file
@@ -34,7 +34,7 @@ LOSSES = ("cross_entropy", "squared_error", "huber", "binary_cross_entropy")
 
 
 def new(
-    context: typer.Context,
+    screen: Screen,
     out: Annotated[Path | None, typer.Argument(help="Where to write; stdout without.")] = None,
     inputs: Annotated[
         str | None, typer.Option("--input", help="Size of one input: 784, or 28x28x1.")
@@ -52,11 +52,8 @@ def new(
     validation: Annotated[float | None, typer.Option(min=0, max=0.99, help="Share.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: defaults.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Write a model file, from flags or by asking for what they leave open."""
-    screen = terminal(context, verbose=verbose, quiet=quiet)
     if out is not None and out.exists() and not force:
         raise UsageError(f"{out} exists", hint="choose another name or add --force")
     ask = _asker(yes)
@@ -82,15 +79,11 @@ def new(
 
 
 def check(
-    context: typer.Context,
+    screen: JsonScreen,
     file: Annotated[Path, typer.Argument(help="A model file, or nevermind-neu's net.cfg.")],
     optimizer: Annotated[Path | None, typer.Option(help="nevermind-neu's optim.cfg.")] = None,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Check a model file: every key, value and, where the input's size is known, every shape."""
-    screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     spec = convert_spec(read_model_file(file, optimizer))
     record: dict[str, Any] = {"file": str(file), "layers": len(spec.layers)}
     lines = [f"{file} is sound: {len(spec.layers)} layers"]
@@ -108,17 +101,13 @@ def check(
 
 
 def export(
-    context: typer.Context,
+    screen: JsonScreen,
     run: Annotated[Path, typer.Argument(help="The run's folder.")],
     to: Annotated[str, typer.Option("--to", help="safetensors, npz, pb or onnx.")] = "safetensors",
     out: Annotated[Path | None, typer.Option(help="The file; RUN/weights.<form> without.")] = None,
     best: Annotated[bool, typer.Option("--best", help="The best epoch, not the last.")] = False,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Write a trained network's weights in another format; onnx holds the whole model."""
-    screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     if to not in (*WEIGHT_FORMATS, "onnx"):
         raise UsageError(f"--to {to}: want one of {', '.join(WEIGHT_FORMATS)}, onnx")
     found = Run.open(run).load(best=best)

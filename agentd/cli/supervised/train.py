@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agentd.cli.screen.options import Json, Quiet, Verbose, terminal
+from agentd.cli.screen.options import JsonScreen
 from agentd.cli.screen.threads import bound_blas
 from agentd.cli.supervised.live_view import FittingView, Keys
 from agentd.errors import UsageError
@@ -31,7 +31,7 @@ Threads = Annotated[int, typer.Option(min=1, help="BLAS threads; more helps wide
 
 
 def train(
-    context: typer.Context,
+    screen: JsonScreen,
     model: Model = None,
     train: Annotated[Path | None, typer.Option("--train", help="Data to learn from.")] = None,
     test: Annotated[Path | None, typer.Option("--test", help="Data to measure on.")] = None,
@@ -64,12 +64,8 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     device: Device = "cpu",
     threads: Threads = 1,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there."""
-    screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     bound_blas(threads)
     flags: dict[str, Any] = {
         "epochs": epochs,
@@ -104,7 +100,7 @@ def train(
 
 
 def measure_run(
-    context: typer.Context,
+    screen: JsonScreen,
     run: Annotated[Path, typer.Argument(help="The run's folder.")],
     data: Data = None,
     part: Annotated[str, typer.Option(help="train or test, where the data has both.")] = "test",
@@ -116,12 +112,8 @@ def measure_run(
         Path | None, typer.Option(help="Write every row's output to this CSV file.")
     ] = None,
     threads: Threads = 1,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Measure a trained network: accuracy, confusion matrix, the output of each row."""
-    screen = terminal(context, verbose=verbose, quiet=quiet, as_json=as_json)
     if part not in ("train", "test"):
         raise UsageError(f"--part {part}: want train or test")
     bound_blas(threads)

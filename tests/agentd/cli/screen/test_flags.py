@@ -4,19 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from agentd.cli.screen.flags import collect_flags
+from agentd.cli.screen.flags import ServerFlags, read_settings
 from agentd.errors import UsageError
 
 
 def test_flags_become_settings() -> None:
-    flags = collect_flags(
-        {"host": None, "port": 0, "data_dir": Path("d")},
+    flags = ServerFlags(
+        port=0,
+        data_dir=Path("d"),
         device="cpu",
         no_http=True,
         settings=["limits.window=16", "unix=/tmp/7", "agent.dqn.target={tau: 1e-3}"],
     )
 
-    assert flags == {
+    assert flags.values(workers=None) == {
         "port": 0,
         "data_dir": "d",
         "device": "cpu",
@@ -30,4 +31,4 @@ def test_flags_become_settings() -> None:
 @pytest.mark.parametrize("setting", ["limits.window", "=3"])
 def test_a_setting_without_key_or_value_is_a_usage_error(setting: str) -> None:
     with pytest.raises(UsageError, match="want KEY=VALUE"):
-        collect_flags({}, settings=[setting])
+        read_settings([setting])
