@@ -1,6 +1,7 @@
 """Temporal-difference targets and losses; ``engine.rules.td`` says what each of them must equal."""
 
 import numpy as np
+from numpy import add, copyto, equal, maximum, minimum, multiply, subtract
 
 from agentd.engine.backend import Step, TdStep
 from agentd.engine.errors import ShapeError
@@ -23,7 +24,6 @@ class TdOps(MemoryOps):
     ) -> Step:
         _check_values("td_target", branches, value, select)
         batch, width = value.shape
-        add, multiply = np.add, np.multiply
         legal, hide = self._legal(select, mask)
         flat, row = self.reshape(value, (-1,)), np.arange(batch) * width
         best, part = np.empty(batch, np.intp), self.empty((batch,))
@@ -58,7 +58,6 @@ class TdOps(MemoryOps):
     ) -> Step:
         _check_values("td_loss", branches, q, dq)
         batch, width = q.shape
-        add, subtract, multiply = np.add, np.subtract, np.multiply
         starts = np.array([at for at, _ in ranges(branches)])
         first, at = np.arange(batch)[:, None] * width + starts, np.empty(td.shape, np.intp)
         flat_q, flat_dq = self.reshape(q, (-1,)), self.reshape(dq, (-1,))
@@ -101,7 +100,6 @@ class TdOps(MemoryOps):
         """Return a copy of q with illegal actions masked out, and the step that updates it."""
         if mask is None:
             return q, _nothing
-        copyto, equal = np.copyto, np.equal
         legal, illegal, lowest = (
             self.empty(q.shape),
             np.empty(q.shape, np.bool_),
@@ -119,7 +117,6 @@ class TdOps(MemoryOps):
         """Bind slope = clip(td, -huber, huber); without ``huber`` it is td itself."""
         if huber is None:
             return self.copy(td, slope)
-        minimum, maximum = np.minimum, np.maximum
         low, high = self.scalar(-huber), self.scalar(huber)
 
         def step() -> None:
