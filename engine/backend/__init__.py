@@ -25,6 +25,8 @@ from agentd.engine.backend.array import (
     Step,
     Window,
     float_type,
+    in_order,
+    nothing,
 )
 from agentd.engine.backend.distributions import DistributionOps
 from agentd.engine.backend.images import ImageOps
@@ -62,6 +64,8 @@ __all__ = [
     "TdStep",
     "Window",
     "float_type",
+    "in_order",
+    "nothing",
 ]
 
 

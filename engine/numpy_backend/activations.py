@@ -1,7 +1,6 @@
 """Activations and their derivatives, most of them functions of the output alone."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy import (
@@ -22,7 +21,7 @@ from numpy import (
     tanh,
 )
 
-from agentd.engine.backend import Activation, Step
+from agentd.engine.backend import Activation, Step, nothing
 from agentd.engine.numpy_backend.memory import MemoryOps, Nd
 
 EXP_LIMIT = 10.0
@@ -37,7 +36,7 @@ class ActivationOps(MemoryOps):
 
     def activation(self, act: Activation, x: Nd, y: Nd, slope: float = 0.01) -> Step:
         if act == "identity":
-            return self.copy(x, y) if x is not y else _nothing
+            return self.copy(x, y) if x is not y else nothing
         make: dict[str, Callable[[Nd, Nd, float], Step]] = {
             "relu": self._relu,
             "leaky_relu": self._leaky_relu,
@@ -53,7 +52,7 @@ class ActivationOps(MemoryOps):
         self, act: Activation, x: Nd, y: Nd, dy: Nd, dx: Nd, slope: float = 0.01
     ) -> Step:
         if act == "identity":
-            return self.copy(dy, dx) if dy is not dx else _nothing
+            return self.copy(dy, dx) if dy is not dx else nothing
         if act == "gelu":
             return self._gelu_backward(x, dy, dx)
         make: dict[str, Callable[[Nd, Nd, Nd, float], Step]] = {
@@ -234,7 +233,3 @@ class ActivationOps(MemoryOps):
 
         scratch = self.empty(x.shape)
         return step
-
-
-def _nothing() -> Any:
-    return None

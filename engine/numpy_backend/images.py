@@ -6,7 +6,7 @@ import numpy as np
 from numpy import add, copyto, equal, greater, maximum, multiply
 from numpy.lib.stride_tricks import as_strided
 
-from agentd.engine.backend import Activation, Step, Window
+from agentd.engine.backend import Activation, Step, Window, in_order
 from agentd.engine.numpy_backend.dense import DenseOps
 from agentd.engine.numpy_backend.memory import Nd
 
@@ -21,13 +21,7 @@ class ImageOps(DenseOps):
         self, x: Nd, w: Nd, b: Nd | None, window: Window, y: Nd, act: Activation = "identity"
     ) -> Step:
         columns = self.empty((len(y), window.taps))
-        unfold, product = self.im2col(x, window, columns), self.affine(columns, w, b, y, act)
-
-        def step() -> None:
-            unfold()
-            product()
-
-        return step
+        return in_order(self.im2col(x, window, columns), self.affine(columns, w, b, y, act))
 
     def im2col(self, x: Nd, window: Window, columns: Nd) -> Step:
         padded, pad = self._padded(x, window, 0.0)

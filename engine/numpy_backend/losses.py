@@ -4,7 +4,7 @@ import numpy as np
 from numpy import clip, einsum, multiply, subtract
 
 from agentd.engine.backend import Step
-from agentd.engine.errors import ShapeError
+from agentd.engine.backend.checks import same_shape
 from agentd.engine.numpy_backend.activations import ActivationOps
 from agentd.engine.numpy_backend.memory import Nd
 
@@ -13,7 +13,7 @@ class LossOps(ActivationOps):
     """Each op writes ``loss`` (B,) unweighted, and ``dy`` for mean(weight * loss)."""
 
     def squared_error(self, y: Nd, target: Nd, weight: Nd, dy: Nd, loss: Nd) -> Step:
-        _same_shape("squared_error target", y, target)
+        same_shape("squared_error target", y, target)
         half, finish = self.scalar(0.5), self._finish_gradient(dy, weight)
 
         def step() -> None:
@@ -25,7 +25,7 @@ class LossOps(ActivationOps):
         return step
 
     def huber(self, y: Nd, target: Nd, weight: Nd, delta: float, dy: Nd, loss: Nd) -> Step:
-        _same_shape("huber target", y, target)
+        same_shape("huber target", y, target)
         d, square, half = self.empty(y.shape), self.empty(loss.shape), self.scalar(0.5)
         low, high = self.scalar(-delta), self.scalar(delta)
         finish = self._finish_gradient(dy, weight)
@@ -108,7 +108,7 @@ class LossOps(ActivationOps):
         return step
 
     def soft_cross_entropy(self, y: Nd, target: Nd, weight: Nd, dy: Nd, loss: Nd) -> Step:
-        _same_shape("soft_cross_entropy target", y, target)
+        same_shape("soft_cross_entropy target", y, target)
         log_p, row = self.empty(y.shape), self.empty((len(y), 1))
         finish = self._finish_gradient(dy, weight)
 
@@ -128,7 +128,7 @@ class LossOps(ActivationOps):
         return step
 
     def binary_cross_entropy(self, y: Nd, target: Nd, weight: Nd, dy: Nd, loss: Nd) -> Step:
-        _same_shape("binary_cross_entropy target", y, target)
+        same_shape("binary_cross_entropy target", y, target)
         scratch, half = self.empty(y.shape), self.scalar(0.5)
         softplus = self.activation("softplus", y, scratch)
         finish = self._finish_gradient(dy, weight)
@@ -176,7 +176,7 @@ class LossOps(ActivationOps):
     def categorical_projection(
         self, probability: Nd, atoms: Nd, low: float, high: float, out: Nd
     ) -> Step:
-        _same_shape("categorical_projection atoms", probability, atoms)
+        same_shape("categorical_projection atoms", probability, atoms)
         batch, z = out.shape
         gap = (high - low) / (z - 1)
         at, near = self.empty(out.shape), self.empty(out.shape)
@@ -227,8 +227,3 @@ class LossOps(ActivationOps):
             multiply(dy, scaled, dy)
 
         return step
-
-
-def _same_shape(what: str, a: Nd, b: Nd) -> None:
-    if a.shape != b.shape:
-        raise ShapeError(what, a.shape, b.shape)

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy import add, copyto, equal, maximum, minimum, multiply, subtract
 
-from agentd.engine.backend import Step, TdStep
-from agentd.engine.errors import ShapeError
+from agentd.engine.backend import Step, TdStep, in_order, nothing
+from agentd.engine.backend.checks import check_values
 from agentd.engine.numpy_backend.memory import MemoryOps, Nd
 from agentd.engine.rules.td import ILLEGAL
 
@@ -22,7 +22,7 @@ class TdOps(MemoryOps):
         discount: Nd,
         target: Nd,
     ) -> Step:
-        _check_values("td_target", branches, value, select)
+        check_values("td_target", branches, value, select)
         batch, width = value.shape
         legal, hide = self._legal(select, mask)
         flat, row = self.reshape(value, (-1,)), np.arange(batch) * width
@@ -56,7 +56,7 @@ class TdOps(MemoryOps):
         td: Nd,
         loss: Nd,
     ) -> Step:
-        _check_values("td_loss", branches, q, dq)
+        check_values("td_loss", branches, q, dq)
         batch, width = q.shape
         starts = np.array([at for at, _ in ranges(branches)])
         first, at = np.arange(batch)[:, None] * width + starts, np.empty(td.shape, np.intp)
@@ -88,18 +88,12 @@ class TdOps(MemoryOps):
         s = step
         ahead = (s.value, s.select, s.mask, s.branches, s.reward, s.discount, s.target)
         taken = (s.y, s.action, s.target, s.weight, s.branches, s.huber)
-        aim, descend = self.td_target(*ahead), self.td_loss(*taken, s.dy, s.error, s.loss)
-
-        def run() -> None:
-            aim()
-            descend()
-
-        return run
+        return in_order(self.td_target(*ahead), self.td_loss(*taken, s.dy, s.error, s.loss))
 
     def _legal(self, q: Nd, mask: Nd | None) -> tuple[Nd, Step]:
         """Return a copy of q with illegal actions masked out, and the step that updates it."""
         if mask is None:
-            return q, _nothing
+            return q, nothing
         legal, illegal, lowest = (
             self.empty(q.shape),
             np.empty(q.shape, np.bool_),
@@ -130,13 +124,3 @@ def ranges(branches: tuple[int, ...]) -> list[tuple[int, int]]:
     """Return each branch's first column and width."""
     starts = np.cumsum((0, *branches[:-1])).tolist()
     return list(zip(starts, branches, strict=True))
-
-
-def _check_values(what: str, branches: tuple[int, ...], a: Nd, b: Nd) -> None:
-    expected = (a.shape[0], sum(branches))
-    if a.shape != expected or b.shape != expected:
-        raise ShapeError(what, expected, a.shape if a.shape != expected else b.shape)
-
-
-def _nothing() -> None:
-    return None

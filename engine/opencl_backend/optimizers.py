@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from agentd.engine.backend import Step
+from agentd.engine.backend import Step, in_order
 from agentd.engine.opencl_backend.memory import Dv, MemoryOps, optional
 
 _GROUPS_PER_UNIT = 4
@@ -16,22 +16,12 @@ class OptimizerOps(MemoryOps):
     def norm(self, g: Dv, out: Dv) -> Step:
         squares, groups, part = self._squares(g)
         root = self.runtime.bind("norm", "root", (1,), (1,), groups, part, out)
-
-        def step() -> None:
-            squares()
-            root()
-
-        return step
+        return in_order(squares, root)
 
     def clip_norm(self, g: Dv, limit: float, out: Dv) -> Step:
         squares, groups, part = self._squares(g)
         clip = self.spread("norm", "clip_norm", g.size, groups, part, g, float(limit), out)
-
-        def step() -> None:
-            squares()
-            clip()
-
-        return step
+        return in_order(squares, clip)
 
     def clip_value(self, g: Dv, limit: float) -> Step:
         return self.spread("elementwise", "clip_value", g.size, g, float(limit))
