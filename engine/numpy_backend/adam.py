@@ -1,14 +1,11 @@
 """Adam over flat vectors, in blocks that stay in the cache between passes."""
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 from numpy import add, divide, multiply, sqrt, subtract
 
+from agentd.engine.backend import AdamStep
 from agentd.engine.numpy_backend.memory import Nd, aligned
-
-AdamStep: TypeAlias = Callable[[float, float, float, float, float, float, bool], object]
-"""A bound step: b1, b2, rate, eps, decay, shrink, adaptive; see ``Backend.adam``."""
 
 BLOCK = 32_768
 """Numbers per block, about: four float32 vectors of it and a scratch fit a 1 MiB second cache."""

@@ -129,8 +129,9 @@ class LossOps(ActivationOps):
 
     def binary_cross_entropy(self, y: Nd, target: Nd, weight: Nd, dy: Nd, loss: Nd) -> Step:
         same_shape("binary_cross_entropy target", y, target)
-        scratch, half = self.empty(y.shape), self.scalar(0.5)
+        scratch = self.empty(y.shape)
         softplus = self.activation("softplus", y, scratch)
+        sigmoid = self.activation("sigmoid", y, dy)
         finish = self._finish_gradient(dy, weight)
 
         def step() -> None:
@@ -138,10 +139,7 @@ class LossOps(ActivationOps):
             multiply(y, target, dy)
             subtract(scratch, dy, scratch)
             np.add.reduce(scratch, 1, None, loss)
-            multiply(y, half, dy)
-            np.tanh(dy, dy)
-            multiply(dy, half, dy)
-            np.add(dy, half, dy)
+            sigmoid()
             subtract(dy, target, dy)
             finish()
 

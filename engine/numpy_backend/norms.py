@@ -64,11 +64,8 @@ class NormOps(MemoryOps):
         scale: Nd,
     ) -> Step:
         rows = len(x)
-        even, centre, spread = (
-            self._full(rows, 1 / rows),
-            self.empty(mean.shape),
-            self.empty(mean.shape),
-        )
+        even, centre = self._full(rows, 1 / rows), self.empty(mean.shape)
+        spread = self.empty(mean.shape)
         share, floor, finish = self.scalar(1 / rows), self.scalar(eps), _inverse_root
         unbias = self.scalar(1 / max(1, rows - 1))
         follow_mean = self.blend(centre, mean, momentum)

@@ -5,8 +5,8 @@ from typing import Any
 
 from numpy import absolute, add, clip, divide, dot, multiply, sign, sqrt, subtract
 
-from agentd.engine.backend import Step
-from agentd.engine.numpy_backend.adam import AdamStep, adam_in_blocks, blocks_of, decayed
+from agentd.engine.backend import AdamStep, Step, Step3, Step4
+from agentd.engine.numpy_backend.adam import adam_in_blocks, blocks_of, decayed
 from agentd.engine.numpy_backend.host_adam import fused_adam
 from agentd.engine.numpy_backend.memory import MemoryOps, Nd
 
@@ -73,9 +73,7 @@ class OptimizerOps(MemoryOps):
 
         return step
 
-    def momentum(
-        self, p: Nd, g: Nd, m: Nd, nesterov: bool
-    ) -> Callable[[float, float, float], object]:
+    def momentum(self, p: Nd, g: Nd, m: Nd, nesterov: bool) -> Step3:
         blocks, number = blocks_of(p, g, m), self.dtype.type
 
         def step(lr: float, mu: float, decay: float) -> None:
@@ -92,9 +90,7 @@ class OptimizerOps(MemoryOps):
 
         return step
 
-    def rmsprop(
-        self, p: Nd, g: Nd, v: Nd, mean: Nd | None
-    ) -> Callable[[float, float, float, float], object]:
+    def rmsprop(self, p: Nd, g: Nd, v: Nd, mean: Nd | None) -> Step4:
         blocks = blocks_of(p, g, v, v if mean is None else mean, scratches=2)
         number, centered = self.dtype.type, mean is not None
 
@@ -118,7 +114,7 @@ class OptimizerOps(MemoryOps):
 
         return step
 
-    def adagrad(self, p: Nd, g: Nd, v: Nd) -> Callable[[float, float, float], object]:
+    def adagrad(self, p: Nd, g: Nd, v: Nd) -> Step3:
         blocks, number = blocks_of(p, g, v, scratches=2), self.dtype.type
 
         def step(lr: float, eps: float, decay: float) -> None:
@@ -135,9 +131,7 @@ class OptimizerOps(MemoryOps):
 
         return step
 
-    def adadelta(
-        self, p: Nd, g: Nd, v: Nd, u: Nd
-    ) -> Callable[[float, float, float, float], object]:
+    def adadelta(self, p: Nd, g: Nd, v: Nd, u: Nd) -> Step4:
         blocks, number = blocks_of(p, g, v, u, scratches=2), self.dtype.type
 
         def step(lr: float, rho: float, eps: float, decay: float) -> None:

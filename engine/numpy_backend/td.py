@@ -94,11 +94,8 @@ class TdOps(MemoryOps):
         """Return a copy of q with illegal actions masked out, and the step that updates it."""
         if mask is None:
             return q, nothing
-        legal, illegal, lowest = (
-            self.empty(q.shape),
-            np.empty(q.shape, np.bool_),
-            self.scalar(ILLEGAL),
-        )
+        legal, lowest = self.empty(q.shape), self.scalar(ILLEGAL)
+        illegal = np.empty(q.shape, np.bool_)
 
         def hide() -> None:
             copyto(legal, q)
