@@ -25,6 +25,8 @@ from agentd.engine.backend.array import (
     Step,
     Window,
     float_type,
+    in_order,
+    nothing,
 )
 from agentd.engine.backend.distributions import DistributionOps
 from agentd.engine.backend.images import ImageOps
@@ -32,7 +34,7 @@ from agentd.engine.backend.layers import LayerOps
 from agentd.engine.backend.losses import LossOps, TdStep
 from agentd.engine.backend.memory import MemoryOps
 from agentd.engine.backend.noise import NoiseOps
-from agentd.engine.backend.optimizers import OptimizerOps
+from agentd.engine.backend.optimizers import AdamStep, OptimizerOps, Step3, Step4
 from agentd.engine.backend.recurrent import RecurrentOps
 from agentd.engine.backend.whole import (
     AdamConstants,
@@ -47,6 +49,7 @@ from agentd.engine.backend.whole import (
 __all__ = [
     "Activation",
     "AdamConstants",
+    "AdamStep",
     "Array",
     "Backend",
     "DenseLayer",
@@ -59,9 +62,13 @@ __all__ = [
     "Shape",
     "Slot",
     "Step",
+    "Step3",
+    "Step4",
     "TdStep",
     "Window",
     "float_type",
+    "in_order",
+    "nothing",
 ]
 
 

@@ -21,6 +21,20 @@ Activation: TypeAlias = Literal[
 Kind: TypeAlias = Literal["float", "int32", "uint32", "uint8"]
 
 
+def in_order(first: Step, second: Step) -> Step:
+    """Return a step that runs ``first``, then ``second``."""
+
+    def both() -> None:
+        first()
+        second()
+
+    return both
+
+
+def nothing() -> None:
+    """Be a step that computes nothing."""
+
+
 class Array(Protocol):
     """Numbers on a backend's device. Only the shape may be asked for."""
 

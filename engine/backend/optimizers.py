@@ -1,9 +1,16 @@
 """Optimizers over flat vectors, all in place."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from agentd.engine.backend.array import Array, Step
+
+Step3: TypeAlias = Callable[[float, float, float], object]
+Step4: TypeAlias = Callable[[float, float, float, float], object]
+"""Bound steps whose constants come with each call."""
+
+AdamStep: TypeAlias = Callable[[float, float, float, float, float, float, bool], object]
+"""A bound step: b1, b2, rate, eps, decay, shrink, adaptive; see ``OptimizerOps.adam``."""
 
 
 class OptimizerOps(Protocol):
@@ -33,18 +40,14 @@ class OptimizerOps(Protocol):
         """Bind (lr, decay): p -= lr (g + decay p)."""
         ...
 
-    def momentum(
-        self, p: Array, g: Array, m: Array, nesterov: bool
-    ) -> Callable[[float, float, float], object]:
+    def momentum(self, p: Array, g: Array, m: Array, nesterov: bool) -> Step3:
         """Bind (lr, mu, decay): d = g + decay p; m = mu m + d; p -= lr m.
 
         With ``nesterov`` p -= lr (d + mu m) instead.
         """
         ...
 
-    def rmsprop(
-        self, p: Array, g: Array, v: Array, mean: Array | None
-    ) -> Callable[[float, float, float, float], object]:
+    def rmsprop(self, p: Array, g: Array, v: Array, mean: Array | None) -> Step4:
         """Bind (lr, rho, eps, decay): d = g + decay p; v = rho v + (1 - rho) d²;
         p -= lr d / (sqrt(v) + eps).
 
@@ -52,21 +55,17 @@ class OptimizerOps(Protocol):
         """
         ...
 
-    def adagrad(self, p: Array, g: Array, v: Array) -> Callable[[float, float, float], object]:
+    def adagrad(self, p: Array, g: Array, v: Array) -> Step3:
         """Bind (lr, eps, decay): d = g + decay p; v += d²; p -= lr d / (sqrt(v) + eps)."""
         ...
 
-    def adadelta(
-        self, p: Array, g: Array, v: Array, u: Array
-    ) -> Callable[[float, float, float, float], object]:
+    def adadelta(self, p: Array, g: Array, v: Array, u: Array) -> Step4:
         """Bind (lr, rho, eps, decay): d = g + decay p; v = rho v + (1 - rho) d²;
         e = sqrt(u + eps) / sqrt(v + eps) d; u = rho u + (1 - rho) e²; p -= lr e.
         """
         ...
 
-    def adam(
-        self, p: Array, g: Array, m: Array, v: Array
-    ) -> Callable[[float, float, float, float, float, float, bool], object]:
+    def adam(self, p: Array, g: Array, m: Array, v: Array) -> AdamStep:
         """Bind (b1, b2, rate, eps, decay, shrink, adaptive): d = g + decay p; m = b1 m + d;
         v = b2 v + d²; p = shrink p - rate m / (sqrt(v) + eps), or - rate m if not ``adaptive``.
 

@@ -85,14 +85,10 @@ class CsvReader:
         else:
             rest = [self._position(key, names) for key in inputs]
         if both := set(rest) & set(chosen):
-            raise DataError("both input and label", file=self.file, column=min(both) + 1)
+            raise self._fault("both input and label", column=min(both) + 1)
         if not rest:
-            raise DataError(
-                "too few columns",
-                file=self.file,
-                row=1,
-                expected=f"at least {len(chosen) + 1}",
-                got=self._width,
+            raise self._fault(
+                "too few columns", row=1, expected=f"at least {len(chosen) + 1}", got=self._width
             )
         return tuple(chosen), tuple(rest)
 
@@ -100,14 +96,11 @@ class CsvReader:
         if isinstance(key, str):
             if names is None or key not in names:
                 known = ", ".join((names or [])[:12]) or "no header"
-                raise DataError(
-                    "no such column", file=self.file, row=1, column=key, expected=f"one of {known}"
-                )
+                raise self._fault("no such column", row=1, column=key, expected=f"one of {known}")
             return names.index(key)
         if not -self._width <= key < self._width:
-            raise DataError(
+            raise self._fault(
                 "no such column",
-                file=self.file,
                 row=1,
                 expected=f"a position from {-self._width} to {self._width - 1}",
                 got=key,
@@ -135,7 +128,7 @@ class CsvReader:
                 if lines[0].count(self._delimiter) == 0:
                     self._delimiter = ","
             return [cell.strip() for cell in self._cells(lines[0])]
-        raise DataError("no rows", file=self.file, expected="at least one")
+        raise self._fault("no rows", expected="at least one")
 
     def _lines(self) -> Iterator[tuple[NDArray[np.int64], list[str]]]:
         """Yield (line numbers, lines) without blank lines and without the header."""
@@ -162,16 +155,16 @@ class CsvReader:
 
     def _decode(self, raw: bytes, number: int) -> str:
         if len(raw) >= MAX_LINE:
-            raise DataError("line too long", file=self.file, row=number)
+            raise self._fault("line too long", row=number)
         try:
             text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as fault:
             got = raw[fault.start : fault.start + 1].hex()
-            raise DataError(
-                "not UTF-8", file=self.file, row=number, expected="UTF-8", got=f"byte {got}"
+            raise self._fault(
+                "not UTF-8", row=number, expected="UTF-8", got=f"byte {got}"
             ) from None
         if "\0" in text:
-            raise DataError("a NUL byte", file=self.file, row=number, expected="text")
+            raise self._fault("a NUL byte", row=number, expected="text")
         return text.rstrip("\r\n")
 
     # -- cells -------------------------------------------------------------------------------
@@ -192,9 +185,8 @@ class CsvReader:
         for i, (row, line) in enumerate(zip(rows.tolist(), lines, strict=True)):
             cells = self._cells(line, row)
             if len(cells) != self._width:
-                raise DataError(
+                raise self._fault(
                     "too few columns" if len(cells) < self._width else "too many columns",
-                    file=self.file,
                     row=row,
                     expected=f"{self._width} columns",
                     got=len(cells),
@@ -210,20 +202,22 @@ class CsvReader:
         try:
             return next(csv.reader([line], delimiter=self._delimiter, strict=True))
         except csv.Error as fault:
-            raise DataError(f"no CSV line: {fault}", file=self.file, row=row) from None
+            raise self._fault(f"no CSV line: {fault}", row=row) from None
 
     def _read(self, cell: str, row: int, at: int) -> float:
         number = _number(cell)
         if number is None or not np.isfinite(number) or abs(number) > LARGEST:
-            raise DataError(
+            raise self._fault(
                 "no number" if number is None else "not a finite float32",
-                file=self.file,
                 row=row,
                 column=self._name(at),
                 expected="a number",
                 got=show(cell) if cell.strip() else "an empty cell",
             )
         return number
+
+    def _fault(self, message: str, **place: Any) -> DataError:
+        return DataError(message, file=self.file, **place)
 
 
 def _number(cell: str) -> float | None:

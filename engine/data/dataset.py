@@ -40,17 +40,10 @@ class Reader(Protocol):
     ``count`` the rows where the file says so without being read.
     """
 
-    @property
-    def format(self) -> str: ...
-
-    @property
-    def file(self) -> str: ...
-
-    @property
-    def shape(self) -> Shape: ...
-
-    @property
-    def count(self) -> int | None: ...
+    format: str
+    file: str
+    shape: Shape
+    count: int | None
 
     @property
     def label(self) -> str | int | None:

@@ -1,20 +1,20 @@
 """Activations as layers of their own; after a Dense most of them are fused into it."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, cast
 
 import msgspec
 
 from agentd.engine.backend import Activation, Array, Shape
-from agentd.engine.layers.layer import Layer, LayerSpec, Options
+from agentd.engine.layers.layer import Layer, LayerSpec, Options, tag_of
 from agentd.engine.layers.recording import Layout, Recording
 
 
 class _Elementwise(LayerSpec, Options, frozen=True):
-    kind: ClassVar[Activation] = "identity"
+    """A layer whose tag is the activation's name."""
 
     def place(self, at: Layout, name: str, shape: Shape) -> Layer:
-        return PlacedActivation(self.kind, shape)
+        return PlacedActivation(cast(Activation, tag_of(self)), shape)
 
 
 class Identity(_Elementwise, frozen=True, tag="identity"):
@@ -24,37 +24,25 @@ class Identity(_Elementwise, frozen=True, tag="identity"):
 class Relu(_Elementwise, frozen=True, tag="relu"):
     """y = max(x, 0)."""
 
-    kind: ClassVar[Activation] = "relu"
-
 
 class Sigmoid(_Elementwise, frozen=True, tag="sigmoid"):
     """y = 1 / (1 + e^-x)."""
-
-    kind: ClassVar[Activation] = "sigmoid"
 
 
 class Tanh(_Elementwise, frozen=True, tag="tanh"):
     """y = tanh(x)."""
 
-    kind: ClassVar[Activation] = "tanh"
-
 
 class Softplus(_Elementwise, frozen=True, tag="softplus"):
     """y = ln(1 + e^x)."""
-
-    kind: ClassVar[Activation] = "softplus"
 
 
 class Gelu(_Elementwise, frozen=True, tag="gelu"):
     """y = x Φ(x) in the tanh form (Hendrycks & Gimpel 2016, arXiv:1606.08415)."""
 
-    kind: ClassVar[Activation] = "gelu"
-
 
 class Exp(_Elementwise, frozen=True, tag="exp"):
     """y = e^x with x clipped to ±10."""
-
-    kind: ClassVar[Activation] = "exp"
 
 
 class LeakyRelu(LayerSpec, Options, frozen=True, tag="leaky_relu"):

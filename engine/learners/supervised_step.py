@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from agentd.engine.backend import Array, Backend, Host, Step
+from agentd.engine.backend import Array, Backend, Host, Step, in_order
 from agentd.engine.learners.descent import Descent
 from agentd.engine.network import Pass
 
@@ -18,15 +18,14 @@ def bind_supervised_step(
     """
     params, gradient, write = descent.params, descent.gradient, backend.write
     x, dy = learn.input(params, rows), learn.output_gradient(params, rows)
-    measure = [loss]
     if row_loss is not None:
-        measure.append(backend.sum_rows(backend.reshape(row_loss, (rows, 1)), descent.loss))
+        column = backend.reshape(row_loss, (rows, 1))
+        loss = in_order(loss, backend.sum_rows(column, descent.loss))
 
     def take(inputs: Host) -> bool:
         write(x, inputs.reshape(x.shape))
         learn.forward(params, x)
-        for step in measure:
-            step()
+        loss()
         learn.backward(gradient, dy)
         return descent.step()
 

@@ -1,11 +1,27 @@
 """Activations and their derivatives, most of them functions of the output alone."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
+from numpy import (
+    absolute,
+    add,
+    clip,
+    exp,
+    expm1,
+    greater,
+    less,
+    log1p,
+    logical_and,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    subtract,
+    tanh,
+)
 
-from agentd.engine.backend import Activation, Step
+from agentd.engine.backend import Activation, Step, nothing
 from agentd.engine.numpy_backend.memory import MemoryOps, Nd
 
 EXP_LIMIT = 10.0
@@ -20,7 +36,7 @@ class ActivationOps(MemoryOps):
 
     def activation(self, act: Activation, x: Nd, y: Nd, slope: float = 0.01) -> Step:
         if act == "identity":
-            return self.copy(x, y) if x is not y else _nothing
+            return self.copy(x, y) if x is not y else nothing
         make: dict[str, Callable[[Nd, Nd, float], Step]] = {
             "relu": self._relu,
             "leaky_relu": self._leaky_relu,
@@ -36,7 +52,7 @@ class ActivationOps(MemoryOps):
         self, act: Activation, x: Nd, y: Nd, dy: Nd, dx: Nd, slope: float = 0.01
     ) -> Step:
         if act == "identity":
-            return self.copy(dy, dx) if dy is not dx else _nothing
+            return self.copy(dy, dx) if dy is not dx else nothing
         if act == "gelu":
             return self._gelu_backward(x, dy, dx)
         make: dict[str, Callable[[Nd, Nd, Nd, float], Step]] = {
@@ -50,11 +66,11 @@ class ActivationOps(MemoryOps):
         return make[act](y, dy, dx, slope)
 
     def _relu(self, x: Nd, y: Nd, slope: float) -> Step:
-        maximum, zero = np.maximum, self.zeros_like(x)
+        zero = self.zeros_like(x)
         return lambda: maximum(x, zero, out=y)  # keeps NaN, unlike fmax
 
     def _relu_backward(self, y: Nd, dy: Nd, dx: Nd, slope: float) -> Step:
-        greater, multiply, zero = np.greater, np.multiply, self.scalar(0)
+        zero = self.scalar(0)
         on = np.empty(y.shape, np.bool_)
 
         def step() -> None:
@@ -64,7 +80,6 @@ class ActivationOps(MemoryOps):
         return step
 
     def _leaky_relu(self, x: Nd, y: Nd, slope: float) -> Step:
-        multiply, maximum, minimum = np.multiply, np.maximum, np.minimum
         keep = maximum if slope <= 1 else minimum
         scratch, a = self.empty(x.shape), self.scalar(slope)
 
@@ -75,7 +90,7 @@ class ActivationOps(MemoryOps):
         return step
 
     def _leaky_relu_backward(self, y: Nd, dy: Nd, dx: Nd, slope: float) -> Step:
-        greater, multiply, add, zero = np.greater, np.multiply, np.add, self.scalar(0)
+        zero = self.scalar(0)
         on, factor = np.empty(y.shape, np.bool_), self.empty(y.shape)
         rise, low = self.scalar(1 - slope), self.scalar(slope)
 
@@ -89,7 +104,7 @@ class ActivationOps(MemoryOps):
 
     def _sigmoid(self, x: Nd, y: Nd, slope: float) -> Step:
         # 1 / (1 + e^-x) = (1 + tanh(x / 2)) / 2, which cannot overflow
-        multiply, tanh, add, half = np.multiply, np.tanh, np.add, self.scalar(0.5)
+        half = self.scalar(0.5)
 
         def step() -> None:
             multiply(x, half, y)
@@ -100,8 +115,7 @@ class ActivationOps(MemoryOps):
         return step
 
     def _sigmoid_backward(self, y: Nd, dy: Nd, dx: Nd, slope: float) -> Step:
-        multiply, subtract, one = np.multiply, np.subtract, self.scalar(1)
-        scratch = self.empty(y.shape)
+        one, scratch = self.scalar(1), self.empty(y.shape)
 
         def step() -> None:  # s (1 - s)
             subtract(one, y, scratch)
@@ -111,12 +125,10 @@ class ActivationOps(MemoryOps):
         return step
 
     def _tanh(self, x: Nd, y: Nd, slope: float) -> Step:
-        tanh = np.tanh
         return lambda: tanh(x, y)
 
     def _tanh_backward(self, y: Nd, dy: Nd, dx: Nd, slope: float) -> Step:
-        multiply, subtract, one = np.multiply, np.subtract, self.scalar(1)
-        scratch = self.empty(y.shape)
+        one, scratch = self.scalar(1), self.empty(y.shape)
 
         def step() -> None:  # 1 - t²
             multiply(y, y, scratch)
@@ -126,9 +138,7 @@ class ActivationOps(MemoryOps):
         return step
 
     def _softplus(self, x: Nd, y: Nd, slope: float) -> Step:
-        absolute, negative, exp, log1p = np.abs, np.negative, np.exp, np.log1p
-        maximum, add, zero = np.maximum, np.add, self.zeros_like(x)
-        scratch = self.empty(x.shape)
+        zero, scratch = self.zeros_like(x), self.empty(x.shape)
 
         def step() -> None:  # max(x, 0) + ln(1 + e^-|x|), which cannot overflow
             absolute(x, scratch)
@@ -141,7 +151,6 @@ class ActivationOps(MemoryOps):
         return step
 
     def _softplus_backward(self, y: Nd, dy: Nd, dx: Nd, slope: float) -> Step:
-        negative, expm1, multiply = np.negative, np.expm1, np.multiply
         scratch = self.empty(y.shape)
 
         def step() -> None:  # sigmoid(x) = 1 - e^-y
@@ -153,7 +162,7 @@ class ActivationOps(MemoryOps):
         return step
 
     def _exp(self, x: Nd, y: Nd, slope: float) -> Step:
-        exp, clip, low, high = np.exp, np.clip, self.scalar(-EXP_LIMIT), self.scalar(EXP_LIMIT)
+        low, high = self.scalar(-EXP_LIMIT), self.scalar(EXP_LIMIT)
 
         def step() -> None:
             clip(x, low, high, y)
@@ -162,14 +171,13 @@ class ActivationOps(MemoryOps):
         return step
 
     def _exp_backward(self, y: Nd, dy: Nd, dx: Nd, slope: float) -> Step:
-        greater, less, multiply, both = np.greater, np.less, np.multiply, np.logical_and
-        low, high = np.exp(self.scalar(-EXP_LIMIT)), np.exp(self.scalar(EXP_LIMIT))
+        low, high = exp(self.scalar(-EXP_LIMIT)), exp(self.scalar(EXP_LIMIT))
         above, below = np.empty(y.shape, np.bool_), np.empty(y.shape, np.bool_)
 
         def step() -> None:  # e^x between the clips, 0 beyond them
             greater(y, low, above)
             less(y, high, below)
-            both(above, below, above)
+            logical_and(above, below, above)
             multiply(dy, y, dx)
             multiply(dx, above, dx)
 
@@ -177,7 +185,6 @@ class ActivationOps(MemoryOps):
 
     def _gelu(self, x: Nd, y: Nd, slope: float) -> Step:
         inner, scratch = self._gelu_tanh(x)
-        multiply, add = np.multiply, np.add
         one, half = self.scalar(1), self.scalar(0.5)
 
         def step() -> None:
@@ -190,7 +197,6 @@ class ActivationOps(MemoryOps):
 
     def _gelu_tanh(self, x: Nd) -> tuple[Step, Nd]:
         """Bind t = tanh(a (x + b x³)); return the step and t (Hendrycks & Gimpel 2016)."""
-        multiply, add, tanh = np.multiply, np.add, np.tanh
         scratch = self.empty(x.shape)
         one, a, b = self.scalar(1), self.scalar(_GELU_A), self.scalar(_GELU_B)
 
@@ -206,7 +212,6 @@ class ActivationOps(MemoryOps):
 
     def _gelu_backward(self, x: Nd, dy: Nd, dx: Nd) -> Step:
         inner, t = self._gelu_tanh(x)
-        multiply, add, subtract = np.multiply, np.add, np.subtract
         slope = self.empty(x.shape)
         one, half, a, b3 = (self.scalar(k) for k in (1, 0.5, _GELU_A, 3 * _GELU_B))
 
@@ -228,7 +233,3 @@ class ActivationOps(MemoryOps):
 
         scratch = self.empty(x.shape)
         return step
-
-
-def _nothing() -> Any:
-    return None

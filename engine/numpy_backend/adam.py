@@ -1,25 +1,20 @@
 """Adam over flat vectors, in blocks that stay in the cache between passes."""
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
+from numpy import add, divide, multiply, sqrt, subtract
 
+from agentd.engine.backend import AdamStep
 from agentd.engine.numpy_backend.memory import Nd, aligned
-
-AdamStep: TypeAlias = Callable[[float, float, float, float, float, float, bool], object]
-"""A bound step: b1, b2, rate, eps, decay, shrink, adaptive; see ``Backend.adam``."""
 
 BLOCK = 32_768
 """Numbers per block, about: four float32 vectors of it and a scratch fit a 1 MiB second cache."""
 
-UFUNCS = (np.multiply, np.add, np.subtract, np.sqrt, np.divide)
-
 
 def decayed(p: Nd, g: Nd, out: Nd, decay: Any) -> Nd:
     """Return out = g + decay * p."""
-    np.multiply(p, decay, out)
-    return np.add(g, out, out)
+    multiply(p, decay, out)
+    return add(g, out, out)
 
 
 def blocks_of(*vectors: Nd, scratches: int = 1) -> list[tuple[Nd, ...]]:
@@ -36,7 +31,6 @@ def blocks_of(*vectors: Nd, scratches: int = 1) -> list[tuple[Nd, ...]]:
 def adam_in_blocks(p: Nd, g: Nd, m: Nd, v: Nd) -> AdamStep:
     """Bind Adam in NumPy; see ``Backend.adam``. ``kernels/host_adam.cl`` gives the same bits."""
     blocks, number = blocks_of(p, g, m, v), p.dtype.type
-    multiply, add, subtract, sqrt, divide = UFUNCS
 
     def step(
         b1: float, b2: float, rate: float, eps: float, decay: float, shrink: float, adaptive: bool

@@ -1,6 +1,6 @@
 """Matrix products and what surrounds them."""
 
-import numpy as np
+from numpy import add, dot, maximum
 
 from agentd.engine.backend import Activation, Step
 from agentd.engine.errors import ShapeError
@@ -16,14 +16,13 @@ class DenseOps(ActivationOps):
         expected = (x.shape[0], w.shape[1])
         if y.shape != expected or x.shape[1] != w.shape[0]:
             raise ShapeError("affine", expected, y.shape)
-        add = np.add
         if len(x) == 1:
             x, y = x[0], y[0]
         product = bind_product(x, w, y)
         if b is None and act == "identity":
             return product
         if act == "relu" and b is not None:
-            maximum, zero = np.maximum, self.zeros_like(y)
+            zero = self.zeros_like(y)
 
             def affine_relu() -> None:
                 product()
@@ -49,14 +48,13 @@ class DenseOps(ActivationOps):
         return affine_act
 
     def matmul_tn(self, x: Nd, dy: Nd, dw: Nd) -> Step:
-        dot, left = np.dot, x.T
+        left = x.T
         return lambda: dot(left, dy, dw)
 
     def matmul_nt(self, dy: Nd, w: Nd, dx: Nd) -> Step:
         return bind_product(dy, w.T, dx)
 
     def sum_rows(self, dy: Nd, db: Nd) -> Step:
-        dot = np.dot
         ones = self.empty((len(dy),))
         ones.fill(1)
         return lambda: dot(ones, dy, db)  # BLAS gemv: three times as fast as add.reduce

@@ -3,7 +3,7 @@
 import numpy as np
 
 from agentd.engine.backend import Step
-from agentd.engine.errors import ShapeError
+from agentd.engine.backend.checks import check_action, distribution_sizes
 from agentd.engine.numpy_backend.losses import LossOps
 from agentd.engine.numpy_backend.memory import Nd
 from agentd.engine.numpy_backend.td import TdOps, ranges
@@ -13,7 +13,7 @@ class DistributionOps(LossOps, TdOps):
     """``y`` (B, Z, A): the Z numbers of an action's distribution lie A apart."""
 
     def categorical_values(self, y: Nd, low: float, high: float, q: Nd) -> Step:
-        batch, z, width = _sizes("categorical_values", y, q)
+        batch, z, width = distribution_sizes("categorical_values", y, q)
         p, row = self.empty((batch, width, z)), self.empty((batch, width, 1))
         total, atoms = row.reshape(batch, width), self._atoms(low, high, z)
         by_action = y.transpose(0, 2, 1)  # sums run along what lies together
@@ -30,7 +30,7 @@ class DistributionOps(LossOps, TdOps):
         return step
 
     def quantile_values(self, y: Nd, q: Nd) -> Step:
-        _, z, _ = _sizes("quantile_values", y, q)
+        _, z, _ = distribution_sizes("quantile_values", y, q)
         share = self.scalar(1 / z)
 
         def step() -> None:
@@ -51,7 +51,7 @@ class DistributionOps(LossOps, TdOps):
         discount: Nd,
         target: Nd,
     ) -> Step:
-        batch, z, _ = _sizes("categorical_target", value, select)
+        batch, z, _ = distribution_sizes("categorical_target", value, select)
         best = np.empty((batch, len(branches)), np.int32)
         taken = self.empty((len(branches) * batch, z))
         p, atoms, row = self.empty((batch, z)), self.empty((batch, z)), self.empty((len(taken), 1))
@@ -88,7 +88,7 @@ class DistributionOps(LossOps, TdOps):
         discount: Nd,
         target: Nd,
     ) -> Step:
-        batch, z, _ = _sizes("quantile_target", value, select)
+        batch, z, _ = distribution_sizes("quantile_target", value, select)
         best, n = np.empty((batch, len(branches)), np.int32), len(branches)
         taken = self.empty((n * batch, z))
         choose = self._choose(select, mask, branches, best)
@@ -158,9 +158,8 @@ class DistributionOps(LossOps, TdOps):
 
     def _places(self, y: Nd, action: Nd, branches: tuple[int, ...]) -> tuple[Step, Nd]:
         """Bind finding the flat indices (N B, Z) of the actions' distributions; return them too."""
+        check_action(y, action, branches)
         batch, z, width = y.shape
-        if width != sum(branches) or action.shape != (batch, len(branches)):
-            raise ShapeError("action", (batch, len(branches)), action.shape)
         starts = np.array([at for at, _ in ranges(branches)])
         most = np.array(branches) - 1
         row = np.arange(batch)[None, :, None] * (z * width) + np.arange(z) * width
@@ -173,11 +172,3 @@ class DistributionOps(LossOps, TdOps):
             np.add(row, column.T[:, :, None], at)
 
         return find, at.reshape(-1, z)
-
-
-def _sizes(what: str, y: Nd, q: Nd) -> tuple[int, int, int]:
-    """Return B, Z and A. Raises ShapeError unless y is (B, Z, A) and q (B, A)."""
-    batch, z, width = y.shape
-    if q.shape != (batch, width):
-        raise ShapeError(what, (batch, width), q.shape)
-    return batch, z, width

@@ -5,6 +5,7 @@ from itertools import accumulate
 from typing import TypeAlias
 
 import numpy as np
+from numpy import add, matmul, multiply, subtract
 
 from agentd.engine.backend import Step
 from agentd.engine.errors import ShapeError
@@ -18,7 +19,6 @@ class HeadOps(MemoryOps):
 
     def dueling(self, z: Nd, mask: Nd, branches: tuple[int, ...], q: Nd) -> Step:
         share = self._legal_share(mask, branches, q)
-        add, multiply, subtract, matmul = np.add, np.multiply, np.subtract, np.matmul
         value, advantage = z[:, :1], z[:, 1:]
         spread = self._branch_sums(branches)
         product, mean = self.empty(q.shape), self.empty(q.shape)
@@ -33,7 +33,7 @@ class HeadOps(MemoryOps):
 
     def dueling_backward(self, dq: Nd, mask: Nd, branches: tuple[int, ...], dz: Nd) -> Step:
         share = self._legal_share(mask, branches, dq)
-        multiply, subtract, matmul, reduce = np.multiply, np.subtract, np.matmul, np.add.reduce
+        reduce = add.reduce
         spread, total = self._branch_sums(branches), self.empty(dq.shape)
         value, advantage = dz[:, 0], dz[:, 1:]
 
@@ -63,7 +63,7 @@ class HeadOps(MemoryOps):
 
         def share() -> Nd:
             np.copyto(legal, mask)
-            np.add.reduceat(legal, starts, 1, None, counts)
+            add.reduceat(legal, starts, 1, None, counts)
             np.maximum(counts, 1, out=counts)
             np.divide(legal, counts[:, owner], legal)
             return legal

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from agentd.engine.backend import AdamStep
 from agentd.engine.errors import EngineError
-from agentd.engine.numpy_backend.adam import AdamStep, adam_in_blocks
+from agentd.engine.numpy_backend.adam import adam_in_blocks
 from agentd.engine.numpy_backend.memory import Nd, aligned
 
 FROM = 1 << 18
@@ -48,18 +49,10 @@ class HostDevice:
         kernel.set_args(np.int32(p.size), *buffers, *([np.float32(0)] * 6), np.int32(0))
         enqueue, set_arg, number = cl.enqueue_nd_range_kernel, kernel.set_arg, np.float32
 
-        def step(
-            b1: float,
-            b2: float,
-            rate: float,
-            eps: float,
-            decay: float,
-            shrink: float,
-            adaptive: bool,
-        ) -> None:
-            for at, value in enumerate((b1, b2, rate, eps, decay, shrink), 5):
+        def step(*constants: float) -> None:  # the last one, adaptive, is a bool
+            for at, value in enumerate(constants[:6], 5):
                 set_arg(at, number(value))
-            set_arg(11, np.int32(adaptive))
+            set_arg(11, np.int32(constants[6]))
             enqueue(queue, kernel, grid, (1,))
             queue.finish()
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 import numpy as np
+from numpy import add, copyto, equal, greater, maximum, multiply
 from numpy.lib.stride_tricks import as_strided
 
-from agentd.engine.backend import Activation, Step, Window
+from agentd.engine.backend import Activation, Step, Window, in_order
 from agentd.engine.numpy_backend.dense import DenseOps
 from agentd.engine.numpy_backend.memory import Nd
 
@@ -20,16 +21,9 @@ class ImageOps(DenseOps):
         self, x: Nd, w: Nd, b: Nd | None, window: Window, y: Nd, act: Activation = "identity"
     ) -> Step:
         columns = self.empty((len(y), window.taps))
-        unfold, product = self.im2col(x, window, columns), self.affine(columns, w, b, y, act)
-
-        def step() -> None:
-            unfold()
-            product()
-
-        return step
+        return in_order(self.im2col(x, window, columns), self.affine(columns, w, b, y, act))
 
     def im2col(self, x: Nd, window: Window, columns: Nd) -> Step:
-        copyto = np.copyto
         padded, pad = self._padded(x, window, 0.0)
         (kh, kw), (sh, sw), c = window.kernel, window.stride, window.channels
         batch, down, across, item = padded.strides
@@ -47,7 +41,6 @@ class ImageOps(DenseOps):
         return step
 
     def col2im(self, columns: Nd, window: Window, x: Nd) -> Step:
-        add, copyto = np.add, np.copyto
         padded = self._frame(x, window)
         inside = _inside(padded, window)
         grid = columns.reshape(
@@ -66,7 +59,6 @@ class ImageOps(DenseOps):
 
     def max_pool(self, x: Nd, window: Window, y: Nd, chosen: Nd) -> Step:
         padded, pad = self._padded(x, window, -np.inf)
-        greater, maximum, copyto = np.greater, np.maximum, np.copyto
         (_, first), *rest = [
             (u * window.kernel[1] + v, part) for (u, v), part in _taps(padded, window)
         ]
@@ -85,7 +77,6 @@ class ImageOps(DenseOps):
         return step
 
     def max_pool_backward(self, dy: Nd, window: Window, chosen: Nd, dx: Nd) -> Step:
-        add, multiply, equal, copyto = np.add, np.multiply, np.equal, np.copyto
         padded = self._frame(dx, window)
         inside = _inside(padded, window)
         pairs = [(u * window.kernel[1] + v, place) for (u, v), place in _taps(padded, window)]
@@ -104,9 +95,8 @@ class ImageOps(DenseOps):
 
     def avg_pool(self, x: Nd, window: Window, y: Nd) -> Step:
         share = self._share(window)
-        multiply, add, copyto = np.multiply, np.add, np.copyto
         if _is_global(window):
-            flat, reduce = x.reshape(len(x), -1, window.channels), np.add.reduce
+            flat, reduce = x.reshape(len(x), -1, window.channels), add.reduce
             mean = y.reshape(len(x), window.channels)
 
             def whole() -> None:
@@ -129,7 +119,6 @@ class ImageOps(DenseOps):
 
     def avg_pool_backward(self, dy: Nd, window: Window, dx: Nd) -> Step:
         share, shared = self._share(window), self.empty(dy.shape)
-        multiply, add, copyto = np.multiply, np.add, np.copyto
         if _is_global(window):
 
             def whole() -> None:
@@ -164,7 +153,7 @@ class ImageOps(DenseOps):
         if padded is x:
             return x, None
         padded.fill(border)
-        inside, copyto = _inside(padded, window), np.copyto
+        inside = _inside(padded, window)
         return padded, lambda: copyto(inside, x)
 
     def _share(self, window: Window) -> Nd:

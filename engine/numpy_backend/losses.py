@@ -1,9 +1,10 @@
 """Losses fused with their gradients: one number a row, and the gradient of the weighted mean."""
 
 import numpy as np
+from numpy import clip, einsum, multiply, subtract
 
 from agentd.engine.backend import Step
-from agentd.engine.errors import ShapeError
+from agentd.engine.backend.checks import same_shape
 from agentd.engine.numpy_backend.activations import ActivationOps
 from agentd.engine.numpy_backend.memory import Nd
 
@@ -12,8 +13,7 @@ class LossOps(ActivationOps):
     """Each op writes ``loss`` (B,) unweighted, and ``dy`` for mean(weight * loss)."""
 
     def squared_error(self, y: Nd, target: Nd, weight: Nd, dy: Nd, loss: Nd) -> Step:
-        _same_shape("squared_error target", y, target)
-        subtract, einsum, multiply = np.subtract, np.einsum, np.multiply
+        same_shape("squared_error target", y, target)
         half, finish = self.scalar(0.5), self._finish_gradient(dy, weight)
 
         def step() -> None:
@@ -25,8 +25,7 @@ class LossOps(ActivationOps):
         return step
 
     def huber(self, y: Nd, target: Nd, weight: Nd, delta: float, dy: Nd, loss: Nd) -> Step:
-        _same_shape("huber target", y, target)
-        subtract, einsum, multiply, clip = np.subtract, np.einsum, np.multiply, np.clip
+        same_shape("huber target", y, target)
         d, square, half = self.empty(y.shape), self.empty(loss.shape), self.scalar(0.5)
         low, high = self.scalar(-delta), self.scalar(delta)
         finish = self._finish_gradient(dy, weight)
@@ -67,12 +66,12 @@ class LossOps(ActivationOps):
                 np.equal(mask, 0, illegal)
                 np.copyto(shifted, lowest, where=illegal)
             np.maximum.reduce(shifted, 1, None, row, keepdims=True)
-            np.subtract(shifted, row, shifted)
+            subtract(shifted, row, shifted)
             np.exp(shifted, dy)
             np.add.reduce(dy, 1, None, row, keepdims=True)
             np.divide(dy, row, dy)
             np.log(row, row)
-            np.subtract(shifted, row, shifted)  # ln softmax
+            subtract(shifted, row, shifted)  # ln softmax
             np.add(first, label, at)
             flat.take(at, out=loss, mode="clip")
             np.negative(loss, loss)
@@ -99,51 +98,49 @@ class LossOps(ActivationOps):
                 np.copyto(log_p, zero, where=illegal)
             np.add.reduce(share, 1, None, row, keepdims=True)
             np.divide(given, np.maximum(row, one, out=row), row)
-            np.multiply(share, row, share)
-            np.multiply(loss, kept, loss)
-            np.einsum("bc,bc->b", share, log_p, out=part)
-            np.subtract(loss, part, loss)
-            np.subtract(dy, share, dy)
+            multiply(share, row, share)
+            multiply(loss, kept, loss)
+            einsum("bc,bc->b", share, log_p, out=part)
+            subtract(loss, part, loss)
+            subtract(dy, share, dy)
             flat_dy[at] -= kept
 
         return step
 
     def soft_cross_entropy(self, y: Nd, target: Nd, weight: Nd, dy: Nd, loss: Nd) -> Step:
-        _same_shape("soft_cross_entropy target", y, target)
+        same_shape("soft_cross_entropy target", y, target)
         log_p, row = self.empty(y.shape), self.empty((len(y), 1))
         finish = self._finish_gradient(dy, weight)
 
         def step() -> None:
             np.maximum.reduce(y, 1, None, row, keepdims=True)
-            np.subtract(y, row, log_p)
+            subtract(y, row, log_p)
             np.exp(log_p, dy)
             np.add.reduce(dy, 1, None, row, keepdims=True)
             np.divide(dy, row, dy)
             np.log(row, row)
-            np.subtract(log_p, row, log_p)
-            np.einsum("bc,bc->b", target, log_p, out=loss)
+            subtract(log_p, row, log_p)
+            einsum("bc,bc->b", target, log_p, out=loss)
             np.negative(loss, loss)
-            np.subtract(dy, target, dy)
+            subtract(dy, target, dy)
             finish()
 
         return step
 
     def binary_cross_entropy(self, y: Nd, target: Nd, weight: Nd, dy: Nd, loss: Nd) -> Step:
-        _same_shape("binary_cross_entropy target", y, target)
-        scratch, half = self.empty(y.shape), self.scalar(0.5)
+        same_shape("binary_cross_entropy target", y, target)
+        scratch = self.empty(y.shape)
         softplus = self.activation("softplus", y, scratch)
+        sigmoid = self.activation("sigmoid", y, dy)
         finish = self._finish_gradient(dy, weight)
 
         def step() -> None:
             softplus()  # ln(1 + e^y)
-            np.multiply(y, target, dy)
-            np.subtract(scratch, dy, scratch)
+            multiply(y, target, dy)
+            subtract(scratch, dy, scratch)
             np.add.reduce(scratch, 1, None, loss)
-            np.multiply(y, half, dy)
-            np.tanh(dy, dy)
-            np.multiply(dy, half, dy)
-            np.add(dy, half, dy)
-            np.subtract(dy, target, dy)
+            sigmoid()
+            subtract(dy, target, dy)
             finish()
 
         return step
@@ -158,18 +155,18 @@ class LossOps(ActivationOps):
         half, finish = self.scalar(0.5), self._finish_gradient(dy, weight)
 
         def step() -> None:
-            np.subtract(target[:, None, :], y[:, :, None], u)
+            subtract(target[:, None, :], y[:, :, None], u)
             np.less(u, zero, below)
-            np.subtract(tau, below, side)
+            subtract(tau, below, side)
             np.abs(side, side)
-            np.clip(u, low, high, c)
-            np.einsum("bnm,bnm->bn", side, c, out=dy)
-            np.multiply(dy, slope, dy)
-            np.multiply(c, side, side)
-            np.multiply(c, half, c)
-            np.subtract(u, c, u)  # H(u) = c (u - ½ c)
-            np.einsum("bnm,bnm->b", side, u, out=loss)
-            np.multiply(loss, share, loss)
+            clip(u, low, high, c)
+            einsum("bnm,bnm->bn", side, c, out=dy)
+            multiply(dy, slope, dy)
+            multiply(c, side, side)
+            multiply(c, half, c)
+            subtract(u, c, u)  # H(u) = c (u - ½ c)
+            einsum("bnm,bnm->b", side, u, out=loss)
+            multiply(loss, share, loss)
             finish()
 
         return step
@@ -177,7 +174,7 @@ class LossOps(ActivationOps):
     def categorical_projection(
         self, probability: Nd, atoms: Nd, low: float, high: float, out: Nd
     ) -> Step:
-        _same_shape("categorical_projection atoms", probability, atoms)
+        same_shape("categorical_projection atoms", probability, atoms)
         batch, z = out.shape
         gap = (high - low) / (z - 1)
         at, near = self.empty(out.shape), self.empty(out.shape)
@@ -188,20 +185,20 @@ class LossOps(ActivationOps):
         def step() -> None:
             np.maximum(atoms, least, out=at)
             np.minimum(at, most, out=at)
-            np.subtract(at, self.dtype.type(low), at)
+            subtract(at, self.dtype.type(low), at)
             np.divide(at, self.dtype.type(gap), at)
             np.maximum(at, zero, out=at)
             np.minimum(at, last, out=at)
             np.floor(at, near)
-            np.subtract(at, near, at)  # the share of the right neighbour
+            subtract(at, near, at)  # the share of the right neighbour
             np.copyto(left, near, casting="unsafe")
             np.maximum(left, 0, out=left)  # of a NaN
             np.minimum(left, z - 1, out=left)
             np.minimum(left + 1, z - 1, out=right)
             out.fill(0)
-            np.multiply(probability, at, near)
+            multiply(probability, at, near)
             np.add.at(flat, (right + row).reshape(-1), near.reshape(-1))
-            np.subtract(probability, near, near)
+            subtract(probability, near, near)
             np.add.at(flat, (left + row).reshape(-1), near.reshape(-1))
 
         return step
@@ -217,7 +214,7 @@ class LossOps(ActivationOps):
 
     def _finish_gradient(self, dy: Nd, weight: Nd) -> Step:
         """Bind dy *= weight / B; without weights the mean's 1 / B alone."""
-        multiply, share = np.multiply, self.scalar(1 / len(dy))
+        share = self.scalar(1 / len(dy))
         if weight is None:
             return lambda: multiply(dy, share, dy)
         scaled = self.empty((len(dy), 1))
@@ -228,8 +225,3 @@ class LossOps(ActivationOps):
             multiply(dy, scaled, dy)
 
         return step
-
-
-def _same_shape(what: str, a: Nd, b: Nd) -> None:
-    if a.shape != b.shape:
-        raise ShapeError(what, a.shape, b.shape)

@@ -4,6 +4,7 @@ from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy import add, copyto, multiply, subtract
 
 from agentd.engine.backend import Host, Kind, Shape, Slot, Step, float_type
 from agentd.engine.errors import ShapeError
@@ -48,7 +49,7 @@ class MemoryOps:
     def asarray(self, host: Host) -> Nd:
         source = np.asarray(host)
         new = aligned(source.shape, self.dtype if source.dtype.kind == "f" else source.dtype)
-        np.copyto(new, source)
+        copyto(new, source)
         return new
 
     def to_host(self, array: Nd) -> Host:
@@ -57,7 +58,7 @@ class MemoryOps:
     def write(self, array: Nd, source: Nd) -> None:
         if source.shape != array.shape:
             raise ShapeError("write", array.shape, source.shape)
-        np.copyto(array, source, "unsafe")
+        copyto(array, source, "unsafe")
 
     def view(self, vector: Nd, slot: Slot) -> Nd:
         return vector[slot.offset : slot.end].reshape(slot.shape)
@@ -72,26 +73,21 @@ class MemoryOps:
         return view
 
     def copy(self, x: Nd, y: Nd) -> Step:
-        copyto = np.copyto
         return lambda: copyto(y, x)
 
     def fill(self, y: Nd, value: float) -> Step:
         return lambda: y.fill(value)
 
     def add(self, x: Nd, y: Nd) -> Step:
-        add = np.add
         return lambda: add(y, x, y)
 
     def add_row(self, row: Nd, y: Nd) -> Step:
-        add = np.add
         return lambda: add(y, row, y)
 
     def multiply(self, x: Nd, y: Nd) -> Step:
-        multiply = np.multiply
         return lambda: multiply(x, y, y)
 
     def plus(self, a: Nd, b: Nd, y: Nd) -> Step:
-        add = np.add
         return lambda: add(a, b, y)
 
     def holds(self, nbytes: int) -> bool:
@@ -100,7 +96,7 @@ class MemoryOps:
     def gather_rows(self, table: Nd, slot: Nd, out: Nd) -> Step:
         if table.dtype == out.dtype:
             return lambda: table.take(slot, 0, out, "clip")
-        raw, copyto = np.empty(out.shape, table.dtype), np.copyto
+        raw = np.empty(out.shape, table.dtype)
 
         def step() -> None:
             table.take(slot, 0, raw, "clip")
@@ -109,7 +105,6 @@ class MemoryOps:
         return step
 
     def blend(self, x: Nd, y: Nd, weight: float) -> Step:
-        subtract, multiply, add = np.subtract, np.multiply, np.add
         scratch, share = self.empty(y.shape), self.scalar(weight)
 
         def step() -> None:

@@ -1,6 +1,6 @@
 """Weights with factorised noise."""
 
-import numpy as np
+from numpy import add, multiply
 
 from agentd.engine.backend import Step
 from agentd.engine.numpy_backend.memory import MemoryOps, Nd
@@ -10,7 +10,7 @@ class NoiseOps(MemoryOps):
     """Two or three passes over the weights, with nothing allocated."""
 
     def noisy_weight(self, mu: Nd, sigma: Nd, left: Nd, right: Nd, w: Nd) -> Step:
-        multiply, add, column = np.multiply, np.add, left[:, None]
+        column = left[:, None]
 
         def step() -> None:
             multiply(column, right, w)
@@ -20,7 +20,7 @@ class NoiseOps(MemoryOps):
         return step
 
     def noisy_weight_backward(self, dw: Nd, left: Nd, right: Nd, dsigma: Nd) -> Step:
-        multiply, column = np.multiply, left[:, None]
+        column = left[:, None]
 
         def step() -> None:
             multiply(column, right, dsigma)

@@ -1,6 +1,7 @@
 """LayerNorm over rows and BatchNorm over columns: the same arithmetic along the other axis."""
 
 import numpy as np
+from numpy import add, copyto, dot, einsum, multiply, subtract
 
 from agentd.engine.backend import Step
 from agentd.engine.numpy_backend.memory import MemoryOps, Nd
@@ -12,8 +13,7 @@ class NormOps(MemoryOps):
     def layer_norm(self, x: Nd, gain: Nd, bias: Nd, eps: float, y: Nd, norm: Nd, scale: Nd) -> Step:
         rows, width = x.shape
         mean, even = self.empty((rows,)), self._full(width, 1 / width)
-        subtract, multiply, add, einsum = np.subtract, np.multiply, np.add, np.einsum
-        share, floor, dot, finish = self.scalar(1 / width), self.scalar(eps), np.dot, _inverse_root
+        share, floor, finish = self.scalar(1 / width), self.scalar(eps), _inverse_root
         mean_column, scale_column = mean.reshape(rows, 1), scale.reshape(rows, 1)
 
         def step() -> None:
@@ -33,8 +33,7 @@ class NormOps(MemoryOps):
         rows, width = dy.shape
         ones, even = self._full(rows, 1), self._full(width, 1 / width)
         mean, along = self.empty((rows, 1)), self.empty((rows, 1))
-        part, share, dot = self.empty(dy.shape), self.scalar(1 / width), np.dot
-        subtract, multiply, einsum = np.subtract, np.multiply, np.einsum
+        part, share = self.empty(dy.shape), self.scalar(1 / width)
         flat_mean, flat_along, column = mean.reshape(rows), along.reshape(rows), scale[:, None]
 
         def step() -> None:
@@ -65,12 +64,8 @@ class NormOps(MemoryOps):
         scale: Nd,
     ) -> Step:
         rows = len(x)
-        even, centre, spread = (
-            self._full(rows, 1 / rows),
-            self.empty(mean.shape),
-            self.empty(mean.shape),
-        )
-        subtract, multiply, add, einsum, dot = np.subtract, np.multiply, np.add, np.einsum, np.dot
+        even, centre = self._full(rows, 1 / rows), self.empty(mean.shape)
+        spread = self.empty(mean.shape)
         share, floor, finish = self.scalar(1 / rows), self.scalar(eps), _inverse_root
         unbias = self.scalar(1 / max(1, rows - 1))
         follow_mean = self.blend(centre, mean, momentum)
@@ -95,7 +90,6 @@ class NormOps(MemoryOps):
     ) -> Step:
         rows = len(dy)
         ones, part, row = self._full(rows, 1), self.empty(dy.shape), self.empty(gain.shape)
-        subtract, multiply, einsum, dot = np.subtract, np.multiply, np.einsum, np.dot
         share = self.scalar(1 / rows)
 
         def step() -> None:
@@ -115,7 +109,6 @@ class NormOps(MemoryOps):
         self, x: Nd, gain: Nd, bias: Nd, mean: Nd, variance: Nd, eps: float, y: Nd
     ) -> Step:
         factor, floor, one = self.empty(mean.shape), self.scalar(eps), self.scalar(1)
-        copyto, subtract, multiply, add = np.copyto, np.subtract, np.multiply, np.add
 
         def step() -> None:
             copyto(factor, variance)
@@ -135,7 +128,7 @@ class NormOps(MemoryOps):
 
 def _inverse_root(v: Nd, share: Nd, floor: Nd) -> None:
     """v = 1 / sqrt(share * v + floor), in place."""
-    np.multiply(v, share, v)
-    np.add(v, floor, v)
+    multiply(v, share, v)
+    add(v, floor, v)
     np.sqrt(v, v)
     np.reciprocal(v, v)

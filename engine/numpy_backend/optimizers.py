@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
+from numpy import absolute, add, clip, divide, dot, multiply, sign, sqrt, subtract
 
-from agentd.engine.backend import Step
-from agentd.engine.numpy_backend.adam import UFUNCS, AdamStep, adam_in_blocks, blocks_of, decayed
+from agentd.engine.backend import AdamStep, Step, Step3, Step4
+from agentd.engine.numpy_backend.adam import adam_in_blocks, blocks_of, decayed
 from agentd.engine.numpy_backend.host_adam import fused_adam
 from agentd.engine.numpy_backend.memory import MemoryOps, Nd
 
@@ -15,7 +15,6 @@ class OptimizerOps(MemoryOps):
     """Each op walks its vectors block by block, all passes on one block before the next."""
 
     def norm(self, g: Nd, out: Nd) -> Step:
-        dot = np.dot
 
         def step() -> None:
             out[0] = dot(g, g) ** 0.5
@@ -23,7 +22,6 @@ class OptimizerOps(MemoryOps):
         return step
 
     def clip_norm(self, g: Nd, limit: float, out: Nd) -> Step:
-        dot, multiply = np.dot, np.multiply
 
         def step() -> None:
             norm = float(dot(g, g)) ** 0.5
@@ -34,11 +32,10 @@ class OptimizerOps(MemoryOps):
         return step
 
     def clip_value(self, g: Nd, limit: float) -> Step:
-        clip, low, high = np.clip, self.scalar(-limit), self.scalar(limit)
+        low, high = self.scalar(-limit), self.scalar(limit)
         return lambda: clip(g, low, high, g)
 
     def penalty(self, p: Nd, g: Nd, l1: float, l2: float) -> Step:
-        multiply, add, sign = np.multiply, np.add, np.sign
         scratch, a, b = self.empty(p.shape), self.scalar(l1), self.scalar(l2)
 
         def step() -> None:
@@ -53,20 +50,18 @@ class OptimizerOps(MemoryOps):
         return step
 
     def trace(self, g: Nd, z: Nd, out: Nd) -> Callable[[float], object]:
-        multiply, add, absolute, sum_of = np.multiply, np.add, np.absolute, np.add.reduce
         scratch, number = self.empty(z.shape), self.dtype.type
 
         def step(decay: float) -> None:
             multiply(z, number(decay), z)
             add(z, g, z)
             absolute(z, scratch)
-            out[0] = sum_of(scratch)
+            out[0] = add.reduce(scratch)
 
         return step
 
     def sgd(self, p: Nd, g: Nd) -> Callable[[float, float], object]:
-        blocks, multiply, subtract = blocks_of(p, g), np.multiply, np.subtract
-        number = self.dtype.type
+        blocks, number = blocks_of(p, g), self.dtype.type
 
         def step(lr: float, decay: float) -> None:
             rate, shrink = number(lr), number(1 - lr * decay)
@@ -78,11 +73,8 @@ class OptimizerOps(MemoryOps):
 
         return step
 
-    def momentum(
-        self, p: Nd, g: Nd, m: Nd, nesterov: bool
-    ) -> Callable[[float, float, float], object]:
-        blocks, multiply, add, subtract = blocks_of(p, g, m), np.multiply, np.add, np.subtract
-        number = self.dtype.type
+    def momentum(self, p: Nd, g: Nd, m: Nd, nesterov: bool) -> Step3:
+        blocks, number = blocks_of(p, g, m), self.dtype.type
 
         def step(lr: float, mu: float, decay: float) -> None:
             rate, keep, rate_mu = number(lr), number(mu), number(lr * mu)
@@ -98,11 +90,8 @@ class OptimizerOps(MemoryOps):
 
         return step
 
-    def rmsprop(
-        self, p: Nd, g: Nd, v: Nd, mean: Nd | None
-    ) -> Callable[[float, float, float, float], object]:
+    def rmsprop(self, p: Nd, g: Nd, v: Nd, mean: Nd | None) -> Step4:
         blocks = blocks_of(p, g, v, v if mean is None else mean, scratches=2)
-        multiply, add, subtract, sqrt, divide = UFUNCS
         number, centered = self.dtype.type, mean is not None
 
         def step(lr: float, rho: float, eps: float, decay: float) -> None:
@@ -125,10 +114,8 @@ class OptimizerOps(MemoryOps):
 
         return step
 
-    def adagrad(self, p: Nd, g: Nd, v: Nd) -> Callable[[float, float, float], object]:
-        blocks = blocks_of(p, g, v, scratches=2)
-        multiply, add, subtract, sqrt, divide = UFUNCS
-        number = self.dtype.type
+    def adagrad(self, p: Nd, g: Nd, v: Nd) -> Step3:
+        blocks, number = blocks_of(p, g, v, scratches=2), self.dtype.type
 
         def step(lr: float, eps: float, decay: float) -> None:
             rate, floor = number(lr), number(eps)
@@ -144,12 +131,8 @@ class OptimizerOps(MemoryOps):
 
         return step
 
-    def adadelta(
-        self, p: Nd, g: Nd, v: Nd, u: Nd
-    ) -> Callable[[float, float, float, float], object]:
-        blocks = blocks_of(p, g, v, u, scratches=2)
-        multiply, add, subtract, sqrt, divide = UFUNCS
-        number = self.dtype.type
+    def adadelta(self, p: Nd, g: Nd, v: Nd, u: Nd) -> Step4:
+        blocks, number = blocks_of(p, g, v, u, scratches=2), self.dtype.type
 
         def step(lr: float, rho: float, eps: float, decay: float) -> None:
             rate, keep, take, floor = number(lr), number(rho), number(1 - rho), number(eps)
@@ -172,7 +155,7 @@ class OptimizerOps(MemoryOps):
 
 def _average(mean: Nd, a: Nd, b: Nd, keep: Any, take: Any, t: Nd) -> None:
     """mean = keep * mean + take * a * b, in place."""
-    np.multiply(a, b, t)
-    np.multiply(t, take, t)
-    np.multiply(mean, keep, mean)
-    np.add(mean, t, mean)
+    multiply(a, b, t)
+    multiply(t, take, t)
+    multiply(mean, keep, mean)
+    add(mean, t, mean)

@@ -1,6 +1,6 @@
 """Steps through time: the LSTM's cell, and the change between batch first and time first."""
 
-import numpy as np
+from numpy import add, copyto, multiply, subtract, tanh
 
 from agentd.engine.backend import Step
 from agentd.engine.numpy_backend.memory import MemoryOps, Nd
@@ -10,11 +10,10 @@ class RecurrentOps(MemoryOps):
     """One tanh over all four gates: sigmoid(x) = (1 + tanh(x / 2)) / 2."""
 
     def swap(self, x: Nd, y: Nd) -> Step:
-        copyto, turned = np.copyto, x.swapaxes(0, 1)
+        turned = x.swapaxes(0, 1)
         return lambda: copyto(y, turned)
 
     def lstm_cell(self, z: Nd, c_tm1: Nd, c: Nd, h: Nd) -> Step:
-        multiply, add, tanh = np.multiply, np.add, np.tanh
         width, half = c.shape[1], self.scalar(0.5)
         (i, f, o, g), open_gates = _gates(z), z[:, : 3 * width]
         scratch = self.empty(c.shape)
@@ -33,7 +32,6 @@ class RecurrentOps(MemoryOps):
         return step
 
     def lstm_cell_backward(self, gates: Nd, c_tm1: Nd, c: Nd, dh: Nd, dc: Nd, dz: Nd) -> Step:
-        multiply, add, subtract, tanh = np.multiply, np.add, np.subtract, np.tanh
         (i, f, o, g), (di, df, do, dg) = _gates(gates), _gates(dz)
         t, s, u, one = (*(self.empty(c.shape) for _ in range(3)), self.scalar(1))
         fs, gs = self.empty(c.shape), self.empty(c.shape)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy import add, copyto, dot, greater_equal, less, multiply
 
 from agentd.engine.backend import Shape, Step
 from agentd.engine.errors import ShapeError
@@ -30,7 +31,6 @@ class SparseOps(MemoryOps):
         keep, flat = np.empty(x.shape, np.bool_), hashed.reshape(x.shape)
         threshold = np.array(min(round(rate * 2**32), 2**32 - 1), np.uint32)
         scale = self.scalar(1 / (1 - rate))
-        add, multiply, greater_equal = np.add, np.multiply, np.greater_equal
 
         def step() -> None:
             add(start, np.uint32(key()), hashed)
@@ -42,7 +42,7 @@ class SparseOps(MemoryOps):
         return step
 
     def embedding_bag(self, index: Nd, table: Nd, y: Nd) -> Step:
-        rows, dot = len(table), np.dot
+        rows = len(table)
         if rows <= _DENSE_ROWS:
             hot, set_hot = self._multi_hot(index, rows)
 
@@ -53,7 +53,7 @@ class SparseOps(MemoryOps):
             return dense
         parts = self.empty((index.shape[1], *y.shape))
         at, off = np.empty(index.shape[::-1], np.intp), np.empty(index.shape[::-1], np.bool_)
-        less, copyto, take, reduce = np.less, np.copyto, table.take, np.add.reduce
+        take, reduce = table.take, add.reduce
 
         def gather() -> None:
             _check_index(index, rows)
@@ -66,7 +66,7 @@ class SparseOps(MemoryOps):
         return gather
 
     def embedding_bag_backward(self, index: Nd, dy: Nd, dtable: Nd) -> Step:
-        rows, dot = len(dtable), np.dot
+        rows = len(dtable)
         if rows <= _DENSE_ROWS:
             hot, set_hot = self._multi_hot(index, rows)
             left = hot.T
@@ -89,7 +89,7 @@ class SparseOps(MemoryOps):
             hit = flat[order]
             starts = np.flatnonzero(np.diff(hit, prepend=-1))
             touched[place] = hit[starts].astype(np.intp)
-            dtable[touched[place]] = np.add.reduceat(dy[owner[order]], starts, 0)
+            dtable[touched[place]] = add.reduceat(dy[owner[order]], starts, 0)
 
         return scatter
 
@@ -104,10 +104,10 @@ class SparseOps(MemoryOps):
         def step() -> None:
             _check_index(index, rows)
             hot.fill(0)
-            np.copyto(at, index)
-            np.less(index, 0, negative)
-            np.copyto(at, rows, where=negative)
-            np.add(at, base, at)
+            copyto(at, index)
+            less(index, 0, negative)
+            copyto(at, rows, where=negative)
+            add(at, base, at)
             for column in columns:  # one index of each bag at a time: no duplicates within a call
                 flat[column] += one
 
@@ -119,7 +119,7 @@ def _mix(h: Nd, t: Nd) -> None:
     for shift, factor in _MIX:
         np.right_shift(h, np.uint32(shift), t)
         np.bitwise_xor(h, t, h)
-        np.multiply(h, np.uint32(factor), h)
+        multiply(h, np.uint32(factor), h)
     np.right_shift(h, np.uint32(16), t)
     np.bitwise_xor(h, t, h)
 

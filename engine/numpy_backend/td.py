@@ -1,9 +1,10 @@
 """Temporal-difference targets and losses; ``engine.rules.td`` says what each of them must equal."""
 
 import numpy as np
+from numpy import add, copyto, equal, maximum, minimum, multiply, subtract
 
-from agentd.engine.backend import Step, TdStep
-from agentd.engine.errors import ShapeError
+from agentd.engine.backend import Step, TdStep, in_order, nothing
+from agentd.engine.backend.checks import check_values
 from agentd.engine.numpy_backend.memory import MemoryOps, Nd
 from agentd.engine.rules.td import ILLEGAL
 
@@ -21,9 +22,8 @@ class TdOps(MemoryOps):
         discount: Nd,
         target: Nd,
     ) -> Step:
-        _check_values("td_target", branches, value, select)
+        check_values("td_target", branches, value, select)
         batch, width = value.shape
-        add, multiply = np.add, np.multiply
         legal, hide = self._legal(select, mask)
         flat, row = self.reshape(value, (-1,)), np.arange(batch) * width
         best, part = np.empty(batch, np.intp), self.empty((batch,))
@@ -56,9 +56,8 @@ class TdOps(MemoryOps):
         td: Nd,
         loss: Nd,
     ) -> Step:
-        _check_values("td_loss", branches, q, dq)
+        check_values("td_loss", branches, q, dq)
         batch, width = q.shape
-        add, subtract, multiply = np.add, np.subtract, np.multiply
         starts = np.array([at for at, _ in ranges(branches)])
         first, at = np.arange(batch)[:, None] * width + starts, np.empty(td.shape, np.intp)
         flat_q, flat_dq = self.reshape(q, (-1,)), self.reshape(dq, (-1,))
@@ -89,24 +88,14 @@ class TdOps(MemoryOps):
         s = step
         ahead = (s.value, s.select, s.mask, s.branches, s.reward, s.discount, s.target)
         taken = (s.y, s.action, s.target, s.weight, s.branches, s.huber)
-        aim, descend = self.td_target(*ahead), self.td_loss(*taken, s.dy, s.error, s.loss)
-
-        def run() -> None:
-            aim()
-            descend()
-
-        return run
+        return in_order(self.td_target(*ahead), self.td_loss(*taken, s.dy, s.error, s.loss))
 
     def _legal(self, q: Nd, mask: Nd | None) -> tuple[Nd, Step]:
         """Return a copy of q with illegal actions masked out, and the step that updates it."""
         if mask is None:
-            return q, _nothing
-        copyto, equal = np.copyto, np.equal
-        legal, illegal, lowest = (
-            self.empty(q.shape),
-            np.empty(q.shape, np.bool_),
-            self.scalar(ILLEGAL),
-        )
+            return q, nothing
+        legal, lowest = self.empty(q.shape), self.scalar(ILLEGAL)
+        illegal = np.empty(q.shape, np.bool_)
 
         def hide() -> None:
             copyto(legal, q)
@@ -119,7 +108,6 @@ class TdOps(MemoryOps):
         """Bind slope = clip(td, -huber, huber); without ``huber`` it is td itself."""
         if huber is None:
             return self.copy(td, slope)
-        minimum, maximum = np.minimum, np.maximum
         low, high = self.scalar(-huber), self.scalar(huber)
 
         def step() -> None:
@@ -133,13 +121,3 @@ def ranges(branches: tuple[int, ...]) -> list[tuple[int, int]]:
     """Return each branch's first column and width."""
     starts = np.cumsum((0, *branches[:-1])).tolist()
     return list(zip(starts, branches, strict=True))
-
-
-def _check_values(what: str, branches: tuple[int, ...], a: Nd, b: Nd) -> None:
-    expected = (a.shape[0], sum(branches))
-    if a.shape != expected or b.shape != expected:
-        raise ShapeError(what, expected, a.shape if a.shape != expected else b.shape)
-
-
-def _nothing() -> None:
-    return None

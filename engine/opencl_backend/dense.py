@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from agentd.engine.backend import Activation, Step
+from agentd.engine.backend import Activation, Step, in_order
 from agentd.engine.errors import ShapeError
 from agentd.engine.opencl_backend import tensor_cores
 from agentd.engine.opencl_backend.activations import ActivationOps
@@ -21,13 +21,7 @@ class DenseOps(ActivationOps):
         if y.shape != expected or x.shape[1] != w.shape[0]:
             raise ShapeError("affine", expected, y.shape)
         if act not in EPILOGUE:
-            product, epilogue = self.affine(x, w, b, y), self.activation(act, y, y)
-
-            def affine_act() -> None:
-                product()
-                epilogue()
-
-            return affine_act
+            return in_order(self.affine(x, w, b, y), self.activation(act, y, y))
         (m, k), n = x.shape, w.shape[1]
         tail = (*optional(b, y), EPILOGUE[act], y)
         if m <= _SKINNY:

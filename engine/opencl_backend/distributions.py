@@ -1,7 +1,7 @@
 """Value distributions: C51's and QR-DQN's targets, and the columns of actions taken."""
 
-from agentd.engine.backend import Step
-from agentd.engine.errors import ShapeError
+from agentd.engine.backend import Step, in_order
+from agentd.engine.backend.checks import check_action, distribution_sizes
 from agentd.engine.opencl_backend.losses import LossOps
 from agentd.engine.opencl_backend.memory import Dv, optional
 from agentd.engine.opencl_backend.td import TdOps
@@ -11,13 +11,13 @@ class DistributionOps(LossOps, TdOps):
     """``y`` (B, Z, A): the Z numbers of an action's distribution lie A apart."""
 
     def categorical_values(self, y: Dv, low: float, high: float, q: Dv) -> Step:
-        batch, z, width = _sizes("categorical_values", y, q)
-        gap = (high - low) / (z - 1)
-        return self._each_value("categorical_values", batch, z, width, y, float(low), gap, q)
+        sizes = distribution_sizes("categorical_values", y, q)
+        gap = (high - low) / (sizes[1] - 1)
+        return self._bind("categorical_values", q.size, *sizes, y, float(low), gap, q)
 
     def quantile_values(self, y: Dv, q: Dv) -> Step:
-        batch, z, width = _sizes("quantile_values", y, q)
-        return self._each_value("quantile_values", batch, z, width, y, q)
+        sizes = distribution_sizes("quantile_values", y, q)
+        return self._bind("quantile_values", q.size, *sizes, y, q)
 
     def categorical_target(
         self,
@@ -31,18 +31,13 @@ class DistributionOps(LossOps, TdOps):
         discount: Dv,
         target: Dv,
     ) -> Step:
-        batch, z, _ = _sizes("categorical_target", value, select)
+        batch, z, _ = distribution_sizes("categorical_target", value, select)
         p, atoms = self.empty((batch, z)), self.empty((batch, z))
         given = self._given(value, select, mask, branches, reward, discount)
         gap = (high - low) / (z - 1)
         mix = self._bind("categorical_mix", batch, *given, float(low), gap, p, atoms)
         move = self.categorical_projection(p, atoms, low, high, target)
-
-        def step() -> None:
-            mix()
-            move()
-
-        return step
+        return in_order(mix, move)
 
     def quantile_target(
         self,
@@ -54,7 +49,7 @@ class DistributionOps(LossOps, TdOps):
         discount: Dv,
         target: Dv,
     ) -> Step:
-        batch, _, _ = _sizes("quantile_target", value, select)
+        batch, _, _ = distribution_sizes("quantile_target", value, select)
         given = self._given(value, select, mask, branches, reward, discount)
         return self._bind("quantile_target", batch, *given, target)
 
@@ -84,23 +79,10 @@ class DistributionOps(LossOps, TdOps):
         return (*shape, value, select, *masked, reward, discount)
 
     def _move(self, name: str, y: Dv, action: Dv, branches: tuple[int, ...], other: Dv) -> Step:
-        batch, z, width = y.shape
-        if width != sum(branches) or action.shape != (batch, len(branches)):
-            raise ShapeError("action", (batch, len(branches)), action.shape)
+        check_action(y, action, branches)
+        batch, z, _ = y.shape
         args = (batch, z, len(branches), self.starts(branches), y, action, other)
         return self._bind(name, batch, *args)
 
-    def _each_value(self, name: str, batch: int, z: int, width: int, *args: Dv) -> Step:
-        return self._bind(name, batch * width, batch, z, width, *args)
-
     def _bind(self, name: str, items: int, *args: Dv) -> Step:
-        grid, local = self.runtime.items(items)
-        return self.runtime.bind("distribution", name, grid, local, *args)
-
-
-def _sizes(what: str, y: Dv, q: Dv) -> tuple[int, int, int]:
-    """Return B, Z and A. Raises ShapeError unless y is (B, Z, A) and q (B, A)."""
-    batch, z, width = y.shape
-    if q.shape != (batch, width):
-        raise ShapeError(what, (batch, width), q.shape)
-    return batch, z, width
+        return self.runtime.bind("distribution", name, *self.runtime.items(items), *args)

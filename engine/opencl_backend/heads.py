@@ -34,6 +34,5 @@ class HeadOps(MemoryOps):
         rows = shape[0]
         if shape[1] != sum(branches):
             raise ShapeError("dueling", (rows, sum(branches)), shape)
-        grid, local = self.runtime.items(rows)
         args = (rows, len(branches), self.starts(branches), x, *optional(mask, x), y)
-        return self.runtime.bind("dueling", name, grid, local, *args)
+        return self.runtime.bind("dueling", name, *self.runtime.items(rows), *args)

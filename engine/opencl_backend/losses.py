@@ -1,6 +1,7 @@
 """Losses fused with their gradients: one number a row, and the gradient of the weighted mean."""
 
 from agentd.engine.backend import Step
+from agentd.engine.backend.checks import same_shape
 from agentd.engine.errors import ShapeError
 from agentd.engine.opencl_backend.memory import Dv, MemoryOps, optional
 
@@ -27,10 +28,8 @@ class LossOps(MemoryOps):
         rows, n = y.shape
         if label.shape != (rows,):
             raise ShapeError("softmax_cross_entropy label", (rows,), label.shape)
-        grid, local = self.runtime.each_row(rows)
-        given = (rows, n, y, label, *optional(mask, y), *optional(weight, y))
-        name = "softmax_cross_entropy"
-        return self.runtime.bind("softmax", name, grid, local, *given, float(smoothing), dy, loss)
+        given = (rows, n, y, label, *optional(mask, y), *optional(weight, y), float(smoothing))
+        return self._each_row("softmax", "softmax_cross_entropy", *given, dy, loss)
 
     def soft_cross_entropy(self, y: Dv, target: Dv, weight: Dv | None, dy: Dv, loss: Dv) -> Step:
         return self._row_wise("softmax", "soft_cross_entropy", y, target, weight, dy, loss)
@@ -42,32 +41,28 @@ class LossOps(MemoryOps):
         self, y: Dv, target: Dv, weight: Dv | None, kappa: float, dy: Dv, loss: Dv
     ) -> Step:
         (rows, n), m = y.shape, target.shape[1]
-        grid, local = self.runtime.each_row(rows)
-        args = (rows, n, m, y, target, *optional(weight, y), float(kappa), dy, loss)
-        return self.runtime.bind("quantile", "quantile_huber", grid, local, *args)
+        args = (m, y, target, *optional(weight, y), float(kappa), dy, loss)
+        return self._each_row("quantile", "quantile_huber", rows, n, *args)
 
     def categorical_projection(
         self, probability: Dv, atoms: Dv, low: float, high: float, out: Dv
     ) -> Step:
-        _same_shape("categorical_projection atoms", probability, atoms)
+        same_shape("categorical_projection atoms", probability, atoms)
         rows, z = out.shape
-        grid, local = self.runtime.items(rows)
-        gap = (high - low) / (z - 1)
+        gap, each = (high - low) / (z - 1), self.runtime.items(rows)
         args = (rows, z, probability, atoms, float(low), float(high), gap, out)
-        return self.runtime.bind("categorical", "categorical_projection", grid, local, *args)
+        return self.runtime.bind("categorical", "categorical_projection", *each, *args)
 
     def pick(self, table: Dv, label: Dv, out: Dv) -> Step:
-        grid, local = self.runtime.items(out.size)
         args = (out.size, table.size, table, label, out)
-        return self.runtime.bind("pick", "pick", grid, local, *args)
+        return self.runtime.bind("pick", "pick", *self.runtime.items(out.size), *args)
 
     def _row_wise(
         self, file: str, name: str, y: Dv, target: Dv, weight: Dv | None, dy: Dv, loss: Dv
     ) -> Step:
-        _same_shape(f"{name} target", y, target)
-        grid, local = self.runtime.each_row(y.shape[0])
-        args = (*y.shape, y, target, *optional(weight, y), dy, loss)
-        return self.runtime.bind(file, name, grid, local, *args)
+        same_shape(f"{name} target", y, target)
+        args = (y, target, *optional(weight, y), dy, loss)
+        return self._each_row(file, name, *y.shape, *args)
 
     def _regression(
         self,
@@ -79,13 +74,9 @@ class LossOps(MemoryOps):
         dy: Dv,
         loss: Dv,
     ) -> Step:
-        _same_shape(f"{what} target", y, target)
-        rows, n = y.shape
-        grid, local = self.runtime.each_row(rows)
-        args = (rows, n, y, target, *optional(weight, y), *optional(delta, 0.0), dy, loss)
-        return self.runtime.bind("loss", "regression", grid, local, *args)
+        same_shape(f"{what} target", y, target)
+        args = (y, target, *optional(weight, y), *optional(delta, 0.0), dy, loss)
+        return self._each_row("loss", "regression", *y.shape, *args)
 
-
-def _same_shape(what: str, a: Dv, b: Dv) -> None:
-    if a.shape != b.shape:
-        raise ShapeError(what, a.shape, b.shape)
+    def _each_row(self, file: str, name: str, rows: int, *args: Dv) -> Step:
+        return self.runtime.bind(file, name, *self.runtime.each_row(rows), rows, *args)

@@ -4,7 +4,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from agentd.engine.backend import Array, Host, Kind, Shape, Slot, Step
+from agentd.engine.backend import Array, Host, Kind, Shape, Slot, Step, nothing
 from agentd.engine.errors import ShapeError
 from agentd.engine.opencl_backend.array import DeviceArray
 from agentd.engine.opencl_backend.runtime import Runtime
@@ -37,7 +37,7 @@ class MemoryOps:
 
     def zeros(self, shape: Shape, kind: Kind = "float") -> Dv:
         new = self.empty(shape, kind)
-        self._clear(new)
+        self.fill(new, 0)()
         return new
 
     def asarray(self, host: Host) -> Dv:
@@ -86,7 +86,7 @@ class MemoryOps:
             raise ShapeError("copy", (y.shape, y.dtype), (x.shape, x.dtype))
         copy, queue, fault, size = cl.enqueue_copy, self.runtime.queue, self.runtime.fault, x.nbytes
         if x.buffer is y.buffer and x.first == y.first:
-            return _nothing
+            return nothing
 
         def step() -> None:
             try:
@@ -101,7 +101,7 @@ class MemoryOps:
             except cl.Error as error:
                 raise fault(error, "copy") from error
 
-        return step if size else _nothing
+        return step if size else nothing
 
     def fill(self, y: Dv, value: float) -> Step:
         import pyopencl as cl
@@ -115,15 +115,13 @@ class MemoryOps:
             except cl.Error as error:
                 raise fault(error, "fill") from error
 
-        return step if y.size else _nothing
+        return step if y.size else nothing
 
     def add(self, x: Dv, y: Dv) -> Step:
         return self.spread("elementwise", "add", y.size, x, y)
 
     def add_row(self, row: Dv, y: Dv) -> Step:
-        rows, n = y.shape
-        grid, local = self.runtime.items(rows * -(-n // self.runtime.tuning.width))
-        return self.runtime.bind("elementwise", "add_row", grid, local, rows, n, row, y)
+        return self.over_rows("elementwise", "add_row", *y.shape, row, y)
 
     def multiply(self, x: Dv, y: Dv) -> Step:
         return self.spread("elementwise", "multiply", y.size, x, y)
@@ -144,31 +142,26 @@ class MemoryOps:
         if table.shape[1:] != (n,) or slot.shape != (rows,):
             raise ShapeError("gather_rows", (rows, *table.shape[1:]), out.shape)
         name = "gather_floats" if table.dtype == FLOAT else "gather_bytes"
-        grid, local = self.runtime.each_row(rows)
-        return self.runtime.bind(
-            "gather", name, grid, local, n, table.shape[0] - 1, table, slot, out
-        )
+        args = (n, table.shape[0] - 1, table, slot, out)
+        return self.runtime.bind("gather", name, *self.runtime.each_row(rows), *args)
 
     def spread(self, file: str, name: str, n: int, *args: Any) -> Step:
         """Bind an elementwise kernel over ``n`` numbers; its first argument is n."""
         if n == 0:
-            return _nothing
-        grid, local = self.runtime.spread(n)
-        return self.runtime.bind(file, name, grid, local, n, *args)
+            return nothing
+        return self.runtime.bind(file, name, *self.runtime.spread(n), n, *args)
+
+    def over_rows(self, file: str, name: str, rows: int, n: int, *args: Any) -> Step:
+        """Bind a kernel with an item for every few numbers of a row of n."""
+        grid, local = self.runtime.items(rows * -(-n // self.runtime.tuning.width))
+        return self.runtime.bind(file, name, grid, local, rows, n, *args)
 
     def _new(self, shape: Shape, dtype: np.dtype[Any]) -> DeviceArray:
         array = DeviceArray(None, 0, shape, dtype)
         array.buffer = self.runtime.allocate(array.nbytes)
         return array
 
-    def _clear(self, array: DeviceArray) -> None:
-        self.fill(array, 0)()
-
 
 def optional(value: Any, instead: Any) -> tuple[int, Any]:
     """Return (1, value), or (0, instead) for None: kernels look at the first of the two."""
     return (0, instead) if value is None else (1, value)
-
-
-def _nothing() -> None:
-    return None

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from agentd.engine.backend import Step
+from agentd.engine.backend import AdamStep, Step, Step3, Step4, in_order
 from agentd.engine.opencl_backend.memory import Dv, MemoryOps, optional
 
 _GROUPS_PER_UNIT = 4
@@ -16,22 +16,12 @@ class OptimizerOps(MemoryOps):
     def norm(self, g: Dv, out: Dv) -> Step:
         squares, groups, part = self._squares(g)
         root = self.runtime.bind("norm", "root", (1,), (1,), groups, part, out)
-
-        def step() -> None:
-            squares()
-            root()
-
-        return step
+        return in_order(squares, root)
 
     def clip_norm(self, g: Dv, limit: float, out: Dv) -> Step:
         squares, groups, part = self._squares(g)
         clip = self.spread("norm", "clip_norm", g.size, groups, part, g, float(limit), out)
-
-        def step() -> None:
-            squares()
-            clip()
-
-        return step
+        return in_order(squares, clip)
 
     def clip_value(self, g: Dv, limit: float) -> Step:
         return self.spread("elementwise", "clip_value", g.size, g, float(limit))
@@ -55,29 +45,21 @@ class OptimizerOps(MemoryOps):
     def sgd(self, p: Dv, g: Dv) -> Callable[[float, float], object]:
         return self._descend("sgd", p, g, types="ff")
 
-    def momentum(
-        self, p: Dv, g: Dv, m: Dv, nesterov: bool
-    ) -> Callable[[float, float, float], object]:
+    def momentum(self, p: Dv, g: Dv, m: Dv, nesterov: bool) -> Step3:
         return self._descend("momentum", p, g, m, int(nesterov), types="fff")
 
-    def rmsprop(
-        self, p: Dv, g: Dv, v: Dv, mean: Dv | None
-    ) -> Callable[[float, float, float, float], object]:
+    def rmsprop(self, p: Dv, g: Dv, v: Dv, mean: Dv | None) -> Step4:
         step = self._descend("rmsprop", p, g, v, *optional(mean, v), types="fffff")
         return lambda lr, rho, eps, decay: step(lr, rho, eps, decay, 1 - rho)
 
-    def adagrad(self, p: Dv, g: Dv, v: Dv) -> Callable[[float, float, float], object]:
+    def adagrad(self, p: Dv, g: Dv, v: Dv) -> Step3:
         return self._descend("adagrad", p, g, v, types="fff")
 
-    def adadelta(
-        self, p: Dv, g: Dv, v: Dv, u: Dv
-    ) -> Callable[[float, float, float, float], object]:
+    def adadelta(self, p: Dv, g: Dv, v: Dv, u: Dv) -> Step4:
         step = self._descend("adadelta", p, g, v, u, types="fffff")
         return lambda lr, rho, eps, decay: step(lr, rho, eps, decay, 1 - rho)
 
-    def adam(
-        self, p: Dv, g: Dv, m: Dv, v: Dv
-    ) -> Callable[[float, float, float, float, float, float, bool], object]:
+    def adam(self, p: Dv, g: Dv, m: Dv, v: Dv) -> AdamStep:
         return self._descend("adam", p, g, m, v, types="ffffffi")
 
     def _descend(self, name: str, p: Dv, *args: Dv, types: str) -> Callable[..., object]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from agentd.engine.backend import Step
+from agentd.engine.backend import Step, in_order
 from agentd.engine.opencl_backend.memory import Dv, MemoryOps
 from agentd.engine.opencl_backend.tuning import Tuning
 
@@ -22,17 +22,16 @@ class SparseOps(MemoryOps):
         self._touched: dict[tuple[int, int], Step] = {}  # gradient tables: how to clear them
 
     def dropout(self, x: Dv, rate: float, key: Callable[[], int], y: Dv, factor: Dv) -> Step:
-        grid, local = self.runtime.spread(x.size)
+        spread = self.runtime.spread(x.size)
         threshold = np.uint32(min(round(rate * 2**32), 2**32 - 1))
         args = (x.size, x, threshold, 1 / (1 - rate), y, factor)
-        launch = self.runtime.bind_scalars("dropout", "dropout", grid, local, *args, types="u")
+        launch = self.runtime.bind_scalars("dropout", "dropout", *spread, *args, types="u")
         return lambda: launch(key())
 
     def embedding_bag(self, index: Dv, table: Dv, y: Dv) -> Step:
         bags, each = index.shape
-        grid, local = self.runtime.each_row(bags)
         args = (each, *table.shape, index, table, y)
-        return self.runtime.bind("embedding", "embedding_bag", grid, local, *args)
+        return self.runtime.bind("embedding", "embedding_bag", *self.runtime.each_row(bags), *args)
 
     def embedding_bag_backward(self, index: Dv, dy: Dv, dtable: Dv) -> Step:
         (bags, each), (v, n) = index.shape, dtable.shape
@@ -40,13 +39,7 @@ class SparseOps(MemoryOps):
         args = (bags, each, v, n, index, dy, dtable)
         scatter = self.runtime.bind("embedding", "scatter", columns, (1,), *args)
         if dtable.size <= _SMALL:
-            clear_all = self.fill(dtable, 0.0)
-
-            def whole() -> None:
-                clear_all()
-                scatter()
-
-            return whole
+            return in_order(self.fill(dtable, 0.0), scatter)
         return self._scatter_where_touched(scatter, index, dtable)
 
     def _scatter_where_touched(self, scatter: Step, index: Dv, dtable: Dv) -> Step:

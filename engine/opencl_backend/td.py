@@ -3,7 +3,7 @@
 from typing import Any
 
 from agentd.engine.backend import Step, TdStep
-from agentd.engine.errors import ShapeError
+from agentd.engine.backend.checks import check_values
 from agentd.engine.opencl_backend.heads import HeadOps
 from agentd.engine.opencl_backend.memory import Dv, optional
 
@@ -21,11 +21,10 @@ class TdOps(HeadOps):
         discount: Dv,
         target: Dv,
     ) -> Step:
-        _check_values("td_target", branches, value, select)
-        grid, local = self.runtime.items(value.shape[0])
+        check_values("td_target", branches, value, select)
         ahead = (value, select, *optional(mask, value), reward, discount)
         given = (*self._rows(value, branches), *ahead, target)
-        return self.runtime.bind("td", "td_target", grid, local, *given)
+        return self.runtime.bind("td", "td_target", *self.runtime.items(value.shape[0]), *given)
 
     def td_loss(
         self,
@@ -39,15 +38,15 @@ class TdOps(HeadOps):
         td: Dv,
         loss: Dv,
     ) -> Step:
-        _check_values("td_loss", branches, q, dq)
+        check_values("td_loss", branches, q, dq)
         taken = (q, action, *optional(weight, q), *optional(huber, 0.0))
         args = (*self._rows(q, branches), *taken, target, dq, td, loss)
         return self.runtime.bind("td", "td_loss", *self.runtime.each_row(1), *args)
 
     def td_step(self, step: TdStep) -> Step:
         s = step
-        _check_values("td_step", s.branches, s.value, s.select)
-        _check_values("td_step", s.branches, s.y, s.dy)
+        check_values("td_step", s.branches, s.value, s.select)
+        check_values("td_step", s.branches, s.y, s.dy)
         ahead = (s.value, s.select, *optional(s.mask, s.value), s.reward, s.discount)
         taken = (s.y, s.action, *optional(s.weight, s.y), *optional(s.huber, 0.0))
         args = (*self._rows(s.y, s.branches), *ahead, *taken, s.target, s.dy, s.error, s.loss)
@@ -55,9 +54,3 @@ class TdOps(HeadOps):
 
     def _rows(self, q: Dv, branches: tuple[int, ...]) -> tuple[Any, ...]:
         return q.shape[0], len(branches), self.starts(branches)
-
-
-def _check_values(what: str, branches: tuple[int, ...], a: Dv, b: Dv) -> None:
-    expected = (a.shape[0], sum(branches))
-    if a.shape != expected or b.shape != expected:
-        raise ShapeError(what, expected, a.shape if a.shape != expected else b.shape)

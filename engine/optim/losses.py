@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from agentd.engine.backend import Array, Backend, Step
+from agentd.engine.backend import Array, Backend, Step, in_order
 from agentd.engine.errors import ModelError
 from agentd.engine.network.spec import LossSpec
 
@@ -64,13 +64,7 @@ def _softmax_cross_entropy(spec: LossSpec, backend: Backend, a: LossArrays) -> S
     )
     if weigh is None:
         return step
-    first = weigh
-
-    def both() -> None:
-        first()
-        step()
-
-    return both
+    return in_order(weigh, step)
 
 
 def _class_weights(
@@ -85,13 +79,7 @@ def _class_weights(
     pick = backend.pick(backend.asarray(np.array(numbers)), a.target, weight)
     if a.weight is None:
         return weight, pick
-    scale = backend.multiply(a.weight, weight)
-
-    def weigh() -> None:
-        pick()
-        scale()
-
-    return weight, weigh
+    return weight, in_order(pick, backend.multiply(a.weight, weight))
 
 
 _BINDERS: dict[str, Callable[[LossSpec, Backend, LossArrays], Step]] = {

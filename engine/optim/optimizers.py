@@ -143,7 +143,8 @@ class _Rule:
         raise TypeError(f"{type(self).__name__} binds no op")
 
     def _run(self, op: Callable[..., object], lr: float) -> None:
-        raise TypeError(f"{type(self).__name__} runs no op")
+        """Take a step of ``op`` with the constants of the rules that average squares."""
+        op(lr, self._rho, self._eps, self.spec.weight_decay)
 
 
 class Sgd(_Rule):
@@ -192,9 +193,6 @@ class RmsProp(_Rule):
     def _bind(self, p: Array, g: Array) -> Callable[..., object]:
         return self._backend.rmsprop(p, g, self._state["v"], self._state.get("mean"))
 
-    def _run(self, op: Callable[..., object], lr: float) -> None:
-        op(lr, self._rho, self._eps, self.spec.weight_decay)
-
 
 class AdaGrad(_Rule):
     """v += g²; p -= lr g / (sqrt(v) + eps) (Duchi, Hazan & Singer 2011)."""
@@ -219,9 +217,6 @@ class AdaDelta(_Rule):
 
     def _bind(self, p: Array, g: Array) -> Callable[..., object]:
         return self._backend.adadelta(p, g, self._state["v"], self._state["u"])
-
-    def _run(self, op: Callable[..., object], lr: float) -> None:
-        op(lr, self._rho, self._eps, self.spec.weight_decay)
 
 
 class Adam(_Rule):

@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from pathlib import Path as FilePath
 from types import UnionType
 from typing import Any, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from agentd.engine.strictyaml.document import ConfigError, Document, Path, describe
+from agentd.engine.strictyaml.document import ConfigError, Document, Path, describe, suggest
 from agentd.engine.strictyaml.reading import parse
 
 T = TypeVar("T")
@@ -134,10 +133,7 @@ def _explain(document: Document, path: Path, kind: Any, text: str) -> ConfigErro
         names = kind.__struct_encode_fields__
         unknown = next((key for key in value if key not in names), None)
         if unknown is not None and "unknown field" in message:
-            near = get_close_matches(str(unknown), names, 1)
-            hint = f"did you mean `{near[0]}`?" if near else ""
-            expected = f"one of {', '.join(names)}"
-            return document.key_error((*path, unknown), "no such key", expected=expected, hint=hint)
+            return document.unknown_key((*path, unknown), names)
         if missing := re.match(r"Object missing required field `(.+)`", message):
             return document.error(path, f"missing key `{missing[1]}`")
     if wrong := re.match(r"Expected `(.+?)`(?:, got `(.+)`| (.+))$", message):
@@ -146,8 +142,7 @@ def _explain(document: Document, path: Path, kind: Any, text: str) -> ConfigErro
         return document.error(path, "wrong value", expected=expected, got=got)
     if re.match(r"Invalid enum value", message):
         choices = [str(choice) for choice in _choices(kind)]
-        near = get_close_matches(str(value), choices, 1)
-        hint = f"did you mean `{near[0]}`?" if near else ""
+        hint = suggest(value, choices)
         expected = f"one of {', '.join(choices)}"
         return document.error(
             path, "wrong value", expected=expected, got=describe(value), hint=hint

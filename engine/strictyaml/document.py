@@ -1,6 +1,8 @@
 """A document: plain values with the place of each, and the error that names such a place."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -73,6 +75,11 @@ class Document:
         """Return a ConfigError for the key that ends ``path``, not for its value."""
         return self._error(self.keys.get(path, self.mark(path)), path, message, parts)
 
+    def unknown_key(self, path: Path, known: Collection[str]) -> ConfigError:
+        """Return a ConfigError for a key that is none of ``known``, with the nearest as a hint."""
+        expected, hint = f"one of {', '.join(known)}", suggest(path[-1], known)
+        return self.key_error(path, "no such key", expected=expected, hint=hint)
+
     def _error(self, mark: Mark, path: Path, message: str, parts: dict[str, str]) -> ConfigError:
         return ConfigError(
             message, file=self.file, line=mark.line, column=mark.column, key=dotted(path), **parts
@@ -85,6 +92,12 @@ def dotted(path: Path) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+def suggest(word: object, known: Collection[str]) -> str:
+    """Return a hint at the word of ``known`` that is nearest to ``word``, "" where none is near."""
+    near = get_close_matches(str(word), known, 1)
+    return f"did you mean `{near[0]}`?" if near else ""
 
 
 def describe(value: Any) -> str:

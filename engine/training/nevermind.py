@@ -16,7 +16,6 @@ optimizers are read as the textbook ones of the same name: it adds what we subtr
 has no bias correction.
 """
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -119,13 +118,11 @@ def _translate_layer(
     _refuse_unknown(source, (*at, "params"), params, _LAYER_KEYS)
     names = (*INPUT, *DENSE, *LOSSES)
     if name not in names:
-        near = get_close_matches(name, names, 1)
-        hint = f"did you mean `{near[0]}`?" if near else ""
         raise source.error(
             (*at, "name"),
             f"no such layer `{entry['name']}`",
             expected=f"one of {', '.join(names)}",
-            hint=hint,
+            hint=strictyaml.suggest(name, names),
         )
     for wanted, kinds, where in ((first, INPUT, "first"), (last, tuple(LOSSES), "last")):
         if wanted != (name in kinds):
@@ -220,7 +217,4 @@ def _refuse_unknown(
 ) -> None:
     for key in found:
         if key not in known:
-            near = get_close_matches(str(key), known, 1)
-            hint = f"did you mean `{near[0]}`?" if near else ""
-            expected = f"one of {', '.join(known)}"
-            raise source.key_error((*at, key), "no such key", expected=expected, hint=hint)
+            raise source.unknown_key((*at, key), known)

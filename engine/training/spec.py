@@ -9,6 +9,7 @@ Everything but the layers has a default. `optimizer: adam` and `loss: huber` are
 with that name, and `cross_entropy` for softmax_cross_entropy.
 """
 
+from math import prod
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,7 +18,7 @@ from msgspec import Meta
 
 from agentd.engine import strictyaml
 from agentd.engine.backend import Shape
-from agentd.engine.data import DataOptions, Dataset, Normalize, Target
+from agentd.engine.data import DataOptions, Dataset, Normalize
 from agentd.engine.data.errors import DataError
 from agentd.engine.errors import ModelError
 from agentd.engine.layers import Dense, LayerSpec
@@ -104,18 +105,8 @@ class TrainSpec(Record, frozen=True, kw_only=True):
             target = "class"
         if target == "auto" and self.is_regression and outputs == 1:
             target = "value"
-        return options_of(self.data, labels, target), outputs if target != "value" else None
-
-
-def options_of(data: DataSpec, labels: tuple[str | int, ...] | None, target: Target) -> DataOptions:
-    """Return the reading options of ``data`` with these labels and this target."""
-    return DataOptions(
-        labels=labels,
-        inputs=data.inputs,
-        header=data.header,
-        delimiter=data.delimiter,
-        target=target,
-    )
+        options = msgspec.structs.replace(self.data, labels=labels, target=target)
+        return options, outputs if target != "value" else None
 
 
 def load_spec(source: Path | str) -> TrainSpec:
@@ -173,10 +164,7 @@ def make_network(spec: TrainSpec, input_shape: Shape, outputs: int) -> Network:
 def fit_network(spec: TrainSpec, data: Dataset) -> Network:
     """Return the network of ``spec`` for ``data``. Raises DataError where they do not fit."""
     shape = (data.features,) if spec.input is None else _shape(spec.input)
-    network_inputs = 1
-    for size in shape:
-        network_inputs *= size
-    if network_inputs != data.features:
+    if prod(shape) != data.features:
         raise DataError(
             "inputs of another size than the model's",
             file=data.file,

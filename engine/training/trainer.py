@@ -22,6 +22,7 @@ from agentd.engine.data import Batches, DataError, Dataset, Minibatch, Normalize
 from agentd.engine.errors import EngineError, ModelError, ShapeError
 from agentd.engine.learners.descent import Descent
 from agentd.engine.learners.learner import Arrays, Scalars
+from agentd.engine.learners.supervised_step import bind_supervised_step
 from agentd.engine.learners.whole_step import bind_fit
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import refuse_normalize
@@ -302,7 +303,9 @@ class Trainer:
             params = self._descent.params
             x, y = self._learn.input(params, rows), self._learn.output(params, rows)
             bound = self._objective.bind(y, self._learn.output_gradient(params, rows))
-            take = self._bind_whole(bound, rows) or self._bind_ops(bound, x, rows)
+            take = self._bind_whole(bound, rows) or bind_supervised_step(
+                self._backend, self._learn, self._descent, rows, bound.run, bound.loss
+            )
             known = self._bound[rows] = _Way(bound, x, take)
         return known
 
@@ -315,22 +318,6 @@ class Trainer:
         fit = FitStep(label=bound.target, weight=weight, y=bound.y, **how)
         run = bind_fit(self._backend, self.network, self._descent, fit)
         return None if run is None else lambda inputs: run(inputs.reshape(rows, -1))
-
-    def _bind_ops(self, bound: Bound, x: Any, rows: int) -> Callable[[Any], bool]:
-        descent, learn, write = self._descent, self._learn, self._backend.write
-        dy = learn.output_gradient(descent.params, rows)
-        column = self._backend.reshape(bound.loss, (rows, 1))
-        add_up = self._backend.sum_rows(column, descent.loss)
-
-        def take(inputs: Any) -> bool:
-            write(x, inputs.reshape(x.shape))
-            learn.forward(descent.params, x)
-            bound.run()
-            add_up()
-            learn.backward(descent.gradient, dy)
-            return descent.step()
-
-        return take
 
     @cached_property
     def _evaluator(self) -> BatchEvaluator:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.chess.model.recipe import ChessRecipe, Head
-from agentd.engine.backend import Backend, Host, Step
+from agentd.engine.backend import Array, Backend, Host, Step
 from agentd.engine.learners.descent import Descent, quiet
 from agentd.engine.learners.learner import Arrays, Scalars
+from agentd.engine.learners.supervised_step import bind_supervised_step
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.spec import LossSpec
 from agentd.engine.optim import make_optimizer
@@ -46,13 +47,15 @@ class HeadTrainer:
         self._descent = Descent(network, backend, optimizer, clip, weights)
         self._pass = Pass(network, backend, size, training=True, seed=recipe.seed)
         params = self._descent.params
-        self._x = self._pass.input(params, size)
         self._y = self._pass.output(params, size)
         self._dy = self._pass.output_gradient(params, size)
         self._action = backend.zeros((size, 1), "int32")
         self._label = backend.zeros((size,), "int32")
         self._target = backend.zeros((size, 1))
-        self._loss = self._bind(size)
+        self._per = 1 if head == "q" else size
+        self._take = bind_supervised_step(
+            backend, self._pass, self._descent, size, *self._bind(size)
+        )
 
     @property
     def weights(self) -> NDArray[np.float32]:
@@ -68,7 +71,6 @@ class HeadTrainer:
     def step(self, inputs: NDArray[np.float32], target: Any) -> float:
         """Take one step on inputs (B, D); return the mean loss, 0 for a step that was skipped."""
         write = self._backend.write
-        write(self._x, inputs.reshape(self._x.shape))
         if self.head == "q":
             write(self._action, target[0][:, None])
             write(self._target, target[1])
@@ -76,10 +78,7 @@ class HeadTrainer:
             write(self._label, target)
         else:
             write(self._target, target)
-        self._pass.forward(self._descent.params, self._x)
-        self._loss()
-        self._pass.backward(self._descent.gradient, self._dy)
-        if not self._descent.step():
+        if not self._take(inputs):
             return 0.0
         loss = float(self._backend.to_host(self._descent.loss)[0])
         return 0.0 if isnan(loss) else loss / self._per
@@ -94,15 +93,13 @@ class HeadTrainer:
         self._descent.set_state(arrays, scalars)
         self._pass.set_state(scalars["pass"])
 
-    def _bind(self, size: int) -> Step:
-        """Bind the head's loss; its sum (or mean, for q) over the batch goes to the descent."""
+    def _bind(self, size: int) -> tuple[Step, Array | None]:
+        """Bind the head's loss; return it and its rows' losses (B,), None for q's mean alone."""
         backend, y, dy = self._backend, self._y, self._dy
-        self._per = size
         if self.head == "q":
-            self._per = 1
             td = backend.zeros((size, 1))
             target = backend.reshape(self._target, (size,))
-            return backend.td_loss(
+            mean = backend.td_loss(
                 y,
                 self._action,
                 target,
@@ -113,17 +110,11 @@ class HeadTrainer:
                 td,
                 self._descent.loss,
             )
+            return mean, None
         loss = backend.zeros((size,))
         name, wanted = _LOSSES[self.head]
         arrays = LossArrays(y=y, target=getattr(self, wanted), dy=dy, loss=loss)
-        run = bind_loss(LossSpec(name=name), backend, arrays)  # type: ignore[arg-type]
-        add_up = backend.sum_rows(backend.reshape(loss, (size, 1)), self._descent.loss)
-
-        def both() -> None:
-            run()
-            add_up()
-
-        return both
+        return bind_loss(LossSpec(name=name), backend, arrays), loss  # type: ignore[arg-type]
 
 
 _LOSSES: dict[str, tuple[str, str]] = {
