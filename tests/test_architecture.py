@@ -20,7 +20,7 @@ SOURCE = (*PRODUCT, "scripts", "tests")
 TOP_LEVEL = {*SOURCE, "docs", "pyproject.toml"}
 TOP_LEVEL |= {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"}
 CLI = ("agentd/cli/", "agentd/__main__.py")
-MAX_LINES = {"product": 400, "scripts": 450, "tests": 450}
+MAX_LINES = {"product": 400, "scripts": 450, "tests": 500}
 WORLD = {
     *("asyncio", "socket", "socketserver", "selectors", "select", "ssl", "time", "signal"),
     *("threading", "multiprocessing", "subprocess", "concurrent"),
