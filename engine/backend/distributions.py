@@ -14,11 +14,9 @@ class DistributionOps(Protocol):
 
     def categorical_values(self, y: Array, low: float, high: float, q: Array) -> Step:
         """q[b, a] = Σ_z softmax(y[b, :, a])_z (low + z (high - low) / (Z - 1)). q (B, A)."""
-        ...
 
     def quantile_values(self, y: Array, q: Array) -> Step:
         """q[b, a] = mean_z y[b, z, a]. q (B, A)."""
-        ...
 
     def categorical_target(
         self,
@@ -38,7 +36,6 @@ class DistributionOps(Protocol):
         1 = legal; several branches' distributions are mixed evenly (see ``engine.rules.td``). Moved
         back to the grid as by ``categorical_projection``. reward, discount (B,).
         """
-        ...
 
     def quantile_target(
         self,
@@ -51,21 +48,17 @@ class DistributionOps(Protocol):
         target: Array,
     ) -> Step:
         """target (B, N Z) = reward + discount * quantiles of each branch's best legal action."""
-        ...
 
     def take_action(self, y: Array, action: Array, branches: Shape, out: Array) -> Step:
         """out (N B, Z): y at the actions taken, all rows of the first branch first.
 
         action (B, N) int32, numbered from 0 within its branch; one outside reads the nearest.
         """
-        ...
 
     def put_action(self, d: Array, action: Array, branches: Shape, dy: Array) -> Step:
         """dy (B, Z, A) = d / N at the actions taken, 0 elsewhere: take_action's gradient of a mean
         over branches. d (N B, Z).
         """
-        ...
 
     def mean_loss(self, loss: Array, weight: Array | None, out: Array) -> Step:
         """out[0] = mean of weight * loss. loss (N B,), weight (B,), out (1,)."""
-        ...

@@ -16,40 +16,32 @@ class LayerOps(Protocol):
 
         ``act`` is one whose derivative is a function of its output: identity, relu, sigmoid, tanh.
         """
-        ...
 
     def matmul_tn(self, x: Array, dy: Array, dw: Array) -> Step:
         """dw = x.T @ dy. x (B, D), dy (B, E), dw (D, E)."""
-        ...
 
     def matmul_nt(self, dy: Array, w: Array, dx: Array) -> Step:
         """dx = dy @ w.T. dy (B, E), w (D, E), dx (B, D)."""
-        ...
 
     def sum_rows(self, dy: Array, db: Array) -> Step:
         """db = dy.sum(0). dy (B, E), db (E,)."""
-        ...
 
     def activation(self, act: Activation, x: Array, y: Array, slope: float = 0.01) -> Step:
         """y = act(x), any shape; y may be x. ``slope`` is leaky_relu's below zero."""
-        ...
 
     def activation_backward(
         self, act: Activation, x: Array, y: Array, dy: Array, dx: Array, slope: float = 0.01
     ) -> Step:
         """dx = dy * act'(x); dx may be dy. Only gelu reads x, the others need only y."""
-        ...
 
     def dueling(self, z: Array, mask: Array | None, branches: Shape, q: Array) -> Step:
         """q = z[:, :1] + a - mean of a over the branch's legal actions, a = z[:, 1:].
 
         z (B, 1 + A), mask (B, A) uint8 with 1 = legal, q (B, A); ``branches`` sum to A.
         """
-        ...
 
     def dueling_backward(self, dq: Array, mask: Array | None, branches: Shape, dz: Array) -> Step:
         """dz[:, 0] = Σ_a dq; dz[:, 1:] = dq - (legal ? Σ_branch dq / legal actions : 0)."""
-        ...
 
     def layer_norm(
         self, x: Array, gain: Array, bias: Array, eps: float, y: Array, norm: Array, scale: Array
@@ -58,7 +50,6 @@ class LayerOps(Protocol):
 
         x, y, norm (R, D); gain, bias (D,); scale (R,). The variance is the biased one.
         """
-        ...
 
     def layer_norm_backward(
         self,
@@ -73,7 +64,6 @@ class LayerOps(Protocol):
         """dgain = Σ_r dy norm; dbias = Σ_r dy; with e = gain dy,
         dx = scale (e - row mean of e - norm * row mean of (e norm)); dx may be dy.
         """
-        ...
 
     def batch_norm(
         self,
@@ -93,7 +83,6 @@ class LayerOps(Protocol):
         The running ``mean`` and ``variance`` move to the batch's by ``momentum`` in place, the
         variance to the unbiased one (R / (R - 1), where R > 1).
         """
-        ...
 
     def batch_norm_backward(
         self,
@@ -108,7 +97,6 @@ class LayerOps(Protocol):
         """dgain = Σ_r dy norm; dbias = Σ_r dy;
         dx = gain scale (dy - dbias / R - norm dgain / R); dx may be dy.
         """
-        ...
 
     def batch_norm_apply(
         self,
@@ -121,7 +109,6 @@ class LayerOps(Protocol):
         y: Array,
     ) -> Step:
         """y = gain (x - mean) / sqrt(variance + eps) + bias. x, y (R, C), the others (C,)."""
-        ...
 
     def dropout(
         self, x: Array, rate: float, key: Callable[[], int], y: Array, factor: Array
@@ -132,14 +119,12 @@ class LayerOps(Protocol):
         rate * 2^32, in 32-bit arithmetic; mix is ``h ^= h >> 16; h *= 0x7FEB352D; h ^= h >> 15;
         h *= 0x846CA68B; h ^= h >> 16`` (Wellons' lowbias32). All arrays of one shape.
         """
-        ...
 
     def embedding_bag(self, index: Array, table: Array, y: Array) -> Step:
         """y[b] = Σ_n table[index[b, n]], over indices that are not negative.
 
         index (B, N) int32 below V, table (V, E), y (B, E).
         """
-        ...
 
     def embedding_bag_backward(self, index: Array, dy: Array, dtable: Array) -> Step:
         """dtable = Σ over (b, n) of dy[b] at row index[b, n], 0 elsewhere.
@@ -147,4 +132,3 @@ class LayerOps(Protocol):
         A large table is written at the rows of this call and of the one before, no others: these
         steps expect that nobody else writes dtable (V, E), which starts as zeros.
         """
-        ...

@@ -52,7 +52,6 @@ class LossOps(Protocol):
 
         y, target, dy (B, E); weight, loss (B,).
         """
-        ...
 
     def huber(
         self, y: Array, target: Array, weight: Array | None, delta: float, dy: Array, loss: Array
@@ -61,7 +60,6 @@ class LossOps(Protocol):
 
         Huber 1964; the gradient is weight[b] / B * clip(d, -delta, delta).
         """
-        ...
 
     def softmax_cross_entropy(
         self,
@@ -79,7 +77,6 @@ class LossOps(Protocol):
         ``smoothing`` is shared out evenly over the legal classes, the label's included; an illegal
         class has probability and gradient 0.
         """
-        ...
 
     def soft_cross_entropy(
         self, y: Array, target: Array, weight: Array | None, dy: Array, loss: Array
@@ -88,7 +85,6 @@ class LossOps(Protocol):
 
         y, target, dy (B, C), each row of target a distribution; weight, loss (B,).
         """
-        ...
 
     def binary_cross_entropy(
         self, y: Array, target: Array, weight: Array | None, dy: Array, loss: Array
@@ -97,7 +93,6 @@ class LossOps(Protocol):
 
         y (B, E) are logits; target (B, E) in [0, 1], dy (B, E); weight, loss (B,).
         """
-        ...
 
     def quantile_huber(
         self, y: Array, target: Array, weight: Array | None, kappa: float, dy: Array, loss: Array
@@ -107,7 +102,6 @@ class LossOps(Protocol):
         H is Huber's loss of width kappa (Dabney et al. 2017, arXiv:1710.10044, equation 10).
         y, dy (B, N); target (B, M); weight, loss (B,).
         """
-        ...
 
     def categorical_projection(
         self, probability: Array, atoms: Array, low: float, high: float, out: Array
@@ -117,11 +111,9 @@ class LossOps(Protocol):
         Each atom, clipped to [low, high], shares its probability between its two neighbours
         (Bellemare et al. 2017, arXiv:1707.06887, algorithm 1). All arrays (B, Z).
         """
-        ...
 
     def pick(self, table: Array, label: Array, out: Array) -> Step:
         """out[b] = table[label[b]]. table (C,), label (B,) int32, out (B,)."""
-        ...
 
     def td_target(
         self,
@@ -138,7 +130,6 @@ class LossOps(Protocol):
         value, select (B, A), the same array for a plain maximum; mask (B, A) uint8 with 1 = legal;
         ``branches`` are the actions of each branch, side by side; the rest (B,).
         """
-        ...
 
     def td_loss(
         self,
@@ -158,8 +149,6 @@ class LossOps(Protocol):
         (1,). dq is the gradient of the loss, 0 at actions not taken. An infinite td makes the loss
         infinite or NaN even where its slope is bounded.
         """
-        ...
 
     def td_step(self, step: TdStep) -> Step:
         """``td_target``, then ``td_loss`` towards it: one launch where the backend has one."""
-        ...

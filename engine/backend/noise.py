@@ -10,8 +10,6 @@ class NoiseOps(Protocol):
 
     def noisy_weight(self, mu: Array, sigma: Array, left: Array, right: Array, w: Array) -> Step:
         """w = mu + sigma * left ⊗ right. mu, sigma, w (D, E)."""
-        ...
 
     def noisy_weight_backward(self, dw: Array, left: Array, right: Array, dsigma: Array) -> Step:
         """dsigma = dw * left ⊗ right. dw, dsigma (D, E); dmu is dw itself."""
-        ...

@@ -18,34 +18,27 @@ class OptimizerOps(Protocol):
 
     def norm(self, g: Array, out: Array) -> Step:
         """out[0] = Euclidean norm of g. out (1,)."""
-        ...
 
     def clip_norm(self, g: Array, limit: float, out: Array) -> Step:
         """out[0] = norm of g; then g *= min(1, limit / norm), in place."""
-        ...
 
     def clip_value(self, g: Array, limit: float) -> Step:
         """g = clip(g, -limit, limit), in place."""
-        ...
 
     def penalty(self, p: Array, g: Array, l1: float, l2: float) -> Step:
         """g += l1 * sign(p) + l2 * p, in place; p and g of one shape."""
-        ...
 
     def trace(self, g: Array, z: Array, out: Array) -> Callable[[float], object]:
         """Bind (decay): z = decay z + g, in place; out[0] = Σ |z|. Of one shape, out (1,)."""
-        ...
 
     def sgd(self, p: Array, g: Array) -> Callable[[float, float], object]:
         """Bind (lr, decay): p -= lr (g + decay p)."""
-        ...
 
     def momentum(self, p: Array, g: Array, m: Array, nesterov: bool) -> Step3:
         """Bind (lr, mu, decay): d = g + decay p; m = mu m + d; p -= lr m.
 
         With ``nesterov`` p -= lr (d + mu m) instead.
         """
-        ...
 
     def rmsprop(self, p: Array, g: Array, v: Array, mean: Array | None) -> Step4:
         """Bind (lr, rho, eps, decay): d = g + decay p; v = rho v + (1 - rho) d²;
@@ -53,17 +46,14 @@ class OptimizerOps(Protocol):
 
         Centered where ``mean`` is given: mean = rho mean + (1 - rho) d; sqrt(v - mean²) instead.
         """
-        ...
 
     def adagrad(self, p: Array, g: Array, v: Array) -> Step3:
         """Bind (lr, eps, decay): d = g + decay p; v += d²; p -= lr d / (sqrt(v) + eps)."""
-        ...
 
     def adadelta(self, p: Array, g: Array, v: Array, u: Array) -> Step4:
         """Bind (lr, rho, eps, decay): d = g + decay p; v = rho v + (1 - rho) d²;
         e = sqrt(u + eps) / sqrt(v + eps) d; u = rho u + (1 - rho) e²; p -= lr e.
         """
-        ...
 
     def adam(self, p: Array, g: Array, m: Array, v: Array) -> AdamStep:
         """Bind (b1, b2, rate, eps, decay, shrink, adaptive): d = g + decay p; m = b1 m + d;
@@ -73,4 +63,3 @@ class OptimizerOps(Protocol):
         folds these factors and the bias corrections into ``rate`` and ``eps``, which saves two
         passes over memory.
         """
-        ...

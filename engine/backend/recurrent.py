@@ -10,14 +10,12 @@ class RecurrentOps(Protocol):
 
     def swap(self, x: Array, y: Array) -> Step:
         """y[j, i] = x[i, j]. x (I, J, D), y (J, I, D)."""
-        ...
 
     def lstm_cell(self, z: Array, c_tm1: Array, c: Array, h: Array) -> Step:
         """c = f c_tm1 + i g; h = o tanh(c). c_tm1, c, h (B, H).
 
         z (B, 4 H), in place: from sums to the gates i, f, o (sigmoid) and g (tanh), side by side.
         """
-        ...
 
     def lstm_cell_backward(
         self, gates: Array, c_tm1: Array, c: Array, dh: Array, dc: Array, dz: Array
@@ -27,4 +25,3 @@ class RecurrentOps(Protocol):
 
         gates (B, 4 H) as lstm_cell left them, dz (B, 4 H) may be gates; the others (B, H).
         """
-        ...

@@ -93,10 +93,8 @@ class WholeOps(Protocol):
         x (2 B, D): the observations at t-1, then those at t. The loss is td_loss's, the mean over
         rows and branches.
         """
-        ...
 
     def fit_step(
         self, layers: DenseStack, on: DescentArrays, x: Array, fit: FitStep
     ) -> Callable[[AdamConstants], object] | None:
         """Bind (constants). x (B, D); the loss is the sum over rows of their unweighted losses."""
-        ...

@@ -48,16 +48,13 @@ class Reader(Protocol):
     @property
     def label(self) -> str | int | None:
         """The column of a class label, for messages."""
-        ...
 
     @property
     def mapped(self) -> NDArray[Any] | None:
         """The inputs (N, D) as a view of the file itself, where it lies on disk as they are."""
-        ...
 
     def blocks(self) -> Iterator[Block]:
         """Yield all rows from the first; may be called again. Raises DataError."""
-        ...
 
 
 @dataclass(frozen=True)

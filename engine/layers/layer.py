@@ -20,14 +20,12 @@ class Layer(Protocol):
 
     def forward(self, r: Recording, x: Array) -> Array:
         """Record the ops that compute the output from x (B, *in_shape); return the output."""
-        ...
 
     def backward(self, r: Recording, x: Array, y: Array, dy: Array, need_dx: bool) -> Array | None:
         """Record the ops that overwrite the slots' gradients; return dx, or None if not needed.
 
         dy (B, *out_shape) may be overwritten.
         """
-        ...
 
 
 class LayerSpec:

@@ -27,34 +27,27 @@ class Head(Protocol):
     @property
     def atoms(self) -> int:
         """Z, how many numbers the network gives for each action."""
-        ...
 
     def target_shape(self, size: int, branches: Shape) -> Shape:
         """Return the shape of the targets of ``size`` rows."""
-        ...
 
     def error_shape(self, size: int, branches: Shape) -> Shape:
         """Return the shape of what a step leaves in ``TdStep.error``."""
-        ...
 
     def expectation(self) -> tuple[LayerSpec, ...]:
         """Return the layers that turn the outputs into values (B, A): the acting network's last."""
-        ...
 
     def bind_values(self, backend: Backend, y: Array, q: Array) -> Step:
         """Bind q (B, A) = the value of each action."""
-        ...
 
     def bind_step(self, backend: Backend, step: TdStep) -> Step:
         """Bind target, loss and gradient."""
-        ...
 
     def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
         """Return each row's error, not negative, the mean over its branches, (B,).
 
         ``found`` and ``target`` are what a step wrote to ``TdStep.error`` and ``TdStep.target``.
         """
-        ...
 
 
 class CategoricalConfig(Record, frozen=True, kw_only=True):

@@ -24,17 +24,14 @@ class Learner(Protocol[RowsT_contra]):
     @property
     def params(self) -> Array:
         """The parameters (n_params,) as they now are; ``update`` changes them in place."""
-        ...
 
     @property
     def updates(self) -> int:
         """Gradient steps taken."""
-        ...
 
     @property
     def skipped_in_row(self) -> int:
         """Updates skipped since the last one taken, because something was not finite."""
-        ...
 
     @property
     def stats(self) -> dict[str, float]:
@@ -42,7 +39,6 @@ class Learner(Protocol[RowsT_contra]):
 
         Reading them may wait for the device.
         """
-        ...
 
     def update(self, rows: RowsT_contra, lo: int, hi: int, ahead: int = 1) -> None:
         """Take one gradient step on a batch of the rows [lo, hi) of absolute indices.
@@ -50,12 +46,9 @@ class Learner(Protocol[RowsT_contra]):
         ``ahead`` is the number of updates of this range to come, this one included: a learner may
         read their batches together.
         """
-        ...
 
     def get_state(self) -> tuple[Arrays, Scalars]:
         """Return a copy of the state."""
-        ...
 
     def set_state(self, arrays: Mapping[str, Host], scalars: Mapping[str, Any]) -> None:
         """Continue exactly where ``get_state`` was called. Raises ShapeError, KeyError."""
-        ...

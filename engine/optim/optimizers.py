@@ -36,19 +36,15 @@ class Optimizer(Protocol):
     @property
     def lr(self) -> float:
         """The rate that the next step will use, before ``lr_scale``."""
-        ...
 
     def step(self, p: Array, g: Array, lr_scale: float = 1.0) -> None:
         """Descend once along g, in place on p."""
-        ...
 
     def observe(self, value: float) -> None:
         """Tell the schedule a value that should fall, such as a validation loss."""
-        ...
 
     def share(self) -> Shared | None:
         """Return what it takes to step elsewhere; None where only ``step`` can."""
-        ...
 
     def get_state(self) -> State: ...
 

@@ -19,11 +19,9 @@ class Hook(Protocol):
 
     def __call__(self, kind: type, value: Any, /) -> Any:
         """Return ``value`` as a ``kind``, or raise ValueError."""
-        ...
 
     def parts(self, kind: type, value: Any) -> Iterable[tuple[str | int, Any, Any]]:
         """Return (key, part, type of the part) of a value, to find the part at fault."""
-        ...
 
 
 def load(source: str | FilePath, kind: type[T], dec_hook: Hook | None = None) -> T:

@@ -27,16 +27,16 @@ _SHARED = {
 }
 
 
-class Shared(NamedTuple):
+class SharedOption(NamedTuple):
     """Which shared options a command has, and whether facts are logged, as daemons do."""
 
     options: tuple[str, ...] = ("verbose", "quiet")
     logs: bool = False
 
 
-Screen = Annotated[Terminal, Shared()]
-JsonScreen = Annotated[Terminal, Shared(tuple(_SHARED))]
-LogScreen = Annotated[Terminal, Shared(logs=True)]
+Screen = Annotated[Terminal, SharedOption()]
+JsonScreen = Annotated[Terminal, SharedOption(tuple(_SHARED))]
+LogScreen = Annotated[Terminal, SharedOption(logs=True)]
 
 
 def spread(function: Callable[..., None]) -> Callable[..., None]:
@@ -46,7 +46,7 @@ def spread(function: Callable[..., None]) -> Callable[..., None]:
     the others stands for the options that are its fields.
     """
     screen, *own = inspect.signature(function, eval_str=True).parameters.values()
-    shared: Shared = screen.annotation.__metadata__[0]
+    shared: SharedOption = screen.annotation.__metadata__[0]
     records: dict[str, Any] = {
         each.name: each.annotation for each in own if is_dataclass(each.annotation)
     }

@@ -22,7 +22,7 @@ Part = Annotated[str, typer.Option(help="train or test, where the data has both.
 
 
 @dataclass(frozen=True)
-class Reading:
+class DataFlags:
     """How a data set is read."""
 
     label: Annotated[
@@ -50,7 +50,7 @@ def info(
     source: Source,
     *,
     part: Part = "train",
-    reading: Reading,
+    reading: DataFlags,
 ) -> None:
     """Tell what a data set holds: rows, shapes, targets, ranges."""
     record = describe(reading.load(source, part))
@@ -65,7 +65,7 @@ def convert(
     to: Annotated[Path, typer.Argument(help="What to write: .csv, .npz, .npy, .pb or a folder.")],
     *,
     part: Part = "train",
-    reading: Reading,
+    reading: DataFlags,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
     """Write a data set in another format; the file appears whole or not at all."""
@@ -89,7 +89,7 @@ def convert(
 def verify(
     out: JsonScreen,
     source: Source,
-    reading: Reading,
+    reading: DataFlags,
     classes: Annotated[int | None, typer.Option(min=1, help="Labels must be below this.")] = None,
 ) -> None:
     """Read every row and check it; and the files against a SHA256SUMS beside them."""

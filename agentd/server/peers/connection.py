@@ -68,7 +68,6 @@ class Owner(Protocol):
 
     async def operate(self, connection: Connection, operation: Operation) -> ServerMessage:
         """Do one operation (R11). Raises ProtocolError."""
-        ...
 
 
 class Connection(asyncio.Protocol):
