@@ -1,7 +1,5 @@
 """What BLAS must be told before NumPy loads it. Nothing here imports NumPy."""
 
-from __future__ import annotations
-
 import os
 
 THREAD_VARIABLES = (

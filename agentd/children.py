@@ -4,8 +4,6 @@
 ``queue.py`` or ``numpy/`` there is never taken for ours. Nothing here imports NumPy.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

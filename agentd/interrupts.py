@@ -1,7 +1,5 @@
 """Ctrl-C and SIGTERM as a flag."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager

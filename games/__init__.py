@@ -3,8 +3,6 @@
 ``make(name, streams, seed)`` builds any game of ``GAMES``; ``games.game`` says what a game is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

@@ -4,8 +4,6 @@ Barto, Sutton & Anderson 1983, "Neuronlike adaptive elements that can solve diff
 control problems", with the equations of motion, constants and limits of Gymnasium's CartPole-v1.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -4,8 +4,6 @@ The rules are those of bsuite's Catch (Osband et al. 2020, "Behaviour Suite for 
 Learning", arXiv:1908.03568): 10 rows, 5 columns.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

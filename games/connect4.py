@@ -1,7 +1,5 @@
 """Connect Four: drop discs into columns; four in a row win. And players to measure an agent by."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ The rules are those of bsuite's Deep Sea (Osband et al. 2020, arXiv:1908.03568; 
 al. 2016, arXiv:1402.0635), deterministic version.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

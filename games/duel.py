@@ -1,7 +1,5 @@
 """Duel: two planes, two guns, one sky. And a scripted plane to fly against."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -12,8 +12,6 @@ they begin and end their episodes together.
 Shape letters: S streams, N rows of one frame (S <= N <= 2S), A actions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol

@@ -1,7 +1,5 @@
 """Snake: eat, grow, and do not run into a wall or into yourself."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -10,8 +10,6 @@
 Shape letters: T tables, S streams, N tables of one call, A actions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 

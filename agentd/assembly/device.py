@@ -1,7 +1,5 @@
 """From the name of a device to the backend that computes on it."""
 
-from __future__ import annotations
-
 import logging
 
 from agentd.engine.backend import Backend

@@ -1,7 +1,5 @@
 """From an agent's configuration to the learner that the engine has for it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from agentd.assembly.weights import initial_weights

@@ -1,7 +1,5 @@
 """The network of an agent: both processes build it here, so that they never disagree."""
 
-from __future__ import annotations
-
 import msgspec
 
 from agentd.assembly.rows import row_format, stack_of

@@ -1,7 +1,5 @@
 """From a game's schema to the rows that the engine reads."""
 
-from __future__ import annotations
-
 from agentd.config.records import AgentConfig
 from agentd.engine.replay.rows import RowFormat, TensorFormat
 from agentd.protocol.schema import Schema

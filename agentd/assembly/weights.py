@@ -1,7 +1,5 @@
 """From an agent's configuration to its first weights: drawn by its seed, or read from a file."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path

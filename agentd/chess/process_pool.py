@@ -1,7 +1,5 @@
 """A pool of processes that work for one parent, each at the far end of a pipe."""
 
-from __future__ import annotations
-
 import multiprocessing
 from collections.abc import Callable
 from multiprocessing.connection import Connection

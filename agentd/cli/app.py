@@ -1,7 +1,5 @@
 """The table of commands as typer's own: a command's module loads when the command is called."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

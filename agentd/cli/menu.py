@@ -3,8 +3,6 @@
 Nothing heavy loads here: ``agentd --help`` imports no command, nor what commands need.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import textwrap

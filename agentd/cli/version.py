@@ -1,7 +1,5 @@
 """``agentd version``."""
 
-from __future__ import annotations
-
 from agentd import __version__
 from agentd.cli.screen.options import JsonScreen
 

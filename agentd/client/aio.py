@@ -7,8 +7,6 @@ One task owned by the client watches the connection, connects again when it brok
 session (R7). Several tasks may share a client, each with streams of its own.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time

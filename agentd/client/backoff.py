@@ -1,7 +1,5 @@
 """How long to wait before the next try: exponential, with full jitter, so that no crowd forms."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Iterator
 

@@ -7,8 +7,6 @@ It heals a broken connection inside whatever call notices it (R7), so a game see
 nothing else, or SessionLost when the server no longer knows the session.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from typing import Self, Unpack

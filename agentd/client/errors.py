@@ -14,8 +14,6 @@ A server that breaks the protocol raises ``agentd.protocol.errors.ProtocolError`
 do not fit the schema raise ValueError or TypeError before anything is sent.
 """
 
-from __future__ import annotations
-
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Error
 

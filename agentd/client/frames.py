@@ -3,8 +3,6 @@
 Shape letters: N rows of a frame, A actions of all branches, K outputs of a taught target.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 

@@ -8,8 +8,6 @@ Whatever the autoreset mode, the server sees the final observation of every epis
 it was terminated or truncated, and never learns from a reset as if it were a step.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 

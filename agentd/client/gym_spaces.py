@@ -1,7 +1,5 @@
 """Gymnasium's spaces as the schema's tensors and actions. Shape letters: S environments, N rows."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """The operations of R11 as methods, once for each kind of client."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import Any, TypeVar
 

@@ -10,8 +10,6 @@ A game is anything that plays S streams side by side and hands out frames (``Vec
 Shape letters: S streams, N rows of a frame (S <= N <= 2S), A actions of all branches.
 """
 
-from __future__ import annotations
-
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence

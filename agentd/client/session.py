@@ -4,8 +4,6 @@ The blocking and the asyncio client are shells around this object: they move byt
 connect again. One object lives through all connections of a session (R7).
 """
 
-from __future__ import annotations
-
 from collections import deque
 from typing import TypeAlias
 

@@ -1,7 +1,5 @@
 """Between text, layers and records: strict YAML in, errors that name where a value came from."""
 
-from __future__ import annotations
-
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin

@@ -1,7 +1,5 @@
 """The bundled presets: YAML files beside the code, one agent and the game it is for in each."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Mapping
 from importlib import resources

@@ -4,8 +4,6 @@ An agent's values come from ``agent`` of the file over its preset; a named agent
 ``agents.<name>`` over ``agent``, or over a preset of its own.
 """
 
-from __future__ import annotations
-
 import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

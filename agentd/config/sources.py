@@ -1,7 +1,5 @@
 """The layers that a person writes: the file, the environment, the flags."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Mapping
 from pathlib import Path as FilePath

@@ -1,7 +1,5 @@
 """What can be configured, for people and for editors: a commented file and a JSON Schema."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import re

@@ -1,7 +1,5 @@
 """A learner's whole state into checkpoints and back, and when to write one."""
 
-from __future__ import annotations
-
 import datetime
 import logging
 import time

@@ -5,8 +5,6 @@ that rows are there, from the learner that the board has new weights. One is sen
 other side has written into shared memory that it waits: a busy pair exchanges no bytes at all.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

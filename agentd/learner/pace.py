@@ -7,8 +7,6 @@ point at or below ``h - train_every``: one period behind, so that learner and ga
 function of h alone. Before the first due point the publication is -1: untrained weights.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 NO_DUE = -1

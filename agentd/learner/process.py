@@ -5,8 +5,6 @@ for the daemon to answer. It never spins: with nothing to do it sleeps on stdin,
 shared memory at which row count it wants to be woken.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging

@@ -4,8 +4,6 @@ A due point's updates may be split over several calls (and over a restart); what
 function of the row count alone, so the result does not depend on when they were made.
 """
 
-from __future__ import annotations
-
 import time
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """What a replay ring's rows are made of, and how many rows beside the newest it has room for."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any
 

@@ -4,8 +4,6 @@ Each function reads the columns of a replay (or teach) ring, (C, …) by slot, b
 rows ``oldest`` and ``head``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """The rings as the learner process sees them: mapped read-only, nothing copied."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

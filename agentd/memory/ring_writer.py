@@ -1,7 +1,5 @@
 """What the writers of both rings share: their file, their counters and how they are closed."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -8,8 +8,6 @@ larger than ``CONTROL_FRAME``, their types leave no room for nested values, and 
 keys than its message has fields.
 """
 
-from __future__ import annotations
-
 import re
 import struct
 from collections import deque

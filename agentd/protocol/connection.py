@@ -6,8 +6,6 @@ the project decides that. PROTOCOL.md prints the same table.
     AWAIT_HELLO ──hello──► SHAKING ──welcome sent──► OPEN ──goodbye──► CLOSED
 """
 
-from __future__ import annotations
-
 from collections import deque
 from enum import Enum
 from typing import get_args

@@ -4,8 +4,6 @@ Tensor fields arrive as memoryviews into the received bytes and may be any bytes
 out. ``None`` fields are left out of the encoding.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec

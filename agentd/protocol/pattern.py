@@ -9,8 +9,6 @@ are cut from one array. Anything else takes the general path of `agentd.protocol
 Shape letters: F frames, n rows of each, L bytes of a frame with its header.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Sequence
 from functools import lru_cache

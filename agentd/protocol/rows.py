@@ -4,8 +4,6 @@ The server joins the frames of one loop turn and asks ``check_rows`` about all o
 that raises does it ask frame by frame to find who erred. Shape letters: N rows, A mask width.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -4,8 +4,6 @@ A body's map has no more keys than a message has, every key once, and no extensi
 maps of ``hello`` and ``create`` are neither deep nor large.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgpack

@@ -1,7 +1,5 @@
 """A daemon in a process of its own, for the commands that play against one."""
 
-from __future__ import annotations
-
 import contextlib
 import queue
 import re

@@ -1,7 +1,5 @@
 """Greedy episodes of an agent, played over TCP."""
 
-from __future__ import annotations
-
 from agentd.client import rollout
 from agentd.rl.games import open_game
 from agentd.rl.scores import Scores

@@ -1,7 +1,5 @@
 """Games by name: ours, and Gymnasium's as ``gym:<id>``."""
 
-from __future__ import annotations
-
 import difflib
 import importlib.util
 import logging

@@ -1,7 +1,5 @@
 """What a run of Q-learning has shown so far."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 MOST = 4096  # readings that are kept

@@ -4,8 +4,6 @@
 stdout; the end of its stdin asks it to stop.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import queue

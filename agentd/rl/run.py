@@ -4,8 +4,6 @@
 players, watch, evaluate greedily now and then, stop the players, evaluate, save, end the daemon.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections import deque

@@ -5,8 +5,6 @@ Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical
 median, and a percentile bootstrap says what another draw of the same size could have given.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Sequence

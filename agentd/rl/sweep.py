@@ -1,7 +1,5 @@
 """The same run over several seeds, and what they say together."""
 
-from __future__ import annotations
-
 import re
 import statistics
 from collections.abc import Callable, Iterable

@@ -5,8 +5,6 @@ mean of the last training episodes, exploration included), with ``greedy`` (the 
 evaluation), or with ``final`` (every return of the evaluation that ended a run).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A supervised training run from request to outcome: run folder, saves, figures."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack

@@ -1,7 +1,5 @@
 """A supervised training job: model, data and trainer, checked before anything is written."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Measuring a trained network on data: figures, confusion matrix, the output of each row."""
 
-from __future__ import annotations
-
 import csv
 import io
 from dataclasses import dataclass

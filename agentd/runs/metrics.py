@@ -1,7 +1,5 @@
 """Metrics as JSON lines: appended while training, cut back to the checkpoint on resume."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

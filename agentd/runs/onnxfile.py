@@ -1,7 +1,5 @@
 """A trained network as an ONNX model: its layers as nodes, images transposed around each window."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

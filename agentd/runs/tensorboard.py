@@ -6,8 +6,6 @@ data, all little-endian. The data are messages of tensorflow/core/util/event.pro
 simple_value = 2 (float).
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import struct

@@ -11,8 +11,6 @@ with one blob a layer, the input layer's empty; a dense layer's holds its weight
 row by row and its bias (units, 1). It knows dense layers alone, and no normalisation.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What the further serving processes of a daemon reported last, added up."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

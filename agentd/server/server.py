@@ -5,8 +5,6 @@ protocol objects that `Connections` keeps; they need no task of their own. Every
 connection ends that connection and nothing else.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

@@ -1,7 +1,5 @@
 """What may be seen of a daemon: counters and latencies, over all its agents and processes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -8,8 +8,6 @@ Small sessions it offers first, which keeps the batches of few games whole.
 The first byte of a session's id names its process, so that a resume finds it wherever it lands.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

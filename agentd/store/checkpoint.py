@@ -8,8 +8,6 @@
 still that of writing; ``step`` counts updates. ``kept`` ones were asked for by a person.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import re

@@ -1,7 +1,5 @@
 """The few file operations that durable state is made of, and the points where tests kill us."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

@@ -4,8 +4,6 @@ The text of a manifest is a function of its content, so any flipped bit shows: e
 no longer canonical, or its checksum differs.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

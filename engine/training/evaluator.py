@@ -1,7 +1,5 @@
 """How a network does on data that it does not learn from."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from math import sqrt
 from typing import Any

@@ -1,7 +1,5 @@
 """The filter of ``chess prepare`` as a file: strict YAML; an error names the line."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 

@@ -1,7 +1,5 @@
 """Make lessons, shards of best moves, from puzzles and judged games."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

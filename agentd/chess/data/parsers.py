@@ -1,7 +1,5 @@
 """A pool of processes that parse blocks of games: blocks in, results out in the same order."""
 
-from __future__ import annotations
-
 import gc
 import signal
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """Prepare shards and their manifest from dumps; a stopped run resumes."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 from collections.abc import Callable

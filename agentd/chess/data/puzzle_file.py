@@ -1,7 +1,5 @@
 """A file of puzzles, and which of them measure a model: lessons leave those out."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

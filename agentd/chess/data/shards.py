@@ -1,7 +1,5 @@
 """Folders of shards as a trainer and a measurement read them."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Any

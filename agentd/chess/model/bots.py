@@ -1,7 +1,5 @@
 """Who plays: a trained model by its path, the shipped one, or plain material."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from agentd.chess.model.model import load_bot

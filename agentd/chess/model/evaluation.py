@@ -1,7 +1,5 @@
 """How good a chess model is: people's moves that it finds, and puzzles that it solves."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -7,8 +7,6 @@ RUN/metrics.jsonl   one line a measurement
 RUN/lock            held while a process trains here
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable

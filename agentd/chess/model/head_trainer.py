@@ -1,7 +1,5 @@
 """One head in training: a network, its optimizer and its loss, a step at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from math import isnan
 from typing import Any

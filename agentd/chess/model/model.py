@@ -4,8 +4,6 @@ The file is safetensors: a tensor a slot, named ``head/slot``, as float16 in a r
 holds the recipe and what was measured, as JSON. Reading it runs no code.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from importlib import resources

@@ -10,8 +10,6 @@ Each head is a network of its own over the same inputs, so a search may compute 
     q       1,858 scores, one after each move; Q-learning's Huber loss on the move played
 """
 
-from __future__ import annotations
-
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal

@@ -1,7 +1,5 @@
 """What a run of training learns from: games, lessons, and a model to begin with."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

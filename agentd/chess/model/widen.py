@@ -1,7 +1,5 @@
 """A trained model's weights for a recipe with more inputs: the new ones begin with weights of 0."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """A match: processes play its games, and each game is on the disk before it counts."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import os

@@ -1,7 +1,5 @@
 """Opponents in a terminal game: one Protocol, a search on a local model, an agent of a daemon."""
 
-from __future__ import annotations
-
 import contextlib
 import random
 import time

@@ -1,7 +1,5 @@
 """Players of a match, our search or a UCI engine, and one game between two of them."""
 
-from __future__ import annotations
-
 import shlex
 import time
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ The caller's thread reads commands and answers them at once; a search runs in a 
 and writes ``info`` lines and one ``bestmove``, whatever ends it.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence

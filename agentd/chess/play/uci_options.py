@@ -1,7 +1,5 @@
 """The options that ``chess uci`` offers: one table, read and checked as UCI writes them."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ After Stefan-Meyer Kahlen's description of the protocol (2006). What cannot be r
 ValueError with the reason; unknown words of ``go`` are skipped, as the protocol asks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any

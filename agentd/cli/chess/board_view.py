@@ -1,7 +1,5 @@
 """A chess board as text: a pure function of the position. Marks are seen without colours too."""
 
-from __future__ import annotations
-
 import chess
 from rich.text import Text
 

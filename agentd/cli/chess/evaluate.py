@@ -1,7 +1,5 @@
 """``agentd chess eval``: moves found and puzzles solved, beside a random mover and a yardstick."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

@@ -1,7 +1,5 @@
 """``agentd chess lessons``: judged games and puzzles to shards of best moves."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

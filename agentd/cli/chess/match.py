@@ -6,8 +6,6 @@ After --max-plies half-moves a game is a draw. A player that crashes, times out 
 illegally loses.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

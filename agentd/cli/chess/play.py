@@ -1,7 +1,5 @@
 """``agentd chess play``: a game in the terminal, against a local model or an agent of a daemon."""
 
-from __future__ import annotations
-
 import random
 import time
 from pathlib import Path

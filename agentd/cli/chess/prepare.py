@@ -1,7 +1,5 @@
 """``agentd chess prepare``: lichess dumps to shards of packed positions."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """How far ``chess prepare`` is: a bar where a person watches, else a line now and then."""
 
-from __future__ import annotations
-
 import time
 from typing import Self
 

@@ -1,7 +1,5 @@
 """``agentd chess release``: a run's best model as one small file, with its recipe and figures."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated, Any

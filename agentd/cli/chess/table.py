@@ -1,7 +1,5 @@
 """The table where a person plays: reads moves and commands, shows the board, keeps the game."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """``agentd chess train``: shards of positions to networks, resumable at any moment."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

@@ -1,7 +1,5 @@
 """``agentd chess uci``: the bot as an engine for any chess GUI."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from contextlib import suppress

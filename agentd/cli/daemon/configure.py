@@ -1,7 +1,5 @@
 """``agentd config init|show|schema``."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``agentd doctor`` and ``agentd devices``: what this machine offers, and what to do about it."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import platform

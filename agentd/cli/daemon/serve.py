@@ -1,7 +1,5 @@
 """``agentd serve``: the daemon in the foreground."""
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import os

@@ -3,8 +3,6 @@
 Drawing is a pure function of two readings of ``stats``; rates come from their difference.
 """
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Callable, Mapping

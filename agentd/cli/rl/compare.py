@@ -1,7 +1,5 @@
 """``agentd rl compare``: the learning curves of several runs, in the terminal and as a picture."""
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass

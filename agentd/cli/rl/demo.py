@@ -1,7 +1,5 @@
 """``agentd demo``: see it learn, in under a minute."""
 
-from __future__ import annotations
-
 from agentd.cli.rl.live_view import RunView
 from agentd.cli.rl.train import (
     Clients,

@@ -1,7 +1,5 @@
 """``agentd rl eval``: how well an agent of a data directory plays."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -3,8 +3,6 @@
 In a terminal the view redraws itself; elsewhere it is one plain line every few seconds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType

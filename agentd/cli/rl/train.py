@@ -1,7 +1,5 @@
 """``agentd rl train``: an agent learns a game, over TCP, and shows how."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Flags of the commands that read a configuration, as values of it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

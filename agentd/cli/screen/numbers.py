@@ -1,7 +1,5 @@
 """Numbers as views print them."""
 
-from __future__ import annotations
-
 
 def number(value: float, form: str = ",.1f") -> str:
     """``value`` in ``form``, or a dash for one that is not known."""

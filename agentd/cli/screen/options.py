@@ -1,7 +1,5 @@
 """What commands share: a terminal that follows -v, -q and --json, and records of options."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass

@@ -1,7 +1,5 @@
 """A picture that is redrawn in place while a person watches: the base of the live views."""
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 from rich.console import Console, RenderableType

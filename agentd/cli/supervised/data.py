@@ -1,7 +1,5 @@
 """``agentd data info|convert|verify``: look at data sets, convert and check them."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import os

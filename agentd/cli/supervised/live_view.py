@@ -1,7 +1,5 @@
 """The live view of supervised training: curves, progress, time left; plain lines without a tty."""
 
-from __future__ import annotations
-
 import contextlib
 import select
 import sys

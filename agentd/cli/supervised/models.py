@@ -1,7 +1,5 @@
 """``agentd new``, ``check`` and ``export``: a model file, and a trained model in other forms."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated, Any

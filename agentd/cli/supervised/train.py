@@ -1,7 +1,5 @@
 """``agentd train`` and ``agentd test``: a model file and data, to a run and its figures."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -8,8 +8,6 @@ paced; then frames wait here until the learner has reached their due point.
 Shape letters: N rows of a batch, A mask width.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from functools import partial

@@ -1,7 +1,5 @@
 """From an agent's folder to an ``Agent`` in memory: network, weights, ring, board, learner."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

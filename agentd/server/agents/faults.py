@@ -1,7 +1,5 @@
 """Faults of storage and configuration as the errors that a peer is told."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """What an agent needs of the process that it lives in."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any

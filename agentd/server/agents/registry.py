@@ -1,7 +1,5 @@
 """The agents of one process: opened from disk, created, in use, unloaded, deleted."""
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 import logging

@@ -6,8 +6,6 @@ agents/<name>/checkpoints/   durable weights and learner state
 agents/<name>/replay/        rows and sessions, memory-mapped
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil

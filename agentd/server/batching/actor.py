@@ -1,7 +1,5 @@
 """The acting half of an agent: the newest weights, one forward pass, ε-greedy choice."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """A batch's choices as frames, and the counters of what was answered."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

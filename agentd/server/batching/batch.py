@@ -3,8 +3,6 @@
 Shape letters: N rows of the whole batch, A mask width, F frames.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate

@@ -9,8 +9,6 @@ What is not plain, or breaks a rule, is left to the batch, with nothing changed.
 Shape letters: F frames of n rows each.
 """
 
-from __future__ import annotations
-
 import math
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Agents that are to answer their waiting frames, at the end of this turn of the loop or later."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Protocol
 

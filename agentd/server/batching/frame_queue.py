@@ -5,8 +5,6 @@
 first again. So a client that asks for a million rows delays a game by one small pass at most.
 """
 
-from __future__ import annotations
-
 from agentd.server.batching.session import Frame, Session
 
 BULK_ROWS = 1_024

@@ -4,8 +4,6 @@ Everything here is memory that the learner process shares; nothing waits for it.
 frames wait in the agent's queue until ``may_act`` finds the publication that their rows need.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any

@@ -4,8 +4,6 @@ Frames that break a rule are refused one by one; the others of their group are a
 same. Shape letters: N rows of a batch.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Returns and lengths of episodes as they are played, kept apart for training and evaluation."""
 
-from __future__ import annotations
-
 from collections import deque
 
 import numpy as np

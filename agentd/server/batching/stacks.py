@@ -3,8 +3,6 @@
 Shapes: N rows of a batch, K rows of a stack; streams are global slots.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """The rules of R8: taught rows, checked before they are queued for learning."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from agentd.protocol.errors import Code, ProtocolError

@@ -7,8 +7,6 @@ GET /stats    the same numbers as JSON, per agent; token as above
 GET /         a page that shows /stats
 """
 
-from __future__ import annotations
-
 import contextlib
 import socket
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The open connections of a process: who may come in, and how many came."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import resource

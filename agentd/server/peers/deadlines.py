@@ -1,7 +1,5 @@
 """How long a peer may stay silent, unread or half-said, checked four times a second."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 

@@ -1,7 +1,5 @@
 """From hello to welcome (R4, R7, R12): who is it, may it, with which agent, from where on."""
 
-from __future__ import annotations
-
 import os
 import re
 from functools import partial

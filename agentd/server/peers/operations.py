@@ -1,7 +1,5 @@
 """The operations of R11: each verb is one function; no verb takes a URL or a path."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from agentd.auth import Grant

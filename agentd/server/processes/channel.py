@@ -4,8 +4,6 @@ One pair of Unix packet sockets joins the first process with each worker. A pack
 zero byte and raw bytes; a file descriptor may come with it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

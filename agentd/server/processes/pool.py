@@ -1,7 +1,5 @@
 """The further serving processes as the first one sees them: started, watched, fed."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

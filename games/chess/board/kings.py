@@ -14,8 +14,6 @@ A check is safe if nothing takes the checking piece: no piece of the other side 
 and the king does not, or a second kind of piece defends it. Pins do not count for that.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

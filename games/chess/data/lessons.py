@@ -5,8 +5,6 @@ which no person has: a network sees the rating, so it learns best play beside pe
 caller asks for either by the rating. Positions of the puzzles that measure a model are left out.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache

@@ -4,8 +4,6 @@ Two readers fill the same columns: ``PythonChessReader`` here, and the optional 
 ``games.chess.data.rust_reader``. What they return is equal, row for row.
 """
 
-from __future__ import annotations
-
 import re
 from array import array
 from collections.abc import Iterator, Sequence

@@ -4,8 +4,6 @@ A puzzle is solved if every move of its solver is the one on record; on the last
 do. Mates are most of the pool and the easier part, so they are always counted apart.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The score of a match: points, error bar and Elo difference."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass

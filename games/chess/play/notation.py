@@ -1,7 +1,5 @@
 """A game of chess as people play it: typed moves and why one is refused, endings, claims, PGN."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Mapping

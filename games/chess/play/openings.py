@@ -1,7 +1,5 @@
 """Openings for a match: read from EPD lists, or random and even ones of our own."""
 
-from __future__ import annotations
-
 import gzip
 import zipfile
 from pathlib import Path

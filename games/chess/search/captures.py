@@ -5,8 +5,6 @@ captures and promotions from here, both sides free to stop. A network that reads
 misses exactly this; the search adds it to the network's value.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import chess

@@ -1,7 +1,5 @@
 """Mates by checks alone: the short forced wins that a search guided by habit finds last."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import chess

@@ -6,8 +6,6 @@ walk to with all other pieces standing still: less room, the edge, and the other
 progress, and a few plies of them are enough to mate with a queen, a rook, and mostly two bishops.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ alone win: one look at a position misses hanging pieces, and positions of a sear
 those that a network learned from.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 

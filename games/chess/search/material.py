@@ -1,7 +1,5 @@
 """Material and good squares: an evaluator without a network, the baseline to beat."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import chess

@@ -5,8 +5,6 @@ says. Mates are found by rule, carried up exactly, and short ones given by check
 first. There is no clock here: ``should_stop`` is asked before every batch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import chess

@@ -1,7 +1,5 @@
 """What a search is given and what it answers: evaluator, settings, lines."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol

@@ -6,8 +6,6 @@ Mates are carried up exactly (Winands et al. 2008, "Monte-Carlo tree search solv
 mates wins the node, and a node all of whose moves are lost is lost.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
