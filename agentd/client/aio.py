@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections import deque
 from typing import Any, Self, Unpack
@@ -19,13 +18,12 @@ from typing import Any, Self, Unpack
 from numpy.typing import ArrayLike
 
 from agentd.client.address import Address
-from agentd.client.backoff import Patience
 from agentd.client.errors import ClientClosed, ClientError, Unreachable
 from agentd.client.facts import SessionFacts
 from agentd.client.frames import Act, Observations, Taught
 from agentd.client.link import Link
 from agentd.client.operations import AsyncOperations
-from agentd.client.session import ClientSession, Reply
+from agentd.client.session import Reply
 from agentd.client.settings import (
     CONNECT_S,
     FAREWELL_S,
@@ -45,18 +43,14 @@ class AsyncClient(AsyncOperations, SessionFacts):
 
     def __init__(self, settings: ConnectSettings) -> None:
         """Use ``connect``."""
-        self._settings = settings
-        self._session = ClientSession(settings)
+        super().__init__(settings)
         self._link: Link | None = None
         self._up = asyncio.Event()  # a link stands, or none ever will
         self._room = asyncio.Event()  # an answer came, or none ever will
         self._frames: deque[asyncio.Future[Act | Taught]] = deque()
         self._replies: dict[int, asyncio.Future[Reply]] = {}  # by the operation's identity
         self._pings: dict[int | float, asyncio.Future[bool]] = {}
-        self._ended: ClientError | ProtocolError | None = None
         self._watcher: asyncio.Task[None] | None = None
-        self._patience = self._be_patient(settings.wait)
-        self.reconnects = 0
 
     @classmethod
     async def connect(
@@ -70,7 +64,7 @@ class AsyncClient(AsyncOperations, SessionFacts):
         """Connect to ``agent`` at ``address``; arguments and errors as ``Client.connect``."""
         client = cls(ConnectSettings.read(address, agent, observation, actions, options))
         await client._reach(None)
-        client._patience = client._be_patient(client._settings.retry_for)
+        client._be_patient(client._settings.retry_for)
         client._watcher = asyncio.create_task(client._watch())
         return client
 
@@ -102,11 +96,7 @@ class AsyncClient(AsyncOperations, SessionFacts):
         next one.
         """
         await self._ready()
-        answer: asyncio.Future[Act] = self._transmit(
-            self._session.step(obs, reward, kind, stream, mask)
-        )
-        await self._drained()
-        return answer
+        return await self._transmit(self._session.step(obs, reward, kind, stream, mask))
 
     async def teach(
         self, obs: Observations, target: ArrayLike, weight: ArrayLike | None = None
@@ -119,9 +109,7 @@ class AsyncClient(AsyncOperations, SessionFacts):
     ) -> asyncio.Future[Taught]:
         """Send rows as ``teach`` does; awaiting the returned future gives the answer."""
         await self._ready()
-        answer: asyncio.Future[Taught] = self._transmit(self._session.teach(obs, target, weight))
-        await self._drained()
-        return answer
+        return await self._transmit(self._session.teach(obs, target, weight))
 
     # -- the rest ------------------------------------------------------------------------------
 
@@ -162,9 +150,6 @@ class AsyncClient(AsyncOperations, SessionFacts):
         await self.close()
 
     # -- the connection ------------------------------------------------------------------------
-
-    def _be_patient(self, seconds: float) -> Patience:
-        return Patience(seconds, random.Random(self._settings.hello.run), time.monotonic)
 
     async def _watch(self) -> None:
         """Keep a connection for as long as that can be done."""
@@ -267,16 +252,13 @@ class AsyncClient(AsyncOperations, SessionFacts):
         if lost is not None:
             raise lost
 
-    def _transmit(self, data: bytes) -> asyncio.Future[Any]:
+    async def _transmit(self, data: bytes) -> asyncio.Future[Any]:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._frames.append(answer)
         if self._link is not None:
             self._link.write(data)
-        return answer
-
-    async def _drained(self) -> None:
-        if self._link is not None:
             await self._link.drained.wait()
+        return answer
 
     # -- receiving -----------------------------------------------------------------------------
 

@@ -10,24 +10,17 @@ nothing else, or SessionLost when the server no longer knows the session.
 from __future__ import annotations
 
 import logging
-import random
 import time
 from typing import Self, Unpack
 
 from numpy.typing import ArrayLike
 
 from agentd.client.address import Address
-from agentd.client.backoff import Patience
-from agentd.client.errors import (
-    ClientClosed,
-    ClientError,
-    DataRefused,
-    Unreachable,
-)
+from agentd.client.errors import ClientClosed, DataRefused, Unreachable
 from agentd.client.facts import SessionFacts
 from agentd.client.frames import Act, Observations, Taught
 from agentd.client.operations import Operations
-from agentd.client.session import ClientSession, Reply
+from agentd.client.session import Reply
 from agentd.client.settings import (
     CONNECT_S,
     FAREWELL_S,
@@ -53,15 +46,10 @@ class Client(Operations, SessionFacts):
 
     def __init__(self, settings: ConnectSettings) -> None:
         """Use ``connect``."""
-        self._settings = settings
-        self._session = ClientSession(settings)
+        super().__init__(settings)
         self._wire: Wire | None = None
         self._broken: OSError | None = None  # why there is no wire
-        self._ended: ClientError | ProtocolError | None = None  # why there will be none any more
-        self._random = random.Random(settings.hello.run)
-        self._patience = Patience(settings.wait, self._random, time.monotonic)
         self._was_connected = False
-        self.reconnects = 0
 
     @classmethod
     def connect(
@@ -79,7 +67,7 @@ class Client(Operations, SessionFacts):
         """
         client = cls(ConnectSettings.read(address, agent, observation, actions, options))
         client._connected()
-        client._patience = Patience(client._settings.retry_for, client._random, time.monotonic)
+        client._be_patient(client._settings.retry_for)
         return client
 
     # -- playing -------------------------------------------------------------------------------

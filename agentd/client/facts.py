@@ -1,15 +1,29 @@
 """What a client knows of its session: the same for the blocking one and the awaited one."""
 
+import random
+import time
+
+from agentd.client.backoff import Patience
+from agentd.client.errors import ClientError
 from agentd.client.session import ClientSession
 from agentd.client.settings import ConnectSettings
 from agentd.protocol import messages as m
+from agentd.protocol.errors import ProtocolError
 
 
 class SessionFacts:
-    """Properties of a client that has ``_settings`` and a ``_session``."""
+    """The session of a client, and how long the client waits for its server."""
 
-    _settings: ConnectSettings
-    _session: ClientSession
+    def __init__(self, settings: ConnectSettings) -> None:
+        self._settings = settings
+        self._session = ClientSession(settings)
+        self._ended: ClientError | ProtocolError | None = None  # why there will be no link any more
+        self._random = random.Random(settings.hello.run)
+        self._be_patient(settings.wait)
+        self.reconnects = 0
+
+    def _be_patient(self, seconds: float) -> None:
+        self._patience = Patience(seconds, self._random, time.monotonic)
 
     @property
     def welcome(self) -> m.Welcome:

@@ -2,13 +2,7 @@
 
 from agentd.config.convert import dump_yaml, plain
 from agentd.config.presets import load_preset, preset_names
-from agentd.config.records import (
-    AgentConfig,
-    LimitsConfig,
-    Preset,
-    ServerConfig,
-    TlsConfig,
-)
+from agentd.config.records import AgentConfig, LimitsConfig, Preset, ServerConfig, TlsConfig
 from agentd.config.resolve import (
     agent_config_from_wire,
     default_data_dir,

@@ -17,14 +17,7 @@ PREFIX = "AGENTD_"
 # Variables that are read elsewhere and are no configuration of the server.
 OTHER_VARIABLES = {"AGENTD_CASES", "AGENTD_DATA", "AGENTD_FAILPOINT", "AGENTD_TOKEN"}
 # File names; in the configuration file they are relative to its folder, elsewhere to ours.
-FILE_KEYS: tuple[tuple[str, ...], ...] = (
-    ("data_dir",),
-    ("unix",),
-    ("tokens",),
-    ("tls", "cert"),
-    ("tls", "key"),
-    ("tls", "client_ca"),
-)
+_FILE_KEYS = ("data_dir", "unix", "tokens", "tls.cert", "tls.key", "tls.client_ca")
 FLAGS = {"host", "port", "http_port", "data_dir", "device"}
 
 
@@ -38,8 +31,8 @@ def file_layer(path: FilePath | str | None) -> ConfigLayer:
     except FileNotFoundError:
         hint = "`agentd config init FILE` writes one"
         raise MissingInput(f"no configuration file {path}", hint=hint) from None
-    for keys in FILE_KEYS:
-        _anchor(layer.tree, keys, path.parent)
+    for key in _FILE_KEYS:
+        _anchor(layer.tree, key.split("."), path.parent)
     return layer
 
 
@@ -82,7 +75,7 @@ def _flag(key: str) -> str:
     return "--" + key.replace("_", "-") if key in FLAGS else "--set"
 
 
-def _anchor(tree: dict[str, Any], keys: tuple[str, ...], folder: FilePath) -> None:
+def _anchor(tree: dict[str, Any], keys: list[str], folder: FilePath) -> None:
     """Make the relative file name at ``keys`` relative to ``folder``, in place."""
     for key in keys[:-1]:
         inner = tree.get(key)

@@ -193,8 +193,7 @@ class LearnerHandle:
 
         Raises LearnerRefused (UNKNOWN_CHECKPOINT), LearnerFailed, TimeoutError.
         """
-        reply = await self._ask("load", within_s, checkpoint=checkpoint)
-        return CheckpointStep(reply["checkpoint"], reply["step"])
+        return self._saved(await self._ask("load", within_s, checkpoint=checkpoint))
 
     async def freeze(self, on: bool, within_s: float = 30.0) -> None:
         """Switch learning off or on again; either is kept across restarts by a checkpoint.
@@ -256,12 +255,8 @@ class LearnerHandle:
                 stdout=their_out,
                 env=child_environment(**dict.fromkeys(THREAD_VARIABLES, "1")),
             )
-            self._pipe, self.pid, self._partial, self._woken_for = (
-                our_out,
-                self._process.pid,
-                b"",
-                0,
-            )
+            self._pipe, self.pid = our_out, self._process.pid
+            self._partial, self._woken_for = b"", 0
             asyncio.get_running_loop().add_reader(our_in, self._read, our_in)
             return await self._process.wait()
         except OSError as error:
@@ -322,10 +317,8 @@ class LearnerHandle:
             case "failed":
                 self.failure = event["message"]
             case "saved":
-                self.last_saved = CheckpointStep(event["checkpoint"], event["step"])
+                self.last_saved = self._saved(event)
                 self._ring.mark_durable(RingCounters(*event["counters"]))
-            case _:
-                pass
         for name in ("frozen", "diverged", "degraded"):
             if name in event:
                 setattr(self, name, event[name])

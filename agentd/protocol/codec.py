@@ -17,20 +17,9 @@ from typing import TypeVar
 
 import msgspec
 
+from agentd.protocol import messages as m
 from agentd.protocol.errors import Code, FrameTooLarge, ProtocolError
-from agentd.protocol.messages import (
-    Bin,
-    ClientMessage,
-    Goodbye,
-    Hello,
-    Message,
-    Ping,
-    Pong,
-    ServerMessage,
-    Step,
-    Teach,
-    Tensors,
-)
+from agentd.protocol.messages import Step
 from agentd.protocol.strict import (
     bad_message,
     check_plain,
@@ -53,7 +42,7 @@ SURE_FRAME = 1024  # bytes; what is longer and free in form is counted before it
 SMALL_CHUNK = 4096  # bytes; smaller pieces of a frame are copied together as they come
 
 _TYPE, _TYPE_STEP = b"\xa4type", b"\xa4type\xa4step"
-_TWO_KEYS = frozenset({Ping, Pong, Goodbye})  # with nothing inside: nothing more to check
+_TWO_KEYS = frozenset({m.Ping, m.Pong, m.Goodbye})  # with nothing inside: nothing more to check
 
 
 class _AnyRows(msgspec.Struct, forbid_unknown_fields=True):
@@ -61,20 +50,20 @@ class _AnyRows(msgspec.Struct, forbid_unknown_fields=True):
 
     type: str = ""
     seq: int = 0
-    stream: Bin | None = None
-    kind: Bin | None = None
-    reward: Bin | None = None
-    obs: Tensors | None = None
-    mask: Bin | None = None
-    target: Bin | None = None
-    weight: Bin | None = None
+    stream: m.Bin | None = None
+    kind: m.Bin | None = None
+    reward: m.Bin | None = None
+    obs: m.Tensors | None = None
+    mask: m.Bin | None = None
+    target: m.Bin | None = None
+    weight: m.Bin | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()
-_client: msgspec.msgpack.Decoder[ClientMessage] = msgspec.msgpack.Decoder(ClientMessage)
-_rows: msgspec.msgpack.Decoder[Step | Teach] = msgspec.msgpack.Decoder(Step | Teach)
+_client: msgspec.msgpack.Decoder[m.ClientMessage] = msgspec.msgpack.Decoder(m.ClientMessage)
+_rows: msgspec.msgpack.Decoder[Step | m.Teach] = msgspec.msgpack.Decoder(Step | m.Teach)
 _any_rows: msgspec.msgpack.Decoder[_AnyRows] = msgspec.msgpack.Decoder(_AnyRows)
-_server: msgspec.msgpack.Decoder[ServerMessage] = msgspec.msgpack.Decoder(ServerMessage)
+_server: msgspec.msgpack.Decoder[m.ServerMessage] = msgspec.msgpack.Decoder(m.ServerMessage)
 _WORDS = {"None": "nil", "null": "nil"}
 _PATH = re.compile(r" - at `(?:(key)` in `)?\$?\.?(.*)`$")
 _EXPECTED = re.compile(r"^Expected `(.*?)`(?: (of .*?))?(?:, got `?(.*?)`?)?$")
@@ -169,7 +158,7 @@ class FrameDecoder:
         return b"".join(parts)
 
 
-def encode(message: Message) -> bytes:
+def encode(message: m.Message) -> bytes:
     """One message as a whole frame, header included."""
     out = bytearray(HEADER.size)
     _encoder.encode_into(message, out, HEADER.size)
@@ -177,7 +166,7 @@ def encode(message: Message) -> bytes:
     return bytes(out)
 
 
-def encode_into(message: Message, out: bytearray) -> None:
+def encode_into(message: m.Message, out: bytearray) -> None:
     """Append one whole frame to ``out`` in place."""
     start = len(out)
     out += b"\0\0\0\0"
@@ -185,13 +174,13 @@ def encode_into(message: Message, out: bytearray) -> None:
     HEADER.pack_into(out, start, len(out) - start - HEADER.size)
 
 
-def decode_client(body: memoryview | bytes) -> ClientMessage:
+def decode_client(body: memoryview | bytes) -> m.ClientMessage:
     """A client's message from a frame's body. Raises ProtocolError BAD_FRAME or BAD_MESSAGE."""
     keys = count_keys(body)
     if len(body) > CONTROL_FRAME:
         if not starts_with(body, _TYPE):  # to find it costs passing over what stands before it
             _decode(_any_rows, body)
-        message: ClientMessage = _decode(_rows, body)
+        message: m.ClientMessage = _decode(_rows, body)
     else:
         if len(body) > SURE_FRAME and not starts_with(body, _TYPE_STEP):
             check_plain(body)
@@ -205,7 +194,7 @@ def decode_client(body: memoryview | bytes) -> ClientMessage:
     return message
 
 
-def decode_hello(body: memoryview | bytes) -> ClientMessage:
+def decode_hello(body: memoryview | bytes) -> m.ClientMessage:
     """As ``decode_client``, for the first words of a connection.
 
     Raises UNSUPPORTED_VERSION whatever else is wrong with the hello of another version, whose
@@ -219,7 +208,7 @@ def decode_hello(body: memoryview | bytes) -> ClientMessage:
                 _check_version(versions)
             fault.code = Code.BAD_HELLO
         raise
-    if isinstance(message, Hello):
+    if isinstance(message, m.Hello):
         _check_version(message.protocol)
     return message
 
@@ -232,7 +221,7 @@ def _check_version(versions: tuple[int, int]) -> None:
         raise ProtocolError.unfit(Code.UNSUPPORTED_VERSION, "protocol", want, got, said=said)
 
 
-def decode_server(body: memoryview | bytes) -> ServerMessage:
+def decode_server(body: memoryview | bytes) -> m.ServerMessage:
     """A server's message from a frame's body. Raises ProtocolError BAD_FRAME or BAD_MESSAGE."""
     return _decode(_server, body)
 

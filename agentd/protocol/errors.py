@@ -101,7 +101,7 @@ class ProtocolError(Exception):
     def unfit(
         cls,
         code: Code,
-        field: str,
+        field: str | None,
         expected: str,
         got: str,
         *,
@@ -116,11 +116,6 @@ class ProtocolError(Exception):
         place = field if row is None else f"row {row}: {field}"
         message = said or f"{place}: want {expected}, got {got}"
         return cls(code, message, seq=seq, field=field, expected=expected, got=got)
-
-    @property
-    def goodbye_reason(self) -> Reason:
-        """The closed-list reason to say before closing."""
-        return self.code.goodbye
 
     def to_message(self) -> Error:
         """The ``error`` message that tells the peer."""

@@ -21,14 +21,8 @@ from numpy.typing import NDArray
 from agentd.protocol.errors import Code, ProtocolError
 
 DTYPES = ("uint8", "int8", "int32", "float16", "float32")
-MAX_TENSORS, MAX_RANK, MAX_DIM, MAX_ROW_BYTES, MAX_ACTIONS, MAX_BRANCHES = (
-    64,
-    4,
-    65536,
-    4 << 20,
-    65536,
-    64,
-)
+MAX_TENSORS, MAX_RANK, MAX_DIM = 64, 4, 65536
+MAX_ROW_BYTES, MAX_ACTIONS, MAX_BRANCHES = 4 << 20, 65536, 64
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 
 

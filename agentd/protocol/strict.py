@@ -30,12 +30,8 @@ def count_keys(body: memoryview | bytes) -> int:
     else:
         raise not_a_map(f"a value that starts with 0x{first:02x}")
     if keys > MAX_KEYS:
-        raise ProtocolError(
-            Code.BAD_MESSAGE,
-            f"a map of {keys} keys is no message",
-            expected=f"at most {MAX_KEYS} keys",
-            got=str(keys),
-        )
+        want, said = f"at most {MAX_KEYS} keys", f"a map of {keys} keys is no message"
+        raise ProtocolError.unfit(Code.BAD_MESSAGE, None, want, str(keys), said=said)
     return keys
 
 
@@ -121,12 +117,8 @@ class _BadValue(Exception):
 
 def not_a_map(got: str) -> ProtocolError:
     """BAD_FRAME for a body that is no msgpack map, or more than one."""
-    return ProtocolError(
-        Code.BAD_FRAME,
-        "the body is not exactly one msgpack map",
-        expected="one msgpack map with string keys",
-        got=got,
-    )
+    want, said = "one msgpack map with string keys", "the body is not exactly one msgpack map"
+    return ProtocolError.unfit(Code.BAD_FRAME, None, want, got, said=said)
 
 
 def bad_message(

@@ -14,7 +14,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,9 +142,7 @@ def read_checkpoint(
             log.error("checkpoint damaged name=%s reason=%r folder=%s", each, str(error), folder)
             skipped.append((each, str(error)))
         else:
-            return Checkpoint(
-                each, found.step, found.facts, found.weights, found.state, tuple(skipped)
-            )
+            return replace(found, skipped=tuple(skipped))
     if skipped:
         raise NoValidCheckpoint(
             f"{folder}: none of {len(skipped)} checkpoints is whole; "

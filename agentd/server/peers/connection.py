@@ -285,7 +285,7 @@ class Connection(asyncio.Protocol):
         error: Error = fault.to_message()
         self.send(error)
         if error.fatal:
-            self.close(fault.goodbye_reason)
+            self.close(fault.code.goodbye)
 
     def close(self, reason: Reason) -> None:
         """Say goodbye and close once everything written has left."""

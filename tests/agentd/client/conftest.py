@@ -104,7 +104,7 @@ class Peer:
                 except ProtocolError as fault:
                     connection.sendall(wire.send(fault.to_message()))
                     if fault.fatal:
-                        connection.sendall(wire.send(m.Goodbye(reason=fault.goodbye_reason)))
+                        connection.sendall(wire.send(m.Goodbye(reason=fault.code.goodbye)))
             if wire.state is State.CLOSED:
                 return
 

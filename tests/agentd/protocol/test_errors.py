@@ -42,7 +42,7 @@ def test_a_fault_becomes_its_message(code: Code) -> None:
         got="that",
         retry_ms=5,
     )
-    assert fault.goodbye_reason == code.goodbye
+    assert fault.code is code
 
 
 def test_fatal_may_depend_on_the_state() -> None:
