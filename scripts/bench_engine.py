@@ -33,9 +33,9 @@ from torch.nn import functional
 
 from agentd.engine.layers import Conv2d, Dense, Flatten, LayerSpec, Relu
 from agentd.engine.network import Network, Pass
-from agentd.engine.network.spec import OptimizerSpec
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.optim import make_optimizer
+from agentd.engine.optim.spec import OptimizerSpec
 
 Run = Callable[[], object]
 ROWS = 8_192  # of the data set that batches are drawn from

@@ -19,9 +19,9 @@ from agentd.engine.layers import Dense, Relu
 from agentd.engine.learners.dqn import DqnLearner
 from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.network import Network
-from agentd.engine.network.spec import OptimizerSpec
 from agentd.engine.opencl_backend import OpenCLBackend, tensor_cores
 from agentd.engine.optim import make_optimizer
+from agentd.engine.optim.spec import OptimizerSpec
 from agentd.engine.replay.rows import FIRST, MID, RowFormat, Rows, TensorFormat
 
 Run = Callable[[], object]

@@ -45,10 +45,10 @@ from agentd.engine.backend import Backend, Window
 from agentd.engine.data import find_normalizer, load_data
 from agentd.engine.layers import Dense, Relu
 from agentd.engine.network import Network, Pass
-from agentd.engine.network.spec import OptimizerSpec
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.opencl_backend import OpenCLBackend
 from agentd.engine.optim import make_optimizer
+from agentd.engine.optim.spec import OptimizerSpec
 from agentd.engine.training.trainer import Trainer
 
 Run = Callable[[], object]

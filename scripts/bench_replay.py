@@ -32,9 +32,9 @@ from agentd.engine.learners.dqn import DqnLearner
 from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.heads import CategoricalConfig
 from agentd.engine.network import Network
-from agentd.engine.network.spec import OptimizerSpec
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.optim import make_optimizer
+from agentd.engine.optim.spec import OptimizerSpec
 from agentd.engine.replay.priorities import PrioritizedSampler, PriorityConfig
 from agentd.engine.replay.rows import MID, RowFormat, Rows, TensorFormat
 from agentd.engine.replay.sampling import sampler_rng

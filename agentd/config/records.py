@@ -15,7 +15,8 @@ from agentd.engine.learners.pqn import PqnConfig
 from agentd.engine.learners.stream_q import StreamQConfig
 from agentd.engine.learners.supervised import SupervisedConfig
 from agentd.engine.learners.value_loss import ValueLoss
-from agentd.engine.network.spec import ModelSpec, OptimizerSpec
+from agentd.engine.network.spec import ModelSpec
+from agentd.engine.optim.spec import OptimizerSpec
 from agentd.engine.replay.rewards import UNSHAPED, RewardConfig
 from agentd.engine.rules.exploration import ExplorationConfig
 from agentd.engine.strictyaml import Count, Positive, Record
@@ -212,6 +213,8 @@ class LimitsConfig(Record, frozen=True, kw_only=True):
     window: Annotated[int, Meta(ge=1, le=65_536)] = 8  # unanswered steps before reading stops
     max_streams: Annotated[int, Meta(ge=1, le=2**20)] = 4_096  # streams of one session
     max_agents: Count = 64
+    # sessions that train or wait for a resume, over all agents
+    max_sessions: Annotated[int, Meta(ge=1, le=2**20)] = 16_384
     hello_timeout_s: Seconds = 2.0
     frame_s: Seconds = 10.0  # a frame once begun must be complete after so long
     heartbeat_s: Seconds = 15.0  # silent for twice as long means gone
@@ -230,6 +233,7 @@ class ServerConfig(Record, frozen=True, kw_only=True):
     # serving processes on the port; all but the first play only agents with `learner: none`
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     http_port: Port | None = 7332  # health and metrics; null for none
+    http_hosts: tuple[str, ...] = ()  # host names that requests may give, beside IP addresses
     data_dir: str = ""  # "" is $XDG_DATA_HOME/agentd
     device: Device = "cpu"
     tokens: str | None = None  # file with a `grant token` pair a line

@@ -12,7 +12,7 @@ import numpy as np
 
 from agentd.engine.backend import Array, Backend, Step, in_order
 from agentd.engine.errors import ModelError
-from agentd.engine.network.spec import LossSpec
+from agentd.engine.optim.spec import LossSpec
 
 TargetKind: TypeAlias = Literal["numbers", "class", "distribution"]
 """A row of targets: K floats, one class (B,) int32, or K probabilities that sum to 1."""

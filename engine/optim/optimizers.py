@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from agentd.engine.backend import AdamConstants, Array, Backend, Host, Step
 from agentd.engine.errors import ShapeError
-from agentd.engine.network.spec import OptimizerSpec
 from agentd.engine.optim.schedule import Schedule, make_schedule
+from agentd.engine.optim.spec import OptimizerSpec
 
 State: TypeAlias = tuple[dict[str, Host], dict[str, Any]]
 """What ``get_state`` gives: arrays by name, and plain numbers that fit into JSON."""

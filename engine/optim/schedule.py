@@ -3,7 +3,7 @@
 from math import cos, inf, pi
 from typing import Any
 
-from agentd.engine.network.spec import ScheduleSpec
+from agentd.engine.optim.spec import ScheduleSpec
 
 
 class Schedule:

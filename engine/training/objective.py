@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Array, Backend, Step
-from agentd.engine.network.spec import LossSpec
 from agentd.engine.optim.losses import LossArrays, bind_loss, target_kind
+from agentd.engine.optim.spec import LossSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,9 @@ from agentd.engine.data.errors import DataError
 from agentd.engine.errors import ModelError
 from agentd.engine.layers import Dense, LayerSpec
 from agentd.engine.network import Network
-from agentd.engine.network.spec import LossSpec, OptimizerSpec, decode_hook
+from agentd.engine.network.spec import decode_hook
 from agentd.engine.optim.losses import target_kind
+from agentd.engine.optim.spec import LossSpec, OptimizerSpec
 from agentd.engine.strictyaml import Document, Record
 
 MAX_PARAMETERS = 2**29

@@ -26,9 +26,9 @@ from agentd.engine.learners.supervised_step import bind_supervised_step
 from agentd.engine.learners.whole_step import bind_fit
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import refuse_normalize
-from agentd.engine.network.spec import LossSpec, OptimizerSpec
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.optim import make_optimizer
+from agentd.engine.optim.spec import LossSpec, OptimizerSpec
 from agentd.engine.training.evaluator import BatchEvaluator
 from agentd.engine.training.objective import Bound, Objective
 from agentd.engine.training.reports import EpochReport, EpochSums, EvaluationReport

@@ -13,9 +13,9 @@ from agentd.engine.learners.descent import Descent, quiet
 from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.learners.supervised_step import bind_supervised_step
 from agentd.engine.network import Network, Pass
-from agentd.engine.network.spec import LossSpec
 from agentd.engine.optim import make_optimizer
 from agentd.engine.optim.losses import LossArrays, bind_loss
+from agentd.engine.optim.spec import LossSpec
 from agentd.engine.rules.td import HUBER_WIDTH
 
 

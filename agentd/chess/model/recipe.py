@@ -22,7 +22,8 @@ from agentd.engine import strictyaml
 from agentd.engine.errors import ModelError
 from agentd.engine.layers import Dense, LayerSpec, Reshape
 from agentd.engine.network import Network
-from agentd.engine.network.spec import OptimizerSpec, ScheduleSpec, decode_hook
+from agentd.engine.network.spec import decode_hook
+from agentd.engine.optim.spec import OptimizerSpec, ScheduleSpec
 from agentd.engine.strictyaml import Document, Record
 from agentd.errors import MissingInput
 from agentd.games.chess.board.features import BOARD_CHANNELS, N_FEATURES, N_PLAIN, as_board

@@ -12,8 +12,8 @@ from agentd.engine.layers import Dense, Dueling, Relu, Tanh
 from agentd.engine.learners.dqn import DqnLearner
 from agentd.engine.learners.dqn_config import DqnConfig, TargetConfig
 from agentd.engine.network import Network, Pass
-from agentd.engine.network.spec import OptimizerSpec, ScheduleSpec
 from agentd.engine.optim import make_optimizer
+from agentd.engine.optim.spec import OptimizerSpec, ScheduleSpec
 from agentd.engine.replay.rows import FIRST, MID, TERMINATED, TRUNCATED, NoValidStart
 from agentd.engine.replay.sampling import UniformSampler, sampler_rng
 from agentd.engine.replay.transitions import NStepTooLong, TransitionReader

@@ -15,8 +15,8 @@ from agentd.engine.learners.heads import (
     QuantileHead,
 )
 from agentd.engine.network import Network, Pass
-from agentd.engine.network.spec import OptimizerSpec
 from agentd.engine.optim import make_optimizer
+from agentd.engine.optim.spec import OptimizerSpec
 from agentd.engine.replay.priorities import PrioritizedSampler, PriorityConfig
 from agentd.engine.replay.rewards import UNSHAPED, RewardConfig
 from agentd.engine.replay.rows import FIRST, MID, TERMINATED, TRUNCATED

@@ -10,8 +10,8 @@ from agentd.engine.errors import ShapeError
 from agentd.engine.layers import Dense, Dueling, LayerNorm, Normalize, Relu, Tanh
 from agentd.engine.learners.pqn import PqnConfig, PqnLearner
 from agentd.engine.network import Network, Pass
-from agentd.engine.network.spec import OptimizerSpec
 from agentd.engine.optim import make_optimizer
+from agentd.engine.optim.spec import OptimizerSpec
 from agentd.engine.replay.fragments import FragmentTooLong, fresh_transitions, join
 from agentd.engine.replay.rewards import RewardConfig
 from agentd.engine.replay.rows import FIRST, MID, TERMINATED, TRUNCATED, NoValidStart

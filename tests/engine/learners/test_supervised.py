@@ -9,8 +9,8 @@ from agentd.engine.errors import ShapeError
 from agentd.engine.layers import Dense, Reshape, Tanh
 from agentd.engine.learners.supervised import SupervisedConfig, SupervisedLearner, TeachRows
 from agentd.engine.network import Network, Pass
-from agentd.engine.network.spec import OptimizerSpec
 from agentd.engine.optim import make_optimizer
+from agentd.engine.optim.spec import OptimizerSpec
 from agentd.engine.replay.rows import NoValidStart, RowFormat, TensorFormat
 from agentd.engine.replay.sampling import sampler_rng
 

@@ -5,9 +5,9 @@ import pytest
 
 from agentd.engine.layers import Dense, Gelu, LeakyRelu, Sigmoid, Tanh
 from agentd.engine.network import Network, Pass
-from agentd.engine.network.spec import LossSpec, OptimizerSpec
 from agentd.engine.optim import RULES, make_optimizer
 from agentd.engine.optim.losses import LossArrays, bind_loss
+from agentd.engine.optim.spec import LossSpec, OptimizerSpec
 
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 Y = np.array([[0], [1], [1], [0]], np.float32)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from agentd.engine.network.spec import OptimizerSpec
 from agentd.engine.numpy_backend import host_adam as fused
 from agentd.engine.numpy_backend.optimizers import adam_in_blocks
 from agentd.engine.optim import make_optimizer
+from agentd.engine.optim.spec import OptimizerSpec
 
 
 @pytest.fixture(autouse=True)

@@ -28,9 +28,9 @@ from agentd.engine.learners.heads import CategoricalConfig, QuantileConfig
 from agentd.engine.learners.pqn import PqnConfig, PqnLearner
 from agentd.engine.learners.stream_q import StreamQConfig, StreamQLearner
 from agentd.engine.network import Network, Pass
-from agentd.engine.network.spec import OptimizerSpec
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.optim import make_optimizer
+from agentd.engine.optim.spec import OptimizerSpec
 from agentd.engine.replay.priorities import PriorityConfig
 from agentd.engine.replay.rows import FIRST, TERMINATED
 from agentd.engine.training import Trainer

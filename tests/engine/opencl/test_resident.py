@@ -10,9 +10,9 @@ from agentd.engine.layers import Conv2d, Dense, Dueling, Flatten, Relu
 from agentd.engine.learners.dqn import DqnLearner
 from agentd.engine.learners.dqn_config import DqnConfig, TargetConfig
 from agentd.engine.network import Network
-from agentd.engine.network.spec import OptimizerSpec
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.optim import make_optimizer
+from agentd.engine.optim.spec import OptimizerSpec
 from agentd.engine.replay import resident
 from agentd.engine.replay.priorities import PriorityConfig
 from agentd.engine.replay.resident import ResidentRows

@@ -12,9 +12,9 @@ from agentd.engine.learners.dqn import DqnLearner
 from agentd.engine.learners.dqn_config import DqnConfig, TargetConfig
 from agentd.engine.learners.supervised import SupervisedConfig, SupervisedLearner, TeachRows
 from agentd.engine.network import Network
-from agentd.engine.network.spec import LossSpec, OptimizerSpec
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.optim import make_optimizer
+from agentd.engine.optim.spec import LossSpec, OptimizerSpec
 from agentd.engine.replay.rows import FIRST, TERMINATED, RowFormat, TensorFormat
 from agentd.engine.training.trainer import Trainer
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentd.engine.errors import ModelError, ShapeError
-from agentd.engine.network.spec import LossName, LossSpec
 from agentd.engine.optim.losses import LossArrays, bind_loss, target_kind
+from agentd.engine.optim.spec import LossName, LossSpec
 
 
 def run(be, spec, y, target, weight=None, mask=None):

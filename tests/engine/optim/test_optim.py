@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from agentd.engine.errors import ShapeError
-from agentd.engine.network.spec import OptimizerName, OptimizerSpec, ScheduleSpec
 from agentd.engine.optim import RULES, make_optimizer
 from agentd.engine.optim.schedule import make_schedule
+from agentd.engine.optim.spec import OptimizerName, OptimizerSpec, ScheduleSpec
 
 # AdaDelta's step does not shrink by itself: it circles the bottom until its rate falls.
 FALLING = ScheduleSpec(name="linear", steps=20_000)

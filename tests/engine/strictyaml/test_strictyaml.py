@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 import msgspec
 import pytest
 
-from agentd.engine.network.spec import ModelSpec, OptimizerSpec, Record, decode_hook
+from agentd.engine.network.spec import ModelSpec, Record, decode_hook
+from agentd.engine.optim.spec import OptimizerSpec
 from agentd.engine.strictyaml import ConfigError, convert, load, parse
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -3,7 +3,7 @@
 import pytest
 
 from agentd.engine.layers import Dense, LeakyRelu, Relu
-from agentd.engine.network.spec import LossSpec, OptimizerSpec, ScheduleSpec
+from agentd.engine.optim.spec import LossSpec, OptimizerSpec, ScheduleSpec
 from agentd.engine.strictyaml import ConfigError
 from agentd.engine.training import convert_spec
 from agentd.engine.training.nevermind import read_model_file

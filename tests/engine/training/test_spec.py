@@ -7,7 +7,7 @@ import pytest
 
 from agentd.engine.data import DataError, Dataset
 from agentd.engine.errors import ModelError
-from agentd.engine.network.spec import LossSpec, OptimizerSpec
+from agentd.engine.optim.spec import LossSpec, OptimizerSpec
 from agentd.engine.strictyaml import ConfigError, Document
 from agentd.engine.training import TrainSpec, convert_spec, fit_network, load_spec, plain_spec
 

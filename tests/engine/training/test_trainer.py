@@ -9,7 +9,7 @@ from agentd.engine.data import DataError, Dataset, Minibatch, find_normalizer
 from agentd.engine.errors import ShapeError
 from agentd.engine.layers import BatchNorm, Dense, Dropout, Relu, Sigmoid, Tanh
 from agentd.engine.network import Network
-from agentd.engine.network.spec import LossSpec, OptimizerName, OptimizerSpec
+from agentd.engine.optim.spec import LossSpec, OptimizerName, OptimizerSpec
 from agentd.engine.training import Callback, Diverged, StopSpec, Trainer
 
 XOR = Dataset.from_arrays(

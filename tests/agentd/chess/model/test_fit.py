@@ -17,7 +17,7 @@ from agentd.chess.model.recipe import (
 from agentd.chess.model.sources import TrainingSources
 from agentd.cli import main
 from agentd.engine.layers import Dense, Relu
-from agentd.engine.network.spec import OptimizerSpec
+from agentd.engine.optim.spec import OptimizerSpec
 from agentd.errors import MissingInput, UsageError
 from agentd.games.chess.board.moves import N_MOVES, move_index
 from agentd.games.chess.board.position import Positions, encode_boards
