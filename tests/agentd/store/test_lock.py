@@ -70,3 +70,9 @@ def test_a_note_that_says_nothing_is_no_obstacle(tmp_path, holder):
 def test_a_directory_that_is_not_there_is_a_storage_error(tmp_path):
     with pytest.raises(StorageError, match="No such file"):
         DirectoryLock(tmp_path / "missing" / "lock", "it").acquire()
+
+
+def test_who_removes_the_file_takes_nothing(tmp_path, holder):
+    (tmp_path / "lock").unlink()
+    with pytest.raises(Locked, match="in use by another process"):
+        DirectoryLock(tmp_path / "lock", "it").acquire()
