@@ -131,13 +131,38 @@ class ProtocolError(Exception):
         )
 
 
+_OTHER_PROTOCOLS = {
+    b"GET ": "an HTTP request",
+    b"POST": "an HTTP request",
+    b"HEAD": "an HTTP request",
+    b"PUT ": "an HTTP request",
+    b"OPTI": "an HTTP request",
+    b"PRI ": "an HTTP/2 request",
+    b"SSH-": "an SSH greeting",
+}
+
+
+def _guess(size: int, max_frame: int) -> str:
+    """What a length that cannot be one looks like, as the end of a sentence."""
+    head = size.to_bytes(4, "little")
+    if head in _OTHER_PROTOCOLS:
+        return f": it looks like {_OTHER_PROTOCOLS[head]}, and this is the game port"
+    if head[:2] in (b"\x16\x03", b"\x15\x03"):
+        return ": it looks like TLS, and this port speaks without"
+    if head[:1] in (b"{", b"["):
+        return ": it looks like JSON, and a frame is a length (u32) and msgpack"
+    if 32 <= int.from_bytes(head, "big") <= max_frame:
+        return ": its bytes look reversed, and the length is little-endian"
+    return ""
+
+
 class FrameTooLarge(ProtocolError):
     """A header that announces more bytes than allowed."""
 
     def __init__(self, size: int, max_frame: int) -> None:
         super().__init__(
             Code.FRAME_TOO_LARGE,
-            f"a frame of {size} bytes is over the limit",
+            f"a frame of {size} bytes is over the limit{_guess(size, max_frame)}",
             field="length",
             expected=f"1..{max_frame}",
             got=str(size),

@@ -70,3 +70,18 @@ def test_every_code_is_met_over_a_socket() -> None:
     walk = "".join(path.read_text(encoding="utf-8") for path in CONFORMANCE.glob("test_*.py"))
 
     assert [code.value for code in Code if f'"{code.value}"' not in walk] == []
+
+
+@pytest.mark.parametrize(
+    ("head", "guess"),
+    [
+        (b"GET ", "an HTTP request"),
+        (b"\x16\x03\x01\x02", "TLS"),
+        (b'{"ty', "JSON"),
+        ((300).to_bytes(4, "big"), "reversed"),
+    ],
+)
+def test_a_length_that_is_none_is_guessed(head, guess):
+    fault = FrameTooLarge(int.from_bytes(head, "little"), 8 * 2**20)
+    assert guess in fault.message
+    assert FrameTooLarge(2**25, 2**20).message == "a frame of 33554432 bytes is over the limit"
