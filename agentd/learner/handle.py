@@ -73,6 +73,7 @@ class LearnerHandle:
     frozen     learning is switched off; diverged: it stopped by itself after non-finite gradients
     degraded   the last automatic checkpoint could not be written; learning goes on
     last_saved the newest checkpoint that this handle heard of
+    lost_save  the last checkpoint, at the end, could not be written
     on_publication  called without arguments when a publication that was waited for is there
     """
 
@@ -94,6 +95,7 @@ class LearnerHandle:
         self.failure: str | None = None
         self.frozen = self.diverged = self.degraded = False
         self.last_saved: CheckpointStep | None = None
+        self.lost_save = False
         self.pid: int | None = None
         self._ring = ring
         self._pipe: int | None = None  # write end of the learner's stdin
@@ -214,8 +216,10 @@ class LearnerHandle:
                 reply = await self._ask("stop", within_s, save=save)
                 saved = self._saved(reply) if save else None
         except (LearnerFailed, LearnerRefused, TimeoutError) as error:
-            log.error("learner agent=%s last_save=%r", self.agent_dir.name, str(error))
-            self._kill()
+            reason = str(error) or "no answer in time"
+            log.error("learner agent=%s last_save=%r", self.agent_dir.name, reason)
+            self.lost_save = save
+            self.kill()
         return saved
 
     def stats(self) -> dict[str, float]:
@@ -268,7 +272,7 @@ class LearnerHandle:
     async def _end(self, our_in: int, our_out: int) -> None:
         """Clean up after a process; kill it if it still runs (``run`` was cancelled)."""
         self._pipe = self.pid = None
-        self._kill()
+        self.kill()
         if self._process is not None:
             await self._process.wait()
             self._process = None
@@ -280,7 +284,8 @@ class LearnerHandle:
             if not reply.done():
                 reply.set_exception(LearnerFailed("the learner ended before it answered"))
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
+        """Kill the process at once, if there is one."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()

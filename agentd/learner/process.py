@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from agentd.assembly.device import backend_for
 from agentd.assembly.learner import learner_for
 from agentd.assembly.network import network_for
@@ -26,7 +28,7 @@ from agentd.errors import AgentdError, ExitCode, StorageError
 from agentd.learner.checkpoints import Saver, StoredCheckpoint
 from agentd.learner.control import Control, HungUp
 from agentd.learner.pace import NO_DUE
-from agentd.learner.updater import Updater
+from agentd.learner.updater import Progress, Updater
 from agentd.memory.ring_reader import open_reader
 from agentd.memory.weight_board import Publication, WeightBoard
 from agentd.protocol.schema import Schema
@@ -119,10 +121,15 @@ class LearnerProcess:
         self._notified_for: int | None = None
 
     def begin(self) -> None:
-        """Continue from the newest checkpoint and publish, unless the board is further."""
+        """Continue from the newest checkpoint, or from the board where that has newer weights.
+
+        Weights that were published are never replaced by older ones. An agent without a checkpoint
+        gets its first one now: from here on "no checkpoint" means that they were lost.
+        """
         found = self._saver.restore()
-        updater, newest = self._updater, self._board.newest
+        updater = self._updater
         behind = updater.progress.due > updater.pace.reached(self._reader.head)
+        adopted, newest = self._adopt_board(behind), self._board.newest
         if behind:  # the rows of before are lost: there is nothing to wait for
             updater.jump()
             self._publish_afresh()
@@ -131,6 +138,10 @@ class LearnerProcess:
         self._rated_updates = self._learner.updates
         self._post_stats(force=True)
         notes = [f"checkpoint {n} is damaged: {why}" for n, why in found.skipped] if found else []
+        if adopted:
+            source = "no checkpoint" if found is None else f"checkpoint {found.name}"
+            optimizer = "a new optimizer" if found is None else "its optimizer"
+            notes.append(f"{source}, but weights of version {adopted}: they go on with {optimizer}")
         if behind:
             notes.append("the ring is younger than the checkpoint; learning goes on from now")
         self._control.send(
@@ -141,6 +152,32 @@ class LearnerProcess:
             **self._flags(),
             **({"note": "; ".join(notes)} if notes else {}),
         )
+        if found is None:
+            self._save_quietly()
+
+    def _adopt_board(self, behind: bool) -> int:
+        """Go on with the board's weights where they are newer and cannot be made again.
+
+        A paced learner makes them again, bit for bit, from a checkpoint and the rows since; where
+        these are lost (``behind``, or overwritten), and in a free one, what was published counts.
+        Return the version that was adopted, 0 for none.
+        """
+        learner, updater = self._learner, self._updater
+        newest = self._board.newest
+        if newest is None or newest.version <= learner.updates:
+            return 0
+        whole = not behind and self._reader.window(updater.next_rows)[1]
+        if whole and not self._free:
+            return 0
+        arrays, scalars = learner.get_state()
+        found = self._board.read_into(arrays["params"])
+        if found is None or not np.isfinite(arrays["params"]).all():
+            return 0
+        if "target" in arrays:
+            arrays["target"] = arrays["params"].copy()
+        learner.set_state(arrays, {**scalars, "updates": found.version})
+        updater.progress = Progress(max(updater.progress.due, found.due))
+        return found.version
 
     def loop(self) -> int:
         """Learn and obey until told to stop; return the exit code. Raises HungUp."""

@@ -321,7 +321,7 @@ def test_a_damaged_checkpoint_is_passed_over_loudly_and_none_left_means_66(make_
     agent.pace_through(process, 300)
     process.stop()
     folder = agent.folder / "checkpoints"
-    newest, older = list_checkpoints(folder)
+    newest, older, first = list_checkpoints(folder)
     (folder / newest / "state.safetensors").unlink()
 
     process = agent.start()
@@ -330,7 +330,8 @@ def test_a_damaged_checkpoint_is_passed_over_loudly_and_none_left_means_66(make_
     assert newest in ready["note"]
     process.kill()
 
-    shutil.rmtree(folder / older)
+    for name in (older, first):
+        shutil.rmtree(folder / name)
     process = agent.start()
     assert "none of 1" in process.expect("failed")["message"]
     assert process.popen.wait(5) == 66
@@ -405,5 +406,34 @@ def test_nothing_but_events_comes_out_of_stdout(make_agent):
     assert process.expect("stopped", id=process.ask("stop", save=False))
     assert process.popen.wait(5) == 0
     assert process.popen.stdout.read() in (b"", None)
-    assert list_checkpoints(agent.folder / "checkpoints") == []
+    assert len(list_checkpoints(agent.folder / "checkpoints")) == 1  # its first, of no updates
     assert json.loads((agent.folder / "learner.lock").read_text())["pid"] == process.popen.pid
+
+
+@pytest.mark.parametrize("mode", ["free", "paced"])
+@pytest.mark.parametrize("lost", ["every checkpoint", "nothing"])
+def test_published_weights_are_never_replaced_by_older_ones(make_agent, mode, lost):
+    """Killed before its next checkpoint, a learner goes on from what the games have seen."""
+    agent = make_agent(pace={"mode": mode}, checkpoint={"every_seconds": None})
+    process = agent.start()
+    process.expect("ready")
+    agent.pace_through(process, 300)
+    agent.wait_for(process, agent.pace.reached(300))
+    process.kill()
+    before = agent.board.newest
+    assert before is not None
+    weights = np.empty(agent.board.n_params, np.float32)
+    agent.board.read_into(weights)
+    if lost == "every checkpoint":
+        shutil.rmtree(agent.folder / "checkpoints")
+
+    process = agent.start()
+    ready = process.expect("ready")
+
+    again = np.empty_like(weights)
+    assert agent.board.read_into(again).version >= before.version
+    if mode == "free":
+        assert ready["step"] == before.version
+        assert np.array_equal(again, weights)
+        assert f"weights of version {before.version}" in ready["note"]
+    process.stop()
