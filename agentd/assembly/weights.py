@@ -15,6 +15,14 @@ from agentd.engine.network import Network
 from agentd.engine.network.weights import WeightsError, join
 
 BUNDLED = "models"
+MOST_BYTES = 4 << 30
+"""Size up to which a file of weights is read."""
+
+
+def is_bundled(name: str) -> bool:
+    """Whether ``name`` is that of a model which comes with agentd, not a path."""
+    file = resources.files("agentd") / BUNDLED / f"{name}.safetensors"
+    return "/" not in name and file.is_file()
 
 
 def initial_weights(config: AgentConfig, network: Network) -> NDArray[np.float32]:
@@ -35,9 +43,15 @@ def initial_weights(config: AgentConfig, network: Network) -> NDArray[np.float32
 def _read(name: str, source: str) -> dict[str, NDArray[Any]]:
     """The tensors of a file, or of the bundled model of that name."""
     bundled = resources.files("agentd") / BUNDLED / f"{name}.safetensors"
-    found = bundled if "/" not in name and bundled.is_file() else Path(name)
     try:
-        return load(found.read_bytes())
+        if is_bundled(name):
+            return load(bundled.read_bytes())
+        path = Path(name)
+        if not path.is_file():  # a pipe or a device might never end
+            raise WeightsError(f"{source}: no safetensors file: no regular file")
+        if path.stat().st_size > MOST_BYTES:
+            raise WeightsError(f"{source}: more than {MOST_BYTES:,} bytes")
+        return load(path.read_bytes())
     except (OSError, SafetensorError) as fault:
         raise WeightsError(f"{source}: no safetensors file: {fault}") from None
 

@@ -44,6 +44,10 @@ class RingMismatch(StorageError):
     """The file was made for other rows: another schema, capacity or format."""
 
 
+class RingDamaged(RingMismatch):
+    """The file is no ring file, or a part of one."""
+
+
 class Column(NamedTuple):
     """One column: ``width`` numbers of ``dtype`` per row; width 0 makes a 1-D column."""
 
@@ -81,7 +85,7 @@ def boot_id() -> bytes:
 
 
 class _Switch:
-    """RingCounters in two places and the word that says which one holds."""
+    """Counters in two places and the word that says which one holds."""
 
     def __init__(self, mapped: mmap.mmap, at: int) -> None:
         self._mapped = mapped
@@ -141,14 +145,15 @@ class RingFile:
     ) -> tuple[RingFile, bool]:
         """Open for writing, or create with counters ``begin``; say whether it was created.
 
-        Raises RingMismatch when the file is of another identity, StorageError when the disk
-        refuses.
+        Raises RingMismatch when the file is of another identity, RingDamaged when it is none or
+        was cut, StorageError when the disk refuses.
         """
         try:
             created = not path.exists()
             if created:
                 _create(path, identity, _offsets(columns, rows)[-1], begin)
             check_identity(path, identity)
+            _check_size(path, _offsets(columns, rows)[-1])
             file = cls(path, columns, rows, writable=True)
         except (OSError, ValueError) as error:
             raise StorageError(f"{path}: {error}") from error
@@ -223,14 +228,14 @@ class RingFile:
 
 
 def identity_of(path: Path) -> dict[str, Any]:
-    """Read what a ring file says about itself. Raises RingMismatch when it is no ring file."""
+    """Read what a ring file says about itself. Raises RingDamaged when it is no ring file."""
     with path.open("rb") as file:
         header = file.read(PAGE)
     size = int.from_bytes(header[_IDENTITY : _IDENTITY + 4], "little")
     text = header[_IDENTITY + 4 : _IDENTITY + 4 + size]
     whole = len(header) == PAGE and header[:8] == _MAGIC and len(text) == size
     if not whole or hashlib.sha256(text).digest() != header[_DIGEST : _DIGEST + 32]:
-        raise RingMismatch(f"{path}: no ring file", hint="move it away; a new one is then made")
+        raise RingDamaged(f"{path}: no ring file", hint="move it away; a new one is then made")
     found: dict[str, Any] = json.loads(text)
     return found
 
@@ -244,6 +249,19 @@ def check_identity(path: Path, identity: Mapping[str, Any]) -> None:
                 f"{path}: want {key} {identity.get(key)!r}, the file has {found.get(key)!r}",
                 hint="move the file away to start with an empty one",
             )
+
+
+def move_aside(path: Path) -> Path:
+    """Rename a damaged file so that a new one can take its place; return its new name."""
+    aside = path.with_name(path.name + ".damaged")
+    path.replace(aside)
+    return aside
+
+
+def _check_size(path: Path, size: int) -> None:
+    found = path.stat().st_size
+    if found < size:
+        raise RingDamaged(f"{path}: cut off: want {size:,} bytes, the file has {found:,}")
 
 
 def _create(path: Path, identity: Mapping[str, Any], size: int, begin: RingCounters) -> None:

@@ -6,6 +6,8 @@ leaves the record or none. After power loss the table is empty: clients begin ne
 
 from __future__ import annotations
 
+import logging
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.errors import StorageError
-from agentd.memory.mapped_file import Column, RingCounters, RingFile
+from agentd.memory.mapped_file import Column, RingCounters, RingFile, RingMismatch, move_aside
 
 _COLUMNS = (
     Column("live", "u1"),
@@ -27,6 +29,12 @@ _COLUMNS = (
     Column("since", "<u8"),
     Column("last_seq", "<u8"),
 )
+
+
+log = logging.getLogger("agentd.sessions")
+
+MOST_STREAMS, MOST_SLOTS = 2**20, 2**26
+"""More streams of a session, or a higher slot, are damage: nobody ever had so many."""
 
 
 class TableFull(StorageError):
@@ -72,10 +80,18 @@ class SessionTable:
 
     @classmethod
     def open(cls, path: Path, slots: int = 16384) -> SessionTable:
-        """Open or create the table. Raises RingMismatch on another size, StorageError."""
+        """Open or create the table; one that is damaged or of another size is begun anew.
+
+        A lost table ends sessions: their clients begin new ones. Raises StorageError.
+        """
         identity = {"file": "sessions", "format": 1, "slots": slots}
-        begin = RingCounters(head=1)  # serial 0 is nobody's
-        file, _ = RingFile.open(path, identity, _COLUMNS, slots, begin)
+        try:
+            file, _ = RingFile.open(path, identity, _COLUMNS, slots, RingCounters(head=1))
+        except RingMismatch as fault:
+            aside = move_aside(path)
+            log.warning("session table begun anew kept=%s reason=%r", aside, str(fault))
+            begin = RingCounters(head=1 + int(time.time()) % 2**31)  # above the serials of before
+            file, _ = RingFile.open(path, identity, _COLUMNS, slots, begin)
         file.reserve(slots)
         if file.lost_power():
             file.columns["live"][:] = 0
@@ -131,9 +147,22 @@ class SessionTable:
         )
 
     def live(self) -> list[SessionRecord]:
-        """Return every live session, by slot."""
-        slots = np.flatnonzero(self._file.columns["live"] == 1)
-        return [self.record(int(slot)) for slot in slots]
+        """Return every live session, by slot; what is no session is released with a warning."""
+        found = []
+        for slot in np.flatnonzero(self._file.columns["live"]).tolist():
+            try:
+                found.append(self._checked(slot))
+            except ValueError as fault:
+                log.warning("session forgotten slot=%d reason=%r", slot, str(fault))
+                self.release(slot)
+        return found
+
+    def _checked(self, slot: int) -> SessionRecord:
+        """The record in ``slot``. Raises ValueError when it is none that was ever claimed."""
+        record = self.record(slot)
+        if not 1 <= record.streams <= MOST_STREAMS or record.base > MOST_SLOTS or not record.agent:
+            raise ValueError(f"no session: {record.streams} streams from slot {record.base}")
+        return record
 
     def close(self, *, clean: bool = True) -> None:
         """Stop writing; ``clean`` waits until all of it is on disk. Raises OSError."""

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import signal
-import ssl
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from agentd.auth import Tokens
 from agentd.config.records import ServerConfig
+from agentd.errors import ExitCode
 from agentd.protocol.messages import Hello, Operation, ServerMessage, Welcome
 from agentd.server.agents.host import AgentHost
 from agentd.server.agents.registry import Registry
@@ -27,6 +28,7 @@ from agentd.server.peers.connections import Connections
 from agentd.server.peers.deadlines import keep_deadlines
 from agentd.server.peers.handshake import shake
 from agentd.server.peers.operations import operate
+from agentd.server.peers.tls import tls_context
 from agentd.server.processes.channel import adopt
 from agentd.server.processes.pool import Pool, PoolRouter
 from agentd.server.reports import Reports
@@ -72,13 +74,23 @@ class Server:
         self.stats = Statistics(self.registry, self.connections, reports)
         self._tasks: asyncio.TaskGroup | None = None
         self._stop = asyncio.Event()
+        self._leave: Callable[[int], object] | None = None
+        self._watchdog: threading.Timer | None = None
 
-    async def run(self, on_ready: Callable[[list[str]], None]) -> None:
-        """Serve until SIGTERM or SIGINT; then drain, save and return.
+    async def run(
+        self,
+        on_ready: Callable[[list[str]], None],
+        leave: Callable[[int], object] | None = None,
+    ) -> None:
+        """Serve until SIGTERM, SIGINT or SIGHUP; then drain, save and return.
 
-        ``on_ready`` gets the addresses once connections are accepted. Raises OSError when an
-        address cannot be bound.
+        ``on_ready`` gets the addresses once connections are accepted. ``leave`` ends the process
+        with an exit code: it is called, with every child killed, when the orderly end takes longer
+        than ``drain_s`` and a second, or at a second signal. Raises OSError when an address cannot
+        be bound, TlsFileError, and StorageError when a last checkpoint could not be written.
         """
+        self._leave = leave
+        self._trap_signals()
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             listeners = await self._listen()
@@ -89,7 +101,6 @@ class Server:
                 sweeper = tasks.create_task(
                     keep_deadlines(self.connections, self.registry, self.stats.loop_lag)
                 )
-                self._trap_signals()
                 if self._pool is not None:
                     await self._pool.start(listeners[0].sockets[0].getsockname()[1])
                 on_ready([_address(s) for listener in listeners for s in listener.sockets])
@@ -106,6 +117,22 @@ class Server:
         """Begin the orderly end; safe to call twice."""
         self.connections.draining = True
         self._stop.set()
+        if self._leave is not None and self._watchdog is None:
+            late = self.config.limits.drain_s + 1
+            self._watchdog = threading.Timer(
+                late, self._give_up, ["no end in time", ExitCode.INTERNAL]
+            )
+            self._watchdog.daemon = True  # it goes with the process, not with this object
+            self._watchdog.start()
+
+    def _give_up(self, why: str, code: int) -> None:
+        """End the process and its children now, whatever hangs."""
+        log.error("leaving at once: %s", why)
+        self.registry.kill_learners()
+        if self._pool is not None:
+            self._pool.kill()
+        if self._leave is not None:
+            self._leave(code)
 
     @property
     def ready(self) -> bool:
@@ -127,12 +154,14 @@ class Server:
 
     async def _listen(self) -> list[asyncio.Server]:
         loop, config = asyncio.get_running_loop(), self.config
+        context = tls_context(config.tls)
         listeners = [
             await loop.create_server(
                 self.connections.new,
                 config.host,
                 config.port,
-                ssl=_tls(config),
+                ssl=context,
+                ssl_handshake_timeout=config.limits.hello_timeout_s if context else None,
                 backlog=1024,
                 reuse_address=True,
                 reuse_port=config.workers > 1,
@@ -151,7 +180,7 @@ class Server:
             log.warning("http off: install agentd[web] for health, metrics and the dashboard")
             return None
         sock = bind_http(self.config.host, self.config.http_port)
-        server = make_http_server(self.tokens, self.stats, lambda: self.ready)
+        server = make_http_server(self.config, self.tokens, self.stats, lambda: self.ready)
         log.info("http listening on %s:%d", *sock.getsockname()[:2])
         self.http_address = "{}:{}".format(*sock.getsockname()[:2])
         tasks.create_task(server.serve(sockets=[sock]))
@@ -160,12 +189,12 @@ class Server:
     def _trap_signals(self) -> None:
         def on_signal() -> None:
             if self.connections.draining:
-                log.warning("second signal: leaving at once")
+                self._give_up("a second signal", ExitCode.INTERRUPTED)
                 raise KeyboardInterrupt
             log.info("draining connections=%d", len(self.connections))
             self.stop()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             with contextlib.suppress(ValueError, NotImplementedError, RuntimeError):
                 asyncio.get_running_loop().add_signal_handler(number, on_signal)
 
@@ -208,17 +237,6 @@ class Server:
     def _tell_workers(self, message: dict[str, Any]) -> None:
         if self._pool is not None:
             self._pool.tell(message)
-
-
-def _tls(config: ServerConfig) -> ssl.SSLContext | None:
-    if config.tls is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(config.tls.cert, config.tls.key)
-    if config.tls.client_ca:
-        context.load_verify_locations(config.tls.client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
 
 
 def _address(sock: Any) -> str:

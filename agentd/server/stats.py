@@ -1,5 +1,6 @@
 """What may be seen of a daemon: counters and latencies, over all its agents and processes."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,7 +58,7 @@ class Statistics:
         """Counters of one agent or of all that are in memory. Raises UNKNOWN_AGENT."""
         elsewhere, loaded = self._reports.agents(), self._registry.loaded
         if name is not None and name not in elsewhere:
-            return {name: self._registry.get(name).stats()}
+            self._registry.get(name)
         found = {}
         for each in dict.fromkeys([*loaded, *elsewhere]) if name is None else [name]:
             agent = loaded.get(each)
@@ -65,9 +66,14 @@ class Statistics:
             if each in elsewhere:
                 counters = Counters() if agent is None else agent.counters
                 own = self._reports.merged(each, own, counters)
-            found[each] = own
+            found[each] = {key: _finite(value) for key, value in own.items()}
         return found
 
     def reply(self, agent: str | None) -> StatsReply:
         """The answer to a `stats` operation. Raises UNKNOWN_AGENT."""
         return StatsReply(server=self.totals(), agents=self.agents(agent))
+
+
+def _finite(value: Any) -> Any:
+    """A number that JSON can carry; None for NaN and the infinities."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -72,7 +72,7 @@ def run_server(config: ServerConfig, out: Terminal) -> None:
             out.say(f"listening on {address}")
 
     async def main() -> None:
-        await Server(config, tokens, data_dir).run(on_ready)
+        await Server(config, tokens, data_dir).run(on_ready, leave=os._exit)
 
     lock = DirectoryLock(data_dir / "lock", f"data directory {data_dir}")
     with lock, asyncio.Runner(loop_factory=loop_factory()) as runner:

@@ -30,6 +30,7 @@ from agentd.server.batching.frame_queue import FrameQueue
 from agentd.server.batching.learning import Learning
 from agentd.server.batching.responder import Responder
 from agentd.server.batching.session import Frame, Peer, Session
+from agentd.server.batching.slots import StreamSlots
 from agentd.server.batching.stacks import Stacks
 from agentd.server.batching.teaching import check_teach
 from agentd.store import read_checkpoint, write_checkpoint
@@ -74,22 +75,26 @@ class Agent:
         self.pass_rows = pass_rows  # rows of one pass, unless a single frame has more
         self.trained_sessions = 0
         self._host = host
-        self._free: list[tuple[int, int]] = []  # (base, streams) given back
-        self._slots = 0
+        self._slots = StreamSlots()
         self._flush_due = False
         self._known: dict[Pattern, int] = {}  # rows of the layouts whose lengths are right
 
     # -- sessions ------------------------------------------------------------------------------
 
     def begin(self, hello: Hello, id: bytes) -> Session:
-        """Begin a session for a client that is to be welcomed."""
-        base = self._reserve(hello.streams)
+        """Begin a session for a client that is to be welcomed. Raises TableFull."""
+        base = self._slots.take(hello.streams)
         window = self._host.limits.window
         session = Session(id, hello.run, hello.role, hello.streams, base, window)
         _apply_options(session, hello)
         if self.learning is not None and session.trains:
-            record = self.learning.record(session)
+            try:
+                record = self.learning.record(session)
+            except BaseException:
+                self._slots.give_back(base, hello.streams)
+                raise
             session.slot, session.serial = record.slot, record.serial
+        self._grow()
         self.trained_sessions += session.trains
         self.sessions[session.id] = session
         return session
@@ -122,7 +127,7 @@ class Agent:
             return
         self.queue.drop(session)
         self.trained_sessions -= session.trains
-        self._free.append((session.base, session.streams))
+        self._slots.give_back(session.base, session.streams)
         if self.learning is not None:
             self.learning.forget(session)
             session.slot = -1
@@ -139,7 +144,9 @@ class Agent:
     def revive(self, record: SessionRecord) -> None:
         """Take up a session of before a restart; it waits for its client like any lost one."""
         assert self.learning is not None
-        base, streams = self._reserve(record.streams, record.base), record.streams
+        base, streams = record.base, record.streams
+        self._slots.take_at(base, streams)
+        self._grow()
         window = self._host.limits.window
         session = Session(record.id, record.run, record.role, streams, base, window)
         session.slot, session.serial = record.slot, record.serial
@@ -168,22 +175,13 @@ class Agent:
         """The sessions that a connection carries now."""
         return [session for session in self.sessions.values() if session.peer is not None]
 
-    def _reserve(self, streams: int, base: int | None = None) -> int:
-        """Reserve ``streams`` global stream slots, all closed; return the first one."""
-        if base is None:
-            for at, (free, size) in enumerate(self._free):
-                if size == streams:
-                    del self._free[at]
-                    base = free
-                    break
-        if base is None:
-            base = self._slots
-        self._slots = max(self._slots, base + streams)
-        self.states.grow(self._slots)
-        self.returns.grow(self._slots)
+    def _grow(self) -> None:
+        """Make room for every slot that is in use."""
+        end = self._slots.end
+        self.states.grow(end)
+        self.returns.grow(end)
         if self.stacks is not None:
-            self.stacks.grow(self._slots)
-        return base
+            self.stacks.grow(end)
 
     @staticmethod
     def _displace(session: Session) -> None:
@@ -362,7 +360,7 @@ class Agent:
     async def close(self, save: bool = True) -> None:
         """Stop learning (saving first) and let go of the files."""
         if self.learning is not None:
-            await self.learning.close(save)
+            await self.learning.close(save, 0.75 * self._host.limits.drain_s)
 
 
 def _apply_options(session: Session, hello: Hello) -> None:

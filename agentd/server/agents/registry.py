@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agentd.assembly.weights import is_bundled
 from agentd.config import AgentConfig, agent_config_from_wire, plain
+from agentd.config.changes import apply_changes
 from agentd.config.records import ServerConfig
 from agentd.engine.strictyaml import ConfigError
+from agentd.errors import StorageError
 from agentd.latency import Histogram
 from agentd.memory.session_table import SessionTable
 from agentd.protocol.errors import Code, ProtocolError
@@ -21,6 +24,9 @@ from agentd.server.agents.host import AgentHost
 from agentd.server.agents.stored import StoredAgents
 
 log = logging.getLogger("agentd.registry")
+
+NAMED = 20
+"""Agents that an error about an unknown one lists."""
 
 
 class Registry:
@@ -60,17 +66,19 @@ class Registry:
         Raises StorageError.
         """
         self.stored.make_root()
-        table = SessionTable.open(self._data_dir / "sessions.bin")
+        table = SessionTable.open(self._data_dir / "sessions.bin", self._config.limits.max_sessions)
         self._host = dataclasses.replace(self._host, table=table)
         for name, config in self._config.agents.items():
-            if not self.stored.has(name):
+            if self.stored.has(name):
+                await asyncio.to_thread(self._reconfigure, name, config)
+            else:
                 await self._create(name, config)
         for record in table.live():
             try:
                 agent = await self.ensure(record.agent)
                 agent.revive(record)
-            except ProtocolError as fault:
-                log.error("session not taken up agent=%s %s", record.agent, fault.message)
+            except (ProtocolError, ValueError) as fault:
+                log.error("session not taken up agent=%s %s", record.agent, fault)
                 table.release(record.slot)
 
     async def open(self, name: str, schema: Schema) -> Agent:
@@ -83,18 +91,19 @@ class Registry:
             if agent is not None:
                 _require_same(name, agent.schema, schema)
                 return agent
+            self._require_room(name)
             if not self.stored.has(name):
-                if not self._config.autocreate:
-                    raise _unknown(name)
-                await self._create(name, self._config.agent)
-            _require_same(name, self.stored.schema(name) or schema, schema)
+                return await self._create_bound(name, schema)
+            _require_same(name, self._schema(name) or schema, schema)
             return await self._load(name, schema)
 
     def get(self, name: str) -> Agent:
         """The agent ``name`` if it is in memory. Raises UNKNOWN_AGENT."""
         agent = self.loaded.get(name)
+        if agent is None and self.stored.has(name):
+            raise _unplayed(name)
         if agent is None:
-            raise _unknown(name)
+            raise self._unknown(name)
         return agent
 
     async def ensure(self, name: str) -> Agent:
@@ -102,9 +111,12 @@ class Registry:
         async with self._lock(name):
             if name in self.loaded:
                 return self.loaded[name]
-            schema = self.stored.schema(name) if self.stored.has(name) else None
+            if not self.stored.has(name):
+                raise self._unknown(name)
+            schema = self._schema(name)
             if schema is None:
-                raise _unknown(name)
+                raise _unplayed(name)
+            self._require_room(name)
             return await self._load(name, schema)
 
     def list(self) -> list[dict[str, Any]]:
@@ -123,14 +135,16 @@ class Registry:
     async def info(self, name: str) -> dict[str, Any]:
         """Configuration, schema and checkpoints of an agent. Raises UNKNOWN_AGENT."""
         if not self.stored.has(name):
-            raise _unknown(name)
-        config = await asyncio.to_thread(self.stored.config, name)
-        schema = self.stored.schema(name)
+            raise self._unknown(name)
+        with as_protocol_errors():
+            config = await asyncio.to_thread(self.stored.config, name)
+            schema = self.stored.schema(name)
+            checkpoints = await asyncio.to_thread(self.stored.checkpoints, name)
         return {
             "loaded": name in self.loaded,
             "config": plain(config),
             "schema": schema.to_wire() if schema else None,
-            "checkpoints": await asyncio.to_thread(self.stored.checkpoints, name),
+            "checkpoints": checkpoints,
         }
 
     async def create(self, name: str, config: dict[str, Any]) -> None:
@@ -154,6 +168,14 @@ class Registry:
                     expected=fault.expected,
                     got=fault.got,
                 ) from None
+            if read.init is not None and not is_bundled(read.init.file):
+                raise ProtocolError(
+                    Code.BAD_CONFIG,
+                    "no verb takes a path: name a bundled model, or write the daemon's file",
+                    field="init.file",
+                    expected="the name of a bundled model",
+                    got=read.init.file[:80],
+                )
             await self._create(name, read)
 
     async def save(self, name: str) -> tuple[str, int]:
@@ -182,7 +204,7 @@ class Registry:
     async def delete(self, name: str) -> None:
         """Remove an agent and its files. Raises AGENT_IN_USE or UNKNOWN_AGENT."""
         if not self.stored.has(name):
-            raise _unknown(name)
+            raise self._unknown(name)
         agent = self.loaded.get(name)
         if agent is not None:
             self._require_unused(agent)
@@ -198,23 +220,22 @@ class Registry:
         with as_protocol_errors():
             await agent.freeze(on)
 
-    # -- housekeeping ----------------------------------------------------------------------------
-
-    def expire(self, before: float) -> None:
-        """End sessions that have waited for a resume since before ``before``, monotonic seconds."""
-        for agent in self.loaded.values():
-            for session in list(agent.sessions.values()):
-                if session.detached_at is not None and session.detached_at < before:
-                    log.info("session ended agent=%s rows open episodes cut", agent.name)
-                    agent.end(session)
-
     async def close(self) -> None:
-        """Save and close every agent."""
+        """Save and close every agent. Raises StorageError when a last checkpoint was lost."""
         agents = list(self.loaded.values())
-        self.loaded.clear()
         await asyncio.gather(*(agent.close() for agent in agents))
+        self.loaded.clear()
         if self._host.table is not None:
             self._host.table.close()
+        lost = [a.name for a in agents if a.learning is not None and a.learning.handle.lost_save]
+        if lost:
+            raise StorageError(f"the last checkpoint was lost: {', '.join(lost)}")
+
+    def kill_learners(self) -> None:
+        """Kill every learner process at once."""
+        for agent in list(self.loaded.values()):
+            if agent.learning is not None:
+                agent.learning.handle.kill()
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -235,8 +256,42 @@ class Registry:
     async def _create(self, name: str, config: AgentConfig) -> None:
         with as_protocol_errors():
             await asyncio.to_thread(self.stored.write_config, name, config)
+        log.info("agent created name=%s learner=%s", name, config.learner)
 
-    async def _load(self, name: str, schema: Schema) -> Agent:
+    async def _create_bound(self, name: str, schema: Schema) -> Agent:
+        """Make an agent for its first hello; nothing of it is left when that fails."""
+        config = self._config.agents.get(name)
+        if config is None and not self._config.autocreate:
+            raise self._unknown(name)
+        await self._create(name, config or self._config.agent)
+        try:
+            return await self._load(name, schema)
+        except BaseException:
+            await asyncio.to_thread(self.stored.remove, name)
+            raise
+
+    def _reconfigure(self, name: str, wanted: AgentConfig) -> None:
+        """Apply what was edited in an agent's section, as far as it can; say what cannot."""
+        try:
+            config, made, left = apply_changes(self.stored.config(name), wanted)
+        except ConfigError as fault:  # its first hello is told the same
+            log.error("agent not configured name=%s %s", name, fault)
+            return
+        if made:
+            self.stored.write_config(name, config)
+        for change in made:
+            log.info("changed agent=%s %s=%r", name, change.key, change.wanted)
+        for change in left:
+            log.warning(
+                "not changed agent=%s %s=%r in force=%r; delete the agent, or give it a new name",
+                *(name, change.key, change.wanted, change.stored),
+            )
+
+    def _schema(self, name: str) -> Schema | None:
+        with as_protocol_errors():
+            return self.stored.schema(name)
+
+    def _require_room(self, name: str) -> None:
         limit = self._config.limits.max_agents
         if len(self.loaded) >= limit:
             raise ProtocolError(
@@ -247,13 +302,32 @@ class Registry:
                 got=name,
                 retry_ms=1_000,
             )
+
+    async def _load(self, name: str, schema: Schema) -> Agent:
+        folder = self.stored.folder(name)
+        fresh = not (folder / "replay").exists()
         with as_protocol_errors():
-            await asyncio.to_thread(self.stored.bind, name, schema)
             config = await asyncio.to_thread(self.stored.config, name)
-            folder = self.stored.folder(name)
-            agent = await asyncio.to_thread(build_agent, self._host, folder, config, schema)
+            try:
+                agent = await asyncio.to_thread(build_agent, self._host, folder, config, schema)
+                await asyncio.to_thread(self.stored.bind, name, schema)
+            except BaseException:
+                if fresh:  # another hello may have another schema
+                    await asyncio.to_thread(self.stored.forget_replay, name)
+                raise
         self.loaded[name] = agent
         return agent
+
+    def _unknown(self, name: str) -> ProtocolError:
+        names = self.stored.names()
+        listed = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+        return ProtocolError(
+            Code.UNKNOWN_AGENT,
+            f"there is no agent {name[:80]}",
+            field="agent",
+            expected=f"one of {listed}" if names else "an agent: none was created yet",
+            got=name[:80],
+        )
 
     def _retire(self, name: str) -> bool:
         """Take an agent out of memory, its latencies kept; False when it was not there."""
@@ -265,12 +339,12 @@ class Registry:
         return True
 
 
-def _unknown(name: str) -> ProtocolError:
+def _unplayed(name: str) -> ProtocolError:
     return ProtocolError(
         Code.UNKNOWN_AGENT,
-        f"there is no agent {name}",
+        f"agent {name} is not in memory: no game has played it since the start",
         field="agent",
-        expected="an agent that `agents` lists",
+        expected="an agent with a session, see `agents`",
         got=name[:80],
     )
 

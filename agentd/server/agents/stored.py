@@ -7,15 +7,14 @@ agents/<name>/replay/        rows and sessions, memory-mapped
 """
 
 import json
-import logging
 import shutil
 from pathlib import Path
 
 from agentd.config import AgentConfig, dump_yaml, load_agent_config
+from agentd.errors import StorageError
+from agentd.protocol.errors import ProtocolError
 from agentd.protocol.schema import Schema
 from agentd.store import list_checkpoints, write_file
-
-log = logging.getLogger("agentd.registry")
 
 CONFIG, SCHEMA = "config.yaml", "schema.json"
 
@@ -47,19 +46,24 @@ class StoredAgents:
         return load_agent_config(self._root / name / CONFIG)
 
     def write_config(self, name: str, config: AgentConfig) -> None:
-        """Create an agent. Raises StorageError."""
+        """Create an agent, or change how it learns. Raises StorageError."""
         folder = self._root / name
         folder.mkdir(parents=True, exist_ok=True)
         write_file(folder / CONFIG, dump_yaml(config).encode())
-        log.info("agent created name=%s learner=%s", name, config.learner)
 
     def schema(self, name: str) -> Schema | None:
-        """The schema that an agent was bound to; None before its first hello."""
+        """The schema that an agent was bound to; None before its first hello.
+
+        Raises StorageError naming the file when it holds no schema.
+        """
         path = self._root / name / SCHEMA
         if not path.exists():
             return None
-        wire = json.loads(path.read_text(encoding="utf-8"))
-        return Schema.from_wire(wire["observation"], wire["action"])
+        try:
+            wire = json.loads(path.read_bytes())
+            return Schema.from_wire(wire["observation"], wire["action"])
+        except (ProtocolError, ValueError, LookupError, TypeError) as fault:
+            raise StorageError(f"{path} holds no schema: {fault}") from fault
 
     def bind(self, name: str, schema: Schema) -> None:
         """Write an agent's schema unless it has one. Raises StorageError."""
@@ -71,6 +75,10 @@ class StoredAgents:
     def checkpoints(self, name: str) -> list[str]:
         """The names of an agent's checkpoints, newest first."""
         return list_checkpoints(self._root / name / "checkpoints")
+
+    def forget_replay(self, name: str) -> None:
+        """Delete the rows of an agent that was never bound: its creation has failed."""
+        shutil.rmtree(self._root / name / "replay", ignore_errors=True)
 
     def remove(self, name: str) -> None:
         """Delete an agent's files; at once as others see it."""

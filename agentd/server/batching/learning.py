@@ -269,7 +269,7 @@ class Learning:
         """Counters of the memory and the learner."""
         counters = self.ring.counters
         return {
-            **{key: _number(value) for key, value in self.handle.stats().items()},
+            **self.handle.stats(),
             "policy_lag": self._policy_lag(),
             "rows_kept": self.head - self.ring.oldest,
             "env_steps": counters.env_steps,
@@ -292,12 +292,8 @@ class Learning:
             return measured
         return max(0, int(made) - self._actor.version) if made == made else 0
 
-    async def close(self, save: bool = True) -> None:
+    async def close(self, save: bool, within_s: float) -> None:
         """End the learner, after a last checkpoint if ``save``, and close the files."""
         if self._started:
-            await self.handle.stop(save=save)
+            await self.handle.stop(save=save, within_s=within_s)
         self.ring.close()
-
-
-def _number(value: float) -> float | None:
-    return None if value != value else value

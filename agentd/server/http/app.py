@@ -1,5 +1,10 @@
 """The HTTP side: health, metrics and a page to look at. Optional: needs the ``web`` extra.
 
+It stands under the rules of the game port: the same TLS and client certificates, a deadline from
+the moment that a socket is accepted, and a bound on how many there are. A request must name a host
+that cannot belong to a foreign page (DNS rebinding): an IP address, localhost, or one that
+``http_hosts`` lists.
+
 GET /livez    200 while the process runs its loop
 GET /readyz   200 while games are accepted, 503 while starting or draining
 GET /metrics  Prometheus text; a bearer token when tokens are configured
@@ -7,8 +12,11 @@ GET /stats    the same numbers as JSON, per agent; token as above
 GET /         a page that shows /stats
 """
 
+import asyncio
 import contextlib
+import ipaddress
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,8 +28,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from agentd.auth import Grant, Tokens
+from agentd.config.records import ServerConfig
 from agentd.latency import Histogram
 from agentd.server.stats import Statistics
 
@@ -35,6 +46,9 @@ _GAUGES = (
     *("return_mean", "eval_return_mean", "epsilon", "loss", "q_mean", "version", "policy_lag"),
     *("queued_rows", "queued_frames", "sessions", "connections"),
 )
+REQUEST_S = 10.0
+"""From a socket's accept to its answer."""
+MOST_REQUESTS = 256
 BATCH_BUCKETS = 14  # up to 8,192 rows
 
 
@@ -142,19 +156,64 @@ def bind_http(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family)
 
 
+class _OneRequest(H11Protocol):
+    """One request a connection, answered within ``REQUEST_S`` of its accept, or cut off."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(REQUEST_S, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+
+class _KnownHost:
+    """Refuses requests that name a host by which nobody should know this daemon."""
+
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...]) -> None:
+        self._app, self._hosts = app, {"localhost", *(host.lower() for host in hosts)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        named = dict(scope["headers"]).get(b"host", b"").decode("latin-1").lower()
+        host = named.rsplit(":", 1)[0] if not named.endswith("]") else named
+        app = self._app
+        if host not in self._hosts and not _is_address(host.strip("[]")):
+            text = f"host {named[:80]!r} is not listed in http_hosts\n"
+            app = PlainTextResponse(text, 421)
+        await app(scope, receive, send)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def make_http_server(
-    tokens: Tokens, stats: Statistics, ready: Callable[[], bool]
+    config: ServerConfig, tokens: Tokens, stats: Statistics, ready: Callable[[], bool]
 ) -> uvicorn.Server:
     """A uvicorn server to be run as a task; set ``should_exit`` to end it."""
-    config = uvicorn.Config(
-        make_app(tokens, stats, ready),
+    app, tls = make_app(tokens, stats, ready), config.tls
+    asks = tls is not None and tls.client_ca is not None
+    uvicorn_config = uvicorn.Config(
+        _KnownHost(app, config.http_hosts),
         log_config=None,
         access_log=False,
         lifespan="off",
         ws="none",
         timeout_graceful_shutdown=1,
+        http=_OneRequest,
+        headers=[("connection", "close")],
+        limit_concurrency=MOST_REQUESTS,
+        ssl_certfile=None if tls is None else tls.cert,
+        ssl_keyfile=None if tls is None else tls.key,
+        ssl_ca_certs=tls.client_ca if tls is not None else None,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if asks else ssl.CERT_NONE,
     )
-    return _Embedded(config)
+    return _Embedded(uvicorn_config)
 
 
 _PAGE = """<!doctype html>

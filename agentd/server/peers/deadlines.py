@@ -8,6 +8,7 @@ from agentd.latency import Histogram
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Ping
 from agentd.server.agents.registry import Registry
+from agentd.server.agents.sessions import expire_sessions
 from agentd.server.peers.connection import Connection
 from agentd.server.peers.connections import Connections
 
@@ -27,7 +28,7 @@ async def keep_deadlines(connections: Connections, registry: Registry, loop_lag:
             await asyncio.sleep(AFTER_S)
         for connection in connections:
             _check(connection, limits, now)
-        registry.expire(now - limits.resume_s)
+        expire_sessions(registry, now - limits.resume_s)
 
 
 def _check(connection: Connection, limits: LimitsConfig, now: float) -> None:

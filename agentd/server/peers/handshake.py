@@ -12,6 +12,7 @@ from agentd.protocol.messages import Hello, Welcome
 from agentd.protocol.schema import Schema
 from agentd.server.agents.agent import Agent
 from agentd.server.agents.registry import Registry
+from agentd.server.agents.sessions import begin_session
 from agentd.server.batching.session import Session
 from agentd.server.peers.connection import Connection
 
@@ -40,10 +41,10 @@ async def shake(
             return _welcome(limits, os.urandom(16), hello.agent)
         schema = Schema.from_wire(hello.observation, hello.action)
         agent = await registry.open(hello.agent, schema)
+        session, resumed = _find_session(registry, agent, hello, session_id, limits)
     except ProtocolError as fault:
         fault.fatal = True
         raise
-    session, resumed = _find_session(agent, hello, session_id)
     if connection.closing:  # it left meanwhile: its session waits, as if it had been welcomed
         agent.detach(session, None)
     else:
@@ -95,14 +96,16 @@ def _check_fields(limits: LimitsConfig, hello: Hello) -> None:
         raise _unfit("streams", f"1..{most}", str(hello.streams))
 
 
-def _find_session(agent: Agent, hello: Hello, session_id: bytes) -> tuple[Session, bool]:
+def _find_session(
+    registry: Registry, agent: Agent, hello: Hello, session_id: bytes, limits: LimitsConfig
+) -> tuple[Session, bool]:
     """The session that ``hello`` resumes and True, or a new one and False."""
     known = agent.sessions.get(hello.resume) if hello.resume is not None else None
     if known is not None:
         if known.run == hello.run and known.role == hello.role and known.streams == hello.streams:
             return known, True
         agent.end(known)  # the game began anew: its open episodes end as truncated
-    return agent.begin(hello, session_id), False
+    return begin_session(registry, agent, hello, session_id, limits.max_sessions), False
 
 
 def _welcome(

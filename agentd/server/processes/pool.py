@@ -65,14 +65,26 @@ class Pool:
                     await worker.ready.wait()
 
     async def stop(self) -> None:
-        """Have every worker drain and end."""
+        """Have every worker drain and end; kill those that do not within half of ``drain_s``."""
         self._ending.set()
         ending = [w.process for w in self._all if w.process is not None]
         for process in ending:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
-        for process in ending:
-            await process.wait()
+        try:
+            async with asyncio.timeout(self._config.limits.drain_s / 2):
+                for process in ending:
+                    await process.wait()
+        except TimeoutError:
+            log.error("workers killed: they did not end in time")
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill every worker at once."""
+        for worker in self._all:
+            if worker.process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    worker.process.kill()
 
     def give(self, number: int | None, connection: Connection, hello: Hello) -> bool:
         """Hand a connection to a worker; False when there is no such worker running.

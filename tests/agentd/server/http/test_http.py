@@ -1,18 +1,23 @@
 """Health, metrics and the page; S2: no route forgets the token."""
 
 import asyncio
+import contextlib
 import json
+import re
 import ssl
 import subprocess
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from agentd.auth import Grant, Tokens
 from agentd.config import ServerConfig, TlsConfig
+from agentd.errors import ExitCode
 from agentd.protocol import messages as m
+from agentd.server.peers.tls import TlsFileError, tls_context
 
 pytest.importorskip("starlette", reason="needs agentd[web]")
 FIRST = 0
@@ -37,6 +42,19 @@ async def get(house, path: str, token: str | None = None) -> tuple[int, str]:
                 return error.code, error.read().decode()
 
     return await asyncio.to_thread(ask)
+
+
+async def certificate(folder: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for localhost and its key."""
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
+    command += ["-keyout", str(key), "-out", str(cert), "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost"]
+    try:
+        await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("no openssl to make a certificate with")
+    return cert, key
 
 
 async def test_health_metrics_and_stats_tell_what_was_played(serve):
@@ -76,7 +94,7 @@ async def test_readiness_ends_with_draining(serve):
     app_status = await get(house, "/readyz")
     house.server.connections.draining = True
     assert (app_status[0], (await get(house, "/readyz"))[0]) == (200, 503)
-    house.server._draining = False
+    house.server.connections.draining = False
 
 
 async def test_a_unix_socket_is_a_door_too(serve, tmp_path):
@@ -93,14 +111,7 @@ async def test_a_unix_socket_is_a_door_too(serve, tmp_path):
 
 
 async def test_tls_serves_who_trusts_the_certificate(serve, tmp_path):
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
-    command += ["-keyout", str(key), "-out", str(cert), "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost"]
-    try:
-        await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("no openssl to make a certificate with")
+    cert, key = await certificate(tmp_path)
     tls = TlsConfig(cert=str(cert), key=str(key))
     house = await serve(config=msgspec.structs.replace(config(), tls=tls, http_port=None))
     context = ssl.create_default_context(cafile=str(cert))
@@ -113,3 +124,77 @@ async def test_tls_serves_who_trusts_the_certificate(serve, tmp_path):
     assert isinstance(await peer.hello(), m.Welcome)
     assert isinstance(await peer.step([FIRST]), m.ActReply)
     await peer.close()
+
+
+async def ask_as(house, host: str) -> int:
+    """The status of /stats for a request that names ``host``."""
+    address, port = house.server.http_address.rsplit(":", 1)
+    reader, writer = await asyncio.open_connection(address, int(port))
+    writer.write(f"GET /stats HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    line = await reader.readline()
+    writer.close()
+    return int(line.split()[1])
+
+
+async def test_a_foreign_name_for_the_daemon_is_refused(serve):
+    """A page elsewhere may let its own name point here (DNS rebinding)."""
+    house = await serve(config=config(http_hosts=("metrics.example",)))
+    statuses = {
+        host: await ask_as(house, host)
+        for host in ("evil.example", "127.0.0.1", "localhost:7332", "[::1]:7332", "metrics.example")
+    }
+    assert statuses == {
+        "evil.example": 421,
+        "127.0.0.1": 200,
+        "localhost:7332": 200,
+        "[::1]:7332": 200,
+        "metrics.example": 200,
+    }
+
+
+async def test_half_requests_are_cut_off_in_time(serve, monkeypatch):
+    monkeypatch.setattr("agentd.server.http.app.REQUEST_S", 0.3)
+    house = await serve(config=config())
+    address, port = house.server.http_address.rsplit(":", 1)
+    halves = [await asyncio.open_connection(address, int(port)) for _ in range(20)]
+    for _, writer in halves:
+        writer.write(b"GET /livez HTTP/1.1\r\nHo")
+    async with asyncio.timeout(5):
+        for reader, writer in halves:
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+            writer.close()
+    assert await get(house, "/livez") == (200, "alive\n")
+
+
+async def test_http_stands_under_the_tls_of_the_game_port(serve, tmp_path):
+    cert, key = await certificate(tmp_path)
+    tls = TlsConfig(cert=str(cert), key=str(key), client_ca=str(cert))
+    house = await serve(config=config(tls=tls))
+    context = ssl.create_default_context(cafile=str(cert))
+    url = f"https://localhost:{house.server.http_address.rsplit(':', 1)[1]}/livez"
+
+    def status(context: ssl.SSLContext) -> int:
+        with urllib.request.urlopen(url, timeout=10, context=context) as reply:
+            return reply.status
+
+    with pytest.raises((urllib.error.URLError, ConnectionError)):
+        await asyncio.to_thread(status, context)  # no certificate of ours
+    context.load_cert_chain(cert, key)
+    assert await asyncio.to_thread(status, context) == 200
+
+
+@pytest.mark.parametrize("wrong", ["missing", "no PEM", "another key"])
+async def test_a_wrong_tls_file_is_named(tmp_path, wrong):
+    cert, key = await certificate(tmp_path)
+    match wrong:
+        case "missing":
+            key.unlink()
+        case "no PEM":
+            key.write_bytes(b"nothing")
+        case "another key":
+            (tmp_path / "b").mkdir()
+            _, key = await certificate(tmp_path / "b")
+    with pytest.raises(TlsFileError, match=re.escape(str(key))) as caught:
+        tls_context(TlsConfig(cert=str(cert), key=str(key)))
+    assert caught.value.exit_code == ExitCode.CONFIG

@@ -21,7 +21,7 @@ PACED = {
 async def until_learning(house, peer) -> None:
     """Play until the learner has made updates, so that the pace is what it waits for."""
     await peer.step([FIRST] * 4)
-    while not (house.server.registry.loaded["a"].learning.stats().get("updates") or 0):
+    while not (house.server.stats.agents("a")["a"].get("updates") or 0):
         assert isinstance(await peer.step([MID] * 4, np.ones((4, 4))), m.ActReply)
 
 
