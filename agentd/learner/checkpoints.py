@@ -22,6 +22,8 @@ from agentd.store import Checkpoint, Files, read_checkpoint, sweep, write_checkp
 
 log = logging.getLogger(__name__)
 
+_FIRST_S = 5.0
+"""When an agent that has learned gets its first checkpoint: a start does not wait for the disk."""
 _FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 60.0
 
 
@@ -114,6 +116,8 @@ class Saver:
             return now >= self._retry_at
         if updates == (0 if self.last is None else self.last.step):
             return False
+        if self.last is None and now - self._written >= _FIRST_S:
+            return True
         rules, reader = self.config.checkpoint, self._updater.reader
         if rules.every_updates is not None and updates % rules.every_updates == 0:
             return True

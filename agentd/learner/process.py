@@ -123,8 +123,7 @@ class LearnerProcess:
     def begin(self) -> None:
         """Continue from the newest checkpoint, or from the board where that has newer weights.
 
-        Weights that were published are never replaced by older ones. An agent without a checkpoint
-        gets its first one now: from here on "no checkpoint" means that they were lost.
+        Weights that were published are never replaced by older ones.
         """
         found = self._saver.restore()
         updater = self._updater
@@ -152,8 +151,6 @@ class LearnerProcess:
             **self._flags(),
             **({"note": "; ".join(notes)} if notes else {}),
         )
-        if found is None:
-            self._save_quietly()
 
     def _adopt_board(self, behind: bool) -> int:
         """Go on with the board's weights where they are newer and cannot be made again.

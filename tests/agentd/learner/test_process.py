@@ -321,7 +321,7 @@ def test_a_damaged_checkpoint_is_passed_over_loudly_and_none_left_means_66(make_
     agent.pace_through(process, 300)
     process.stop()
     folder = agent.folder / "checkpoints"
-    newest, older, first = list_checkpoints(folder)
+    newest, older = list_checkpoints(folder)
     (folder / newest / "state.safetensors").unlink()
 
     process = agent.start()
@@ -330,8 +330,7 @@ def test_a_damaged_checkpoint_is_passed_over_loudly_and_none_left_means_66(make_
     assert newest in ready["note"]
     process.kill()
 
-    for name in (older, first):
-        shutil.rmtree(folder / name)
+    shutil.rmtree(folder / older)
     process = agent.start()
     assert "none of 1" in process.expect("failed")["message"]
     assert process.popen.wait(5) == 66
@@ -406,7 +405,7 @@ def test_nothing_but_events_comes_out_of_stdout(make_agent):
     assert process.expect("stopped", id=process.ask("stop", save=False))
     assert process.popen.wait(5) == 0
     assert process.popen.stdout.read() in (b"", None)
-    assert len(list_checkpoints(agent.folder / "checkpoints")) == 1  # its first, of no updates
+    assert list_checkpoints(agent.folder / "checkpoints") == []
     assert json.loads((agent.folder / "learner.lock").read_text())["pid"] == process.popen.pid
 
 
@@ -425,7 +424,7 @@ def test_published_weights_are_never_replaced_by_older_ones(make_agent, mode, lo
     weights = np.empty(agent.board.n_params, np.float32)
     agent.board.read_into(weights)
     if lost == "every checkpoint":
-        shutil.rmtree(agent.folder / "checkpoints")
+        shutil.rmtree(agent.folder / "checkpoints", ignore_errors=True)
 
     process = agent.start()
     ready = process.expect("ready")
