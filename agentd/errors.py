@@ -7,6 +7,7 @@
     ├── Unavailable             69  an address cannot be bound or reached
     ├── Locked                  73  another daemon owns the data directory
     ├── StorageError            74  a file could not be read or written
+    │   └── DamagedFile         74  a file does not hold what was written there
     └── TrainingDiverged        70  loss or gradients were not finite
 
 Errors of the pure rooms keep their own types (a bad config is ``engine.strictyaml.ConfigError``,
@@ -80,6 +81,10 @@ class StorageError(AgentdError):
     """A file of the data directory could not be read or written."""
 
     exit_code = ExitCode.STORAGE
+
+
+class DamagedFile(StorageError):
+    """A file of the data directory does not hold what agentd wrote there."""
 
 
 class TrainingDiverged(AgentdError):

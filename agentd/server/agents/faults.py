@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agentd.engine.strictyaml import ConfigError
-from agentd.errors import AgentdError, StorageError
+from agentd.errors import AgentdError, DamagedFile, StorageError
 from agentd.learner.handle import LearnerRefused
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.store import NoValidCheckpoint, UnknownCheckpoint
@@ -28,6 +28,8 @@ def as_protocol_errors() -> Iterator[None]:
             field="checkpoint",
             expected="one that info lists",
         ) from fault
+    except DamagedFile as fault:
+        raise ProtocolError(Code.INTERNAL, str(fault)) from fault
     except (StorageError, OSError) as fault:
         raise ProtocolError(Code.STORAGE_FAILED, str(fault)) from fault
     except (ConfigError, ValueError) as fault:

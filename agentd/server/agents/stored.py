@@ -10,8 +10,8 @@ import json
 import shutil
 from pathlib import Path
 
-from agentd.config import AgentConfig, dump_yaml, load_agent_config
-from agentd.errors import StorageError
+from agentd.config import AgentConfig, ConfigError, dump_yaml, load_agent_config
+from agentd.errors import DamagedFile
 from agentd.protocol.errors import ProtocolError
 from agentd.protocol.schema import Schema
 from agentd.store import list_checkpoints, write_file
@@ -42,8 +42,11 @@ class StoredAgents:
         return sorted(p.name for p in self._root.iterdir() if (p / CONFIG).exists())
 
     def config(self, name: str) -> AgentConfig:
-        """How an agent learns. Raises ConfigError."""
-        return load_agent_config(self._root / name / CONFIG)
+        """How an agent learns. Raises DamagedFile when the file holds no valid configuration."""
+        try:
+            return load_agent_config(self._root / name / CONFIG)
+        except (ConfigError, UnicodeDecodeError) as fault:
+            raise DamagedFile(f"{self._root / name / CONFIG}: {fault}") from fault
 
     def write_config(self, name: str, config: AgentConfig) -> None:
         """Create an agent, or change how it learns. Raises StorageError."""
@@ -54,7 +57,7 @@ class StoredAgents:
     def schema(self, name: str) -> Schema | None:
         """The schema that an agent was bound to; None before its first hello.
 
-        Raises StorageError naming the file when it holds no schema.
+        Raises DamagedFile when the file holds no schema.
         """
         path = self._root / name / SCHEMA
         if not path.exists():
@@ -63,7 +66,7 @@ class StoredAgents:
             wire = json.loads(path.read_bytes())
             return Schema.from_wire(wire["observation"], wire["action"])
         except (ProtocolError, ValueError, LookupError, TypeError) as fault:
-            raise StorageError(f"{path} holds no schema: {fault}") from fault
+            raise DamagedFile(f"{path} holds no schema: {fault}") from fault
 
     def bind(self, name: str, schema: Schema) -> None:
         """Write an agent's schema unless it has one. Raises StorageError."""

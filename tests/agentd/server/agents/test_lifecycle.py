@@ -44,7 +44,7 @@ async def test_a_damaged_schema_refuses_its_agent_and_no_other(serve, tmp_path, 
     house = await serve(DQN, data_dir=tmp_path / "data")
 
     error = await refused(house)
-    assert (error.code, "schema.json" in error.message) == ("STORAGE_FAILED", True)
+    assert (error.code, "schema.json" in error.message) == ("INTERNAL", True)
     other = await house.peer()
     await other.hello("b")
     assert isinstance(await other.step([FIRST] * 4), m.ActReply)
