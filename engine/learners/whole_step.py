@@ -37,7 +37,7 @@ def bind_fit(
 ) -> Callable[[Host], bool] | None:
     """Bind a supervised step as one call, or return None.
 
-    It takes the inputs (B, D) and returns whether the step was finite and taken.
+    It takes the inputs (B, ...) and returns whether the step was finite and taken.
     """
     layers, on = network.dense_stack, descent.shared
     if layers is None or on is None:
@@ -49,7 +49,7 @@ def bind_fit(
     bound = launch
 
     def update(observations: Host) -> bool:
-        backend.write(x, observations)
+        backend.write(x, observations.reshape(x.shape))
         return descent.step_by(bound)
 
     return update

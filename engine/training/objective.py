@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.engine.backend import Array, Backend, Step
+from agentd.engine.backend import Array, Backend, FitStep, Step
 from agentd.engine.optim.losses import LossArrays, bind_loss, target_kind
 from agentd.engine.optim.spec import LossSpec
 
@@ -46,18 +46,20 @@ class Objective:
         arrays = LossArrays(y=y, target=target, dy=dy, loss=loss)
         return Bound(y, target, loss, bind_loss(self.spec, self._backend, arrays))
 
-    @property
-    def whole(self) -> dict[str, Any] | None:
-        """How a step in one call is told of this loss (see `FitStep`); None where it has none."""
+    def fit_step(self, bound: Bound) -> FitStep | None:
+        """Return what a step in one call reads and writes; None where it has no such loss."""
         spec = self.spec
-        match spec.name:
-            case "softmax_cross_entropy" if not spec.smoothing and spec.class_weights is None:
-                return {"is_class": True, "huber": None}
-            case "squared_error":
-                return {"is_class": False, "huber": None}
-            case "huber":
-                return {"is_class": False, "huber": spec.delta}
-        return None
+        is_class = spec.name == "softmax_cross_entropy"
+        plain = is_class and not spec.smoothing and spec.class_weights is None
+        if not plain and spec.name not in ("squared_error", "huber"):
+            return None
+        return FitStep(
+            label=bound.target,
+            weight=self._backend.asarray(np.ones(bound.y.shape[0], np.float32)),
+            y=bound.y,
+            is_class=is_class,
+            huber=spec.delta if spec.name == "huber" else None,
+        )
 
     def write(self, bound: Bound, targets: NDArray[Any]) -> None:
         """Give the loss its targets: (B,) classes or (B, K) numbers."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.engine.backend import Backend, FitStep, Host
+from agentd.engine.backend import Backend, Host
 from agentd.engine.data import Batches, DataError, Dataset, Minibatch, Normalizer, no_normalizer
 from agentd.engine.errors import EngineError, ModelError, ShapeError
 from agentd.engine.learners.descent import Descent
@@ -105,7 +105,8 @@ class Trainer:
             weights = network.init(np.random.default_rng(seed))
         self._descent = Descent(network, self._backend, self._optimizer, None, weights)
         self._learn = Pass(network, self._backend, batch, training=True, seed=seed)
-        self._bound: dict[int, _Way] = {}
+        self._features = prod(network.input_shape)
+        self._bound: dict[int, _BoundStep] = {}
         self._bind(batch)  # a loss that does not fit is refused here, not at the first step
         self._best: tuple[float, float] | None = None
         self._since_best = 0
@@ -168,11 +169,12 @@ class Trainer:
         Inputs must be normalised already. Raises ShapeError for a batch of another shape, Diverged.
         """
         rows = len(batch.inputs)
-        way = self._bind(rows)
-        if batch.inputs.size != prod(way.x.shape):
-            raise ShapeError("batch inputs", way.x.shape, batch.inputs.shape)
-        self._objective.write(way.bound, batch.targets)
-        taken = way.take(batch.inputs)
+        bound = self._bind(rows)
+        if batch.inputs.size != rows * self._features:
+            shape = (rows, *self.network.input_shape)
+            raise ShapeError("batch inputs", shape, batch.inputs.shape)
+        self._objective.write(bound.loss, batch.targets)
+        taken = bound.take(batch.inputs)
         self.steps += 1
         if not taken:
             if self._descent.skipped_in_row >= MAX_SKIPPED:
@@ -184,7 +186,7 @@ class Trainer:
         self.tally.rows += rows
         self.tally.loss_sum += total
         if batch.targets.ndim == 1:
-            predicted = self._backend.to_host(way.bound.y).argmax(1)
+            predicted = self._backend.to_host(bound.loss.y).argmax(1)
             self.tally.correct += int(np.count_nonzero(predicted == batch.targets))
         return total / rows
 
@@ -297,27 +299,24 @@ class Trainer:
         elif stop.patience is not None and self._since_best >= stop.patience:
             self.stop(f"no better result in {stop.patience} epochs")
 
-    def _bind(self, rows: int) -> _Way:
+    def _bind(self, rows: int) -> _BoundStep:
         known = self._bound.get(rows)
         if known is None:
-            params = self._descent.params
-            x, y = self._learn.input(params, rows), self._learn.output(params, rows)
-            bound = self._objective.bind(y, self._learn.output_gradient(params, rows))
-            take = self._bind_whole(bound, rows) or bind_supervised_step(
-                self._backend, self._learn, self._descent, rows, bound.run, bound.loss
+            learn, params = self._learn, self._descent.params
+            y, dy = learn.output(params, rows), learn.output_gradient(params, rows)
+            bound = self._objective.bind(y, dy)
+            take = self._bind_whole(bound) or bind_supervised_step(
+                self._backend, learn, self._descent, rows, bound.run, bound.loss
             )
-            known = self._bound[rows] = _Way(bound, x, take)
+            known = self._bound[rows] = _BoundStep(bound, take)
         return known
 
-    def _bind_whole(self, bound: Bound, rows: int) -> Callable[[Any], bool] | None:
+    def _bind_whole(self, bound: Bound) -> Callable[[Host], bool] | None:
         """Bind the step in one call where backend, network, loss and optimizer have it."""
-        how = self._objective.whole
-        if how is None:
+        fit = self._objective.fit_step(bound)
+        if fit is None:
             return None
-        weight = self._backend.asarray(np.ones(rows, np.float32))
-        fit = FitStep(label=bound.target, weight=weight, y=bound.y, **how)
-        run = bind_fit(self._backend, self.network, self._descent, fit)
-        return None if run is None else lambda inputs: run(inputs.reshape(rows, -1))
+        return bind_fit(self._backend, self.network, self._descent, fit)
 
     @cached_property
     def _evaluator(self) -> BatchEvaluator:
@@ -339,9 +338,8 @@ class Trainer:
         return self._clock() if self._clock else 0.0
 
 
-class _Way(NamedTuple):
-    """One batch size's step: the loss, the input's place, and what takes the step from inputs."""
+class _BoundStep(NamedTuple):
+    """One batch size's loss, and what takes the step from inputs."""
 
-    bound: Bound
-    x: Any
-    take: Callable[[Any], bool]
+    loss: Bound
+    take: Callable[[Host], bool]

@@ -1,7 +1,7 @@
 """One head in training: a network, its optimizer and its loss, a step at a time."""
 
-from collections.abc import Mapping
-from math import isnan
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,11 @@ from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.learners.supervised_step import bind_supervised_step
 from agentd.engine.network import Network, Pass
 from agentd.engine.optim import make_optimizer
-from agentd.engine.optim.losses import LossArrays, bind_loss
-from agentd.engine.optim.spec import LossSpec
+from agentd.engine.optim.spec import LossName, LossSpec
 from agentd.engine.rules.td import HUBER_WIDTH
+from agentd.engine.training.objective import Objective
+
+_LOSSES: dict[str, LossName] = {"policy": "softmax_cross_entropy", "value": "binary_cross_entropy"}
 
 
 class HeadTrainer:
@@ -45,15 +47,16 @@ class HeadTrainer:
         self._descent = Descent(network, backend, optimizer, clip, weights)
         self._pass = Pass(network, backend, size, training=True, seed=recipe.seed)
         params = self._descent.params
-        self._y = self._pass.output(params, size)
-        self._dy = self._pass.output_gradient(params, size)
-        self._action = backend.zeros((size, 1), "int32")
-        self._label = backend.zeros((size,), "int32")
-        self._target = backend.zeros((size, 1))
-        self._per = 1 if head == "q" else size
-        self._take = bind_supervised_step(
-            backend, self._pass, self._descent, size, *self._bind(size)
-        )
+        y, dy = self._pass.output(params, size), self._pass.output_gradient(params, size)
+        each: Array | None = None
+        if head == "q":
+            (self._write, loss), self._per = self._bind_q(y, dy), 1
+        else:
+            (outputs,), spec = network.output_shape, LossSpec(name=_LOSSES[head])
+            bound = Objective(spec, backend, outputs, is_class=head == "policy").bind(y, dy)
+            self._write, self._per = partial(backend.write, bound.target), size
+            loss, each = bound.run, bound.loss
+        self._step = bind_supervised_step(backend, self._pass, self._descent, size, loss, each)
 
     @property
     def weights(self) -> NDArray[np.float32]:
@@ -68,18 +71,10 @@ class HeadTrainer:
     @quiet
     def step(self, inputs: NDArray[np.float32], target: Any) -> float:
         """Take one step on inputs (B, D); return the mean loss, 0 for a step that was skipped."""
-        write = self._backend.write
-        if self.head == "q":
-            write(self._action, target[0][:, None])
-            write(self._target, target[1])
-        elif self.head == "policy":
-            write(self._label, target)
-        else:
-            write(self._target, target)
-        if not self._take(inputs):
+        self._write(target)
+        if not self._step(inputs):
             return 0.0
-        loss = float(self._backend.to_host(self._descent.loss)[0])
-        return 0.0 if isnan(loss) else loss / self._per
+        return float(self._backend.to_host(self._descent.loss)[0]) / self._per
 
     def get_state(self) -> tuple[Arrays, Scalars]:
         """Return parameters, optimizer and counters."""
@@ -91,31 +86,16 @@ class HeadTrainer:
         self._descent.set_state(arrays, scalars)
         self._pass.set_state(scalars["pass"])
 
-    def _bind(self, size: int) -> tuple[Step, Array | None]:
-        """Bind the head's loss; return it and its rows' losses (B,), None for q's mean alone."""
-        backend, y, dy = self._backend, self._y, self._dy
-        if self.head == "q":
-            td = backend.zeros((size, 1))
-            target = backend.reshape(self._target, (size,))
-            mean = backend.td_loss(
-                y,
-                self._action,
-                target,
-                None,
-                (y.shape[1],),
-                HUBER_WIDTH,
-                dy,
-                td,
-                self._descent.loss,
-            )
-            return mean, None
-        loss = backend.zeros((size,))
-        name, wanted = _LOSSES[self.head]
-        arrays = LossArrays(y=y, target=getattr(self, wanted), dy=dy, loss=loss)
-        return bind_loss(LossSpec(name=name), backend, arrays), loss  # type: ignore[arg-type]
+    def _bind_q(self, y: Array, dy: Array) -> tuple[Callable[[Any], None], Step]:
+        """Return what writes q's targets, and the loss, whose mean goes to the descent."""
+        backend, size = self._backend, y.shape[0]
+        action, target = backend.zeros((size, 1), "int32"), backend.zeros((size,))
+        td, loss, width = backend.zeros((size, 1)), self._descent.loss, HUBER_WIDTH
 
+        def write(wanted: Any) -> None:
+            moves, scores = wanted
+            backend.write(action, moves[:, None])
+            backend.write(target, scores[:, 0])
 
-_LOSSES: dict[str, tuple[str, str]] = {
-    "policy": ("softmax_cross_entropy", "_label"),
-    "value": ("binary_cross_entropy", "_target"),
-}
+        run = backend.td_loss(y, action, target, None, (y.shape[1],), width, dy, td, loss)
+        return write, run
