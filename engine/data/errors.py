@@ -1,4 +1,4 @@
-"""What can be wrong with a data file, told in one line: where, what was expected, what came."""
+"""What can be wrong with a data file, said in one line: where, what was expected, what came."""
 
 from agentd.engine.errors import EngineError
 

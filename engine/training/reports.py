@@ -31,7 +31,7 @@ class EvaluationReport:
     """How a network does on data it does not learn from.
 
     ``loss`` is the mean over the rows; ``accuracy`` and ``confusion`` (C, C), rows true and columns
-    told, are None where the targets are numbers, ``rmse`` where they are classes.
+    predicted, are None where the targets are numbers, ``rmse`` where they are classes.
     """
 
     rows: int
