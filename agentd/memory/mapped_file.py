@@ -227,6 +227,20 @@ class RingFile:
         return self.rows if enough else 0
 
 
+def file_bytes(columns: Sequence[Column], rows: int) -> int:
+    """How large a ring file of ``rows`` slots is, once all of them were written."""
+    return _offsets(columns, rows)[-1]
+
+
+def kept_slack(path: Path, slack: int) -> int:
+    """The slack of the ring file at ``path`` where it has more than ``slack``; else ``slack``."""
+    try:
+        found = identity_of(path).get("slack")
+    except (OSError, RingDamaged):
+        return slack
+    return found if type(found) is int and found > slack else slack
+
+
 def identity_of(path: Path) -> dict[str, Any]:
     """Read what a ring file says about itself. Raises RingDamaged when it is no ring file."""
     with path.open("rb") as file:

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.replay.rows import FIRST, MID, TERMINATED, TRUNCATED
-from agentd.memory.layout import RingLayout, default_slack, replay_columns
-from agentd.memory.mapped_file import RingCounters, RingFile
+from agentd.memory.layout import RingLayout, default_slack
+from agentd.memory.mapped_file import RingCounters, RingFile, kept_slack
 from agentd.memory.recall import Answer, find_answer, open_episodes
 from agentd.memory.ring_writer import RingWriter
 
@@ -62,11 +62,10 @@ class ReplayRing(RingWriter):
         Raises RingMismatch when the file holds other rows, StorageError when the disk refuses.
         """
         slack = default_slack(capacity) if slack is None else slack
-        sizes = layout.row_bytes, layout.n_actions, layout.branches
-        columns = replay_columns(*sizes, layout.backwards)
-        identity = layout.identity(capacity, slack)
+        slack = kept_slack(path, slack)
+        identity, rows = layout.identity(capacity, slack), capacity + slack
         begin = begin or RingCounters()
-        file, created = RingFile.open(path, identity, columns, capacity + slack, begin)
+        file, created = RingFile.open(path, identity, layout.columns, rows, begin)
         if not created:
             _repair(file, capacity)
         file.begin_writing()
