@@ -17,6 +17,7 @@ from agentd.config.records import LimitsConfig
 from agentd.engine.errors import ModelError
 from agentd.engine.network import Network
 from agentd.engine.network.footprint import optimizer_bytes, pass_bytes
+from agentd.engine.optim.spec import OptimizerSpec
 from agentd.machine import memory_bytes
 from agentd.protocol.schema import Schema
 
@@ -83,6 +84,12 @@ def estimate_least(config: AgentConfig, limits: LimitsConfig) -> Budget | None:
         except ModelError:
             continue  # the layers do not fit this game; perhaps the next one
     return None
+
+
+def training_bytes(network: Network, batch: int, optimizer: OptimizerSpec) -> int:
+    """Bytes of memory that training on data takes: parameters, gradient, optimizer, a batch."""
+    state = optimizer_bytes(optimizer, network.n_trainable)
+    return 2 * _FLOAT * network.n_params + state + pass_bytes(network, batch, training=True)
 
 
 class OverBudget(ConfigError):
