@@ -4,8 +4,9 @@ from agentd.config.records import AgentConfig, LimitsConfig
 from agentd.engine.replay.rows import RowFormat, TensorFormat
 from agentd.protocol.schema import Schema
 
-PASS_ROWS, PASS_BYTES = 8_192, 64 << 20
-"""Rows that one forward pass takes from several frames, and their bytes as float32."""
+PASS_ROWS, PASS_BYTES = 2_048, 64 << 20
+"""Rows that one forward pass takes from several frames, and their bytes as float32. As many are
+answered in one turn of the event loop: a millisecond or two of a small network."""
 
 
 def stack_of(config: AgentConfig) -> int:

@@ -248,12 +248,13 @@ class Agent:
         self._host.flushes.soon(self)
 
     def flush(self) -> None:
-        """Answer everything that may be answered; raises nothing.
+        """Answer what may be answered, no more rows than a turn has; raises nothing.
 
         Frames of training sessions stay while a paced learner is behind, but not past the deadline
         that their client stated: they then get the answer of the weights at hand.
         """
         self._flush_due = False
+        waiting = self.queue.rows
         while self.queue:
             group = self.queue.next_group(self._may_train(), self.pass_rows)
             if not group:
@@ -264,7 +265,8 @@ class Agent:
                 self._host.flushes.later(self, min(POLL_S, max(left, 0.0)))
                 return
             self.responder.answer(group)
-            if self.queue and self.queue.only_bulk:
+            answered = waiting - self.queue.rows
+            if self.queue and self.queue.turn_is_over(answered, self.pass_rows):
                 self._flush_soon()
                 return
 
