@@ -17,7 +17,9 @@ Header, little-endian, byte offsets:
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
 import mmap
 import os
 import struct
@@ -157,6 +159,9 @@ class RingFile:
             file = cls(path, columns, rows, writable=True)
         except (OSError, ValueError) as error:
             raise StorageError(f"{path}: {error}") from error
+        if not file._counts():
+            file.close()
+            raise RingDamaged(f"{path}: its counters contradict each other")
         file._reserved = 0 if created else file._allocated()
         return file, created
 
@@ -216,6 +221,21 @@ class RingFile:
         os.close(self._fd)
         self.columns = {}
 
+    def _counts(self) -> bool:
+        """Whether the counters are numbers that a writer may have left."""
+        newest, durable = self.commit.read(), self.durable.read()
+        return (
+            self.start <= newest.head
+            and durable.head <= newest.head
+            and all(
+                0 <= c.head < 2**62
+                and min(c.env_steps, c.episodes) >= 0
+                and math.isfinite(c.return_sum)
+                and -1 <= c.masks_since <= c.head
+                for c in (newest, durable)
+            )
+        )
+
     def _map(self, column: Column, offset: int) -> NDArray[Any]:
         count = self.rows * max(1, column.width)
         flat: NDArray[Any] = np.frombuffer(self._mapped, column.dtype, count, offset)
@@ -266,10 +286,22 @@ def check_identity(path: Path, identity: Mapping[str, Any]) -> None:
 
 
 def move_aside(path: Path) -> Path:
-    """Rename a damaged file so that a new one can take its place; return its new name."""
-    aside = path.with_name(path.name + ".damaged")
+    """Rename a damaged file so that a new one can take its place; return its new name.
+
+    Those of before are deleted where the disk has no room for another file of its size.
+    """
+    numbers = (number for number in itertools.count(1) if not _aside(path, number).exists())
+    aside = _aside(path, next(numbers))
+    found = os.statvfs(path.parent)
+    if found.f_bavail * found.f_frsize < path.stat().st_size:
+        for old in path.parent.glob(f"{path.name}.damaged-*"):
+            old.unlink()
     path.replace(aside)
     return aside
+
+
+def _aside(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.damaged-{number}")
 
 
 def _check_size(path: Path, size: int) -> None:

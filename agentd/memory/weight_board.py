@@ -8,13 +8,14 @@ the newest publication untouched.
 File, little-endian, byte offsets; P parameters:
     0    magic    8 identity's sha256 (32)    64 boot id (36)
     128  newest buffer, u64    192 wake at rows, u64    256 statistics, f64 each
-    1024 buffer heads of 64 bytes: turn u64, due i64, version u64
+    1024 buffer heads of 64 bytes: turn u64, due i64, version u64, sum of the words i64
     4096 buffer 0, float32 (P,); buffer 1 on the next page
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import mmap
 import os
 import time
@@ -30,6 +31,9 @@ from agentd.memory.mapped_file import PAGE, boot_id
 _MAGIC = b"AGDBOARD"
 _DIGEST, _BOOT, _NEWEST, _WAKE_AT, _STATS, _HEADS = 8, 64, 128, 192, 256, 1024
 _PATIENCE_S = 1.0
+_TRIES = 100
+
+log = logging.getLogger("agentd.board")
 
 STATS = (
     *("updates", "due", "rows", "backlog", "updates_per_second", "dropped", "skipped"),
@@ -66,7 +70,7 @@ class WeightBoard:
             os.close(fd)
         self._newest = memoryview(mapped)[_NEWEST : _NEWEST + 8].cast("Q")
         self._wake_at = memoryview(mapped)[_WAKE_AT : _WAKE_AT + 8].cast("Q")
-        self._heads = [memoryview(mapped)[at : at + 24].cast("q") for at in (_HEADS, _HEADS + 64)]
+        self._heads = [memoryview(mapped)[at : at + 32].cast("q") for at in (_HEADS, _HEADS + 64)]
         self._params: list[NDArray[np.float32]] = [
             np.frombuffer(mapped, np.float32, n_params, at) for at in (PAGE, PAGE + stride)
         ]
@@ -74,14 +78,20 @@ class WeightBoard:
 
     @classmethod
     def open(cls, path: Path, n_params: int, *, writable: bool = False) -> WeightBoard:
-        """Open the board of ``n_params`` parameters; one of another size or boot is made anew.
+        """Open the board of ``n_params`` parameters.
 
-        Either side may come first. Raises StorageError when the disk refuses.
+        It is a cache: one of another size or boot, and one that is damaged, is made anew. Either
+        side may come first. Raises StorageError when the disk refuses.
         """
         try:
             if not _fits(path, n_params):
                 _create(path, n_params)
-            return cls(path, n_params, writable=writable)
+            board = cls(path, n_params, writable=writable)
+            if not board._is_whole():
+                log.warning("weight board begun anew file=%s: it was damaged", path)
+                _create(path, n_params)
+                board = cls(path, n_params, writable=writable)
+            return board
         except (OSError, ValueError) as error:
             raise StorageError(f"{path}: {error}") from error
 
@@ -106,6 +116,7 @@ class WeightBoard:
         head = self._heads[turn & 1]
         head[0] |= 1  # odd: being written
         head[1], head[2] = publication
+        head[3] = _sum(params)
         np.copyto(self._params[turn & 1], params)
         head[0] += 1
         self._newest[0] = turn
@@ -139,6 +150,19 @@ class WeightBoard:
             if name in _INDEX:
                 self._stats[_INDEX[name]] = value
 
+    def _is_whole(self) -> bool:
+        """Whether the newest buffer holds what was published, or nothing was."""
+        turn = self._newest[0]
+        if turn == 0:
+            return True
+        found = np.empty(self.n_params, np.float32)
+        head = self._heads[turn & 1]
+        for _ in range(_TRIES):  # a learner may be publishing
+            total, publication = head[3], self._copy(turn & 1, found)
+            if publication is not None and total == _sum(found) == head[3]:
+                return min(publication.version, publication.due + 1) >= 0
+        return False
+
     def _publication(self, side: int) -> Publication:
         head = self._heads[side]
         return Publication(head[1], head[2])
@@ -167,8 +191,13 @@ class WeightBoard:
 _INDEX = {name: at for at, name in enumerate(STATS)}
 
 
+def _sum(params: NDArray[np.float32]) -> int:
+    """The sum of the parameters' words: it differs wherever one of them was changed."""
+    return int(np.add.reduce(params.view(np.uint32), dtype=np.int64))
+
+
 def _identity(n_params: int) -> bytes:
-    return hashlib.sha256(f"board 1 {n_params} {' '.join(STATS)}".encode()).digest()
+    return hashlib.sha256(f"board 2 {n_params} {' '.join(STATS)}".encode()).digest()
 
 
 def _fits(path: Path, n_params: int) -> bool:
@@ -180,7 +209,13 @@ def _fits(path: Path, n_params: int) -> bool:
         return False
     same = header[_DIGEST : _DIGEST + 32] == _identity(n_params)
     boot = header[_BOOT : _BOOT + 36].rstrip(b"\0")
-    return len(header) == PAGE and header[:8] == _MAGIC and same and boot == boot_id()
+    whole = path.stat().st_size == PAGE + _size(n_params) and header[:8] == _MAGIC
+    return whole and same and boot == boot_id()
+
+
+def _size(n_params: int) -> int:
+    """Bytes of both buffers."""
+    return 2 * -(-4 * n_params // PAGE) * PAGE
 
 
 def _create(path: Path, n_params: int) -> None:
@@ -190,7 +225,7 @@ def _create(path: Path, n_params: int) -> None:
     header[_DIGEST : _DIGEST + 32] = _identity(n_params)
     header[_BOOT : _BOOT + 36] = boot_id().ljust(36, b"\0")
     header[_STATS : _STATS + 8 * len(STATS)] = np.full(len(STATS), np.nan).tobytes()
-    size = 2 * -(-4 * n_params // PAGE) * PAGE
+    size = _size(n_params)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{path.name}.{os.getpid()}.new")
     with aside.open("wb") as file:
