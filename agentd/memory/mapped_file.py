@@ -89,7 +89,7 @@ def boot_id() -> bytes:
 class _Switch:
     """Counters in two places and the word that says which one holds."""
 
-    def __init__(self, mapped: mmap.mmap, at: int) -> None:
+    def __init__(self, mapped: mmap.mmap | bytes, at: int) -> None:
         self._mapped = mapped
         self._word = memoryview(mapped)[at : at + 8].cast("Q")
         self._records = (at + 64, at + 128)
@@ -272,6 +272,13 @@ def identity_of(path: Path) -> dict[str, Any]:
         raise RingDamaged(f"{path}: no ring file", hint="move it away; a new one is then made")
     found: dict[str, Any] = json.loads(text)
     return found
+
+
+def committed(path: Path) -> RingCounters:
+    """Read what is committed in a ring file. Raises RingDamaged when it is no ring file."""
+    identity_of(path)
+    with path.open("rb") as file:
+        return _Switch(file.read(PAGE), _COMMIT).read()
 
 
 def check_identity(path: Path, identity: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ the newest publication untouched.
 File, little-endian, byte offsets; P parameters:
     0    magic    8 identity's sha256 (32)    64 boot id (36)
     128  newest buffer, u64    192 wake at rows, u64    256 statistics, f64 each
-    1024 buffer heads of 64 bytes: turn u64, due i64, version u64, sum of the words i64
+    1024 buffer heads of 64 bytes: turn u64, due i64, version u64, a sum i64
     4096 buffer 0, float32 (P,); buffer 1 on the next page
 """
 
@@ -56,11 +56,15 @@ class Publication(NamedTuple):
 
 
 class WeightBoard:
-    """The learner publishes, the server reads. Open it once in either process."""
+    """The learner publishes, the server reads. Open it once in either process.
+
+    was_damaged  the file that was there could not be used
+    """
 
     def __init__(self, path: Path, n_params: int, *, writable: bool) -> None:
         """Use `open`."""
         self.path, self.n_params = path, n_params
+        self.was_damaged = False
         stride = -(-4 * n_params // PAGE) * PAGE
         fd = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
         try:
@@ -84,13 +88,17 @@ class WeightBoard:
         side may come first. Raises StorageError when the disk refuses.
         """
         try:
-            if not _fits(path, n_params):
+            damaged = _is_damaged(path, n_params)
+            if damaged or not _fits(path, n_params):
                 _create(path, n_params)
             board = cls(path, n_params, writable=writable)
             if not board._is_whole():
-                log.warning("weight board begun anew file=%s: it was damaged", path)
+                damaged = True
                 _create(path, n_params)
                 board = cls(path, n_params, writable=writable)
+            if damaged:
+                log.warning("weight board begun anew file=%s: it was damaged", path)
+            board.was_damaged = damaged
             return board
         except (OSError, ValueError) as error:
             raise StorageError(f"{path}: {error}") from error
@@ -116,7 +124,7 @@ class WeightBoard:
         head = self._heads[turn & 1]
         head[0] |= 1  # odd: being written
         head[1], head[2] = publication
-        head[3] = _sum(params)
+        head[3] = _sum(params, publication)
         np.copyto(self._params[turn & 1], params)
         head[0] += 1
         self._newest[0] = turn
@@ -158,9 +166,9 @@ class WeightBoard:
         found = np.empty(self.n_params, np.float32)
         head = self._heads[turn & 1]
         for _ in range(_TRIES):  # a learner may be publishing
-            total, publication = head[3], self._copy(turn & 1, found)
-            if publication is not None and total == _sum(found) == head[3]:
-                return min(publication.version, publication.due + 1) >= 0
+            publication = self._copy(turn & 1, found)
+            if publication is not None and head[3] == _sum(found, publication):
+                return True
         return False
 
     def _publication(self, side: int) -> Publication:
@@ -191,9 +199,10 @@ class WeightBoard:
 _INDEX = {name: at for at, name in enumerate(STATS)}
 
 
-def _sum(params: NDArray[np.float32]) -> int:
-    """The sum of the parameters' words: it differs wherever one of them was changed."""
-    return int(np.add.reduce(params.view(np.uint32), dtype=np.int64))
+def _sum(params: NDArray[np.float32], publication: Publication) -> int:
+    """A number that differs wherever a word of the parameters or their publication was changed."""
+    words = int(np.add.reduce(params.view(np.uint32), dtype=np.int64))
+    return words + publication.due + 3 * publication.version
 
 
 def _identity(n_params: int) -> bytes:
@@ -209,8 +218,17 @@ def _fits(path: Path, n_params: int) -> bool:
         return False
     same = header[_DIGEST : _DIGEST + 32] == _identity(n_params)
     boot = header[_BOOT : _BOOT + 36].rstrip(b"\0")
-    whole = path.stat().st_size == PAGE + _size(n_params) and header[:8] == _MAGIC
-    return whole and same and boot == boot_id()
+    return len(header) == PAGE and header[:8] == _MAGIC and same and boot == boot_id()
+
+
+def _is_damaged(path: Path, n_params: int) -> bool:
+    """Whether there is a file that is no board, or a part of one."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        header = file.read(PAGE)
+    cut = path.stat().st_size != PAGE + _size(n_params)
+    return header[:8] != _MAGIC or (cut and header[_DIGEST : _DIGEST + 32] == _identity(n_params))
 
 
 def _size(n_params: int) -> int:

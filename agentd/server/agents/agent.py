@@ -74,6 +74,7 @@ class Agent:
         self.queue = FrameQueue()
         self.pass_rows = pass_rows  # rows of one pass, unless a single frame has more
         self.trained_sessions = 0
+        self.lost: list[str] = []  # what was missing or damaged when it was opened
         self._host = host
         self._slots = StreamSlots()
         self._flush_due = False
@@ -317,6 +318,7 @@ class Agent:
             "return_mean": self.returns.mean("train"),
             "eval_return_mean": self.returns.mean("eval"),
             "eval_episodes": self.returns.episodes["eval"],
+            "lost": self.lost,
         }
         if learning is not None:
             out["epsilon"] = self.actor.epsilon(learning.env_steps)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from agentd.assembly.device import backend_for
 from agentd.assembly.network import network_for
-from agentd.assembly.ring import plan_ring
+from agentd.assembly.ring import RingPlan, plan_ring
 from agentd.assembly.rows import most_rows, pass_rows, stack_of
 from agentd.assembly.weights import initial_weights
 from agentd.config.records import AgentConfig
@@ -14,16 +14,19 @@ from agentd.engine.network.weights import join
 from agentd.learner.handle import LearnerHandle
 from agentd.learner.pace import Pace
 from agentd.memory.layout import RingLayout
+from agentd.memory.mapped_file import RingCounters, RingDamaged, move_aside
 from agentd.memory.replay_ring import ReplayRing
+from agentd.memory.ring_reader import ROWS, TEACH
 from agentd.memory.teach_ring import TeachRing
 from agentd.memory.weight_board import WeightBoard
 from agentd.protocol.schema import Schema
 from agentd.server.agents.agent import Agent
 from agentd.server.agents.host import AgentHost
+from agentd.server.agents.life import Losses
 from agentd.server.batching.actor import Actor
 from agentd.server.batching.learning import Learning
 from agentd.server.batching.stacks import Stacks
-from agentd.store import read_checkpoint
+from agentd.store import Checkpoint, read_checkpoint
 
 
 def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Schema) -> Agent:
@@ -43,7 +46,9 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
         capacity=most_rows(schema, host.limits),
         stack=stack,
     )
-    _load_weights(folder, config, network, actor)
+    found, lost = read_checkpoint(folder / "checkpoints"), Losses(folder.name)
+    _load_weights(found, config, network, actor)
+    lost.note_checkpoint(found)
     actor.warm_up()
     learning = None
     if config.learner != "none":
@@ -51,14 +56,16 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
         def on_publication() -> None:
             host.flushes.soon(agent)
 
-        learning = _open_learning(host, folder, config, schema, actor, on_publication)
+        learning = _open_learning(host, folder, config, schema, actor, on_publication, found, lost)
     stacks = Stacks(stack, schema.row_bytes) if stack > 1 else None
     agent = Agent(folder, config, schema, actor, learning, stacks, host, pass_rows(schema))
+    agent.lost = lost.notes
     return agent
 
 
-def _load_weights(folder: Path, config: AgentConfig, network: Network, actor: Actor) -> None:
-    checkpoint = read_checkpoint(folder / "checkpoints")
+def _load_weights(
+    checkpoint: Checkpoint | None, config: AgentConfig, network: Network, actor: Actor
+) -> None:
     if checkpoint is None:
         actor.weights[:] = initial_weights(config, network)
         actor.publish(0)
@@ -74,10 +81,14 @@ def _open_learning(
     schema: Schema,
     actor: Actor,
     on_publication: Callable[[], None],
+    found: Checkpoint | None,
+    lost: Losses,
 ) -> Learning:
     assert host.table is not None
     board = WeightBoard.open(folder / "replay" / "weights.board", actor.network.n_params)
-    ring = _open_ring(host, folder / "replay", config, schema)
+    begin = _counters_of(found)
+    ring = _open_ring(folder / "replay", plan_ring(config, schema, host.limits), begin, lost)
+    lost.note_memory(found, board, ring, config.pace.learn_start)
     pace = Pace(config.pace.learn_start, config.pace.train_every)
     handle = LearnerHandle(
         folder, ring, board, pace, device=host.device, on_publication=on_publication
@@ -85,11 +96,30 @@ def _open_learning(
     return Learning(config, ring, board, handle, host.table, actor, host.spawn)
 
 
+def _counters_of(found: Checkpoint | None) -> RingCounters:
+    """What a ring begins with where there is none: without rows, but not without a past."""
+    if found is None or "counters" not in found.facts:
+        return RingCounters()
+    return RingCounters(**found.facts["counters"])._replace(head=0, masks_since=-1)
+
+
 def _open_ring(
-    host: AgentHost, folder: Path, config: AgentConfig, schema: Schema
+    folder: Path, plan: RingPlan, begin: RingCounters, lost: Losses
 ) -> ReplayRing | TeachRing:
-    """The memory that the agent's learner reads."""
-    layout, capacity, slack = plan_ring(config, schema, host.limits)
-    if isinstance(layout, RingLayout):
-        return ReplayRing.open(folder / "rows.ring", layout, capacity, slack=slack)
-    return TeachRing.open(folder / "teach.ring", layout, capacity, slack=slack)
+    """The memory that the agent's learner reads; a damaged file is set aside, an empty one made."""
+
+    def open_it() -> ReplayRing | TeachRing:
+        slack = plan.slack
+        if isinstance(plan.layout, RingLayout):
+            return ReplayRing.open(path, plan.layout, plan.capacity, slack=slack, begin=begin)
+        return TeachRing.open(path, plan.layout, plan.capacity, slack=slack, begin=begin)
+
+    path = folder / (ROWS if isinstance(plan.layout, RingLayout) else TEACH)
+    if begin.env_steps and not path.exists():
+        lost.note(f"{path.name} is missing: an empty one was begun")
+    try:
+        return open_it()
+    except RingDamaged as fault:
+        aside = move_aside(path)
+        lost.note(f"{path.name} was damaged, kept as {aside.name}; an empty one was begun: {fault}")
+        return open_it()

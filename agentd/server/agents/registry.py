@@ -323,15 +323,17 @@ class Registry:
 
     async def _load(self, name: str, schema: Schema) -> Agent:
         folder = self.stored.folder(name)
-        fresh = not (folder / "replay").exists()
         with as_protocol_errors():
+            unbound = self.stored.schema(name) is None
             config = await asyncio.to_thread(self.stored.config, name)
             await asyncio.to_thread(check_costs, folder, config, schema, self._config.limits)
+            if unbound:  # a start that was cut off may have left an empty ring
+                await asyncio.to_thread(self.stored.forget_replay, name)
             try:
                 agent = await asyncio.to_thread(build_agent, self._host, folder, config, schema)
                 await asyncio.to_thread(self.stored.bind, name, schema)
             except BaseException:
-                if fresh:  # another hello may have another schema
+                if unbound:  # another hello may have another schema
                     await asyncio.to_thread(self.stored.forget_replay, name)
                 raise
         self.loaded[name] = agent

@@ -133,7 +133,7 @@ class FrameQueue:
 
 def _smallest(sessions: list[Session], trains: bool, max_rows: int) -> set[Session]:
     """The sessions whose oldest frames are the smallest, as many as fit; at least one."""
-    rows, found = 0, set()
+    rows, found = 0, set[Session]()
     ready = [session for session in sessions if trains or not session.trains]
     for session in sorted(ready, key=lambda session: session.pending[0].rows):
         rows += session.pending[0].rows
