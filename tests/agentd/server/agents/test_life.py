@@ -22,6 +22,7 @@ LEARNS = {
     "dqn": {"batch": 4},
     "exploration": {"start": 0.0, "end": 0.0},
 }
+REFUSALS = ["INTERNAL", "STORAGE_FAILED", "UNKNOWN_CHECKPOINT", "SCHEMA_MISMATCH", "BAD_CONFIG"]
 OBS = np.random.default_rng(0).standard_normal((4, 4))
 
 
@@ -120,7 +121,7 @@ async def outcome(serve, lived: Lived, folder: Path, caplog) -> str:
         await house.down()
         assert found.message
         assert "\n" not in found.message
-        assert found.code in ("INTERNAL", "UNKNOWN_CHECKPOINT", "SCHEMA_MISMATCH", "BAD_CONFIG")
+        assert found.code in REFUSALS
         return "refused"
     lost = house.server.stats.agents("a")["a"]["lost"]
     await house.down()
