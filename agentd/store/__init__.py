@@ -10,12 +10,14 @@ from agentd.store.checkpoint import (
     write_checkpoint,
 )
 from agentd.store.files import Files, write_file
+from agentd.store.footing import Footing
 from agentd.store.lock import DirectoryLock
 
 __all__ = [
     "Checkpoint",
     "DirectoryLock",
     "Files",
+    "Footing",
     "NoValidCheckpoint",
     "UnknownCheckpoint",
     "list_checkpoints",

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from agentd.config import AgentConfig, ConfigError, dump_yaml, load_agent_config
-from agentd.errors import DamagedFile
+from agentd.errors import DamagedFile, StorageError
 from agentd.protocol.errors import ProtocolError
 from agentd.protocol.schema import Schema
 from agentd.store import list_checkpoints, write_file
@@ -51,7 +51,9 @@ class StoredAgents:
     def write_config(self, name: str, config: AgentConfig) -> None:
         """Create an agent, or change how it learns. Raises StorageError."""
         folder = self._root / name
-        folder.mkdir(parents=True, exist_ok=True)
+        if not self._root.is_dir():
+            raise StorageError(f"{self._root} was removed while in use")
+        folder.mkdir(exist_ok=True)
         write_file(folder / CONFIG, dump_yaml(config).encode())
 
     def schema(self, name: str) -> Schema | None:
