@@ -27,6 +27,7 @@ from agentd.engine.replay.rows import ReplayError
 from agentd.errors import AgentdError, ExitCode, StorageError
 from agentd.learner.checkpoints import Saver, StoredCheckpoint
 from agentd.learner.control import Control, HungUp
+from agentd.learner.heart import Heart
 from agentd.learner.pace import NO_DUE
 from agentd.learner.updater import Progress, Updater
 from agentd.memory.ring_reader import open_reader
@@ -115,6 +116,7 @@ class LearnerProcess:
         if self._free:
             _yield_to_others()
         self._board = WeightBoard.open(replay / "weights.board", network.n_params, writable=True)
+        self._heart = Heart(self._board)
         self._saver = Saver(agent_dir / "checkpoints", config, schema, network, self._updater)
         self._published = self._posted = self._rated = time.monotonic()
         self._rated_updates = 0
@@ -179,6 +181,7 @@ class LearnerProcess:
     def loop(self) -> int:
         """Learn and obey until told to stop; return the exit code. Raises HungUp."""
         while True:
+            self._heart.beat()
             command = self._control.receive(0.0 if self._updater.ready() else self._nap())
             self._board.wake_at = 0
             if command is not None:
@@ -192,7 +195,8 @@ class LearnerProcess:
 
     def _train(self) -> None:
         updater = self._updater
-        done = updater.advance(time.monotonic() + _SLICE_S, self._saver.stop_at())
+        with self._heart.updating():
+            done = updater.advance(time.monotonic() + _SLICE_S, self._saver.stop_at())
         if updater.diverged:
             note = f"learning paused after {self._learner.skipped_in_row} non-finite updates"
             log.error("learner diverged agent=%s %s", self._saver.folder.parent.name, note)
@@ -266,7 +270,8 @@ class LearnerProcess:
     def _load(self, number: int, name: str) -> None:
         """Go on from a checkpoint, which becomes the newest by being saved again."""
         frozen = self._updater.frozen
-        self._saver.restore(name)
+        with self._heart.on_disk():
+            self._saver.restore(name)
         self._updater.frozen = frozen
         self._updater.resume()
         self._publish_afresh()
@@ -292,7 +297,8 @@ class LearnerProcess:
         self._control.send("frozen" if on else "thawed", id=number, **self._flags())
 
     def _save(self, *, kept: bool = False) -> StoredCheckpoint:
-        saved = self._saver.save(kept=kept)
+        with self._heart.on_disk():
+            saved = self._saver.save(kept=kept)
         self._post_stats(force=True)
         return saved
 
@@ -302,12 +308,14 @@ class LearnerProcess:
             self._save_quietly()
 
     def _save_quietly(self) -> None:
-        """Write an automatic checkpoint; a disk that refuses stops nothing."""
+        """Write an automatic checkpoint; a disk that refuses stops nothing, and is told once."""
+        known = self._saver.degraded
         try:
             self._answer_saved(0, self._save())
         except StorageError as error:
-            log.error("checkpoint failed agent=%s %s", self._saver.folder.parent.name, error)
-            self._control.send("state", note=f"no checkpoint: {error}", **self._flags())
+            if not known:
+                log.error("checkpoint failed agent=%s %s", self._saver.folder.parent.name, error)
+                self._control.send("state", note=f"no checkpoint: {error}", **self._flags())
 
     def _answer_saved(self, number: int, saved: StoredCheckpoint) -> None:
         self._control.send(
@@ -322,12 +330,13 @@ class LearnerProcess:
     def _refuse(self, number: int, code: str, error: Exception) -> None:
         self._control.send("refused", id=number, code=code, message=str(error), **self._flags())
 
-    def _flags(self) -> dict[str, bool]:
+    def _flags(self) -> dict[str, bool | str | None]:
         updater = self._updater
         return {
             "frozen": updater.frozen,
             "diverged": updater.diverged,
             "degraded": self._saver.degraded,
+            "good": self._saver.good,
         }
 
     def _post_stats(self, *, force: bool = False) -> None:
