@@ -17,6 +17,7 @@ import numpy as np
 from agentd.client import Client
 from agentd.client.errors import OperationRefused
 from agentd.config import Preset, plain
+from agentd.errors import JobFailed, TrainingDiverged
 from agentd.interrupts import Interrupts
 from agentd.protocol.errors import Code
 from agentd.rl.daemon import Daemon
@@ -203,6 +204,7 @@ class _TrainingRun:
     def _read(self, elapsed_s: float) -> None:
         reply = self.admin.stats()
         stats = reply.agents.get(self.plan.agent, {})
+        require_learning(self.plan.agent, stats)
         steps = self._steps
         self.marks.append((elapsed_s, steps))
         while len(self.marks) > 2 and elapsed_s - self.marks[0][0] > SPEED_OVER_S:
@@ -268,6 +270,17 @@ class _TrainingRun:
         self.history.note_greedy(steps, found.mean)
         self.watcher.tell(f"greedy {found} at {steps:,} steps")
         return found
+
+
+def require_learning(agent: str, stats: dict[str, Any]) -> None:
+    """Raise TrainingDiverged or JobFailed when the agent will not learn any more by itself."""
+    if stats.get("state") == "paused":
+        raise TrainingDiverged(
+            f"agent {agent} is paused: {stats['state_reason']}",
+            hint="see `When learning has paused` in the guide",
+        )
+    if stats.get("learner_state") == "failed":
+        raise JobFailed(f"agent {agent} does not learn: {stats['learner_failure']}")
 
 
 def derive_seed(*parts: int) -> int:

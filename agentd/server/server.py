@@ -20,6 +20,7 @@ from agentd.auth import Tokens
 from agentd.config.records import ServerConfig
 from agentd.errors import ExitCode
 from agentd.protocol.messages import Hello, Operation, ServerMessage, Welcome
+from agentd.server.agents.health import look_after
 from agentd.server.agents.host import AgentHost
 from agentd.server.agents.registry import Registry
 from agentd.server.batching.flush_queue import FlushQueue
@@ -104,7 +105,9 @@ class Server:
                 if self._pool is not None:
                     await self._pool.start(listeners[0].sockets[0].getsockname()[1])
                 on_ready([_address(s) for listener in listeners for s in listener.sockets])
+                watch = tasks.create_task(look_after(self.registry.loaded.values))
                 await self._stop.wait()
+                watch.cancel()
                 await self._drain(listeners)
                 sweeper.cancel()
                 if http is not None:

@@ -94,9 +94,14 @@ def render(now: Sample, before: Sample | None, title: str) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     for name, agent in sorted(now.agents.items()):
         rates = {key: _rate(now, before, name, key) for key in ("frames", "rows", "updates")}
-        table.add_row(name, *_cells(agent, rates), str(agent.get("learner_state", "-")))
+        table.add_row(name, *_cells(agent, rates), str(agent.get("state", "-")))
     parts: list[RenderableType] = [Text(f"agentd {title}".strip(), style="bold"), Text(head)]
     parts.append(table if now.agents else Text("no agent is in memory", style="dim"))
+    parts += [
+        Text(f"{name} is {agent['state']}: {agent['state_reason']}")
+        for name, agent in sorted(now.agents.items())
+        if agent.get("state_reason")
+    ]
     return Group(*parts)
 
 

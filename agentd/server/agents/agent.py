@@ -24,6 +24,7 @@ from agentd.protocol.messages import Hello, Step, Teach
 from agentd.protocol.pattern import Pattern
 from agentd.protocol.rows import check_lengths
 from agentd.protocol.schema import Schema
+from agentd.server.agents.health import Condition, Health
 from agentd.server.agents.host import AgentHost
 from agentd.server.batching.actor import Actor
 from agentd.server.batching.frame_queue import FrameQueue
@@ -55,6 +56,7 @@ class Agent:
         actor: Actor,
         learning: Learning | None,
         stacks: Stacks | None,
+        health: Health,
         host: AgentHost,
         pass_rows: int,
     ) -> None:
@@ -65,6 +67,7 @@ class Agent:
         self.actor = actor
         self.learning = learning  # None: the agent learns nothing
         self.stacks = stacks  # None: a row is seen alone
+        self.health = health
         self.responder = Responder(
             self.name, schema, actor, stacks, learning, host.clock, self._values
         )
@@ -251,13 +254,14 @@ class Agent:
         """Answer everything that may be answered; raises nothing.
 
         Frames of training sessions stay while a paced learner is behind, but not past the deadline
-        that their client stated: they then get the answer of the weights at hand.
+        that their client stated, nor for a learner that makes no progress: they then get the answer
+        of the weights at hand.
         """
         self._flush_due = False
         while self.queue:
             group = self.queue.next_group(self._may_train(), self.pass_rows)
             if not group:
-                group = self.queue.overdue(self._host.clock() + ANSWER_S)
+                group = self._overdue()
                 self.counters.overdue_frames += len(group)
             if not group:
                 left = self.queue.soonest_deadline() - ANSWER_S - self._host.clock()
@@ -267,6 +271,13 @@ class Agent:
             if self.queue and self.queue.only_bulk:
                 self._flush_soon()
                 return
+
+    def _overdue(self) -> list[Frame]:
+        """Frames that have waited for the learner long enough."""
+        if self.learning is not None and self.learning.stalls():
+            self.learning.take_newest()
+            return self.queue.next_group(True, self.pass_rows)
+        return self.queue.overdue(self._host.clock() + ANSWER_S)
 
     def _may_train(self) -> bool:
         learning = self.learning
@@ -301,6 +312,10 @@ class Agent:
 
     # -- looking after it ------------------------------------------------------------------------
 
+    def condition(self) -> Condition:
+        """How the agent is, in a word and a reason."""
+        return self.health.condition(sum(session.trains for session in self.connected))
+
     def stats(self) -> dict[str, Any]:
         """The agent's counters and the learner's."""
         learning, counters = self.learning, self.counters
@@ -319,7 +334,8 @@ class Agent:
         if learning is not None:
             out["epsilon"] = self.actor.epsilon(learning.env_steps)
             out |= learning.stats()
-        return out
+            out["degraded"] |= bool(self.health.loss)
+        return out | self.condition()._asdict()
 
     def share(self) -> dict[str, Any]:
         """What this process adds to the agent's stats in another one."""
@@ -333,6 +349,7 @@ class Agent:
 
     async def save(self) -> tuple[str, int]:
         """Write a checkpoint; its name and step once it is on disk. Raises StorageError."""
+        await asyncio.to_thread(self.health.require_storage)
         if self.learning is not None:
             return await self.learning.save()
         weights = split(self.actor.network, self.actor.weights)

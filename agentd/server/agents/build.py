@@ -18,11 +18,12 @@ from agentd.memory.teach_ring import TeachLayout, TeachRing
 from agentd.memory.weight_board import WeightBoard
 from agentd.protocol.schema import Schema
 from agentd.server.agents.agent import Agent
+from agentd.server.agents.health import Health
 from agentd.server.agents.host import AgentHost
 from agentd.server.batching.actor import Actor
 from agentd.server.batching.learning import Learning
 from agentd.server.batching.stacks import Stacks
-from agentd.store import read_checkpoint
+from agentd.store import Footing, read_checkpoint
 
 PASS_ROWS, PASS_BYTES = 8_192, 64 << 20
 """Rows that one forward pass takes from several frames, and their bytes."""
@@ -57,7 +58,9 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
 
         learning = _open_learning(host, folder, config, schema, actor, capacity, on_publication)
     stacks = Stacks(stack, schema.row_bytes) if stack > 1 else None
-    agent = Agent(folder, config, schema, actor, learning, stacks, host, pass_rows)
+    footing = Footing(folder, *([learning.ring.path] if learning is not None else []))
+    health = Health(learning, footing)
+    agent = Agent(folder, config, schema, actor, learning, stacks, health, host, pass_rows)
     return agent
 
 
@@ -84,10 +87,17 @@ def _open_learning(
     board = WeightBoard.open(folder / "replay" / "weights.board", actor.network.n_params)
     ring = _open_ring(folder / "replay", config, schema, capacity)
     pace = Pace(config.pace.learn_start, config.pace.train_every)
+    limits = host.limits
     handle = LearnerHandle(
-        folder, ring, board, pace, device=host.device, on_publication=on_publication
+        folder,
+        ring,
+        board,
+        pace,
+        device=host.device,
+        hang_s=limits.hang_s,
+        on_publication=on_publication,
     )
-    return Learning(config, ring, board, handle, host.table, actor, host.spawn)
+    return Learning(config, ring, board, handle, host.table, actor, host.spawn, limits.paced_wait_s)
 
 
 def _open_ring(

@@ -30,6 +30,8 @@ def as_protocol_errors() -> Iterator[None]:
         ) from fault
     except DamagedFile as fault:
         raise ProtocolError(Code.INTERNAL, str(fault)) from fault
+    except TimeoutError as fault:  # an OSError, and none of the disk's
+        raise ProtocolError(Code.INTERNAL, str(fault) or "it took too long") from fault
     except (StorageError, OSError) as fault:
         raise ProtocolError(Code.STORAGE_FAILED, str(fault)) from fault
     except (ConfigError, ValueError) as fault:

@@ -12,7 +12,7 @@ from agentd.client import FIRST, Client
 AGENT = {
     "connections": 3, "frames": 100, "rows": 1600, "batch_p50": 16, "batch_p99": 64,
     "queued_rows": 0, "act_p50_ms": 0.25, "act_p99_ms": 1.5, "act_p999_ms": 4.0,
-    "return_mean": 21.25, "version": 40, "policy_lag": 2, "updates": 42, "learner_state": "running",
+    "return_mean": 21.25, "version": 40, "policy_lag": 2, "updates": 42, "state": "learning",
 }  # fmt: skip
 SERVER = {"connections": 3, "accepted": 9, "refusals": 1, "act_p50_ms": 0.25, "queued_frames": 5}
 
@@ -29,9 +29,16 @@ def test_rates_are_what_came_between_two_readings():
     text = drawn(now, before)
     row = next(line for line in text.splitlines() if line.startswith(" cart"))
     assert row.split()[:4] == ["cart", "3", "100", "1,600"]
-    assert row.split()[-3:] == ["2", "5", "running"]
+    assert row.split()[-3:] == ["2", "5", "learning"]
     assert "queued 5 frames" in text
     assert "p99.9" in text
+
+
+def test_why_an_agent_does_not_learn_stands_below(run):
+    stopped = {"state": "paused", "state_reason": "10 updates were not finite"}
+    text = drawn(Sample(1.0, SERVER, {"good": AGENT, "cart": AGENT | stopped}), None)
+    assert text.rstrip().splitlines()[-1] == "cart is paused: 10 updates were not finite"
+    assert "good is" not in text
 
 
 def test_what_is_not_known_is_a_dash():

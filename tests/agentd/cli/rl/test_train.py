@@ -147,6 +147,17 @@ def test_a_daemon_that_dies_is_told_in_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in err
 
 
+def test_training_that_diverges_is_no_success(run: Run) -> None:
+    wild = ("optimizer={name: sgd, lr: 1e6}", "loss=mse", "dqn.clip_norm=null", "dqn.gamma=1.0")
+
+    done = run(*SHORT, "--json", *(word for value in wild for word in ("--set", value)))
+
+    assert (done.returncode, done.stdout) == (70, "")
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("agentd: agent catch is paused: learning paused after 10 non-finite")
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
