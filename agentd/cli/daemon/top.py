@@ -100,10 +100,13 @@ def render(now: Sample, before: Sample | None, title: str) -> RenderableType:
     parts += [
         Text(f"{name} is {agent['state']}: {agent['state_reason']}")
         for name, agent in sorted(now.agents.items())
-        if agent.get("state_reason")
+        if agent.get("state_reason") and agent["state"] not in QUIET
     ]
     return Group(*parts)
 
+
+QUIET = ("learning", "idle")
+"""States that need no words."""
 
 COLUMNS = (
     *("conn", "frames/s", "rows/s", "batch p50", "p99", "queued", "act p50", "p99", "p99.9"),

@@ -342,6 +342,7 @@ class Learning:
             "diverged": self.handle.diverged,
             "degraded": self.handle.degraded or bool(self._refused),
             "lost_rows": self.lost_rows,
+            "good_checkpoint": self.handle.good,
         }
 
     def _policy_lag(self) -> float:

@@ -134,7 +134,7 @@ def make_app(tokens: Tokens, stats: Statistics, ready: Callable[[], bool]) -> St
         if not ready():
             return PlainTextResponse("draining\n", 503)
         unwell = len(stats.unwell())
-        text = f"degraded: {unwell} agents, see /stats\n" if unwell else "ready\n"
+        text = f"degraded: {unwell} agent(s), see /stats\n" if unwell else "ready\n"
         return PlainTextResponse(text)
 
     async def metrics(request: Request) -> Response:
