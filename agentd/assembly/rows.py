@@ -1,8 +1,12 @@
-"""From a game's schema to the rows that the engine reads."""
+"""From a game's schema to the rows that the engine reads, and how many at once."""
 
-from agentd.config.records import AgentConfig
+from agentd.config.records import AgentConfig, LimitsConfig
 from agentd.engine.replay.rows import RowFormat, TensorFormat
 from agentd.protocol.schema import Schema
+
+PASS_ROWS, PASS_BYTES = 2_048, 64 << 20
+"""Rows that one forward pass takes from several frames, and their bytes as float32. As many are
+answered in one turn of the event loop: a millisecond or two of a small network."""
 
 
 def stack_of(config: AgentConfig) -> int:
@@ -16,3 +20,14 @@ def row_format(schema: Schema, stack: int = 1) -> RowFormat:
         TensorFormat(t.name, t.dtype, t.shape, t.offset, t.nbytes) for t in schema.tensors
     )
     return RowFormat(tensors, schema.branches, stack)
+
+
+def pass_rows(schema: Schema) -> int:
+    """Return how many rows a forward pass takes from several frames."""
+    return max(1, min(PASS_ROWS, PASS_BYTES // (4 * schema.features)))
+
+
+def most_rows(schema: Schema, limits: LimitsConfig) -> int:
+    """Return how many rows a forward pass may have: those of one frame where these are more."""
+    frame = min(limits.max_rows, limits.max_frame // schema.row_bytes)
+    return max(pass_rows(schema), frame)

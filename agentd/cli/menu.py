@@ -40,7 +40,7 @@ test            supervised.train:measure_run
 new             supervised.models:new
     Write a model file, from flags or by asking for what they leave open.
 check           supervised.models:check
-    Check a model file: every key, value and, where the input's size is known, every shape.
+    Check a model file or a daemon's configuration: keys, values, shapes, memory.
 export          supervised.models:export
     Write a trained network's weights in another format; onnx holds the whole model.
 doctor          daemon.doctor:doctor

@@ -22,6 +22,7 @@ from agentd.engine.rules.exploration import ExplorationConfig
 from agentd.engine.strictyaml import Count, Positive, Record
 
 Seconds = Annotated[float, Meta(gt=0.0, le=1e6)]
+Bytes = Annotated[int, Meta(ge=2**20, le=2**53)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 AgentName = Annotated[
     str,
@@ -213,6 +214,10 @@ class LimitsConfig(Record, frozen=True, kw_only=True):
     window: Annotated[int, Meta(ge=1, le=65_536)] = 8  # unanswered steps before reading stops
     max_streams: Annotated[int, Meta(ge=1, le=2**20)] = 4_096  # streams of one session
     max_agents: Count = 64
+    # bytes of memory that one agent may take by estimate; null: half of the machine's
+    agent_memory_bytes: Bytes | None = None
+    # bytes of replay, weights and checkpoints that one agent may keep; null: what the disk has free
+    agent_disk_bytes: Bytes | None = None
     # sessions that train or wait for a resume, over all agents
     max_sessions: Annotated[int, Meta(ge=1, le=2**20)] = 16_384
     hello_timeout_s: Seconds = 2.0

@@ -28,19 +28,29 @@ class RingLayout:
             del own["backwards"]
         return {"file": "replay", "format": 1, **own, "capacity": capacity, "slack": slack}
 
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of a file of such rows."""
+        return replay_columns(self.row_bytes, self.n_actions, self.branches, self.backwards)
 
-def default_slack(capacity: int) -> int:
-    """Rows beyond the capacity: a quarter of it, at least 4,096."""
-    return max(capacity // 4, 4096)
+
+_LEAST_ROWS, _LEAST_BYTES = 4096, 64 << 20
 
 
-def slack_for(capacity: int, largest_batch: int, train_every: int = 0) -> int:
+def default_slack(capacity: int, row_bytes: int = 0) -> int:
+    """Rows beyond the capacity: a quarter of it, at least 4,096, or 64 MiB of larger rows."""
+    least = min(_LEAST_ROWS, max(16, _LEAST_BYTES // max(1, row_bytes)))
+    return max(capacity // 4, least)
+
+
+def slack_for(capacity: int, largest_batch: int, train_every: int = 0, row_bytes: int = 0) -> int:
     """Rows beyond the capacity for appends of up to ``largest_batch`` rows.
 
     With ``train_every`` of a paced agent there is room for what a learner that was killed must
     see again: a quarter of the slack since its checkpoint, a period, a batch.
     """
-    return max(default_slack(capacity), 2 * largest_batch, 4 * (largest_batch + train_every))
+    least = default_slack(capacity, row_bytes)
+    return max(least, 2 * largest_batch, 4 * (largest_batch + train_every))
 
 
 def replay_columns(

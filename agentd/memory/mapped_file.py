@@ -17,7 +17,9 @@ Header, little-endian, byte offsets:
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
 import mmap
 import os
 import struct
@@ -87,7 +89,7 @@ def boot_id() -> bytes:
 class _Switch:
     """Counters in two places and the word that says which one holds."""
 
-    def __init__(self, mapped: mmap.mmap, at: int) -> None:
+    def __init__(self, mapped: mmap.mmap | bytes, at: int) -> None:
         self._mapped = mapped
         self._word = memoryview(mapped)[at : at + 8].cast("Q")
         self._records = (at + 64, at + 128)
@@ -157,6 +159,9 @@ class RingFile:
             file = cls(path, columns, rows, writable=True)
         except (OSError, ValueError) as error:
             raise StorageError(f"{path}: {error}") from error
+        if not file._counts():
+            file.close()
+            raise RingDamaged(f"{path}: its counters contradict each other")
         file._reserved = 0 if created else file._allocated()
         return file, created
 
@@ -216,6 +221,21 @@ class RingFile:
         os.close(self._fd)
         self.columns = {}
 
+    def _counts(self) -> bool:
+        """Whether the counters are numbers that a writer may have left."""
+        newest, durable = self.commit.read(), self.durable.read()
+        return (
+            self.start <= newest.head
+            and durable.head <= newest.head
+            and all(
+                0 <= c.head < 2**62
+                and min(c.env_steps, c.episodes) >= 0
+                and math.isfinite(c.return_sum)
+                and -1 <= c.masks_since <= c.head
+                for c in (newest, durable)
+            )
+        )
+
     def _map(self, column: Column, offset: int) -> NDArray[Any]:
         count = self.rows * max(1, column.width)
         flat: NDArray[Any] = np.frombuffer(self._mapped, column.dtype, count, offset)
@@ -225,6 +245,20 @@ class RingFile:
         """Slots that have disk space: none or all, as far as can be told cheaply."""
         enough = os.fstat(self._fd).st_blocks * 512 >= self._offsets[-1] - PAGE
         return self.rows if enough else 0
+
+
+def file_bytes(columns: Sequence[Column], rows: int) -> int:
+    """How large a ring file of ``rows`` slots is, once all of them were written."""
+    return _offsets(columns, rows)[-1]
+
+
+def kept_slack(path: Path, slack: int) -> int:
+    """The slack of the ring file at ``path`` where it has more than ``slack``; else ``slack``."""
+    try:
+        found = identity_of(path).get("slack")
+    except (OSError, RingDamaged):
+        return slack
+    return found if type(found) is int and found > slack else slack
 
 
 def identity_of(path: Path) -> dict[str, Any]:
@@ -240,6 +274,13 @@ def identity_of(path: Path) -> dict[str, Any]:
     return found
 
 
+def committed(path: Path) -> RingCounters:
+    """Read what is committed in a ring file. Raises RingDamaged when it is no ring file."""
+    identity_of(path)
+    with path.open("rb") as file:
+        return _Switch(file.read(PAGE), _COMMIT).read()
+
+
 def check_identity(path: Path, identity: Mapping[str, Any]) -> None:
     """Raise RingMismatch, naming the difference, unless the file is of this identity."""
     found = identity_of(path)
@@ -252,10 +293,22 @@ def check_identity(path: Path, identity: Mapping[str, Any]) -> None:
 
 
 def move_aside(path: Path) -> Path:
-    """Rename a damaged file so that a new one can take its place; return its new name."""
-    aside = path.with_name(path.name + ".damaged")
+    """Rename a damaged file so that a new one can take its place; return its new name.
+
+    Those of before are deleted where the disk has no room for another file of its size.
+    """
+    numbers = (number for number in itertools.count(1) if not _aside(path, number).exists())
+    aside = _aside(path, next(numbers))
+    found = os.statvfs(path.parent)
+    if found.f_bavail * found.f_frsize < path.stat().st_size:
+        for old in path.parent.glob(f"{path.name}.damaged-*"):
+            old.unlink()
     path.replace(aside)
     return aside
+
+
+def _aside(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.damaged-{number}")
 
 
 def _check_size(path: Path, size: int) -> None:

@@ -9,6 +9,7 @@ Shapes: N rows of one batch, C physical slots, A mask width, streams are global 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.replay.rows import FIRST, MID, TERMINATED, TRUNCATED
-from agentd.memory.layout import RingLayout, default_slack, replay_columns
-from agentd.memory.mapped_file import RingCounters, RingFile
+from agentd.memory.layout import RingLayout, default_slack
+from agentd.memory.mapped_file import RingCounters, RingFile, kept_slack
 from agentd.memory.recall import Answer, find_answer, open_episodes
 from agentd.memory.ring_writer import RingWriter
+
+log = logging.getLogger("agentd.replay")
 
 _NO_REWARDS: NDArray[np.float64] = np.empty(0)
 
@@ -62,13 +65,15 @@ class ReplayRing(RingWriter):
         Raises RingMismatch when the file holds other rows, StorageError when the disk refuses.
         """
         slack = default_slack(capacity) if slack is None else slack
-        sizes = layout.row_bytes, layout.n_actions, layout.branches
-        columns = replay_columns(*sizes, layout.backwards)
-        identity = layout.identity(capacity, slack)
+        slack = kept_slack(path, slack)
+        identity, rows = layout.identity(capacity, slack), capacity + slack
         begin = begin or RingCounters()
-        file, created = RingFile.open(path, identity, columns, capacity + slack, begin)
+        file, created = RingFile.open(path, identity, layout.columns, rows, begin)
         if not created:
             _repair(file, capacity)
+            void = _void_unsound(file, layout, capacity)
+            if void:
+                log.warning("replay rows void file=%s rows=%d: damaged", path, void)
         file.begin_writing()
         return cls(file, layout, capacity, streams)
 
@@ -313,18 +318,40 @@ def _repair(file: RingFile, capacity: int) -> None:
     after[after >= file.commit.read().head] = -1
 
 
+def _void_unsound(file: RingFile, layout: RingLayout, capacity: int) -> int:
+    """Make void what comes before the last row that nobody can have written; return how much."""
+    head = file.commit.read().head
+    begin = max(file.start, head - capacity)
+    at = np.arange(begin, head)
+    sound, slot = _sound(file, at, head), at % file.rows
+    action = file.columns["action"][slot]
+    sound &= ((action >= -1) & (action < layout.n_actions)).all(axis=1)
+    if sound.all():
+        return 0
+    file.set_start(begin + int(np.flatnonzero(~sound)[-1]) + 1)
+    return file.start - begin
+
+
+def _sound(file: RingFile, at: NDArray[np.int64], head: int) -> NDArray[np.bool_]:
+    """Which of the rows ``at`` are such as a writer leaves them, (len(at),)."""
+    slot = at % file.rows
+    kind, after = file.columns["kind"][slot], file.columns["next"][slot]
+    linked = (after == -1) | ((after > at) & (after < head))
+    if "prev" in file.columns:
+        before = file.columns["prev"][slot]
+        linked &= (before == -1) | ((before >= 0) & (before < at))
+    sound: NDArray[np.bool_] = (
+        (kind <= TRUNCATED) & linked & np.isfinite(file.columns["reward"][slot])
+    )
+    return sound
+
+
 def _go_back(file: RingFile, capacity: int) -> None:
     """After power loss: keep only rows that were on disk and were not overwritten since."""
     newest, durable = file.commit.read().head, file.durable.read()
     overwritten = newest + (file.rows - capacity) // 2 - file.rows
     start = max(file.start, overwritten, durable.head - capacity)
     at = np.arange(min(start, durable.head), durable.head)
-    slot = at % file.rows
-    kind, after = file.columns["kind"][slot], file.columns["next"][slot]
-    sound = (
-        (kind <= TRUNCATED)
-        & ((after == -1) | (after > at))
-        & np.isfinite(file.columns["reward"][slot])
-    )
+    sound = _sound(file, at, newest)
     file.set_start(start if sound.all() else durable.head)
     file.commit.write(durable)

@@ -7,7 +7,14 @@ from typing import Any
 from agentd.engine.learners.supervised import TeachRows
 from agentd.engine.replay.rows import RowFormat, Rows
 from agentd.memory.layout import replay_columns
-from agentd.memory.mapped_file import Column, RingCounters, RingFile, identity_of
+from agentd.memory.mapped_file import (
+    Column,
+    RingCounters,
+    RingDamaged,
+    RingFile,
+    committed,
+    identity_of,
+)
 from agentd.memory.teach_ring import teach_columns
 
 
@@ -117,6 +124,16 @@ def open_reader(folder: Path, format: RowFormat, *, taught: bool) -> RingReader:
         if taught
         else ReplayRingReader(folder / ROWS, format)
     )
+
+
+def has_rows(path: Path) -> bool:
+    """Whether there is a ring file into which rows were written, or one that is damaged."""
+    if not path.exists():
+        return False
+    try:
+        return committed(path).head > 0
+    except RingDamaged:
+        return True
 
 
 ROWS, TEACH = "rows.ring", "teach.ring"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.memory.layout import default_slack
-from agentd.memory.mapped_file import Column, RingCounters, RingFile
+from agentd.memory.mapped_file import Column, RingCounters, RingFile, kept_slack
 from agentd.memory.ring_writer import RingWriter
 
 
@@ -34,6 +34,11 @@ class TeachLayout:
         """What is written into the file's header and compared when it is opened again."""
         own = asdict(self)
         return {"file": "teach", "format": 1, **own, "capacity": capacity, "slack": slack}
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of a file of such rows."""
+        return teach_columns(self.row_bytes, self.target, self.width)
 
 
 def teach_columns(row_bytes: int, target: str, width: int) -> tuple[Column, ...]:
@@ -67,9 +72,9 @@ class TeachRing(RingWriter):
     ) -> TeachRing:
         """Open the ring at ``path``, or create it. Raises RingMismatch, StorageError."""
         slack = default_slack(capacity) if slack is None else slack
-        columns = teach_columns(layout.row_bytes, layout.target, layout.width)
-        identity = layout.identity(capacity, slack)
-        file, _ = RingFile.open(path, identity, columns, capacity + slack, begin or RingCounters())
+        slack = kept_slack(path, slack)
+        identity, rows = layout.identity(capacity, slack), capacity + slack
+        file, _ = RingFile.open(path, identity, layout.columns, rows, begin or RingCounters())
         if file.lost_power():
             durable = file.durable.read()
             file.set_start(max(file.start, durable.head))  # old rows may be overwritten in part

@@ -9,7 +9,7 @@ File, little-endian, byte offsets; P parameters:
     0    magic    8 identity's sha256 (32)    64 boot id (36)
     128  newest buffer, u64    192 wake at rows, u64    200 beats, u64    208 patience, f64
     256  statistics, f64 each
-    1024 buffer heads of 64 bytes: turn u64, due i64, version u64
+    1024 buffer heads of 64 bytes: turn u64, due i64, version u64, a sum i64
     4096 buffer 0, float32 (P,); buffer 1 on the next page
 """
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import mmap
 import os
 import time
@@ -33,6 +34,9 @@ _MAGIC = b"AGDBOARD"
 _DIGEST, _BOOT, _NEWEST, _WAKE_AT, _BEATS, _PATIENCE = 8, 64, 128, 192, 200, 208
 _STATS, _HEADS = 256, 1024
 _PATIENCE_S = 1.0
+_TRIES = 100
+
+log = logging.getLogger("agentd.board")
 
 STATS = (
     *("updates", "due", "rows", "backlog", "updates_per_second", "dropped", "skipped"),
@@ -55,11 +59,15 @@ class Publication(NamedTuple):
 
 
 class WeightBoard:
-    """The learner publishes, the server reads. Open it once in either process."""
+    """The learner publishes, the server reads. Open it once in either process.
+
+    was_damaged  the file that was there could not be used
+    """
 
     def __init__(self, path: Path, n_params: int, *, writable: bool) -> None:
         """Use `open`."""
         self.path, self.n_params = path, n_params
+        self.was_damaged = False
         self._map(writable)
 
     def _map(self, writable: bool) -> None:
@@ -75,7 +83,7 @@ class WeightBoard:
         self._wake_at = memoryview(mapped)[_WAKE_AT : _WAKE_AT + 8].cast("Q")
         self._beats = memoryview(mapped)[_BEATS : _BEATS + 8].cast("Q")
         self._patience = memoryview(mapped)[_PATIENCE : _PATIENCE + 8].cast("d")
-        self._heads = [memoryview(mapped)[at : at + 24].cast("q") for at in (_HEADS, _HEADS + 64)]
+        self._heads = [memoryview(mapped)[at : at + 32].cast("q") for at in (_HEADS, _HEADS + 64)]
         self._params: list[NDArray[np.float32]] = [
             np.frombuffer(mapped, np.float32, self.n_params, at) for at in (PAGE, PAGE + stride)
         ]
@@ -83,14 +91,24 @@ class WeightBoard:
 
     @classmethod
     def open(cls, path: Path, n_params: int, *, writable: bool = False) -> WeightBoard:
-        """Open the board of ``n_params`` parameters; one of another size or boot is made anew.
+        """Open the board of ``n_params`` parameters.
 
-        Either side may come first. Raises StorageError when the disk refuses.
+        It is a cache: one of another size or boot, and one that is damaged, is made anew. Either
+        side may come first. Raises StorageError when the disk refuses.
         """
         try:
-            if not _fits(path, n_params):
+            damaged = _is_damaged(path, n_params)
+            if damaged or not _fits(path, n_params):
                 _create(path, n_params)
-            return cls(path, n_params, writable=writable)
+            board = cls(path, n_params, writable=writable)
+            if not board._is_whole():
+                damaged = True
+                _create(path, n_params)
+                board = cls(path, n_params, writable=writable)
+            if damaged:
+                log.warning("weight board begun anew file=%s: it was damaged", path)
+            board.was_damaged = damaged
+            return board
         except (OSError, ValueError) as error:
             raise StorageError(f"{path}: {error}") from error
 
@@ -139,6 +157,7 @@ class WeightBoard:
         head = self._heads[turn & 1]
         head[0] |= 1  # odd: being written
         head[1], head[2] = publication
+        head[3] = _sum(params, publication)
         np.copyto(self._params[turn & 1], params)
         head[0] += 1
         self._newest[0] = turn
@@ -177,6 +196,19 @@ class WeightBoard:
             if name in _INDEX:
                 self._stats[_INDEX[name]] = value
 
+    def _is_whole(self) -> bool:
+        """Whether the newest buffer holds what was published, or nothing was."""
+        turn = self._newest[0]
+        if turn == 0:
+            return True
+        found = np.empty(self.n_params, np.float32)
+        head = self._heads[turn & 1]
+        for _ in range(_TRIES):  # a learner may be publishing
+            publication = self._copy(turn & 1, found)
+            if publication is not None and head[3] == _sum(found, publication):
+                return True
+        return False
+
     def _publication(self, side: int) -> Publication:
         head = self._heads[side]
         return Publication(head[1], head[2])
@@ -205,8 +237,14 @@ class WeightBoard:
 _INDEX = {name: at for at, name in enumerate(STATS)}
 
 
+def _sum(params: NDArray[np.float32], publication: Publication) -> int:
+    """A number that differs wherever a word of the parameters or their publication was changed."""
+    words = int(np.add.reduce(params.view(np.uint32), dtype=np.int64))
+    return words + publication.due + 3 * publication.version
+
+
 def _identity(n_params: int) -> bytes:
-    return hashlib.sha256(f"board 1 {n_params} {' '.join(STATS)}".encode()).digest()
+    return hashlib.sha256(f"board 2 {n_params} {' '.join(STATS)}".encode()).digest()
 
 
 def _fits(path: Path, n_params: int) -> bool:
@@ -221,6 +259,21 @@ def _fits(path: Path, n_params: int) -> bool:
     return len(header) == PAGE and header[:8] == _MAGIC and same and boot == boot_id()
 
 
+def _is_damaged(path: Path, n_params: int) -> bool:
+    """Whether there is a file that is no board, or a part of one."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        header = file.read(PAGE)
+    cut = path.stat().st_size != PAGE + _size(n_params)
+    return header[:8] != _MAGIC or (cut and header[_DIGEST : _DIGEST + 32] == _identity(n_params))
+
+
+def _size(n_params: int) -> int:
+    """Bytes of both buffers."""
+    return 2 * -(-4 * n_params // PAGE) * PAGE
+
+
 def _create(path: Path, n_params: int) -> None:
     """Write an empty board aside, with disk space for all of it, and give it its name."""
     header = bytearray(PAGE)
@@ -228,7 +281,7 @@ def _create(path: Path, n_params: int) -> None:
     header[_DIGEST : _DIGEST + 32] = _identity(n_params)
     header[_BOOT : _BOOT + 36] = boot_id().ljust(36, b"\0")
     header[_STATS : _STATS + 8 * len(STATS)] = np.full(len(STATS), np.nan).tobytes()
-    size = 2 * -(-4 * n_params // PAGE) * PAGE
+    size = _size(n_params)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{path.name}.{os.getpid()}.new")
     with aside.open("wb") as file:

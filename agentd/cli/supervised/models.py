@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from agentd.assembly.budget import in_bytes, training_bytes
+from agentd.cli.daemon.budget import check_daemon, is_daemon_file
 from agentd.cli.screen.options import JsonScreen, Screen
 from agentd.engine.strictyaml import ConfigError
 from agentd.engine.training import convert_spec, load_spec, make_network
@@ -78,21 +80,27 @@ def new(
 
 def check(
     screen: JsonScreen,
-    file: Annotated[Path, typer.Argument(help="A model file, or nevermind-neu's net.cfg.")],
+    file: Annotated[Path, typer.Argument(help="A model, nevermind-neu's net.cfg, or a daemon's.")],
     optimizer: Annotated[Path | None, typer.Option(help="nevermind-neu's optim.cfg.")] = None,
 ) -> None:
-    """Check a model file: every key, value and, where the input's size is known, every shape."""
-    spec = convert_spec(read_model_file(file, optimizer))
+    """Check a model file or a daemon's configuration: keys, values, shapes, memory."""
+    document = read_model_file(file, optimizer)
+    if is_daemon_file(document.value):
+        check_daemon(screen, file)
+        return
+    spec = convert_spec(document)
     record: dict[str, Any] = {"file": str(file), "layers": len(spec.layers)}
     lines = [f"{file} is sound: {len(spec.layers)} layers"]
     if spec.input is not None and spec.declared_outputs is not None:
         shape = (spec.input,) if isinstance(spec.input, int) else spec.input
         network = make_network(spec, shape, spec.declared_outputs)
         record |= {"parameters": network.n_trainable, "input": list(shape)}
-        record |= {"outputs": spec.declared_outputs}
+        memory = training_bytes(network, spec.batch, spec.optimizer)
+        record |= {"outputs": spec.declared_outputs, "memory_bytes": memory}
         for slot in network.slots:
             lines.append(f"  {slot.name:<16} {' x '.join(map(str, slot.shape))}")
         lines.append(f"{network.n_trainable:,} parameters")
+        lines.append(f"about {in_bytes(memory)} of memory to train, beside the data")
     else:
         lines.append("shapes follow from the data: name `input` and `outputs` to check them too")
     screen.report(record, "\n".join(lines))

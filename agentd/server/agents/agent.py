@@ -77,6 +77,7 @@ class Agent:
         self.queue = FrameQueue()
         self.pass_rows = pass_rows  # rows of one pass, unless a single frame has more
         self.trained_sessions = 0
+        self.lost: list[str] = []  # what was missing or damaged when it was opened
         self._host = host
         self._slots = StreamSlots()
         self._flush_due = False
@@ -251,13 +252,14 @@ class Agent:
         self._host.flushes.soon(self)
 
     def flush(self) -> None:
-        """Answer everything that may be answered; raises nothing.
+        """Answer what may be answered, no more rows than a turn has; raises nothing.
 
         Frames of training sessions stay while a paced learner is behind, but not past the deadline
         that their client stated, nor for a learner that makes no progress: they then get the answer
         of the weights at hand.
         """
         self._flush_due = False
+        waiting = self.queue.rows
         while self.queue:
             group = self.queue.next_group(self._may_train(), self.pass_rows)
             if not group:
@@ -268,7 +270,8 @@ class Agent:
                 self._host.flushes.later(self, min(POLL_S, max(left, 0.0)))
                 return
             self.responder.answer(group)
-            if self.queue and self.queue.only_bulk:
+            answered = waiting - self.queue.rows
+            if self.queue and self.queue.turn_is_over(answered, self.pass_rows):
                 self._flush_soon()
                 return
 
@@ -330,6 +333,7 @@ class Agent:
             "return_mean": self.returns.mean("train"),
             "eval_return_mean": self.returns.mean("eval"),
             "eval_episodes": self.returns.episodes["eval"],
+            "lost": self.lost,
         }
         if learning is not None:
             out["epsilon"] = self.actor.epsilon(learning.env_steps)

@@ -5,28 +5,29 @@ from pathlib import Path
 
 from agentd.assembly.device import backend_for
 from agentd.assembly.network import network_for
-from agentd.assembly.rows import stack_of
+from agentd.assembly.ring import RingPlan, plan_ring
+from agentd.assembly.rows import most_rows, pass_rows, stack_of
 from agentd.assembly.weights import initial_weights
 from agentd.config.records import AgentConfig
 from agentd.engine.network import Network
 from agentd.engine.network.weights import join
 from agentd.learner.handle import LearnerHandle
 from agentd.learner.pace import Pace
-from agentd.memory.layout import RingLayout, slack_for
+from agentd.memory.layout import RingLayout
+from agentd.memory.mapped_file import RingCounters, RingDamaged, move_aside
 from agentd.memory.replay_ring import ReplayRing
-from agentd.memory.teach_ring import TeachLayout, TeachRing
+from agentd.memory.ring_reader import ROWS, TEACH
+from agentd.memory.teach_ring import TeachRing
 from agentd.memory.weight_board import WeightBoard
 from agentd.protocol.schema import Schema
 from agentd.server.agents.agent import Agent
 from agentd.server.agents.health import Health
 from agentd.server.agents.host import AgentHost
+from agentd.server.agents.life import Losses
 from agentd.server.batching.actor import Actor
 from agentd.server.batching.learning import Learning
 from agentd.server.batching.stacks import Stacks
-from agentd.store import Footing, read_checkpoint
-
-PASS_ROWS, PASS_BYTES = 8_192, 64 << 20
-"""Rows that one forward pass takes from several frames, and their bytes."""
+from agentd.store import Checkpoint, Footing, read_checkpoint
 
 
 def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Schema) -> Agent:
@@ -37,18 +38,18 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
     acting with random weights is never an option).
     """
     network, stack = network_for(config, schema, acting=True), stack_of(config)
-    pass_rows = max(1, min(PASS_ROWS, PASS_BYTES // schema.row_bytes))
-    capacity = max(pass_rows, host.limits.max_rows)
     actor = Actor(
         schema,
         network,
         backend_for(host.device),
         config.exploration,
         config.seed,
-        capacity=capacity,
+        capacity=most_rows(schema, host.limits),
         stack=stack,
     )
-    _load_weights(folder, config, network, actor)
+    found, lost = read_checkpoint(folder / "checkpoints"), Losses(folder.name)
+    _load_weights(found, config, network, actor)
+    lost.note_checkpoint(found)
     actor.warm_up()
     learning = None
     if config.learner != "none":
@@ -56,16 +57,18 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
         def on_publication() -> None:
             host.flushes.soon(agent)
 
-        learning = _open_learning(host, folder, config, schema, actor, capacity, on_publication)
+        learning = _open_learning(host, folder, config, schema, actor, on_publication, found, lost)
     stacks = Stacks(stack, schema.row_bytes) if stack > 1 else None
     footing = Footing(folder, *([learning.ring.path] if learning is not None else []))
     health = Health(learning, footing)
-    agent = Agent(folder, config, schema, actor, learning, stacks, health, host, pass_rows)
+    agent = Agent(folder, config, schema, actor, learning, stacks, health, host, pass_rows(schema))
+    agent.lost = lost.notes
     return agent
 
 
-def _load_weights(folder: Path, config: AgentConfig, network: Network, actor: Actor) -> None:
-    checkpoint = read_checkpoint(folder / "checkpoints")
+def _load_weights(
+    checkpoint: Checkpoint | None, config: AgentConfig, network: Network, actor: Actor
+) -> None:
     if checkpoint is None:
         actor.weights[:] = initial_weights(config, network)
         actor.publish(0)
@@ -80,12 +83,15 @@ def _open_learning(
     config: AgentConfig,
     schema: Schema,
     actor: Actor,
-    capacity: int,
     on_publication: Callable[[], None],
+    found: Checkpoint | None,
+    lost: Losses,
 ) -> Learning:
     assert host.table is not None
     board = WeightBoard.open(folder / "replay" / "weights.board", actor.network.n_params)
-    ring = _open_ring(folder / "replay", config, schema, capacity)
+    begin = _counters_of(found)
+    ring = _open_ring(folder / "replay", plan_ring(config, schema, host.limits), begin, lost)
+    lost.note_memory(found, board, ring, config.pace.learn_start)
     pace = Pace(config.pace.learn_start, config.pace.train_every)
     limits = host.limits
     handle = LearnerHandle(
@@ -100,26 +106,30 @@ def _open_learning(
     return Learning(config, ring, board, handle, host.table, actor, host.spawn, limits.paced_wait_s)
 
 
+def _counters_of(found: Checkpoint | None) -> RingCounters:
+    """What a ring begins with where there is none: without rows, but not without a past."""
+    if found is None or "counters" not in found.facts:
+        return RingCounters()
+    return RingCounters(**found.facts["counters"])._replace(head=0, masks_since=-1)
+
+
 def _open_ring(
-    folder: Path, config: AgentConfig, schema: Schema, capacity: int
+    folder: Path, plan: RingPlan, begin: RingCounters, lost: Losses
 ) -> ReplayRing | TeachRing:
-    """The memory that the agent's learner reads; ``capacity`` is the rows of one pass at most."""
-    period = config.pace.train_every if config.pace.mode == "paced" else 0
-    slack = slack_for(config.replay.capacity, capacity, period)
-    if config.learner == "supervised":
-        target = config.supervised.target
-        width = schema.n_actions if target == "value" else 1
-        layout = TeachLayout(schema.row_bytes, target, width, schema.digest())
-        return TeachRing.open(folder / "teach.ring", layout, config.replay.capacity, slack=slack)
-    return ReplayRing.open(
-        folder / "rows.ring",
-        RingLayout(
-            schema.row_bytes,
-            schema.n_actions,
-            len(schema.branches),
-            schema.digest(),
-            backwards=stack_of(config) > 1,
-        ),
-        config.replay.capacity,
-        slack=slack,
-    )
+    """The memory that the agent's learner reads; a damaged file is set aside, an empty one made."""
+
+    def open_it() -> ReplayRing | TeachRing:
+        slack = plan.slack
+        if isinstance(plan.layout, RingLayout):
+            return ReplayRing.open(path, plan.layout, plan.capacity, slack=slack, begin=begin)
+        return TeachRing.open(path, plan.layout, plan.capacity, slack=slack, begin=begin)
+
+    path = folder / (ROWS if isinstance(plan.layout, RingLayout) else TEACH)
+    if begin.env_steps and not path.exists():
+        lost.note(f"{path.name} is missing: an empty one was begun")
+    try:
+        return open_it()
+    except RingDamaged as fault:
+        aside = move_aside(path)
+        lost.note(f"{path.name} was damaged, kept as {aside.name}; an empty one was begun: {fault}")
+        return open_it()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from agentd.assembly.budget import OverBudget
 from agentd.engine.strictyaml import ConfigError
 from agentd.errors import AgentdError, DamagedFile, StorageError
 from agentd.learner.handle import LearnerRefused
@@ -34,6 +35,14 @@ def as_protocol_errors() -> Iterator[None]:
         raise ProtocolError(Code.INTERNAL, str(fault) or "it took too long") from fault
     except (StorageError, OSError) as fault:
         raise ProtocolError(Code.STORAGE_FAILED, str(fault)) from fault
+    except OverBudget as fault:
+        raise ProtocolError(
+            Code.BAD_CONFIG,
+            f"{fault.message}; {fault.hint}",
+            field=fault.key,
+            expected=fault.expected,
+            got=fault.got,
+        ) from fault
     except (ConfigError, ValueError) as fault:
         raise ProtocolError(Code.BAD_CONFIG, str(fault)) from fault
     except AgentdError as fault:

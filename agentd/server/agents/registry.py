@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agentd.assembly.budget import OverBudget
 from agentd.assembly.weights import is_bundled
 from agentd.config import AgentConfig, agent_config_from_wire, plain
 from agentd.config.changes import apply_changes
@@ -19,6 +20,7 @@ from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.schema import Schema
 from agentd.server.agents.agent import Agent
 from agentd.server.agents.build import build_agent
+from agentd.server.agents.costs import check_costs, check_least, settle
 from agentd.server.agents.faults import as_protocol_errors
 from agentd.server.agents.host import AgentHost
 from agentd.server.agents.stored import StoredAgents
@@ -72,7 +74,7 @@ class Registry:
             if self.stored.has(name):
                 await asyncio.to_thread(self._reconfigure, name, config)
             else:
-                await self._create(name, config)
+                await self._create_configured(name, config)
         for record in table.live():
             try:
                 agent = await self.ensure(record.agent)
@@ -176,6 +178,8 @@ class Registry:
                     expected="the name of a bundled model",
                     got=read.init.file[:80],
                 )
+            with as_protocol_errors():
+                check_least(read, self._config.limits)
             await self._create(name, read)
 
     async def save(self, name: str) -> tuple[str, int]:
@@ -260,15 +264,29 @@ class Registry:
 
     async def _create_bound(self, name: str, schema: Schema) -> Agent:
         """Make an agent for its first hello; nothing of it is left when that fails."""
-        config = self._config.agents.get(name)
-        if config is None and not self._config.autocreate:
+        named = self._config.agents.get(name)
+        if named is None and not self._config.autocreate:
             raise self._unknown(name)
-        await self._create(name, config or self._config.agent)
+        config, folder = named or self._config.agent, self.stored.folder(name)
+        if named is None:
+            with as_protocol_errors():
+                limits = self._config.limits
+                config = await asyncio.to_thread(settle, folder, config, schema, limits)
+        await self._create(name, config)
         try:
             return await self._load(name, schema)
         except BaseException:
             await asyncio.to_thread(self.stored.remove, name)
             raise
+
+    async def _create_configured(self, name: str, config: AgentConfig) -> None:
+        """Make an agent of the daemon's configuration, unless no game could ever play it."""
+        try:
+            check_least(config, self._config.limits)
+        except OverBudget as fault:  # its first hello is told the same
+            log.error("agent not created name=%s %s", name, fault)
+            return
+        await self._create(name, config)
 
     def _reconfigure(self, name: str, wanted: AgentConfig) -> None:
         """Apply what was edited in an agent's section, as far as it can; say what cannot."""
@@ -305,14 +323,17 @@ class Registry:
 
     async def _load(self, name: str, schema: Schema) -> Agent:
         folder = self.stored.folder(name)
-        fresh = not (folder / "replay").exists()
         with as_protocol_errors():
+            unbound = self.stored.schema(name) is None
             config = await asyncio.to_thread(self.stored.config, name)
+            await asyncio.to_thread(check_costs, folder, config, schema, self._config.limits)
+            if unbound:  # a start that was cut off may have left an empty ring
+                await asyncio.to_thread(self.stored.forget_replay, name)
             try:
                 agent = await asyncio.to_thread(build_agent, self._host, folder, config, schema)
                 await asyncio.to_thread(self.stored.bind, name, schema)
             except BaseException:
-                if fresh:  # another hello may have another schema
+                if unbound:  # another hello may have another schema
                     await asyncio.to_thread(self.stored.forget_replay, name)
                 raise
         self.loaded[name] = agent

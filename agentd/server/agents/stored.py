@@ -3,7 +3,9 @@
 agents/<name>/config.yaml    how it learns; written at creation
 agents/<name>/schema.json    what its games look like; bound by the first hello
 agents/<name>/checkpoints/   durable weights and learner state
-agents/<name>/replay/        rows and sessions, memory-mapped
+agents/<name>/replay/        rows and newest weights, memory-mapped
+
+What it means that one of them is missing or damaged: `agentd.server.agents.life`.
 """
 
 import json
@@ -12,11 +14,13 @@ from pathlib import Path
 
 from agentd.config import AgentConfig, ConfigError, dump_yaml, load_agent_config
 from agentd.errors import DamagedFile, StorageError
+from agentd.memory.ring_reader import ROWS, TEACH, has_rows
 from agentd.protocol.errors import ProtocolError
 from agentd.protocol.schema import Schema
 from agentd.store import list_checkpoints, write_file
 
 CONFIG, SCHEMA = "config.yaml", "schema.json"
+_DELETED = ".deleted-"
 
 
 class StoredAgents:
@@ -30,19 +34,25 @@ class StoredAgents:
         return self._root / name
 
     def make_root(self) -> None:
-        """Create the folder of all agents."""
+        """Create the folder of all agents; finish deletions that were interrupted."""
         self._root.mkdir(parents=True, exist_ok=True)
+        for left in self._root.glob(f"{_DELETED}*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def has(self, name: str) -> bool:
-        """Whether there is an agent ``name``."""
-        return (self._root / name / CONFIG).exists()
+        """Whether there is an agent ``name``: configured, or with something that it has learned."""
+        folder = self._root / name
+        return (folder / CONFIG).exists() or _has_lived(folder)
 
     def names(self) -> list[str]:
         """The names of all agents, sorted."""
-        return sorted(p.name for p in self._root.iterdir() if (p / CONFIG).exists())
+        found = (p.name for p in self._root.iterdir() if not p.name.startswith("."))
+        return sorted(name for name in found if self.has(name))
 
     def config(self, name: str) -> AgentConfig:
-        """How an agent learns. Raises DamagedFile when the file holds no valid configuration."""
+        """How an agent learns. Raises DamagedFile when no file holds a valid configuration."""
+        if not (self._root / name / CONFIG).exists():
+            raise _missing(self._root / name / CONFIG)
         try:
             return load_agent_config(self._root / name / CONFIG)
         except (ConfigError, UnicodeDecodeError) as fault:
@@ -59,10 +69,12 @@ class StoredAgents:
     def schema(self, name: str) -> Schema | None:
         """The schema that an agent was bound to; None before its first hello.
 
-        Raises DamagedFile when the file holds no schema.
+        Raises DamagedFile when the file holds no schema, or is missing though games have played.
         """
         path = self._root / name / SCHEMA
         if not path.exists():
+            if _has_lived(self._root / name):
+                raise _missing(path)
             return None
         try:
             wire = json.loads(path.read_bytes())
@@ -87,7 +99,20 @@ class StoredAgents:
 
     def remove(self, name: str) -> None:
         """Delete an agent's files; at once as others see it."""
-        removed = self._root / f".deleted-{name}"
+        removed = self._root / f"{_DELETED}{name}"
         shutil.rmtree(removed, ignore_errors=True)
         (self._root / name).rename(removed)
         shutil.rmtree(removed)
+
+
+def _has_lived(folder: Path) -> bool:
+    """Whether an agent's folder holds what was learned: a checkpoint, or rows."""
+    if list_checkpoints(folder / "checkpoints"):
+        return True
+    return any(has_rows(folder / "replay" / name) for name in (ROWS, TEACH))
+
+
+def _missing(path: Path) -> DamagedFile:
+    return DamagedFile(
+        f"{path} is missing beside what the agent has learned: put it back, or delete the agent"
+    )

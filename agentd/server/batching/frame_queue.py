@@ -1,8 +1,9 @@
 """Frames that wait for their turn, session by session, and the groups that are answered together.
 
-``realtime`` sessions come first. ``bulk`` sessions share a turn of the loop only as far as
-``BULK_ROWS`` go; what is left waits for the next turn, in which newly come realtime frames are
-first again. So a client that asks for a million rows delays a game by one small pass at most.
+A turn of the loop answers a bounded number of rows, so that what one client sends delays no other
+by more. Where more rows wait than fit, the smallest frames come first, and then the oldest one,
+however large it is. ``realtime`` sessions come before ``bulk`` ones, which share a turn only as far
+as ``BULK_ROWS`` go; what is left waits for the next turn.
 """
 
 from agentd.server.batching.session import Frame, Session
@@ -16,6 +17,8 @@ class FrameQueue:
 
     def __init__(self) -> None:
         self.rows = 0
+        self._owed = False
+        self._bulk_served = False
         self._realtime: list[Session] = []  # those with frames, in the order of their oldest
         self._bulk: list[Session] = []
 
@@ -26,6 +29,14 @@ class FrameQueue:
     def only_bulk(self) -> bool:
         """True when none of the frames is of a realtime session."""
         return not self._realtime
+
+    def turn_is_over(self, rows: int, max_rows: int) -> bool:
+        """Whether the loop's other work comes first, ``rows`` having been answered in this turn.
+
+        That is so from ``max_rows`` on, once the oldest frame was answered, and when there is but
+        bulk and some of it was.
+        """
+        return (rows >= max_rows and not self._owed) or (self.only_bulk and self._bulk_served)
 
     @property
     def trains(self) -> bool:
@@ -56,14 +67,22 @@ class FrameQueue:
 
         Frames of training sessions stay unless ``trains``, and bulk ones behind realtime ones.
         The others of a session wait for the next group: a frame's check may depend on what the one
-        before it did.
+        before it did. Where not all fit, a group of the smallest is followed by one that begins
+        with the oldest.
         """
         group: list[Frame] = []
-        rows, self._realtime = self._gather(self._realtime, trains, max_rows, group)
+        small = None
+        if self.rows > max_rows and not self._owed:
+            small = _smallest(self._realtime, trains, max_rows)
+        oldest = next((s for s in self._realtime if trains or not s.trains), None)
+        rows, self._realtime = self._gather(self._realtime, trains, max_rows, group, small=small)
+        self._owed = small is not None and oldest is not None and oldest not in small
+        before = len(group)
         if self._bulk and not any(trains or not session.trains for session in self._realtime):
             most = min(max_rows, rows + BULK_ROWS)
             more, self._bulk = self._gather(self._bulk, trains, most, group, rows)
             rows += more
+        self._bulk_served = len(group) > before
         self.rows -= rows
         return group
 
@@ -89,18 +108,36 @@ class FrameQueue:
         max_rows: int,
         group: list[Frame],
         rows: int = 0,
+        small: set[Session] | None = None,
     ) -> tuple[int, list[Session]]:
-        """Move frames into ``group``, in place; rows moved, and the sessions that have frames."""
+        """Move frames into ``group``, in place; rows moved, and the sessions that have frames.
+
+        With ``small`` only the frames of these sessions. Who was served comes last the next time.
+        """
         rest: list[Session] = []
+        served: list[Session] = []
         before = rows
         for session in sessions:
             frame = session.pending[0]
-            if (session.trains and not trains) or (group and rows + frame.rows > max_rows):
+            too_many = group and rows + frame.rows > max_rows
+            if (session.trains and not trains) or too_many or (small and session not in small):
                 rest.append(session)
                 continue
             session.pending.popleft()
             rows += frame.rows
             group.append(frame)
             if session.pending:
-                rest.append(session)
-        return rows - before, rest
+                served.append(session)
+        return rows - before, rest + served
+
+
+def _smallest(sessions: list[Session], trains: bool, max_rows: int) -> set[Session]:
+    """The sessions whose oldest frames are the smallest, as many as fit; at least one."""
+    rows, found = 0, set[Session]()
+    ready = [session for session in sessions if trains or not session.trains]
+    for session in sorted(ready, key=lambda session: session.pending[0].rows):
+        rows += session.pending[0].rows
+        if found and rows > max_rows:
+            break
+        found.add(session)
+    return found

@@ -79,6 +79,37 @@ def test_check_names_the_place(call):
     assert err.startswith("agentd: m.yaml:2:1: batchsize: no such key")
 
 
+def test_check_tells_what_training_takes(call):
+    call("new", "m.yaml", "--input", "784", "--outputs", "10", "--hidden", "1000", "-y")
+    numbers = 4 * (785 * 1000 + 1001 * 10)
+    memory = json.loads(call("check", "m.yaml", "--json")[1])["memory_bytes"]
+    assert 4 * numbers < memory < 1.5 * 4 * numbers  # parameters, gradient, two of Adam, a batch
+    assert "of memory to train" in call("check", "m.yaml")[1]
+
+
+DAEMON = """
+limits: {agent_memory_bytes: 2000000000}
+agents:
+  npc: {learner: none, model: {layers: [{dense: 128}]}}
+"""
+
+
+def test_check_estimates_the_agents_of_a_daemon(call):
+    Path("d.yaml").write_text(DAEMON)
+    code, out, _ = call("check", "d.yaml", "--json")
+    agents = json.loads(out)["agents"]
+    assert (code, list(agents)) == (0, ["agent", "agents.npc"])
+    assert agents["agents.npc"]["parameters"] == 128 * 2 + 129
+    assert agents["agents.npc"]["memory_bytes"] < agents["agent"]["memory_bytes"]
+    assert "agents.npc: 385 parameters" in call("check", "d.yaml")[1]
+
+    Path("d.yaml").write_text(DAEMON.replace("[{dense: 128}]", "[{dense: 32000}, {dense: 32000}]"))
+    code, out, err = call("check", "d.yaml")
+    assert (code, out, err.count("\n")) == (78, "", 1)
+    assert err.startswith("agentd: d.yaml: agents.npc.model: ")
+    assert "at most 2.0 GB (limits.agent_memory_bytes)" in err
+
+
 @pytest.fixture
 def idx(tmp_path):
     folder = tmp_path / "idx"

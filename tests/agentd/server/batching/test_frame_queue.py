@@ -112,3 +112,61 @@ def test_frames_are_overdue_by_their_own_deadline():
     assert taken(queue.overdue(9.0)) == [2, 1]
     assert queue.soonest_deadline() == float("inf")
     assert taken(queue.next_group(True, 100)) == [1]
+
+
+def turns(queue: FrameQueue, most: int) -> list[list[list[int]]]:
+    """What each turn of the loop answers: its groups, in rows of their frames."""
+    found = []
+    while queue:
+        groups, before = [], queue.rows
+        while queue and not (groups and queue.turn_is_over(before - queue.rows, most)):
+            groups.append(taken(queue.next_group(True, most)))
+        found.append(groups)
+    return found
+
+
+def test_a_turn_has_a_bounded_number_of_rows_whoever_sends_them():
+    queue, large = FrameQueue(), [session() for _ in range(40)]
+    for owner in large:
+        for _ in range(8):
+            queue.add(owner, frame(owner, 2048))
+
+    found = turns(queue, 1024)
+
+    assert len(found) == 320
+    assert max(sum(map(sum, groups)) for groups in found) == 2048
+
+
+def test_the_smallest_frames_come_first_and_the_oldest_is_not_passed_over_for_ever():
+    queue, large, small = FrameQueue(), session(), [session() for _ in range(1500)]
+    queue.add(large, frame(large, 4000))
+    answered = 0
+    for _ in range(3):
+        for owner in small:  # more in every turn than fit into one
+            queue.add(owner, frame(owner, 1))
+        first = taken(queue.next_group(True, 1024))
+        answered += first.count(1)
+        if not queue.turn_is_over(len(first), 1024):
+            assert taken(queue.next_group(True, 1024)) == [4000]
+            assert queue.turn_is_over(5024, 1024)
+            break
+    else:
+        raise AssertionError("the large frame waits for ever")
+    assert answered == 1024
+
+
+def test_large_frames_take_turns():
+    queue, one, two = FrameQueue(), session(), session()
+    for owner in (one, one, one, two, two, two):
+        queue.add(owner, frame(owner, 2000))
+
+    owners = [queue.next_group(True, 1000)[0].session for _ in range(4)]
+
+    assert [owner is two for owner in owners] == [False, True, False, True]
+
+
+def test_a_large_bulk_frame_has_its_share_of_a_turn_in_which_games_play():
+    queue, game, bulk = FrameQueue(), session(), session(bulk=True)
+    queue.add(bulk, frame(bulk, 4 * BULK_ROWS))
+    queue.add(game, frame(game, 1))
+    assert turns(queue, 8192) == [[[1], [4 * BULK_ROWS]]]
