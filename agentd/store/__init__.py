@@ -11,6 +11,7 @@ from agentd.store.checkpoint import (
 )
 from agentd.store.files import Files, write_file
 from agentd.store.lock import DirectoryLock
+from agentd.store.switch import is_frozen, set_frozen
 
 __all__ = [
     "Checkpoint",
@@ -18,8 +19,10 @@ __all__ = [
     "Files",
     "NoValidCheckpoint",
     "UnknownCheckpoint",
+    "is_frozen",
     "list_checkpoints",
     "read_checkpoint",
+    "set_frozen",
     "sweep",
     "write_checkpoint",
     "write_file",

@@ -22,7 +22,7 @@ from agentd.server.agents.host import AgentHost
 from agentd.server.batching.actor import Actor
 from agentd.server.batching.learning import Learning
 from agentd.server.batching.stacks import Stacks
-from agentd.store import read_checkpoint
+from agentd.store import is_frozen, read_checkpoint
 
 PASS_ROWS, PASS_BYTES = 8_192, 64 << 20
 """Rows that one forward pass takes from several frames, and their bytes."""
@@ -87,6 +87,7 @@ def _open_learning(
     handle = LearnerHandle(
         folder, ring, board, pace, device=host.device, on_publication=on_publication
     )
+    handle.frozen = is_frozen(folder)
     return Learning(config, ring, board, handle, host.table, actor, host.spawn)
 
 
