@@ -49,6 +49,8 @@ devices         daemon.doctor:devices
     List the devices that --device may name, or tune the kernels for them.
 version         version:version
     Print the version of agentd and of the wire protocol and checkpoint format it writes.
+completion      completion:completion
+    Print a script that completes agentd's commands and options in a shell.
 data info       supervised.data:info
     Tell what a data set holds: rows, shapes, targets, ranges.
 data convert    supervised.data:convert
@@ -114,7 +116,9 @@ def help_text(group: str) -> str:
     margin = max(map(len, listed))
     lines = [f"Usage: {f'agentd {group}'.rstrip()} [OPTIONS] COMMAND [ARGS]...", ""]
     lines += textwrap.wrap(GROUPS[group], width, initial_indent="  ", subsequent_indent="  ")
-    lines += ["", "Options:", "  -h, --help  Show this message and exit.", "", "Commands:"]
+    lines += ["", "Options:"]
+    lines += [] if group else ["  --version   Print the version and exit."]
+    lines += ["  -h, --help  Show this message and exit.", "", "Commands:"]
     for name, text in listed.items():
         lines.append(f"  {name:<{margin}}  {shorten(text, width - 6 - margin)}")
     return "\n".join(lines)

@@ -48,8 +48,8 @@ class LearnerLate(LearnerFailed):
 class LearnerRefused(AgentdError):
     """The learner answered no; ``code`` is STORAGE_FAILED, UNKNOWN_CHECKPOINT or INTERNAL."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, code: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
         self.code = code
 
 
@@ -359,7 +359,7 @@ class LearnerHandle:
         if reply is None or reply.done():
             return
         if event["event"] == "refused":
-            reply.set_exception(LearnerRefused(event["code"], event["message"]))
+            reply.set_exception(LearnerRefused(event["code"], event["message"], event.get("hint")))
         else:
             reply.set_result(event)
 

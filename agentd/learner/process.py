@@ -33,7 +33,7 @@ from agentd.learner.updater import Progress, Updater
 from agentd.memory.ring_reader import open_reader
 from agentd.memory.weight_board import Publication, WeightBoard
 from agentd.protocol.schema import Schema
-from agentd.store import DirectoryLock, UnknownCheckpoint
+from agentd.store import DirectoryLock, UnknownCheckpoint, is_frozen
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +129,7 @@ class LearnerProcess:
         """
         found = self._saver.restore()
         updater = self._updater
+        updater.frozen |= is_frozen(self._saver.folder.parent)
         behind = updater.progress.due > updater.pace.reached(self._reader.head)
         adopted, newest = self._adopt_board(behind), self._board.newest
         if behind:  # the rows of before are lost: there is nothing to wait for
@@ -328,7 +329,8 @@ class LearnerProcess:
         )
 
     def _refuse(self, number: int, code: str, error: Exception) -> None:
-        self._control.send("refused", id=number, code=code, message=str(error), **self._flags())
+        told = {"code": code, "message": str(error), "hint": getattr(error, "hint", None)}
+        self._control.send("refused", id=number, **told, **self._flags())
 
     def _flags(self) -> dict[str, bool | str | None]:
         updater = self._updater

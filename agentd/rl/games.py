@@ -8,6 +8,7 @@ import sys
 
 from agentd.client.rollout import VectorGame
 from agentd.errors import MissingInput, UsageError
+from agentd.extras import install_hint
 from agentd.games import GAMES, make
 
 GYM = "gym:"
@@ -38,7 +39,7 @@ def check_game(name: str) -> None:
 
 def _open_gymnasium(name: str, streams: int, seed: int) -> VectorGame:
     if importlib.util.find_spec("gymnasium") is None:
-        hint = "pip install 'agentd[gym]'"
+        hint = install_hint("gym")
         raise MissingInput(f"gym:{name} needs Gymnasium, which is not installed", hint=hint)
     import gymnasium
 
@@ -67,7 +68,7 @@ def _find_modules_here() -> None:
 def _register_minatar(name: str) -> None:
     """Make MinAtar's games known to Gymnasium. Raises MissingInput where it is not installed."""
     if importlib.util.find_spec("minatar") is None:
-        hint = "pip install 'agentd[minatar]'"
+        hint = install_hint("minatar")
         raise MissingInput(f"gym:{name} needs MinAtar, which is not installed", hint=hint)
     import gymnasium
 

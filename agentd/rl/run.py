@@ -140,7 +140,7 @@ class _TrainingRun:
             greedy=final,
             env_steps=self._steps,
             elapsed_s=max(player.elapsed_s for player in self.players),
-            seed=plan.seed,
+            seed=self.admin.info(plan.agent)["config"]["seed"],  # the one in force
             solved=None if play.solved is None else solved or final.mean >= play.solved,
             interrupted=self.interrupts.seen,
             history=self.history,

@@ -19,6 +19,7 @@ from agentd.engine.layers.sequential import PlacedSequential
 from agentd.engine.layers.shape import PlacedReshape
 from agentd.engine.network import Network
 from agentd.errors import UsageError
+from agentd.extras import install_hint
 
 OPSET = 20
 IR_VERSION = 9
@@ -33,7 +34,7 @@ def onnx_bytes(network: Network, flat: NDArray[np.float32], normalizer: Normaliz
     try:
         import onnx
     except ImportError:
-        raise UsageError("--to onnx needs `pip install agentd[onnx]`") from None
+        raise UsageError(f"--to onnx needs `{install_hint('onnx')}`") from None
     graph = _Graph(flat)
     last = graph.network(network, normalizer)
     floats = onnx.TensorProto.FLOAT

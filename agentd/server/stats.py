@@ -66,10 +66,13 @@ class Statistics:
         }
 
     def agents(self, name: str | None = None) -> dict[str, dict[str, Any]]:
-        """Counters of one agent or of all that are in memory. Raises UNKNOWN_AGENT."""
+        """Counters of one agent, or of all that are in memory. Raises UNKNOWN_AGENT.
+
+        Of an agent that is not in memory there are no counters, only facts.
+        """
         elsewhere, loaded = self._reports.agents(), self._registry.loaded
-        if name is not None and name not in elsewhere:
-            self._registry.get(name)
+        if name is not None and name not in elsewhere and name not in loaded:
+            return {name: self._registry.facts(name) | {"connections": 0}}
         found = {}
         for each in dict.fromkeys([*loaded, *elsewhere]) if name is None else [name]:
             agent = loaded.get(each)

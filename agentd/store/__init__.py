@@ -12,6 +12,7 @@ from agentd.store.checkpoint import (
 from agentd.store.files import Files, write_file
 from agentd.store.footing import Footing
 from agentd.store.lock import DirectoryLock
+from agentd.store.switch import is_frozen, set_frozen
 
 __all__ = [
     "Checkpoint",
@@ -20,8 +21,10 @@ __all__ = [
     "Footing",
     "NoValidCheckpoint",
     "UnknownCheckpoint",
+    "is_frozen",
     "list_checkpoints",
     "read_checkpoint",
+    "set_frozen",
     "sweep",
     "write_checkpoint",
     "write_file",

@@ -131,7 +131,9 @@ def read_checkpoint(
         try:
             return _read(folder / name, files)
         except Damaged as error:
-            raise UnknownCheckpoint(f"checkpoint {name!r} is damaged: {error}") from None
+            others = [each for each in names if each != name]
+            said = f"checkpoint {name!r} is damaged: {error}"
+            raise UnknownCheckpoint(said, hint=_hint(others)) from None
     skipped = []
     for each in names:
         try:

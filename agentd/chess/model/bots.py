@@ -18,7 +18,7 @@ def open_bot(model: str | None, rating: int | None = None) -> Evaluator:
     """
     if model == MATERIAL:
         return MaterialEvaluator()
-    path = None if model is None else Path(model)
+    path = None if model is None else Path(model).expanduser()
     if path is not None and not path.exists():
         raise MissingInput(f"no chess model {model}", hint=f"give a file, or `{MATERIAL}`")
     return load_bot(path, rating)

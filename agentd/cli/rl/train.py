@@ -17,6 +17,7 @@ from agentd.cli.screen.terminal import Terminal
 from agentd.config import Preset, load_preset
 from agentd.errors import UsageError
 from agentd.rl.run import RunOutcome, TrainingPlan, run_plan
+from agentd.rl.settings import change_settings
 from agentd.rl.sweep import parse_seeds, run_sweep, summary, sweep_table
 
 Name = Annotated[str, typer.Option("--preset", help="A bundled preset.")]
@@ -45,7 +46,9 @@ AgentSet = Annotated[
         "--set", metavar="KEY=VALUE", help="A value of the agent, e.g. dqn.prioritized=true."
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Of the agent and the games.")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Of the agent and the games.", show_default="0")
+]
 Seeds = Annotated[
     str | None,
     typer.Option(help="One run a seed: 1..5 or 1,4,9.", show_default=False),
@@ -55,7 +58,7 @@ Seeds = Annotated[
 def train(
     out: JsonScreen,
     preset: Name,
-    seed: Seed = 0,
+    seed: Seed = None,
     seeds: Seeds = None,
     steps: Steps = None,
     streams: Streams = None,
@@ -73,21 +76,25 @@ def train(
     Runs the daemon and its clients over TCP, as a user would. Ctrl-C saves and evaluates. With
     --seeds each seed is an agent of its own, <name>-<seed>, and the result is a summary.
     """
-    if seeds is not None and seed != 0:
+    if seeds is not None and seed is not None:
         raise UsageError("name --seed or --seeds, not both")
     changes = {"steps": steps, "streams": streams, "clients": clients, "game": game}
     flags = read_settings([f"agent.{setting}" for setting in settings or ()])
+    asked = [key.removeprefix("agent.") for key in flags]
+    asked += ["seed"] if seed is not None or seeds is not None else []
     plan_preset = change_play(load_preset(preset, flags), changes)
 
     def run(folder: Path, name: str, seed: int) -> RunOutcome:
         plan = TrainingPlan(plan_preset, name, folder, seed, stop_when_solved=not keep_going)
         with RunView(out, f"agentd · {preset} · seed {seed}") as view:
+            wanted = msgspec.structs.replace(plan_preset.agent, seed=seed)
+            change_settings(folder, name, wanted, asked, view.tell)
             return run_plan(plan, view)
 
     name = agent or preset
     if seeds is None:
         with kept_or_temporary(data_dir) as folder:
-            tell_outcome(run(folder, name, seed), out, data_dir)
+            tell_outcome(run(folder, name, seed or 0), out, data_dir)
         return
     listed = parse_seeds(seeds)
     with kept_or_temporary(data_dir) as folder:

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from inspect import Parameter
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple, cast
 
 import typer
@@ -37,6 +38,13 @@ JsonScreen = Annotated[Terminal, SharedOption(tuple(_SHARED))]
 LogScreen = Annotated[Terminal, SharedOption(logs=True)]
 
 
+def _expanded(value: Any) -> Any:
+    """A path without ``~``, which a shell leaves in ``--option=~/name``; all else as it is."""
+    if isinstance(value, list):
+        return [_expanded(each) for each in value]
+    return value.expanduser() if isinstance(value, Path) else value
+
+
 def spread(function: Callable[..., None]) -> Callable[..., None]:
     """Return a command as typer calls it: with a context, and a parameter an option.
 
@@ -53,6 +61,7 @@ def spread(function: Callable[..., None]) -> Callable[..., None]:
         terminal = context.obj if isinstance(context.obj, Terminal) else Terminal()
         said = {name: values.pop(name) for name in shared.options}
         terminal.configure(**said, logs=shared.logs)
+        values = {name: _expanded(value) for name, value in values.items()}
         for name, record in records.items():
             values[name] = record(**{each.name: values.pop(each.name) for each in fields(record)})
         function(terminal, **values)

@@ -373,6 +373,11 @@ class Agent:
         self.actor.publish(found.step)
         return found.step
 
+    @property
+    def frozen(self) -> bool:
+        """Whether learning was switched off."""
+        return self.learning is not None and self.learning.handle.frozen
+
     async def freeze(self, on: bool) -> None:
         """Switch learning off or on; an agent that never learns is frozen already."""
         if self.learning is not None:

@@ -27,7 +27,7 @@ from agentd.server.agents.life import Losses
 from agentd.server.batching.actor import Actor
 from agentd.server.batching.learning import Learning
 from agentd.server.batching.stacks import Stacks
-from agentd.store import Checkpoint, Footing, read_checkpoint
+from agentd.store import Checkpoint, Footing, is_frozen, read_checkpoint
 
 
 def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Schema) -> Agent:
@@ -103,6 +103,7 @@ def _open_learning(
         hang_s=limits.hang_s,
         on_publication=on_publication,
     )
+    handle.frozen = is_frozen(folder)
     return Learning(config, ring, board, handle, host.table, actor, host.spawn, limits.paced_wait_s)
 
 

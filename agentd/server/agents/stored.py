@@ -4,6 +4,7 @@ agents/<name>/config.yaml    how it learns; written at creation
 agents/<name>/schema.json    what its games look like; bound by the first hello
 agents/<name>/checkpoints/   durable weights and learner state
 agents/<name>/replay/        rows and newest weights, memory-mapped
+agents/<name>/frozen         there while an operator keeps it from learning
 
 What it means that one of them is missing or damaged: `agentd.server.agents.life`.
 """
@@ -17,7 +18,7 @@ from agentd.errors import DamagedFile, StorageError
 from agentd.memory.ring_reader import ROWS, TEACH, has_rows
 from agentd.protocol.errors import ProtocolError
 from agentd.protocol.schema import Schema
-from agentd.store import list_checkpoints, write_file
+from agentd.store import is_frozen, list_checkpoints, set_frozen, write_file
 
 CONFIG, SCHEMA = "config.yaml", "schema.json"
 _DELETED = ".deleted-"
@@ -88,6 +89,14 @@ class StoredAgents:
         if not path.exists():
             text = json.dumps(schema.to_wire(), indent=1, sort_keys=True)
             write_file(path, text.encode())
+
+    def is_frozen(self, name: str) -> bool:
+        """Whether an operator keeps an agent from learning."""
+        return is_frozen(self._root / name)
+
+    def freeze(self, name: str, on: bool) -> None:
+        """Keep an agent from learning, or let it again; durable. Raises StorageError."""
+        set_frozen(self._root / name, on)
 
     def checkpoints(self, name: str) -> list[str]:
         """The names of an agent's checkpoints, newest first."""

@@ -35,6 +35,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from agentd.auth import Grant, Tokens
 from agentd.config.records import ServerConfig
 from agentd.latency import Histogram
+from agentd.protocol.connection import HANDSHAKE_FRAME
 from agentd.server.agents.health import STATES
 from agentd.server.stats import Statistics
 
@@ -47,6 +48,10 @@ _COUNTERS = (
 _GAUGES = (
     *("return_mean", "eval_return_mean", "epsilon", "loss", "q_mean", "version", "policy_lag"),
     *("queued_rows", "queued_frames", "sessions", "connections"),
+)
+_NO_GAME_PORT = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n"
+    b"this is agentd's HTTP port; games connect to the game port\n"
 )
 REQUEST_S = 10.0
 """From a socket's accept to its answer."""
@@ -179,6 +184,15 @@ class _OneRequest(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._deadline = self.loop.call_later(REQUEST_S, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; a game's hello, which would never be a request, is told where it is."""
+        size = int.from_bytes(data[:4], "little")
+        if 0 < size <= HANDSHAKE_FRAME and data[4:5] >= b"\x80":
+            self.transport.write(_NO_GAME_PORT)
+            self.transport.close()
+            return
+        super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()

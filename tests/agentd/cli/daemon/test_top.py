@@ -2,8 +2,13 @@
 
 import io
 import json
+import re
+import subprocess
+import sys
+import time
 
 import numpy as np
+import pytest
 from rich.console import Console
 
 from agentd.cli.daemon.top import Sample, render
@@ -67,3 +72,48 @@ def test_top_without_a_daemon_says_that_nobody_answers(run):
     found = run("top", "127.0.0.1:9", "--json")
     assert (found.returncode, found.stdout) == (69, "")
     assert found.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("width", [140, 120, 100, 80, 60, 40, 20])
+def test_where_there_is_no_room_whole_columns_are_left_out(width):
+    before = Sample(10.0, SERVER, {"cart": AGENT})
+    now = Sample(12.0, SERVER, {"cart": AGENT | {"frames": 300}, "snake-of-one": AGENT})
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(render(now, before, "here", width))
+    lines = console.file.getvalue().splitlines()
+
+    assert "…" not in console.file.getvalue()
+    assert max(map(len, lines)) <= width
+    (head,) = (line for line in lines if line.startswith(" agent "))
+    (row,) = (line for line in lines if line.startswith(" cart "))
+    cells = dict(zip(re.split("  +", head.strip()), re.split("  +", row.strip()), strict=True))
+    whole = {"agent": "cart", "conn": "3", "frames/s": "100", "state": "running", "return": "21.2"}
+    assert cells.items() & whole.items() == {k: v for k, v in whole.items() if k in cells}.items()
+    assert "return" in cells or width < 60
+    assert "state" in cells or width < 40
+
+
+def test_top_on_the_http_port_says_so_at_once(run, tmp_path):
+    command = [sys.executable, "-m", "agentd", "serve", "--port", "0", "--http-port", "0"]
+    with subprocess.Popen(
+        [*command, "--data-dir", str(tmp_path)], stdout=-1, stderr=-1, text=True
+    ) as daemon:
+        log = iter(daemon.stderr.readline, "")
+        port = re.search(r":(\d+)\"?$", next(line for line in log if "http listening" in line))[1]
+        began = time.monotonic()
+        found = run("top", f"127.0.0.1:{port}")
+        took = time.monotonic() - began
+        daemon.terminate()
+        daemon.communicate()
+
+    assert found.returncode == 69
+    assert f"127.0.0.1:{port}: that is an HTTP port" in found.stderr
+    assert took < 8
+
+
+@pytest.mark.parametrize("address", ["::1:45583", "localhost:port", "127.0.0.1:99999", "http://x"])
+def test_a_text_that_is_no_address_is_told_as_such(run, address):
+    found = run("top", address)
+    assert (found.returncode, found.stdout) == (69, "")
+    assert f"address {address!r}" in found.stderr
+    assert ("[::1]:45583" in found.stderr) == (address == "::1:45583")
