@@ -72,7 +72,8 @@ class RunningMoments:
         if self.count:
             usual = np.sqrt(self.squares / self.count + self.mean * self.mean)
         limit = np.minimum(FAR * np.maximum(usual, 1), LARGEST)
-        return np.clip(x, -limit, limit)
+        cut: Floats = np.clip(x, -limit, limit)
+        return cut
 
     def get_state(self) -> tuple[Floats, int]:
         """Return (2, D), the mean over the sum of squared deviations, and the count."""

@@ -25,7 +25,7 @@ class DataFlags:
 
     label: Annotated[
         list[str] | None,
-        typer.Option("--label", help="Column of a table that is a label: name or position."),
+        typer.Option("--label", help="The label's column of a table: name, or position from 0."),
     ] = None
     delimiter: Annotated[str | None, typer.Option(help="Between cells of a CSV file.")] = None
     target: Annotated[str, typer.Option("--target", help="auto, class or value.")] = "auto"
@@ -38,7 +38,7 @@ class DataFlags:
             raise UsageError(f"--target {self.target}: want auto, class or value")
         if self.delimiter is not None and len(self.delimiter) != 1:
             raise UsageError(f"--delimiter {self.delimiter!r}: want one character")
-        labels = None if self.label is None else tuple(map(_column, self.label))
+        labels = None if self.label is None else tuple(map(column, self.label))
         options = DataOptions(labels=labels, delimiter=self.delimiter, target=self.target)  # type: ignore[arg-type]
         return load_data(source, part, options, classes=classes)
 
@@ -100,7 +100,8 @@ def verify(
     out.report(record, "\n".join(lines))
 
 
-def _column(text: str) -> str | int:
+def column(text: str) -> str | int:
+    """A column as a flag names it: its name, or its position from 0 (negative: from the end)."""
     return int(text) if text.removeprefix("-").isdecimal() else text
 
 
