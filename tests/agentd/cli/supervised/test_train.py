@@ -393,6 +393,9 @@ def test_a_kill_while_saving_leaves_the_last_good_state(place, call, point):
     assert [line["epoch"] for line in read_metrics(place / "run" / "metrics.jsonl")] == [
         *range(1, 7)
     ]
+    files = (place / "run").glob("events.out.tfevents.*")
+    steps = sorted(step for file in files for step, _ in read_events(file))
+    assert steps == [19 * epoch for epoch in range(1, 7)]  # none twice
     assert not list((place / "run" / "checkpoints").glob(".new-*"))
 
 
