@@ -62,6 +62,7 @@ class FitJob:
     trainer: Trainer
     path: Path
     device: str = "cpu"
+    notes: list[str] = field(default_factory=list)
     resumed: bool = False
     seconds: list[float] = field(default_factory=list)
 
@@ -112,7 +113,7 @@ def prepare(request: Request) -> FitJob:
         weights = load_weights(request.weights, trainer.network)
         trainer = new_trainer(document, spec, data, backend, weights)
     job = _assemble(spec, data, trainer, request.train, request.test, path)
-    job.device = _device(backend)
+    job.device, job.notes = _device(backend), document.notes
     job.text = model_text(document, spec)
     return job
 

@@ -82,7 +82,10 @@ def check(
     optimizer: Annotated[Path | None, typer.Option(help="nevermind-neu's optim.cfg.")] = None,
 ) -> None:
     """Check a model file: every key, value and, where the input's size is known, every shape."""
-    spec = convert_spec(read_model_file(file, optimizer))
+    document = read_model_file(file, optimizer)
+    spec = convert_spec(document)
+    for line in document.notes:
+        screen.note(line)
     record: dict[str, Any] = {"file": str(file), "layers": len(spec.layers)}
     lines = [f"{file} is sound: {len(spec.layers)} layers"]
     if spec.input is not None and spec.declared_outputs is not None:

@@ -101,7 +101,8 @@ def train(
 
     @contextmanager
     def watch(job: FitJob, metrics: Path) -> Iterator[FittingView]:
-        screen.note(job.told())
+        for line in (job.told(), *job.notes):
+            screen.note(line)
         with Keys() as keys, FittingView(screen, job, metrics, keys) as view:
             yield view
 
