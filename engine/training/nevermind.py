@@ -12,8 +12,8 @@
 
 Every value is a mapping with its type as the key. The layers' OpenCL names mean the same here; the
 loss layer is a dense layer and the loss. What optim.cfg leaves out, and an optim.cfg that is not
-there, are nevermind-neu's; the document's notes say so. Its optimizers are read as the textbook ones of the same name: it adds what we subtract, and its Adam
-has no bias correction.
+there, are nevermind-neu's; the document's notes say so. Its optimizers are read as the textbook
+ones of the same name: it adds what we subtract, and its Adam has no bias correction.
 """
 
 from pathlib import Path
@@ -67,10 +67,8 @@ def read_model_file(model: Path, optimizer: Path | None = None) -> Document:
     if isinstance(tree, dict) and ("ls" in tree or "layers_cfg" in tree):
         document = _translate_model(document)
         if optimizer is None:
-            found = {"type": {"String": UNSAID}}
-            document.value["optimizer"] = _translate_optimizer(
-                Document(found, str(model)), document
-            )
+            unsaid = Document({"type": {"String": UNSAID}}, str(model))
+            document.value["optimizer"] = _translate_optimizer(unsaid, document)
     if optimizer is not None:
         if not isinstance(document.value, dict):
             return document
@@ -178,7 +176,7 @@ def _add_dense(out: _Translation, at: Where, params: dict[str, Any], size: int) 
 
 
 def _translate_optimizer(source: Document, target: Document) -> dict[str, Any]:
-    """Return optim.cfg as the mapping of our ``optimizer:``; note what it leaves to nevermind-neu."""
+    """Return optim.cfg as the mapping of our ``optimizer:``; note what it leaves open."""
     tree = source.value
     if not isinstance(tree, dict):
         raise source.error((), "wrong value", expected="a mapping with `type`")
