@@ -14,6 +14,9 @@ import pytest
 from agentd.cli import main
 from agentd.engine.data import load_data
 from agentd.engine.data.idx import write_idx
+from agentd.engine.numpy_backend import NumPyBackend
+from agentd.engine.optim import RULES, make_optimizer, own_defaults
+from agentd.engine.optim.spec import OptimizerSpec
 from agentd.engine.training import load_spec
 
 
@@ -140,23 +143,48 @@ def test_verify_reads_all_and_compares_checksums(call, idx):
     assert (code, "another checksum" in err) == (65, True)
 
 
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_new_writes_each_optimizers_own_rate_and_constants(call, name):
+    out = call("new", "-y", "--optimizer", name)[1]
+    written = load_spec(out).optimizer
+
+    own = make_optimizer(OptimizerSpec(name=name), NumPyBackend(), 1)
+    assert make_optimizer(written, NumPyBackend(), 1).lr == own.lr
+    assert written == OptimizerSpec(name=name, **own_defaults(name))
+    assert load_spec(call("new", "-y", "--optimizer", name, "--lr", "0.5")[1]).optimizer.lr == 0.5
+
+
+def test_new_takes_an_activation_for_each_layer(call):
+    out = call("new", "-y", "--hidden", "8,4", "--activation", "tanh,gelu")[1]
+
+    assert [type(layer).__name__ for layer in load_spec(out).layers] == [
+        "Dense",
+        "Tanh",
+        "Dense",
+        "Gelu",
+    ]
+    assert call("new", "-y", "--hidden", "8,4,2", "--activation", "tanh,relu")[0] == 2
+
+
 def test_the_dialogue_asks_for_what_flags_leave_open(tmp_path):
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "agentd", "new", "m.yaml", "--loss", "cross_entropy"],
+        [sys.executable, "-m", "agentd", "new", "m.yaml"],
         cwd=tmp_path,
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
     )
     os.close(theirs)
-    seen = b""
-    answers = [b"4", b"3", b"8,8", b"tanh", b"sgd", b"0.1", b"16", b"2", b""]
+    seen, asked = b"", []
+    answers = [b"4", b"3", b"8,x", b"8,6", b"relo", b"tanh", b"identity", b"numbers", b"huber"]
+    answers += [b"sgdd", b"adadelta", b"", b"-1", b"16", b"2", b"1", b""]
     with contextlib.suppress(OSError):  # Linux says EIO when the other side is gone
         for answer in answers:
             while not seen.rstrip().endswith(b":"):
                 seen += os.read(ours, 4096)
             os.write(ours, answer + b"\n")
+            asked.append(seen.decode())
             seen = b""
         while chunk := os.read(ours, 4096):
             seen += chunk
@@ -165,6 +193,10 @@ def test_the_dialogue_asks_for_what_flags_leave_open(tmp_path):
     assert process.wait(30) == 0
     spec = load_spec(tmp_path / "m.yaml")
     assert (spec.input, spec.outputs, spec.batch, spec.epochs) == (4, 3, 16, 2)
-    assert [type(layer).__name__ for layer in spec.layers] == ["Dense", "Tanh", "Dense", "Tanh"]
-    assert (spec.optimizer.name, spec.optimizer.lr) == ("sgd", 0.1)
+    assert [type(layer).__name__ for layer in spec.layers] == ["Dense", "Tanh", "Dense", "Identity"]
+    assert spec.loss is not None
+    assert (spec.loss.name, spec.optimizer.name, spec.optimizer.lr) == ("huber", "adadelta", 1.0)
     assert spec.data.validation == 0.1
+    errors = [text for text in asked if "Error: " in text]
+    assert len(errors) == 5  # each bad answer at once, and asked for again
+    assert "want whole numbers, as 300,150, got '8,x'" in errors[0]
