@@ -5,6 +5,8 @@ name the row and column at fault. A quoted cell may hold line ends.
 """
 
 import csv
+import gzip
+import io
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -282,7 +284,8 @@ class CsvWriter:
     """Writes rows as CSV with a header: x0, x1, ... and y0, ... or ``label``."""
 
     def __init__(self, path: Path, names: tuple[str, ...] = ()) -> None:
-        self._file = path.open("w", encoding="utf-8", newline="")
+        raw: Any = gzip.GzipFile(path, "wb", mtime=0) if path.suffix == ".gz" else path.open("wb")
+        self._file = io.TextIOWrapper(raw, encoding="utf-8", newline="")
         self._csv = csv.writer(self._file, lineterminator="\n")
         self._names, self._begun = names, False
 

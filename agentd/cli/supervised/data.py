@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import os
 import shutil
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -137,7 +138,7 @@ def check_sums(source: Path) -> int:
     if not sums.is_file():
         return 0
     agree = 0
-    for row, line in enumerate(sums.read_text().splitlines(), 1):
+    for row, line in enumerate(sums.read_text(errors="replace").splitlines(), 1):
         want, _, name = line.partition(" ")
         file = sums.parent / name.strip().removeprefix("*")
         ours = source.is_dir() or source.name.removesuffix(".gz") == file.name.removesuffix(".gz")
@@ -146,8 +147,11 @@ def check_sums(source: Path) -> int:
         packed = file.with_name(file.name + ".gz")
         if not file.is_file() and not packed.is_file():
             raise DataError("missing", file=str(file), expected=f"a file, named in {sums.name}")
-        with file.open("rb") if file.is_file() else gzip.open(packed) as opened:
-            got = hashlib.file_digest(opened, "sha256").hexdigest()
+        try:
+            with file.open("rb") if file.is_file() else gzip.open(packed) as opened:
+                got = hashlib.file_digest(opened, "sha256").hexdigest()
+        except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
+            raise DataError(f"damaged gzip: {fault}", file=str(packed)) from None
         if got != want:
             raise DataError(
                 "another checksum", file=str(sums), row=row, expected=want[:16], got=got[:16]

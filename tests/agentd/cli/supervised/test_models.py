@@ -1,6 +1,8 @@
 """``new``, ``check`` and ``data`` as a user runs them."""
 
 import contextlib
+import gzip
+import hashlib
 import json
 import os
 import pty
@@ -103,7 +105,7 @@ def test_info_tells_what_is_there(call, idx):
     assert "20" in call("data", "info", str(idx))[1]
 
 
-@pytest.mark.parametrize("name", ["d.csv", "d.npz", "d.pb", "d.npy", "folder"])
+@pytest.mark.parametrize("name", ["d.csv", "d.csv.gz", "d.npz", "d.pb", "d.npy", "folder"])
 def test_convert_keeps_every_number(call, idx, name):
     assert call("data", "convert", str(idx), name)[0] == 0
     before, after = load_data(idx), load_data(Path(name))
@@ -124,9 +126,6 @@ def test_a_failed_conversion_leaves_nothing(call):
 
 
 def test_verify_reads_all_and_compares_checksums(call, idx):
-    import gzip
-    import hashlib
-
     image = idx / "train-images-idx3-ubyte.gz"
     unpacked = hashlib.sha256(gzip.decompress(image.read_bytes())).hexdigest()
     packed = hashlib.sha256((idx / "train-labels-idx1-ubyte.gz").read_bytes()).hexdigest()
@@ -164,6 +163,28 @@ def test_new_takes_an_activation_for_each_layer(call):
         "Gelu",
     ]
     assert call("new", "-y", "--hidden", "8,4,2", "--activation", "tanh,relu")[0] == 2
+
+
+DAMAGED = ["train-images-idx3-ubyte.gz", "d.csv", "d.csv.gz", "d.npz", "d.npy", "d.pb"]
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damaged_data_of_every_format_is_one_line_and_65(call, idx, name):
+    if name in ("d.csv", "d.csv.gz", "d.npz", "d.npy", "d.pb"):
+        assert call("data", "convert", str(idx), name)[0] == 0
+        path = Path(name)
+    else:
+        path = idx / name
+        image = gzip.decompress(path.read_bytes())
+        sums = hashlib.sha256(image).hexdigest()
+        (idx / "SHA256SUMS").write_text(f"{sums}  {name.removesuffix('.gz')}\n")
+    whole = path.read_bytes()
+    head = b"\xff\xfe" + whole if name == "d.csv" else whole[2:]
+    for data in (b"", head, whole[:-2] + (b'"' if name == "d.csv" else b"")):
+        path.write_bytes(data)
+        code, out, err = call("data", "verify", str(idx if path.parent == idx else path))
+        assert (code, out, err.count("\n")) == (65, "", 1), err
+        assert str(path) in err or "SHA256SUMS" in err
 
 
 def test_the_dialogue_asks_for_what_flags_leave_open(tmp_path):
