@@ -37,6 +37,8 @@ train           supervised.train:train
     Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there.
 test            supervised.train:measure_run
     Measure a trained network: accuracy, confusion matrix, the output of each row.
+predict         supervised.train:predict_rows
+    Answer rows without labels: a class and its probabilities, or numbers, for each.
 new             supervised.models:new
     Write a model file, from flags or by asking for what they leave open.
 check           supervised.models:check

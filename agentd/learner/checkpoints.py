@@ -15,7 +15,7 @@ from agentd.config import AgentConfig, plain
 from agentd.engine.errors import EngineError
 from agentd.engine.network import Network
 from agentd.engine.network.weights import join, split
-from agentd.errors import StorageError
+from agentd.errors import StorageError, TrainingDiverged
 from agentd.learner.updater import Progress, Updater
 from agentd.memory.mapped_file import RingCounters
 from agentd.protocol.schema import Schema
@@ -100,15 +100,21 @@ class Saver:
         return found
 
     def save(self, *, kept: bool = False) -> StoredCheckpoint:
-        """Write a checkpoint; return once it is on disk. Raises StorageError."""
+        """Write a checkpoint; return once it is on disk.
+
+        Raises StorageError, also for a state that is not finite: learning is paused then.
+        """
         began = time.monotonic()
         try:
             saved = self._save(kept)
-        except StorageError:
+        except (StorageError, TrainingDiverged) as error:
             self.degraded = True
             now = time.monotonic()
             pause = max(_FIRST_RETRY_S, _RETRY_SHARE * (now - began))
             self._retry_at = now + min(pause, _LAST_RETRY_S)
+            if isinstance(error, TrainingDiverged):
+                self._updater.diverged = True
+                raise StorageError(f"{error}; learning is paused") from error
             raise
         self.degraded = False
         self._written, self._saved_rows = time.monotonic(), saved.counters.head

@@ -21,6 +21,7 @@ import logging
 import mmap
 import os
 import time
+from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,6 +46,8 @@ STATS = (
     *("checkpoint_step", "storage_degraded", "frozen", "diverged"),
 )
 """The board's statistics by name, in file order. A value not known yet is NaN."""
+_COUNTS = frozenset(("updates", "due", "rows", "backlog", "dropped", "skipped", "stale"))
+_COUNTS |= {"policy_lag_max", "checkpoint_step"}
 
 
 class Publication(NamedTuple):
@@ -182,8 +185,12 @@ class WeightBoard:
         return None
 
     def stats(self) -> dict[str, float]:
-        """Return the statistics by name."""
-        return dict(zip(STATS, self._stats.tolist(), strict=True))
+        """Return the statistics by name; what counts something is a whole number, once known."""
+        values = zip(STATS, self._stats.tolist(), strict=True)
+        return {
+            name: int(value) if name in _COUNTS and isfinite(value) else value
+            for name, value in values
+        }
 
     @property
     def updates(self) -> float:

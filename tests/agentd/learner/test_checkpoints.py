@@ -138,6 +138,21 @@ def test_a_full_disk_is_tried_again_every_second_while_training_goes_on(parts, m
     assert not saver.degraded
 
 
+def test_a_state_that_is_not_finite_pauses_learning_and_leaves_the_last_good_one(parts):
+    _, updater, saver = parts()
+    good = saver.save()
+    arrays, scalars = updater.learner.get_state()
+    arrays["params"][3] = np.inf
+    updater.learner.set_state(arrays, scalars)
+
+    with pytest.raises(StorageError, match=r"not finite; learning is paused"):
+        saver.save()
+
+    assert updater.diverged
+    assert saver.degraded
+    assert list_checkpoints(saver.folder) == [good.name]
+
+
 def test_a_checkpoint_of_another_model_is_refused_and_changes_nothing(parts):
     saver = parts("a")[2]
     saver.save()
