@@ -15,7 +15,6 @@ from agentd.chess.play.match import Ledger, MatchPlan, check_players, load_openi
 from agentd.chess.play.players import Side, parse_limit
 from agentd.cli.screen.options import JsonScreen
 from agentd.cli.screen.terminal import Terminal
-from agentd.cli.screen.threads import bound_blas
 from agentd.errors import UsageError
 from agentd.games.chess.play.elo import MatchScore
 
@@ -56,7 +55,6 @@ def match(
     seed: Annotated[int, typer.Option(min=0, help="Of openings and draws.")] = 0,
 ) -> None:
     """Play a match: each opening twice, colours swapped. Kept as PGN; a killed match goes on."""
-    bound_blas()
     rival = _rival(engine, option or [], limit, against)
     ours = Side(parse_limit(strength), model=model, rating=rating, temperature=temperature)
     source, positions = load_openings(openings, (games + 1) // 2, seed)
