@@ -237,3 +237,40 @@ def test_mates_travel_up_the_tree() -> None:
 
     assert root.proof == -6
     assert root.score == 1.0
+
+
+QUEENS = "qqqqqk2/qqqqq3/8/8/8/8/QQQQQ3/QQQQQK2 w - - 0 1"
+BARE = "8/8/3k4/8/8/8/1Q6/K7 w - - 0 1"
+
+
+@pytest.mark.parametrize("fen", [chess.STARTING_FEN, QUEENS, BARE])
+def test_without_time_it_answers_before_the_network_is_asked(fen: str) -> None:
+    """Nothing of it is kept: the next search asks the network."""
+    flat, board = Flat(), chess.Board(fen)
+    search = Search(flat, SearchSettings())
+
+    assert search.run(board, should_stop=lambda: True).move in board.legal_moves
+    assert flat.batches == []
+    search.run(chess.Board(), should_stop=lambda: bool(flat.batches))
+    assert flat.batches
+
+
+@pytest.mark.parametrize("fen", [chess.STARTING_FEN, QUEENS, BARE])
+def test_every_step_can_be_stopped(fen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two looks at the clock only few positions are made, whatever is on the board."""
+    made: list[int] = [0]
+    push = chess.Board.push
+
+    def count(board: chess.Board, move: chess.Move) -> None:
+        made[-1] += 1
+        push(board, move)
+
+    def look() -> bool:
+        made.append(0)
+        return len(made) > 40
+
+    monkeypatch.setattr(chess.Board, "push", count)
+    Search(Flat(), SearchSettings()).run(chess.Board(fen), should_stop=look)
+
+    assert len(made) > 1
+    assert max(made) < 700  # exchanges of a leaf at most 300, each taken back
