@@ -10,6 +10,11 @@ from collections.abc import Sequence
 from agentd.cli.menu import find_help
 
 
+def chess_uci() -> int:
+    """``agentd-chess-uci``: ``agentd chess uci`` for programs that take a path and no words."""
+    return main(["chess", "uci", *sys.argv[1:]])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command (``sys.argv`` when ``arguments`` is None) and return its exit code."""
     words = sys.argv[1:] if arguments is None else arguments

@@ -35,6 +35,7 @@ from agentd.games.chess.search.tree import (
     carry_back,
     descend,
     history,
+    position_key,
     rank,
 )
 
