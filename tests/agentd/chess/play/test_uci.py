@@ -108,9 +108,9 @@ def test_games_differ_unless_a_seed_is_asked_for() -> None:
 
 
 def test_at_full_strength_games_differ_by_their_openings() -> None:
-    go = "go wtime 60000 btime 60000"
-    assert len(openings(go=go, plies=4)) > 1
-    assert len(openings("Seed value 3", go=go, plies=4)) == 1
+    go = "go wtime 2000 btime 2000"
+    assert len(openings(go=go, plies=3)) > 1
+    assert len(openings("Seed value 3", go=go, plies=3)) == 1
 
 
 @pytest.mark.parametrize("go", ["nodes 5", "depth 1", "movetime 1", "wtime 99 searchmoves a2a3"])
