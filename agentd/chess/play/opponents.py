@@ -24,6 +24,8 @@ from agentd.games.chess.search.settings import SearchSettings
 OBSERVATION = ("uint8", (N_FEATURES,))
 """What a daemon sees of a board, from the mover's side: see ``games.chess.board.features``."""
 ACTIONS = N_MOVES
+PATIENCE_S = 10.0
+"""How long a person waits for a daemon that is gone."""
 SECONDS = 1.0
 """Time a move of a local model where nothing else limits it."""
 
@@ -178,7 +180,15 @@ def daemon_policy(address: Address, agent: str, learn: bool) -> DaemonPolicy:
     """Return ``agent`` of the daemon at ``address``, which learns from the games if ``learn``."""
 
     def connect(role: str) -> Client:
-        return Client.connect(address, agent, OBSERVATION, ACTIONS, role=role, explain=True)  # type: ignore[arg-type]
+        return Client.connect(
+            address,
+            agent,
+            OBSERVATION,
+            ACTIONS,
+            role=role,  # type: ignore[arg-type]
+            explain=True,
+            retry_for=PATIENCE_S,
+        )
 
     return DaemonPolicy(connect, "train" if learn else "play", f"{agent} at {address}")
 
