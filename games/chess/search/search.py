@@ -121,7 +121,8 @@ class Search:
             news = leader is not best or root.visits >= 2 * reported
             if on_info and news and root.visits >= 16:
                 reported, best = root.visits, leader
-                on_info(self._info(root, root.children, 1 + plies // root.visits))
+                ranked = sorted(root.children, key=rank, reverse=True)
+                on_info(self._info(root, ranked, 1 + plies // root.visits))
         return plies
 
     def _grow_batch(
@@ -135,8 +136,8 @@ class Search:
         plies = 0
         for _ in range(room):
             if leaves and should_stop():
-                for leaf in leaves:
-                    abandon(leaf.path)
+                for waiting in leaves:
+                    abandon(waiting.path)
                 return plies
             path = descend(root, self.settings.explore, depth)
             end = path[-1]
@@ -318,10 +319,10 @@ class Search:
             choice = alive[self._draw(np.array([child.visits for child in alive], np.float64))]
             ranked.remove(choice)
             ranked.insert(0, choice)
-        info = self._info(root, ranked, depth, ordered=True)
+        info = self._info(root, ranked, depth)
         if on_info:
             on_info(info)
-        line = info.lines[0].moves
+        line = best_line(ranked[0])
         return Result(line[0], line[1] if len(line) > 1 else None, info)
 
     def _draw(self, weights: NDArray[np.float64]) -> int:
@@ -333,12 +334,10 @@ class Search:
         chances = np.exp(logs - logs.max())
         return int(self._rng.choice(len(chances), p=chances / chances.sum()))
 
-    def _info(
-        self, root: Node, children: Sequence[Node], depth: int, ordered: bool = False
-    ) -> SearchInfo:
-        ranked = children if ordered else sorted(children, key=rank, reverse=True)
+    def _info(self, root: Node, ranked: Sequence[Node], depth: int) -> SearchInfo:
+        """Tell of the first of ``ranked``, which were looked at most, in the order of scores."""
         lines = []
-        for child in ranked[: self.settings.multipv]:
+        for child in sorted(ranked[: self.settings.multipv], key=_worth, reverse=True):
             score = Score.of_win(child.score)
             if child.proof is not None:
                 score = Score.of_plies(1 - child.proof if child.proof <= 0 else -1 - child.proof)
@@ -346,6 +345,12 @@ class Search:
                 Line(child.move, score, child.score, child.visits, tuple(best_line(child)))
             )
         return SearchInfo(depth, root.visits, tuple(lines))
+
+
+def _worth(child: Node) -> tuple[float, float, int]:
+    """Sort key of lines that are told, best last: mates, then score."""
+    mate, visits, score = rank(child)
+    return mate, score, visits
 
 
 def _board(node: Node) -> chess.Board:
