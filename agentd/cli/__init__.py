@@ -13,6 +13,11 @@ from agentd.cli.screen.encoding import let_everything_be_written
 from agentd.errors import ExitCode
 
 
+def chess_uci() -> int:
+    """``agentd-chess-uci``: ``agentd chess uci`` for programs that take a path and no words."""
+    return main(["chess", "uci", *sys.argv[1:]])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command (``sys.argv`` when ``arguments`` is None) and return its exit code."""
     words = sys.argv[1:] if arguments is None else arguments

@@ -20,7 +20,6 @@ from agentd.cli.daemon.ports import find_holder
 from agentd.cli.screen.flags import ServerFlags
 from agentd.cli.screen.options import LogScreen
 from agentd.cli.screen.terminal import Terminal
-from agentd.cli.screen.threads import bound_blas
 from agentd.config import ServerConfig, resolve
 from agentd.errors import StorageError, Unavailable
 from agentd.protocol.address import host_port
@@ -47,7 +46,6 @@ def serve(
 
     Prints `listening on H:P` once it is ready; logs go to stderr.
     """
-    bound_blas()
     if worker is not None:
         run_worker(worker)
         return

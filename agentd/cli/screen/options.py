@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple, cast
 import typer
 
 from agentd.cli.screen.terminal import Terminal
+from agentd.cli.screen.threads import bound_blas
 
 _JSON = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 _VERBOSE = Annotated[
@@ -49,7 +50,8 @@ def spread(function: Callable[..., None]) -> Callable[..., None]:
     """Return a command as typer calls it: with a context, and a parameter an option.
 
     The first parameter of ``function`` is its terminal, whose options come last. A dataclass among
-    the others stands for the options that are its fields.
+    the others stands for the options that are its fields. BLAS computes with one thread here, or
+    with as many as a command's option ``threads`` says: no command has to think of it.
     """
     screen, *own = inspect.signature(function, eval_str=True).parameters.values()
     shared: SharedOption = screen.annotation.__metadata__[0]
@@ -62,6 +64,7 @@ def spread(function: Callable[..., None]) -> Callable[..., None]:
         said = {name: values.pop(name) for name in shared.options}
         terminal.configure(**said, logs=shared.logs)
         values = {name: _expanded(value) for name, value in values.items()}
+        bound_blas(values.get("threads", 1))
         for name, record in records.items():
             values[name] = record(**{each.name: values.pop(each.name) for each in fields(record)})
         function(terminal, **values)

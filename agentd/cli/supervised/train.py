@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from agentd.cli.screen.options import JsonScreen
-from agentd.cli.screen.threads import bound_blas
 from agentd.cli.supervised.data import column
 from agentd.cli.supervised.live_view import FittingView, Keys
 from agentd.errors import UsageError
@@ -73,7 +72,6 @@ def train(
     threads: Threads = 1,
 ) -> None:
     """Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there."""
-    bound_blas(threads)
     flags: dict[str, Any] = {
         "epochs": epochs,
         "batch": batch,
@@ -127,7 +125,6 @@ def measure_run(
     """Measure a trained network: accuracy, confusion matrix, the output of each row."""
     if part not in ("train", "test"):
         raise UsageError(f"--part {part}: want train or test")
-    bound_blas(threads)
     found = measure(run, data, part=part, best=best)
     if output is not None:
         found.write_outputs(output)
