@@ -146,7 +146,6 @@ def predict_rows(
     """Answer rows without labels: a class and its probabilities, or numbers, for each."""
     if part not in ("train", "test"):
         raise UsageError(f"--part {part}: want train or test")
-    bound_blas(threads)
     found = predict(run, data, part=part, best=best)
     if output is not None:
         write_file(output, found.text().encode())
