@@ -11,7 +11,7 @@ from agentd.config.records import AgentConfig
 from agentd.engine.network import Network
 from agentd.engine.network.weights import join
 from agentd.learner.handle import LearnerHandle
-from agentd.learner.pace import Pace
+from agentd.learner.pace import pace_of
 from agentd.memory.layout import RingLayout, slack_for
 from agentd.memory.replay_ring import ReplayRing
 from agentd.memory.teach_ring import TeachLayout, TeachRing
@@ -83,7 +83,7 @@ def _open_learning(
     assert host.table is not None
     board = WeightBoard.open(folder / "replay" / "weights.board", actor.network.n_params)
     ring = _open_ring(folder / "replay", config, schema, capacity)
-    pace = Pace(config.pace.learn_start, config.pace.train_every)
+    pace = pace_of(config)
     handle = LearnerHandle(
         folder, ring, board, pace, device=host.device, on_publication=on_publication
     )
