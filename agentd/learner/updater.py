@@ -152,7 +152,7 @@ class LiveUpdater(Updater):
         return self.budget.owed >= 1.0
 
     def advance(self, until: float, stop_at: int | None = None) -> bool:
-        """Make the updates that are owed for the rows of now; return True, as each may be published.
+        """Make the updates that are owed for the rows of now; return True: any may be published.
 
         Goes on until they are made, time.monotonic() passes ``until``, ``stop_at`` updates were
         ever made, or learning diverges.
