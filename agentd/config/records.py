@@ -61,15 +61,19 @@ class ReplayConfig(Record, frozen=True, kw_only=True):
 class PaceConfig(Record, frozen=True, kw_only=True):
     """How many updates per row, and who waits for whom.
 
-    A due point falls at rows ``learn_start + k * train_every``; each is worth ``updates`` updates.
-    ``free`` never makes a game wait and forgets due points beyond ``max_backlog``; ``paced`` stops
-    reading until the learner has caught up, so one client and one seed repeat bit for bit.
+    ``live`` never makes a game wait, and makes as many updates a row as the learner has time for,
+    up to ``max_updates_per_row`` (`agentd.learner.live`). In the other modes a due point falls at
+    rows ``learn_start + k * train_every``, each worth ``updates`` updates. ``free`` never makes a
+    game wait and forgets due points beyond ``max_backlog``; ``paced`` stops reading until the
+    learner has caught up, so one client and one seed repeat bit for bit. Learners that learn from
+    each row once (pqn, stream_q) need due points: for them ``live`` means ``free``.
     """
 
-    mode: Literal["free", "paced"] = "free"
+    mode: Literal["live", "free", "paced"] = "live"
     learn_start: Annotated[int, Meta(ge=1, le=2**31)] = 1_000  # rows before the first update
-    train_every: Count = 4  # rows between due points
-    updates: Annotated[int, Meta(ge=1, le=65536)] = 1  # updates per due point
+    max_updates_per_row: Annotated[float, Meta(gt=0, le=1024)] = 8.0  # R_max, for live
+    train_every: Count = 4  # rows between due points (free, paced)
+    updates: Annotated[int, Meta(ge=1, le=65536)] = 1  # updates per due point (free, paced)
     max_backlog: Count = 64  # due points that a slow learner may owe (free)
 
 

@@ -29,7 +29,7 @@ from agentd.learner.checkpoints import Saver, StoredCheckpoint
 from agentd.learner.control import Control, HungUp
 from agentd.learner.heart import Heart
 from agentd.learner.pace import NO_DUE
-from agentd.learner.updater import Progress, Updater
+from agentd.learner.updater import Progress, updater_for
 from agentd.memory.ring_reader import open_reader
 from agentd.memory.weight_board import Publication, WeightBoard
 from agentd.protocol.schema import Schema
@@ -111,8 +111,8 @@ class LearnerProcess:
         self._learner = learner_for(config, network, backend, format)
         reader = open_reader(replay, format, taught=config.learner == "supervised")
         self._reader, self._backend, self._control = reader, backend, control
-        self._updater = Updater(self._learner, reader, config.pace)
-        self._free = config.pace.mode == "free"
+        self._updater = updater_for(self._learner, reader, config)
+        self._free = config.pace.mode != "paced"
         if self._free:
             _yield_to_others()
         self._board = WeightBoard.open(replay / "weights.board", network.n_params, writable=True)
@@ -212,12 +212,12 @@ class LearnerProcess:
         already (before this process was started) are not published again.
         """
         newest, due = self._board.newest, self._updater.progress.due
-        if newest is not None and newest.due >= due:
-            return False
         backlog = self._updater.backlog()
         if self._free:
+            if newest is not None and newest.version >= self._learner.updates:
+                return False
             return backlog == 0 or time.monotonic() - self._published > _PUBLISH_EVERY_S
-        return backlog <= 1
+        return backlog <= 1 and (newest is None or newest.due < due)
 
     def _publish_afresh(self) -> None:
         """Publish as the last due point and the one before: no older weights are left to read."""

@@ -44,6 +44,7 @@ STATS = (
     *("loss", "q_mean", "td_abs", "grad_norm", "lr", "accuracy"),
     *("policy_lag", "policy_lag_max", "stale"),
     *("checkpoint_step", "storage_degraded", "frozen", "diverged"),
+    *("updates_per_row", "rows_per_second", "possible_updates_per_second"),
 )
 """The board's statistics by name, in file order. A value not known yet is NaN."""
 _COUNTS = frozenset(("updates", "due", "rows", "backlog", "dropped", "skipped", "stale"))

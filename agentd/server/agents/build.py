@@ -12,7 +12,7 @@ from agentd.config.records import AgentConfig
 from agentd.engine.network import Network
 from agentd.engine.network.weights import join
 from agentd.learner.handle import LearnerHandle
-from agentd.learner.pace import Pace
+from agentd.learner.pace import pace_of
 from agentd.memory.layout import RingLayout
 from agentd.memory.mapped_file import RingCounters, RingDamaged, move_aside
 from agentd.memory.replay_ring import ReplayRing
@@ -92,7 +92,7 @@ def _open_learning(
     begin = _counters_of(found)
     ring = _open_ring(folder / "replay", plan_ring(config, schema, host.limits), begin, lost)
     lost.note_memory(found, board, ring, config.pace.learn_start)
-    pace = Pace(config.pace.learn_start, config.pace.train_every)
+    pace = pace_of(config)
     limits = host.limits
     handle = LearnerHandle(
         folder,
