@@ -13,11 +13,14 @@ from collections.abc import Awaitable, Callable, Iterator
 
 LOOK_S = 0.25
 """How often a process is looked at."""
-START_S = 120.0
-"""How long a process may take to start: on a device whose kernels are still to be built."""
 _MOST_S = 4 * LOOK_S
 """Time that counts between two looks, at most."""
 _FIRST_DELAY_S, _LAST_DELAY_S, _SETTLED_S = 0.05, 10.0, 30.0
+
+
+def start_s(device: str) -> float:
+    """How long a process may take to start on ``device``, whose kernels may have to be built."""
+    return 30.0 if device == "cpu" else 120.0
 
 
 class Pulse:

@@ -231,7 +231,7 @@ class LimitsConfig(Record, frozen=True, kw_only=True):
     write_buffer_bytes: Annotated[int, Meta(ge=4_096, le=2**31 - 1)] = 16 * 2**20
     slow_reader_s: Seconds = 10.0  # a full write buffer that does not shrink for so long: gone
     drain_s: Seconds = 8.0  # from SIGTERM to the last answer
-    hang_s: Seconds = 5.0  # a learner or worker without a sign of life for so long is restarted
+    hang_s: Seconds = 10.0  # a learner or worker without a sign of life for so long is restarted
     paced_wait_s: Seconds = 30.0  # paced frames wait so long for a learner without progress
 
 

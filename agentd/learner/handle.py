@@ -25,7 +25,7 @@ from agentd.errors import AgentdError, ExitCode
 from agentd.learner.pace import Pace
 from agentd.memory.mapped_file import RingCounters
 from agentd.memory.weight_board import WeightBoard
-from agentd.supervision import START_S, Pulse, keep_running, watching
+from agentd.supervision import Pulse, keep_running, start_s, watching
 
 log = logging.getLogger(__name__)
 
@@ -93,12 +93,13 @@ class LearnerHandle:
         pace: Pace,
         *,
         device: str = "cpu",
-        hang_s: float = 5.0,
+        hang_s: float = 10.0,
         on_publication: Callable[[], None] | None = None,
     ) -> None:
         self.agent_dir, self.board, self.pace = agent_dir, board, pace
         self.on_publication = on_publication
         self.device, self.hang_s = device, hang_s
+        self._start_s = start_s(device)
         self.state = "starting"
         self.restarts = 0
         self.failure: str | None = None
@@ -305,11 +306,13 @@ class LearnerHandle:
 
     def _patience_s(self) -> float:
         """For how many seconds the process may show no sign of life."""
-        return max(self.hang_s, self.working_s) if self.state == "running" else START_S
+        return max(self.hang_s, self.working_s) if self.state == "running" else self._start_s
 
     def _hangs(self, still_s: float) -> None:
         self.failure = f"it hung: no sign of life for {still_s:.1f} s"
         log.error("learner agent=%s killed: %s", self.agent_dir.name, self.failure)
+        if self.state != "running":
+            self._start_s *= 2  # on a machine that is slower than was thought it must start too
         self.kill()
 
     def kill(self) -> None:

@@ -5,20 +5,20 @@ import time
 from collections.abc import Iterator
 
 from agentd.memory.weight_board import WeightBoard
-from agentd.supervision import START_S
 
 DISK_S = 60.0
 """What a slow disk is given for a checkpoint."""
-_TIMES_SLOWEST = 10
+_TIMES_SLOWEST, _LONGEST_S = 10, 3600.0
 
 
 class Heart:
     """Beats on the board; says beforehand when the next beat may take long."""
 
-    def __init__(self, board: WeightBoard) -> None:
+    def __init__(self, board: WeightBoard, first_s: float) -> None:
+        """``first_s`` is what the first update may take; twice as long after a kill in it."""
         self._board = board
-        self._slowest_s = START_S / _TIMES_SLOWEST  # the first update may have to build kernels
-        self._updated = False
+        self._first_s: float | None = min(max(first_s, 2 * board.patience_s), _LONGEST_S)
+        self._slowest_s = 0.0
         board.patience_s = 0.0
 
     def beat(self) -> None:
@@ -29,11 +29,10 @@ class Heart:
     def updating(self) -> Iterator[None]:
         """Around updates: they may take ten times as long as the slowest so far."""
         began = time.monotonic()
-        with self._patient(_TIMES_SLOWEST * self._slowest_s):
+        with self._patient(self._first_s or _TIMES_SLOWEST * self._slowest_s):
             yield
-        took = time.monotonic() - began
-        self._slowest_s = max(self._slowest_s, took) if self._updated else took
-        self._updated = True
+        self._slowest_s = max(self._slowest_s, time.monotonic() - began)
+        self._first_s = None
 
     @contextlib.contextmanager
     def on_disk(self) -> Iterator[None]:

@@ -34,6 +34,7 @@ from agentd.memory.ring_reader import open_reader
 from agentd.memory.weight_board import Publication, WeightBoard
 from agentd.protocol.schema import Schema
 from agentd.store import DirectoryLock, UnknownCheckpoint, is_frozen
+from agentd.supervision import start_s
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ class LearnerProcess:
         if self._free:
             _yield_to_others()
         self._board = WeightBoard.open(replay / "weights.board", network.n_params, writable=True)
-        self._heart = Heart(self._board)
+        self._heart = Heart(self._board, start_s(device))
         self._saver = Saver(agent_dir / "checkpoints", config, schema, network, self._updater)
         self._published = self._posted = self._rated = time.monotonic()
         self._rated_updates = 0
@@ -146,6 +147,7 @@ class LearnerProcess:
             notes.append(f"{source}, but weights of version {adopted}: they go on with {optimizer}")
         if behind:
             notes.append("the ring is younger than the checkpoint; learning goes on from now")
+        self._heart.beat()  # from here on a sign of life is wanted more often than during the start
         self._control.send(
             "ready",
             checkpoint=None if found is None else found.name,

@@ -194,9 +194,10 @@ class WeightBoard:
         }
 
     @property
-    def updates(self) -> float:
-        """One of the statistics alone: the updates that were made; NaN while not known."""
-        return float(self._stats[0])
+    def updates(self) -> int | None:
+        """One of the statistics alone: the updates that were made; None while not known."""
+        made = float(self._stats[0])
+        return int(made) if made == made else None
 
     def set_stats(self, values: dict[str, float]) -> None:
         """Set some of the statistics; names that are not in `STATS` are left out."""

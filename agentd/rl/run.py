@@ -274,9 +274,9 @@ class _TrainingRun:
 
 def require_learning(agent: str, stats: dict[str, Any]) -> None:
     """Raise TrainingDiverged or JobFailed when the agent will not learn any more by itself."""
-    if stats.get("state") == "paused":
+    if stats.get("diverged"):
         raise TrainingDiverged(
-            f"agent {agent} is paused: {stats['state_reason']}",
+            f"agent {agent} is {stats['state']}: {stats['state_reason']}",
             hint="see `When learning has paused` in the guide",
         )
     if stats.get("learner_state") == "failed":

@@ -69,6 +69,8 @@ class Health:
     def condition(self, training: int) -> Condition:
         """How the agent is now; ``training`` is how many connected sessions train."""
         troubles, learning = self._troubles(), self._learning
+        if troubles and learning is not None and learning.handle.diverged:
+            troubles.append(_way_on(learning))
         if troubles:
             return Condition("degraded", "; ".join(troubles))
         if learning is None:

@@ -295,7 +295,7 @@ class Learning:
     def updates(self) -> int:
         """Updates that the learner has made."""
         made = self._board.updates
-        return int(made) if made == made else self._actor.version
+        return self._actor.version if made is None else made
 
     @property
     def owes_updates(self) -> bool:

@@ -18,7 +18,7 @@ from agentd.server.agents.registry import Registry
 from agentd.server.peers.connection import Connection
 from agentd.server.processes.channel import GATHERED, Channel, home_of, too_much
 from agentd.server.reports import Reports
-from agentd.supervision import START_S, Pulse, keep_running, watching
+from agentd.supervision import Pulse, keep_running, start_s, watching
 
 log = logging.getLogger("agentd.workers")
 
@@ -26,8 +26,8 @@ log = logging.getLogger("agentd.workers")
 class _Child:
     """One further process and its end of the channel."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self, number: int, start_s: float) -> None:
+        self.number, self.start_s = number, start_s
         self.channel: Channel | None = None
         self.process: asyncio.subprocess.Process | None = None
         self.ready = asyncio.Event()
@@ -53,7 +53,7 @@ class Pool:
     ) -> None:
         self._config, self._data_dir = config, data_dir
         self._reports, self._spawn, self._adopt = reports, spawn, adopt
-        self._all = [_Child(number) for number in range(1, config.workers)]
+        self._all = [_Child(n, start_s(config.device)) for n in range(1, config.workers)]
         self._ending = asyncio.Event()
 
     async def start(self, port: int) -> None:
@@ -146,13 +146,14 @@ class Pool:
 
         def hangs(still_s: float) -> None:
             log.error("worker hangs number=%d: killed after %.1f s", worker.number, still_s)
+            worker.start_s *= 1 if worker.serves else 2
             self._kill(worker)
 
         worker.channel = Channel(ours, heard, lambda: None)
         most_s = self._config.limits.hang_s
         pulse = Pulse(lambda: worker.packets)
         try:
-            with watching(pulse, lambda: most_s if worker.serves else START_S, hangs):
+            with watching(pulse, lambda: most_s if worker.serves else worker.start_s, hangs):
                 return await worker.process.wait()
         finally:
             worker.serves = False

@@ -104,11 +104,11 @@ async def test_a_learner_that_hangs_is_started_again_and_what_waits_for_it_gets_
     async with running(handle_for(reference)) as handle:
         await pace_through(reference, handle, 300)
         await handle.published(reference.pace.reached(300))
-    async with running(handle_for(agent, hang_s=0.5)) as handle:
+    async with running(handle_for(agent, hang_s=1.0)) as handle:
         await pace_through(agent, handle, 200)
         os.kill(handle.pid, signal.SIGSTOP)
         began = time.monotonic()
-        with pytest.raises(LearnerFailed, match="it hung: no sign of life for 0"):
+        with pytest.raises(LearnerFailed, match="it hung: no sign of life for 1"):
             await handle.save()
         assert time.monotonic() - began < 3
         await pace_through(agent, handle, 300)
