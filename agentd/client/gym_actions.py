@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from agentd.client.gym_spaces import Misfit
+from agentd.client.gym_spaces import CannotBeSent, Misfit
 
 Numbers = NDArray[np.int64]
 
@@ -33,7 +33,7 @@ class ActionCoder:
     """
 
     def __init__(self, space: gymnasium.Space[Any]) -> None:
-        """Raises TypeError for a space whose actions are not numbered."""
+        """Raises CannotBeSent, a TypeError, for a space whose actions are not numbered."""
         part = _part(space)
         self._build, self._space = part.build, space
         self.actions: int | tuple[int, ...] = part.sizes
@@ -86,7 +86,7 @@ def _part(space: gymnasium.Space[Any]) -> _Part:
     more = ""
     if isinstance(space, spaces.Box):
         more = "; its actions are continuous: wrap the environment to make them discrete"
-    raise TypeError(
+    raise CannotBeSent(
         f"action {space}: want Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of them"
         f"{more}"
     )

@@ -33,6 +33,10 @@ class Misfit(ValueError):
         super().__init__(f"{what}: want {expected}, got {got}")
 
 
+class CannotBeSent(TypeError):
+    """A space that the protocol has no words for."""
+
+
 class SpaceLeaf(NamedTuple):
     """One tensor of an observation: how to find it and what it becomes."""
 
@@ -100,7 +104,7 @@ def leaves(space: gymnasium.Space[Any]) -> tuple[SpaceLeaf, ...]:
     become int32 where their bounds allow it and float32 where not. Discrete and MultiDiscrete
     become one-hot uint8, MultiBinary uint8. Dict and Tuple give a tensor for each part, named by
     its keys with a dot between; in a name other characters than letters, digits, _ . - become _. A
-    space without parts is named ``obs``. Raises TypeError for any other space.
+    space without parts is named ``obs``. Raises CannotBeSent, a TypeError, for any other.
     """
     found = list(_parts(space, ()))
     names = _legal_names([".".join(map(str, path)) or "obs" for path, _ in found])
@@ -151,7 +155,7 @@ def _leaf(name: str, path: tuple[str | int, ...], space: gymnasium.Space[Any]) -
         case spaces.MultiDiscrete():
             sizes, start = space.nvec.reshape(-1), space.start.reshape(-1)
         case _:
-            raise TypeError(
+            raise CannotBeSent(
                 f"observation {name}: {space} cannot be sent; want Box, Discrete, MultiDiscrete, "
                 "MultiBinary, or a Dict or Tuple of them"
             )

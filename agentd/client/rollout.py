@@ -12,7 +12,7 @@ Shape letters: S streams, N rows of a frame (S <= N <= 2S), A actions of all bra
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, Unpack
 
@@ -175,21 +175,27 @@ class Evaluation:
 
     @property
     def mean(self) -> float:
-        """Mean return."""
-        return float(self.totals.mean())
+        """Mean return; NaN of no episodes."""
+        return float(self.totals.mean()) if self.episodes else float("nan")
 
     @property
     def std(self) -> float:
-        """Population standard deviation of the returns."""
-        return float(self.totals.std())
+        """Population standard deviation of the returns; NaN of no episodes."""
+        return float(self.totals.std()) if self.episodes else float("nan")
 
 
-def evaluate(client: Client, game: VectorGame, episodes: int) -> Evaluation:
+def evaluate(
+    client: Client,
+    game: VectorGame,
+    episodes: int,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Evaluation:
     """Play exactly ``episodes`` episodes with a client of role ``eval`` or ``play``.
 
     How many each stream plays is settled before the first one begins. Taking the first
     ``episodes`` to end anywhere would prefer short ones. A stream that has played its share is left
-    out of the frames. When the server loses the session, everything is played again.
+    out of the frames. When the server loses the session, everything is played again. Once
+    ``should_stop`` says so, asked before each frame, the episodes that have ended are all.
     Raises ValueError for a client that learns, and for fewer than one episode.
     """
     if client.role not in ("eval", "play"):
@@ -198,13 +204,15 @@ def evaluate(client: Client, game: VectorGame, episodes: int) -> Evaluation:
         raise ValueError(f"want at least 1 episode, got {episodes}")
     while True:
         try:
-            found = _evaluate(client, game, episodes)
+            found = _evaluate(client, game, episodes, should_stop)
         except SessionLost:
             continue
         return Evaluation(tuple(sorted(found, key=lambda episode: episode.stream)))
 
 
-def _evaluate(client: Client, game: VectorGame, episodes: int) -> list[Episode]:
+def _evaluate(
+    client: Client, game: VectorGame, episodes: int, should_stop: Callable[[], bool]
+) -> list[Episode]:
     share, rest = divmod(episodes, game.streams)
     left = np.full(game.streams, share)
     left[:rest] += 1
@@ -225,7 +233,7 @@ def _evaluate(client: Client, game: VectorGame, episodes: int) -> list[Episode]:
             act = client.step(sent.obs, sent.reward, sent.kind, sent.stream, sent.mask)
             acting = sent.kind < TERMINATED
             actions[sent.stream[acting]] = act.actions[acting]
-        if len(found) == episodes:
+        if len(found) == episodes or should_stop():
             return found
         frame = game.step(actions)
 
