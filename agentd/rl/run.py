@@ -315,7 +315,7 @@ class _TrainingRun:
         episodes = self.plan.preset.play.episodes
         if self.interrupts.seen:
             self.evaluator.stop()  # what it was at is not wanted any more
-            found = self.evaluator.play(self._evaluation(episodes, LAST_S), patience_s=2 * LAST_S)
+            found = self.evaluator.play(self._evaluation(episodes, LAST_S), patience_s=1.5 * LAST_S)
         else:
             found = self.evaluator.play(self._evaluation(episodes), self.interrupts)
         if len(found.values) < episodes:

@@ -2,7 +2,7 @@
 
 from agentd.runs.folder import Run, Snapshot, fingerprint
 from agentd.runs.metrics import MetricsLog, read_metrics
-from agentd.runs.tensorboard import EventWriter
+from agentd.runs.tensorboard import EventWriter, cut_events
 from agentd.runs.weights import WEIGHT_FORMATS, load_weights, save_weights
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "MetricsLog",
     "Run",
     "Snapshot",
+    "cut_events",
     "fingerprint",
     "load_weights",
     "read_metrics",

@@ -10,7 +10,7 @@ from typing import Any
 from agentd.engine.training import Callback, Diverged, EpochReport, EvaluationReport, Trainer
 from agentd.errors import TrainingDiverged
 from agentd.interrupts import Interrupts
-from agentd.runs import EventWriter, MetricsLog, Run
+from agentd.runs import EventWriter, MetricsLog, Run, cut_events
 from agentd.runs.job import FitJob, Request, prepare, resume, run_path
 
 Watch = Callable[[FitJob, Path], AbstractContextManager[Callback]]
@@ -109,6 +109,7 @@ class _Fit(Callback):
     def go(self) -> FitOutcome:
         job, trainer = self.job, self.job.trainer
         self.log.cut(trainer.steps)
+        cut_events(self.run.path, trainer.steps)
         self.events = EventWriter(self.run.path)
         if not job.resumed:
             self._save()  # from the first moment on there is something to resume

@@ -10,11 +10,12 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from agentd.engine.data import wire
 from agentd.errors import StorageError
+from agentd.store import write_file
 
 _WALL_TIME, _STEP, _VERSION, _SUMMARY = 1, 2, 3, 5
 _VALUE, _TAG, _SIMPLE = 1, 1, 2
@@ -51,6 +52,40 @@ class EventWriter:
                 file.write(record)
         except OSError as error:
             raise StorageError(f"{self.path}: {error.strerror or error}") from error
+
+
+def cut_events(folder: Path, steps: int) -> None:
+    """Drop from the event files in ``folder`` what was written after ``steps`` steps.
+
+    A resumed run writes those steps again. A record that was cut off goes too, and a file that
+    holds no scalars any more. Raises StorageError.
+    """
+    for path in sorted(folder.glob("events.out.tfevents.*.agentd")):
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise StorageError(f"{path}: {error.strerror or error}") from error
+        found = [(step, record) for step, record in _records(data) if step is None or step <= steps]
+        kept = b"".join(record for _, record in found)
+        if all(step is None for step, _ in found):
+            path.unlink(missing_ok=True)
+        elif kept != data:
+            write_file(path, kept)
+
+
+def _records(data: bytes) -> Iterator[tuple[int | None, bytes]]:
+    """Yield each whole record with the step of its scalars; None for one without."""
+    at = 0
+    while at + 12 <= len(data):
+        (size,) = struct.unpack_from("<Q", data, at)
+        end = at + 16 + size
+        body = data[at + 12 : end - 4]
+        if end > len(data) or data[end - 4 : end] != masked_crc32c(body):
+            return
+        fields = {number: value for number, _, value in wire.fields(memoryview(body))}
+        step = fields.get(_STEP, 0) if _SUMMARY in fields else None
+        yield step if isinstance(step, int) else None, data[at:end]
+        at = end
 
 
 def crc32c(data: bytes) -> int:

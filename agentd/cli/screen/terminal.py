@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -39,6 +40,19 @@ class KeyValueFormatter(logging.Formatter):
         return True
 
 
+def in_foreground(stream: TextIO) -> bool:
+    """Whether ``stream`` is a terminal that is ours to change and to draw on.
+
+    A job in the background that touches its terminal is stopped by the shell.
+    """
+    if not stream.isatty():
+        return False
+    try:
+        return os.tcgetpgrp(stream.fileno()) == os.getpgrp()
+    except (OSError, ValueError):  # not the terminal of our session, or none with a number
+        return True
+
+
 class Terminal:
     """Results go to ``out``, logs and errors to ``err``; both follow -q, -v and --json."""
 
@@ -51,7 +65,7 @@ class Terminal:
     @property
     def live(self) -> bool:
         """True where a view may redraw itself: a person watches, and asked for no JSON."""
-        return self.out.isatty() and not self.json and self.verbosity >= 0
+        return not self.json and self.verbosity >= 0 and in_foreground(self.out)
 
     @property
     def quiet(self) -> bool:

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from agentd.runs import EventWriter
+from agentd.runs import EventWriter, cut_events
 from agentd.runs.tensorboard import crc32c
 
 from ..event_files import read_events
@@ -52,3 +52,20 @@ def test_damage_is_noticed(tmp_path):
 
     with pytest.raises(ValueError, match="damaged record"):
         list(read_events(writer.path))
+
+
+def test_what_a_resumed_run_will_write_again_is_cut(tmp_path):
+    old = EventWriter(tmp_path, clock=lambda: 1.0)
+    for step in (10, 20, 30):
+        old.add(step, {"loss": float(step)})
+    whole = old.path.read_bytes()
+    old.path.write_bytes(whole[:-5])  # killed while it wrote
+    late = EventWriter(tmp_path, clock=lambda: 2.0)
+    late.add(40, {"loss": 4.0})
+
+    cut_events(tmp_path, 20)
+    cut_events(tmp_path, 20)
+
+    assert [step for step, _ in read_events(old.path)] == [10, 20]
+    assert not late.path.exists()
+    cut_events(tmp_path / "none", 20)
