@@ -29,13 +29,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentd.client.rollout import join, play
+from agentd.client.rollout import evaluate, join, play
 from agentd.config import dump_yaml, load_preset
 from agentd.rl.daemon import Daemon
-from agentd.rl.evaluation import play_greedily
 from agentd.rl.games import open_game
 from agentd.rl.realtime import FrameTimes, play_realtime
 from agentd.rl.scores import Scores
+from agentd.rl.tasks import GameSource
 from agentd.store import write_file
 
 RESULTS = Path(__file__).parent / "results" / "live.json"
@@ -109,7 +109,7 @@ def run(spec: Run) -> Run:
 
 
 def _play(spec: Run, task: Task, marks: list[int], address: tuple[str, int]) -> Run:
-    game = open_game(task.game, 1, spec["seed"])
+    game = open_game(GameSource(task.game), 1, spec["seed"])
     times = FrameTimes(1 / (spec["fps"] or FPS))
     found: Run = {"marks": marks, "scores": [], "returns": [], "seconds": []}
     seed = SEED_OF_EVALUATION + spec["seed"]
@@ -122,9 +122,7 @@ def _play(spec: Run, task: Task, marks: list[int], address: tuple[str, int]) -> 
                 continue
             pause = time.perf_counter()
             found["seconds"].append(round(pause - began - stood, 1))
-            scores = play_greedily(
-                address, AGENT, task.evaluation or task.game, spec["episodes"], seed
-            )
+            scores = greedily(address, task.evaluation or task.game, spec["episodes"], seed)
             won = [float(value > 0) for value in scores.values]
             found["scores"].append(sum(won) / len(won) if task.wins else scores.mean)
             stood += time.perf_counter() - pause
@@ -140,6 +138,13 @@ def _play(spec: Run, task: Task, marks: list[int], address: tuple[str, int]) -> 
         "p99_ms": round(times.histogram.quantile(0.99) * 1e3, 3),
     }
     return found
+
+
+def greedily(address: tuple[str, int], name: str, episodes: int, seed: int) -> Scores:
+    """Play episodes with role eval; nothing of them is learned."""
+    game = open_game(GameSource(name), min(episodes, 32), seed)
+    with join(address, AGENT, game, role="eval") as client:
+        return Scores(tuple(float(total) for total in evaluate(client, game, episodes).totals))
 
 
 def key(spec: Run) -> str:

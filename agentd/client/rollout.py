@@ -13,7 +13,7 @@ Shape letters: S streams, N rows of a frame (S <= N <= 2S), A actions of all bra
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, Unpack
 
@@ -194,22 +194,28 @@ class Evaluation:
 
     @property
     def mean(self) -> float:
-        """Mean return."""
-        return float(self.totals.mean())
+        """Mean return; NaN of no episodes."""
+        return float(self.totals.mean()) if self.episodes else float("nan")
 
     @property
     def std(self) -> float:
-        """Population standard deviation of the returns."""
-        return float(self.totals.std())
+        """Population standard deviation of the returns; NaN of no episodes."""
+        return float(self.totals.std()) if self.episodes else float("nan")
 
 
-def evaluate(client: Client, game: VectorGame, episodes: int) -> Evaluation:
+def evaluate(
+    client: Client,
+    game: VectorGame,
+    episodes: int,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Evaluation:
     """Play exactly ``episodes`` episodes with a client of role ``eval`` or ``play``.
 
     How many each stream plays is settled before the first one begins. Taking the first
     ``episodes`` to end anywhere would prefer short ones. A stream that has played its share is left
     out of the frames. When the server loses the session or refuses a frame, everything is played
-    again. Raises ValueError for a client that learns, and for fewer than one episode, and
+    again. Once ``should_stop`` says so, asked before each frame, the episodes that have ended are
+    all. Raises ValueError for a client that learns, and for fewer than one episode, and
     DataRefused for the last of ``REFUSALS`` refused frames.
     """
     if client.role not in ("eval", "play"):
@@ -219,7 +225,7 @@ def evaluate(client: Client, game: VectorGame, episodes: int) -> Evaluation:
     refusals = 0
     while True:
         try:
-            found = _evaluate(client, game, episodes)
+            found = _evaluate(client, game, episodes, should_stop)
         except (SessionLost, DataRefused) as fault:
             refusals += isinstance(fault, DataRefused)
             _begin_anew(client, fault, refusals)
@@ -227,7 +233,9 @@ def evaluate(client: Client, game: VectorGame, episodes: int) -> Evaluation:
         return Evaluation(tuple(sorted(found, key=lambda episode: episode.stream)))
 
 
-def _evaluate(client: Client, game: VectorGame, episodes: int) -> list[Episode]:
+def _evaluate(
+    client: Client, game: VectorGame, episodes: int, should_stop: Callable[[], bool]
+) -> list[Episode]:
     share, rest = divmod(episodes, game.streams)
     left = np.full(game.streams, share)
     left[:rest] += 1
@@ -248,7 +256,7 @@ def _evaluate(client: Client, game: VectorGame, episodes: int) -> list[Episode]:
             act = client.step(sent.obs, sent.reward, sent.kind, sent.stream, sent.mask)
             acting = sent.kind < TERMINATED
             actions[sent.stream[acting]] = act.actions[acting]
-        if len(found) == episodes:
+        if len(found) == episodes or should_stop():
             return found
         frame = game.step(actions)
 

@@ -38,8 +38,8 @@ PresetName = Annotated[
 GameName = Annotated[
     str,
     Meta(
-        pattern=r"^(gym:)?[A-Za-z0-9][A-Za-z0-9_./-]{0,127}$(?!\n)",
-        description="a game of agentd, or gym:<id> for a Gymnasium environment",
+        pattern=r"^(gym:)?([A-Za-z_][A-Za-z0-9_.]*:)?[A-Za-z0-9][A-Za-z0-9_./-]{0,127}$(?!\n)",
+        description="a game of agentd, gym:<id> or module:<id> for a Gymnasium environment",
     ),
 ]
 Device = Annotated[

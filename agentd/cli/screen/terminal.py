@@ -42,6 +42,19 @@ class KeyValueFormatter(logging.Formatter):
         return True
 
 
+def in_foreground(stream: TextIO) -> bool:
+    """Whether ``stream`` is a terminal that is ours to change and to draw on.
+
+    A job in the background that touches its terminal is stopped by the shell.
+    """
+    if not stream.isatty():
+        return False
+    try:
+        return os.tcgetpgrp(stream.fileno()) == os.getpgrp()
+    except (OSError, ValueError):  # not the terminal of our session, or none with a number
+        return True
+
+
 class Terminal:
     """Results go to ``out``, logs and errors to ``err``; both follow -q, -v and --json."""
 
@@ -59,8 +72,8 @@ class Terminal:
 
         A terminal that moves no cursor gets lines, as a file does.
         """
-        able = self.out.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
-        return able and not self.json and self.verbosity >= 0
+        able = os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+        return able and not self.json and self.verbosity >= 0 and in_foreground(self.out)
 
     @property
     def quiet(self) -> bool:
