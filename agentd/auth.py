@@ -63,6 +63,8 @@ class Tokens:
         """Read a token file. Raises TokenFileError (unreadable, too open, malformed)."""
         try:
             mode = os.stat(path).st_mode
+            if not stat.S_ISREG(mode):  # a pipe might never end
+                raise TokenFileError(f"{path}: expected a token file, got no regular file")
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as fault:
             raise TokenFileError(f"{path}: cannot read the token file: {fault}") from None

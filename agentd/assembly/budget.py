@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from agentd.assembly.footprint import optimizer_bytes, pass_bytes
 from agentd.assembly.network import network_for
 from agentd.assembly.ring import plan_ring
 from agentd.assembly.rows import most_rows, stack_of
@@ -16,7 +17,6 @@ from agentd.config import AgentConfig, ConfigError
 from agentd.config.records import LimitsConfig
 from agentd.engine.errors import ModelError
 from agentd.engine.network import Network
-from agentd.engine.network.footprint import optimizer_bytes, pass_bytes
 from agentd.engine.optim.spec import OptimizerSpec
 from agentd.machine import memory_bytes
 from agentd.protocol.schema import Schema

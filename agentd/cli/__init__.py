@@ -4,8 +4,10 @@ Modules here may import everything, games included; nothing imports them but ``a
 A command's module loads when the command is called, so that ``agentd --help`` stays instant.
 """
 
+import signal
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from agentd import __version__
 from agentd.cli.menu import find_help
@@ -28,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         let_everything_be_written(sys.stdout)
         print(found)
         return 0
+    if words[:1] == ["serve"]:
+        signal.signal(signal.SIGTERM, _leave)  # until the daemon listens, nothing is to be saved
     try:
         # Loading typer takes several times as long as the help.
         from agentd.cli.app import app
@@ -42,3 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"agentd: {shadow}", file=sys.stderr)
         return ExitCode.CONFIG
     return run(app, words, Terminal())
+
+
+def _leave(number: int, frame: object) -> NoReturn:
+    raise SystemExit(0)

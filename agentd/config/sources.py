@@ -35,7 +35,7 @@ def file_layer(path: FilePath | str | None) -> ConfigLayer:
         return ConfigLayer()
     path = FilePath(path).expanduser()
     try:
-        layer = parse_layer(path.read_bytes(), str(path), source="file")
+        layer = parse_layer(strictyaml.read_file(path), str(path), source="file")
     except FileNotFoundError:
         hint = "`agentd config init FILE` writes one"
         raise MissingInput(f"no configuration file {path}", hint=hint) from None

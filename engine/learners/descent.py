@@ -1,7 +1,7 @@
 """Gradient descent: guarded, resumable optimizer steps of a network's parameters."""
 
 from collections.abc import Callable, Mapping
-from math import isfinite
+from math import isfinite, nan
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ class Descent:
         self.updates = 0
         self.skipped = 0
         self.skipped_in_row = 0
+        self.measured = False  # whether a step has written loss and norm
         self._backend, self._optimizer, self._clip_norm = backend, optimizer, clip_norm
         self._elsewhere = optimizer.share()
         trainable = backend.rows(self.gradient, 0, network.n_trainable)
@@ -84,8 +85,11 @@ class Descent:
         return True
 
     def stats(self) -> dict[str, float]:
-        """Return the last step's loss and gradient norm (before clipping), rate and counters."""
-        loss, norm = self._read()
+        """Return the last step's loss and gradient norm (before clipping), rate and counters.
+
+        Loss and norm are NaN before the first step.
+        """
+        loss, norm = self._read() if self.measured else (nan, nan)
         return {
             "loss": loss,
             "grad_norm": norm,
@@ -119,6 +123,7 @@ class Descent:
     def _is_finite(self) -> bool:
         """Return whether loss and norm are finite; count the step as taken or skipped."""
         loss, norm = self._read()
+        self.measured = True
         if not (isfinite(loss) and isfinite(norm)):
             self.skipped += 1
             self.skipped_in_row += 1

@@ -9,6 +9,7 @@ Shapes: B rows of a batch, D features, A actions over all branches, N branches, 
 """
 
 from collections.abc import Mapping
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -85,9 +86,12 @@ class DqnLearner(DescentLearner):
     def stats(self) -> dict[str, float]:
         """The last update's figures; ``td_abs`` and ``q_mean`` are means over its batch.
 
-        With distributions ``td_abs`` is the mean of their loss, the error that priorities use.
+        With distributions ``td_abs`` is the mean of their loss, the error that priorities use. All
+        that an update measures is NaN before the first.
         """
         on = self._on
+        if not self._descent.measured:
+            return {**self._descent.stats(), "td_abs": nan, "q_mean": nan}
         if self._whole is not None:
             target, error = self._backend.to_host(on.target), self._backend.to_host(on.error)
             taken = target[:, None] - error

@@ -8,6 +8,7 @@ Shapes: M transitions of a window, B rows of a minibatch, A actions over all bra
 """
 
 from collections.abc import Mapping
+from math import nan
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -115,10 +116,11 @@ class PqnLearner(DescentLearner):
     def stats(self) -> dict[str, float]:
         """The last update's figures; the policy's lag in updates is that of the last window."""
         td, target = self._on.last()
+        known = self._descent.measured and len(td) > 0
         return {
             **self._descent.stats(),
-            "td_abs": float(np.abs(td).mean()) if len(td) else 0.0,
-            "q_mean": float((target[:, None] - td).mean()) if len(td) else 0.0,
+            "td_abs": float(np.abs(td).mean()) if known else nan,
+            "q_mean": float((target[:, None] - td).mean()) if known else nan,
             "policy_lag": self._lag.mean,
             "policy_lag_max": float(self._lag.most),
             "stale": float(self._dropped),

@@ -15,7 +15,7 @@ Shapes: P trainable parameters, D features, A actions over all branches, N branc
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
 from typing import Annotated, Any
 
 import msgspec
@@ -77,11 +77,11 @@ class _Trace:
 
 @dataclass(slots=True)
 class _Figures:
-    """Figures of the last update."""
+    """Figures of the last update; NaN before the first."""
 
-    error: float = 0.0
-    value: float = 0.0
-    rate: float = 0.0
+    error: float = nan
+    value: float = nan
+    rate: float = nan
 
 
 class StreamQLearner:

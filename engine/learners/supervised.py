@@ -5,6 +5,7 @@ Shapes: C slots of the ring, B rows of a batch, D features, K outputs of the net
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import nan
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -98,7 +99,9 @@ class SupervisedLearner(DescentLearner):
         """The last update's figures: the unweighted mean loss, and ``accuracy`` for classes."""
         stats = self._descent.stats()
         stats["loss"] /= self.config.batch
-        if self.config.target == "class" and self._has_output:
+        if self.config.target == "class" and not self._has_output:
+            stats["accuracy"] = nan
+        elif self.config.target == "class":
             best = self._backend.to_host(self._y).argmax(axis=1)
             stats["accuracy"] = float((best == self._backend.to_host(self._label)).mean())
         return stats

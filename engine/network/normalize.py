@@ -107,7 +107,7 @@ class InputStatistics:
         slots = [slot for slot in network.slots if f".{tag_of(Normalize())}." in slot.name]
         self._slots = slots[:2]
         self._moments = RunningMoments(slots[0].size if slots else 0)
-        self._host = np.empty((2, len(self._moments.mean)), np.float32)
+        self._host = np.stack([self._moments.mean, self._moments.variance]).astype(np.float32)
 
     def __bool__(self) -> bool:
         return bool(self._slots)

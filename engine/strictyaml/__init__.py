@@ -8,6 +8,7 @@ checks types through msgspec and names file, line, key, what was expected and wh
 
 from agentd.engine.strictyaml.convert import Hook, convert, load
 from agentd.engine.strictyaml.document import ConfigError, Document, Mark, describe, dotted, suggest
+from agentd.engine.strictyaml.files import read_file
 from agentd.engine.strictyaml.reading import parse
 from agentd.engine.strictyaml.record import Count, Fraction, Number, Positive, Record
 
@@ -26,5 +27,6 @@ __all__ = [
     "dotted",
     "load",
     "parse",
+    "read_file",
     "suggest",
 ]

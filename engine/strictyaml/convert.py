@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar, Union, get_args, get_origin, get_type
 import msgspec
 
 from agentd.engine.strictyaml.document import ConfigError, Document, Path, describe, suggest
+from agentd.engine.strictyaml.files import read_file
 from agentd.engine.strictyaml.reading import parse
 
 T = TypeVar("T")
@@ -30,7 +31,7 @@ def load(source: str | FilePath, kind: type[T], dec_hook: Hook | None = None) ->
     Raises ConfigError for what the text says and OSError for what the file system says.
     """
     if isinstance(source, FilePath):
-        return convert(parse(source.read_bytes(), str(source)), kind, dec_hook)
+        return convert(parse(read_file(source), str(source)), kind, dec_hook)
     return convert(parse(source), kind, dec_hook)
 
 

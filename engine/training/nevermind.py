@@ -62,7 +62,7 @@ def read_model_file(model: Path, optimizer: Path | None = None) -> Document:
 
     ``optimizer`` is nevermind-neu's optim.cfg. Raises ConfigError, OSError.
     """
-    document = strictyaml.parse(model.read_bytes(), str(model))
+    document = strictyaml.parse(strictyaml.read_file(model), str(model))
     tree = document.value
     if isinstance(tree, dict) and ("ls" in tree or "layers_cfg" in tree):
         document = _translate_model(document)
@@ -72,7 +72,7 @@ def read_model_file(model: Path, optimizer: Path | None = None) -> Document:
     if optimizer is not None:
         if not isinstance(document.value, dict):
             return document
-        rule = strictyaml.parse(optimizer.read_bytes(), str(optimizer))
+        rule = strictyaml.parse(strictyaml.read_file(optimizer), str(optimizer))
         document.value["optimizer"] = _translate_optimizer(rule, document)
         document.marks[("optimizer",)] = Mark(1, 1)
     return document

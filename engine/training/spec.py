@@ -113,7 +113,7 @@ class TrainSpec(Record, frozen=True, kw_only=True):
 def load_spec(source: Path | str) -> TrainSpec:
     """Read a run's YAML: a path is opened, a string is the text itself. Raises ConfigError."""
     if isinstance(source, Path):
-        document = strictyaml.parse(source.read_bytes(), str(source))
+        document = strictyaml.parse(strictyaml.read_file(source), str(source))
     else:
         document = strictyaml.parse(source)
     return convert_spec(document)

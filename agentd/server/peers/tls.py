@@ -38,7 +38,10 @@ def tls_context(config: TlsConfig | None) -> ssl.SSLContext | None:
 
 def _require_pem(key: str, name: str) -> None:
     try:
-        found = b"-----BEGIN " in Path(name).read_bytes()
+        path = Path(name)
+        if path.exists() and not path.is_file():  # a pipe might never end
+            raise TlsFileError(f"{key} {name}: expected a PEM file, got no regular file")
+        found = b"-----BEGIN " in path.read_bytes()
     except OSError as error:
         raise TlsFileError(f"{key} {name}: {error.strerror}") from error
     if not found:

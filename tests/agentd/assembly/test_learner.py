@@ -1,5 +1,6 @@
 """Every learner that a configuration can ask for, and its state before it has learned anything."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,26 @@ def test_a_checkpoint_of_an_untrained_learner_is_whole(tmp_path: Path, learner: 
     assert {name: a.tobytes() for name, a in again.items()} == {
         name: a.tobytes() for name, a in state.items()
     }
+
+
+VARIANTS = [
+    *((learner, {}) for learner in LEARNERS),
+    ("dqn", {"distribution": "quantile"}),
+    ("dqn", {"normalize_observations": True}),
+]
+
+
+@pytest.mark.parametrize(("learner", "options"), VARIANTS)
+def test_nothing_is_measured_before_the_first_update(learner: str, options: dict) -> None:
+    """Neither memory that nobody wrote nor a zero that looks like a loss: NaN, null in `stats`."""
+    more = {"dqn": options} if options else {}
+    config = agent_config_from_wire({"learner": learner, **LEARNERS[learner], **more})
+    network = network_for(config, SCHEMA)
+    one, two = (learner_for(config, network, NumPyBackend(), format_of(SCHEMA)) for _ in range(2))
+    two.set_state(*one.get_state())
+    for learned in (one, two):
+        figures = learned.stats
+        measured = figures.keys() & {"loss", "q_mean", "td_abs", "grad_norm", "accuracy"}
+        assert len(measured) >= 2
+        assert all(math.isnan(figures[name]) for name in measured), figures
+        assert figures["updates"] == 0

@@ -242,3 +242,8 @@ def test_a_changed_word_of_a_board_shows(tmp_path):
     path.write_bytes(whole[:5000])
     again = WeightBoard.open(path, 5)
     assert (again.newest, again.was_damaged) == (None, True)
+
+
+def test_the_guide_has_every_file_of_the_table():
+    guide = (Path(__file__).parents[4] / "docs" / "GUIDE.md").read_text()
+    assert all(f"{name}" in guide for name in FILES if name != "learner.lock")

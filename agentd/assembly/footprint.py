@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from agentd.engine.backend import Kind, Shape
-from agentd.engine.network.network import Network, Pass
+from agentd.engine.network import Network, Pass
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.numpy_backend.memory import Nd
 from agentd.engine.optim import make_optimizer
