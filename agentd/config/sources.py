@@ -26,7 +26,7 @@ _SERVICE = re.compile(
     r"|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$"
 )
 _LINK, _LINKED = re.compile(r"AGENTD(_[A-Z0-9_]+)?_PORT$"), re.compile(r"(tcp|udp|sctp)://")
-FLAGS = {"host", "port", "http_port", "data_dir", "device"}
+FLAGS = {"host", "port", "http_port", "unix", "data_dir", "device"}
 
 
 def file_layer(path: FilePath | str | None) -> ConfigLayer:

@@ -73,5 +73,5 @@ def _clear(path: Path) -> None:
 
 def _unavailable(path: str, why: str) -> Unavailable:
     return Unavailable(
-        f"cannot listen on the unix socket {path}: {why}", hint="choose another: --set unix=PATH"
+        f"cannot listen on the unix socket {path}: {why}", hint="choose another: --unix PATH"
     )

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from agentd.cli.menu import COMMANDS
+from agentd.cli.rl.demo import what_next
 from agentd.cli.rl.train import change_play
 from agentd.config import load_preset
 
@@ -200,3 +202,14 @@ def test_the_demo_solves_cartpole_within_90_seconds(run: Run) -> None:
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["greedy_mean"] >= 450
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_demo_ends_with_what_comes_next(tmp_path: Path, kept: bool) -> None:
+    text = what_next(tmp_path if kept else None)
+
+    assert "http://127.0.0.1:7332/" in text
+    assert (str(tmp_path / "agents" / "demo") in text) == kept
+    assert ("--data-dir DIR" in text) != kept
+    for line in re.findall(r"^  (agentd [\w -]+)", text, re.MULTILINE):
+        assert " ".join(line.split()[1:3]) in COMMANDS or line.split()[1] in COMMANDS
