@@ -15,7 +15,7 @@ from agentd.cli.chess.table import Ask, Table
 from agentd.cli.screen.options import Screen
 from agentd.cli.screen.terminal import Terminal
 from agentd.client import Address
-from agentd.errors import MissingInput, UsageError
+from agentd.errors import MissingInput, Unavailable, UsageError
 from agentd.games.chess.play.notation import NotPlayable, read_pgn, read_position
 
 COLORS = ("white", "black", "random")
@@ -112,7 +112,7 @@ def _of_daemon(address: str, agent: str, learn: bool) -> Policy:
     try:
         where = Address.parse(address)
     except ValueError as error:
-        raise UsageError(f"--connect: {error}") from None
+        raise Unavailable(f"--connect: {error}") from None
     return daemon_policy(where, agent, learn)
 
 
