@@ -20,7 +20,7 @@ from agentd.cli.screen.options import Screen
 from agentd.cli.screen.terminal import Terminal
 from agentd.client import Address
 from agentd.config.resolve import default_data_dir
-from agentd.errors import MissingInput, StorageError, UsageError
+from agentd.errors import MissingInput, StorageError, Unavailable, UsageError
 from agentd.games.chess.play.notation import NotPlayable, read_pgn, read_position
 
 COLORS = ("white", "black", "random")
@@ -140,7 +140,7 @@ def _of_daemon(address: str, agent: str, learn: bool) -> Policy:
     try:
         where = Address.parse(address)
     except ValueError as error:
-        raise UsageError(f"--connect: {error}") from None
+        raise Unavailable(f"--connect: {error}") from None
     policy = daemon_policy(where, agent, learn)
     logging.getLogger("agentd.client").setLevel(logging.INFO)  # says when it waits for the daemon
     return policy

@@ -292,8 +292,6 @@ class Agent:
             learning.take_newest()
         return True
 
-    # -- teaching --------------------------------------------------------------------------------
-
     @property
     def _values(self) -> bool:
         """True when taught targets are values, not classes."""
