@@ -1,5 +1,7 @@
 """How agentd starts Python processes of its own: the same interpreter, the same packages.
 
+They speak with the process that started them over a channel that foreign code cannot write to.
+
 ``-P`` keeps the folder that a process starts in off its import path, so that a game's own
 ``queue.py`` or ``numpy/`` there is never taken for ours. Nothing here imports NumPy.
 """
@@ -24,3 +26,18 @@ def child_environment(**more: str) -> dict[str, str]:
     """
     paths = [str(_HOME), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {**os.environ, **more, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+
+
+def private_channel() -> tuple[int, int]:
+    """Take this process's stdin and stdout for itself; return their new descriptors.
+
+    From now on number 0 is empty and number 1 leads to stderr, so that whatever a library, a driver
+    or a person's environment reads or prints, from Python or from C, misses the channel. Programs
+    that are started from here do not inherit it.
+    """
+    commands, answers = os.dup(0), os.dup(1)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    os.dup2(2, 1)
+    return commands, answers

@@ -154,8 +154,10 @@ ROW_KERNEL batch_norm(
         const vec spread = squares / (float)max(1, rows - 1);
         const vec old_mean = load(n, at, mean + mean_at), old = load(n, at, variance + variance_at);
         store(root, n, at, scale + scale_at);
-        store(old_mean + momentum * (centre - old_mean), n, at, mean + mean_at);
-        store(old + momentum * (spread - old), n, at, variance + variance_at);
+        const vec moved_mean = old_mean + momentum * (centre - old_mean);
+        const vec moved = old + momentum * (spread - old);  // an overflow must not stay in them
+        store(select(old_mean, moved_mean, isfinite(spread)), n, at, mean + mean_at);
+        store(select(old, moved, isfinite(spread)), n, at, variance + variance_at);
     }
 }
 

@@ -40,6 +40,7 @@ from agentd.protocol.rows import FIRST, MID
 from agentd.rl.daemon import Daemon
 from agentd.rl.games import open_game
 from agentd.rl.scores import Scores
+from agentd.rl.tasks import GameSource
 from agentd.store import write_file
 
 RESULTS = Path(__file__).parent / "results" / "learning.json"
@@ -95,7 +96,9 @@ def bias(folder: Path, task: Task, measure: Measure, seed: int) -> float:
     """
     preset = load_preset(task.preset)
     streams = task.episodes
-    game = open_game(measure.game or preset.play.game, streams, SEED_OF_EVALUATION + seed)
+    game = open_game(
+        GameSource(measure.game or preset.play.game), streams, SEED_OF_EVALUATION + seed
+    )
     values, returns, weight = np.zeros(streams), np.zeros(streams), np.ones(streams)
     actions, first = np.zeros(streams, np.int32), True
     with (

@@ -98,7 +98,7 @@ def test_the_kernel_equals_numpy(tree: Path) -> None:
     from agentd.engine.opencl_backend.devices import list_devices
 
     if not list_devices():
-        pytest.skip("no OpenCL platform: `pip install agentd[opencl]` brings PoCL")
+        pytest.skip("no OpenCL platform: `pip install 'pyopencl[pocl]'` brings PoCL")
 
     run(tree, "-c", CHECKS["check the kernel"])
 

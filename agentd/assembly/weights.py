@@ -46,7 +46,7 @@ def _read(name: str, source: str) -> dict[str, NDArray[Any]]:
     try:
         if is_bundled(name):
             return load(bundled.read_bytes())
-        path = Path(name)
+        path = Path(name).expanduser()
         if not path.is_file():  # a pipe or a device might never end
             raise WeightsError(f"{source}: no safetensors file: no regular file")
         if path.stat().st_size > MOST_BYTES:

@@ -9,22 +9,42 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from agentd import __version__
 from agentd.cli.menu import find_help
+from agentd.cli.screen.encoding import let_everything_be_written
+from agentd.errors import ExitCode
+
+
+def chess_uci() -> int:
+    """``agentd-chess-uci``: ``agentd chess uci`` for programs that take a path and no words."""
+    return main(["chess", "uci", *sys.argv[1:]])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command (``sys.argv`` when ``arguments`` is None) and return its exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     found = find_help(words)
+    if list(words) == ["--version"]:
+        found = f"agentd {__version__}"
     if found is not None:
+        let_everything_be_written(sys.stdout)
         print(found)
         return 0
     if words[:1] == ["serve"]:
         signal.signal(signal.SIGTERM, _leave)  # until the daemon listens, nothing is to be saved
-    from agentd.cli.app import app  # loading typer takes several times as long as the help
-    from agentd.cli.boundary import run
-    from agentd.cli.screen.terminal import Terminal
+    try:
+        # Loading typer takes several times as long as the help.
+        from agentd.cli.app import app
+        from agentd.cli.boundary import run
+        from agentd.cli.screen.terminal import Terminal
+    except Exception:
+        from agentd.cli.shadows import find_shadow
 
+        shadow = find_shadow()
+        if shadow is None:
+            raise
+        print(f"agentd: {shadow}", file=sys.stderr)
+        return ExitCode.CONFIG
     return run(app, words, Terminal())
 
 

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from agentd.cli.screen.terminal import Terminal
+from agentd.cli.shadows import find_shadow
 from agentd.errors import AgentdError, ExitCode
 
 # Errors of rooms that know nothing of exit codes, by room and name, so that nothing loads to look.
 EXITS: dict[tuple[str, str], ExitCode] = {
+    ("agentd", "AddressError"): ExitCode.UNAVAILABLE,
     ("agentd", "ConfigError"): ExitCode.CONFIG,
     ("agentd", "DataError"): ExitCode.BAD_DATA,
     ("agentd", "ShardsDamaged"): ExitCode.BAD_DATA,
@@ -54,7 +56,9 @@ def describe(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         text = f"{error.filename}: {error.strerror.lower()}"  # without the number and the quotes
-    hint = getattr(error, "hint", None)
+    hint, wanted = getattr(error, "hint", None), getattr(error, "expected", None)
+    if hint is None and wanted and hasattr(error, "code") and wanted not in text:
+        hint = f"expected {wanted}"
     ours = isinstance(error, AgentdError) or hasattr(error, "code")
     if code is ExitCode.INTERNAL and not ours:
         text = f"internal error: {type(error).__name__}: {text}"
@@ -106,5 +110,9 @@ def _report(caught: Exception, terminal: Terminal) -> int:
     error = first_cause(caught)
     if terminal.verbosity > 0:
         traceback.print_exception(caught, file=terminal.err)
+    unforeseen = exit_code_of(error) is ExitCode.INTERNAL and not isinstance(error, AgentdError)
+    if unforeseen and (shadow := find_shadow()) is not None:
+        terminal.complain(f"agentd: {shadow}")
+        return ExitCode.CONFIG
     terminal.complain(describe(error))
     return exit_code_of(error)

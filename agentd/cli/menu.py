@@ -37,6 +37,8 @@ train           supervised.train:train
     Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there.
 test            supervised.train:measure_run
     Measure a trained network: accuracy, confusion matrix, the output of each row.
+predict         supervised.train:predict_rows
+    Answer rows without labels: a class and its probabilities, or numbers, for each.
 new             supervised.models:new
     Write a model file, from flags or by asking for what they leave open.
 check           supervised.models:check
@@ -49,6 +51,8 @@ devices         daemon.doctor:devices
     List the devices that --device may name, or tune the kernels for them.
 version         version:version
     Print the version of agentd and of the wire protocol and checkpoint format it writes.
+completion      completion:completion
+    Print a script that completes agentd's commands and options in a shell.
 data info       supervised.data:info
     Tell what a data set holds: rows, shapes, targets, ranges.
 data convert    supervised.data:convert
@@ -114,7 +118,9 @@ def help_text(group: str) -> str:
     margin = max(map(len, listed))
     lines = [f"Usage: {f'agentd {group}'.rstrip()} [OPTIONS] COMMAND [ARGS]...", ""]
     lines += textwrap.wrap(GROUPS[group], width, initial_indent="  ", subsequent_indent="  ")
-    lines += ["", "Options:", "  -h, --help  Show this message and exit.", "", "Commands:"]
+    lines += ["", "Options:"]
+    lines += [] if group else ["  --version   Print the version and exit."]
+    lines += ["  -h, --help  Show this message and exit.", "", "Commands:"]
     for name, text in listed.items():
         lines.append(f"  {name:<{margin}}  {shorten(text, width - 6 - margin)}")
     return "\n".join(lines)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from agentd.protocol.address import host_port
+
 DEFAULT_PORT = 7331
+
+
+class AddressError(ValueError):
+    """A text that is no address."""
 
 
 class Address(NamedTuple):
@@ -22,7 +29,7 @@ class Address(NamedTuple):
 
         ``host``, ``host:port``, ``[::1]:port``, ``agentd://[token@]host[:port]``, a path with a
         slash in it, ``unix:path``, ``agentd+unix:///path``, or a (host, port) pair.
-        Raises ValueError for anything else.
+        Raises AddressError, a ValueError, for anything else.
         """
         if isinstance(text, Address):
             return text
@@ -31,32 +38,34 @@ class Address(NamedTuple):
         if text.startswith("unix:"):
             return cls._of_path(text.removeprefix("unix:"), text)
         if "://" not in text:
-            return cls._of_path(text, text) if "/" in text else cls._of_url(f"agentd://{text}")
-        return cls._of_url(text)
+            return (
+                cls._of_path(text, text) if "/" in text else cls._of_url(f"agentd://{text}", text)
+            )
+        return cls._of_url(text, text)
 
     def __str__(self) -> str:
         if self.path is not None:
             return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_port(self.host, self.port)
 
     @classmethod
     def _of_path(cls, path: str, text: str) -> Address:
         if not path:
-            raise ValueError(f"address {text!r}: want the path of a socket after unix:")
-        return cls(path=path)
+            raise AddressError(f"address {text!r}: want the path of a socket after unix:")
+        return cls(path=os.path.expanduser(path))
 
     @classmethod
-    def _of_url(cls, text: str) -> Address:
+    def _of_url(cls, full: str, text: str) -> Address:
         try:
-            url = urlsplit(text)
+            url = urlsplit(full)
             port = url.port
         except ValueError as fault:  # a port out of range, a bracket left open
-            raise ValueError(f"address {text!r}: {fault}") from None
+            raise AddressError(f"address {text!r}: {_without_brackets(text) or fault}") from None
         token = unquote(url.username) if url.username else None
         if url.scheme == "agentd+unix" and url.path and not url.netloc:
             return cls(path=url.path, token=token)
         if url.scheme != "agentd" or _has_more(url):
-            raise ValueError(
+            raise AddressError(
                 f"address {text!r}: want host:port, agentd://host:port or the path of a socket"
             )
         return cls(
@@ -64,6 +73,14 @@ class Address(NamedTuple):
             port=DEFAULT_PORT if port is None else port,
             token=token,
         )
+
+
+def _without_brackets(text: str) -> str:
+    """What to tell of an IPv6 address that stands alone; "" for all else."""
+    host, _, port = text.removeprefix("agentd://").rpartition(":")
+    if ":" not in host or "[" in text:
+        return ""
+    return f"an IPv6 address stands in brackets, as in [{host}]:{port}"
 
 
 def _has_more(url: SplitResult) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, Self, Unpack
 from numpy.typing import ArrayLike
 
 from agentd.client.address import Address
-from agentd.client.errors import ClientClosed, ClientError, Unreachable
+from agentd.client.errors import ClientClosed, ClientError, NotAgentd, SessionLost, Unreachable
 from agentd.client.facts import SessionFacts
 from agentd.client.frames import Act, Observations, Taught
 from agentd.client.link import Link
@@ -109,6 +109,22 @@ class AsyncClient(AsyncOperations, SessionFacts):
         await self._ready()
         return await self._transmit(self._session.teach(obs, target, weight))
 
+    async def abandon(self) -> None:
+        """End every open episode and begin a new session; as ``Client.abandon``.
+
+        Frames of other tasks that are on their way end as SessionLost.
+        """
+        link = await self._connected()
+        self._link = None
+        self._up.clear()
+        goodbye = self._session.abandon()
+        self._fail_frames(SessionLost("the session was abandoned: open episodes are gone"))
+        self._room.set()
+        link.write(goodbye)
+        await asyncio.wait([link.lost], timeout=FAREWELL_S)
+        link.abort()
+        await self._connected()
+
     # -- the rest ------------------------------------------------------------------------------
 
     async def operate(self, operation: m.Operation) -> Reply:
@@ -152,9 +168,9 @@ class AsyncClient(AsyncOperations, SessionFacts):
     async def _watch(self) -> None:
         """Keep a connection for as long as that can be done."""
         try:
-            while self._link is not None:
-                await self._guard(self._link)
-                cause = self._link.cause or ConnectionResetError("the server closed the connection")
+            while (link := self._link) is not None:
+                await self._guard(link)
+                cause = link.cause or ConnectionResetError("the server closed the connection")
                 log.info("connection to %s lost: %s", self._settings.address, cause)
                 self._link = None
                 self._up.clear()
@@ -265,7 +281,7 @@ class AsyncClient(AsyncOperations, SessionFacts):
         session = self._session
         try:
             session.receive(data)
-        except ProtocolError as fault:
+        except (ProtocolError, NotAgentd) as fault:
             self._ended = self._ended or fault
             link.abort()
             return

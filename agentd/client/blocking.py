@@ -14,7 +14,7 @@ from typing import Self, Unpack
 from numpy.typing import ArrayLike
 
 from agentd.client.address import Address
-from agentd.client.errors import ClientClosed, DataRefused, Unreachable
+from agentd.client.errors import ClientClosed, DataRefused, NotAgentd, Unreachable
 from agentd.client.facts import SessionFacts
 from agentd.client.frames import Act, Observations, Taught
 from agentd.client.operations import Operations
@@ -152,6 +152,22 @@ class Client(Operations, SessionFacts):
             raise answer
         return answer
 
+    def abandon(self) -> None:
+        """End every open episode as truncated, without a final row, and begin a new session.
+
+        For when a frame was refused and the game has no right one to send in its place: the next
+        frame must open a new episode (kind ``first``) in every stream. Raises RuntimeError when
+        answers wait to be received, Unreachable, Refused.
+        """
+        self._connected()
+        if self._session.lost is not None:  # it is a new one already
+            self._session.lost = None
+            return
+        self._ready(alone=True)
+        self._leave(self._session.abandon())
+        self._broken = None
+        self._connected()
+
     # -- the rest ------------------------------------------------------------------------------
 
     def operate(self, operation: m.Operation) -> Reply:
@@ -179,11 +195,15 @@ class Client(Operations, SessionFacts):
 
     def close(self) -> None:
         """Say goodbye and close; pending answers are lost. Open episodes end as truncated."""
-        wire, self._wire = self._wire, None
         self._ended = self._ended or ClientClosed("the client is closed")
+        self._leave(self._session.leave())
+
+    def _leave(self, goodbye: bytes) -> None:
+        """Say goodbye on this connection and let go of it."""
+        wire, self._wire = self._wire, None
         if wire is not None:
             try:
-                wire.send(self._session.leave(), FAREWELL_S)
+                wire.send(goodbye, FAREWELL_S)
                 wire.drain(FAREWELL_S)
             except OSError as fault:
                 log.debug("goodbye not sent: %s", fault)
@@ -253,7 +273,7 @@ class Client(Operations, SessionFacts):
         session = self._session
         try:
             session.receive(data)
-        except ProtocolError as fault:
+        except (ProtocolError, NotAgentd) as fault:
             self._ended = fault
             raise ConnectionAbortedError(str(fault)) from None
         if out := session.outgoing():

@@ -2,6 +2,7 @@
 
     ClientError
     ├── Unreachable       nobody answers at the address, or the server stayed away too long
+    │   └── NotAgentd         ... or something else answers there
     ├── Refused           the server said ``error``: code, field, expected, got
     │   ├── DataRefused       ... about one frame; nothing of it was learned, the session goes on
     │   └── OperationRefused  ... about one operation; the session goes on
@@ -14,7 +15,7 @@ A server that breaks the protocol raises ``agentd.protocol.errors.ProtocolError`
 do not fit the schema raise ValueError or TypeError before anything is sent.
 """
 
-from agentd.protocol.errors import Code, ProtocolError
+from agentd.protocol.errors import Code, FrameTooLarge, ProtocolError
 from agentd.protocol.messages import Error
 
 # Refusals that time may cure: come back later with the same words.
@@ -36,6 +37,20 @@ class ClientError(Exception):
 
 class Unreachable(ClientError, ConnectionError):
     """Nobody answers at the address, or the server stayed away for longer than ``retry_for``."""
+
+
+class NotAgentd(Unreachable):
+    """Something answers at the address, and it is no game port of agentd."""
+
+    def __init__(self, address: object, fault: FrameTooLarge) -> None:
+        head = int(fault.got or 0).to_bytes(4, "little")
+        if head == b"HTTP":
+            told = "that is an HTTP port; games connect to the game port, 7331 where nobody chose"
+        elif head[:2] in (b"\x15\x03", b"\x16\x03"):
+            told = "that port speaks TLS, and this client was not told to"
+        else:
+            told = f"what answers there does not speak the protocol: it begins with {head!r}"
+        super().__init__(f"{address}: {told}")
 
 
 class Refused(ClientError, ProtocolError):

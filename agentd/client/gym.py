@@ -8,7 +8,7 @@ Whatever the autoreset mode, the server sees the final observation of every epis
 it was terminated or truncated, and never learns from a reset as if it were a step.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -16,7 +16,16 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
-from agentd.client.gym_spaces import ActionCoder, leaves
+from agentd.client.gym_checks import (
+    Ask,
+    SpaceReader,
+    ask_single,
+    ask_vector,
+    numbers,
+    one_number,
+    read_reset,
+    read_step,
+)
 from agentd.client.rollout import GameFrame
 from agentd.protocol.rows import FIRST, MID, TERMINATED, TRUNCATED
 
@@ -35,8 +44,10 @@ class GymGame:
     """A Gymnasium environment as one stream, or a vector environment as S streams.
 
     Observations: Box, Discrete, MultiDiscrete, MultiBinary, and Dict and Tuple of them (see
-    ``gym_spaces.leaves``). Actions: Discrete, and MultiDiscrete of one axis. Masks are taken from
-    ``info["action_mask"]`` where it is there.
+    ``gym_spaces.leaves``). Actions: all of them but Box (see ``gym_actions.ActionCoder``). Masks
+    are taken from the first of ``info["action_mask"]``, the observation's key of that name and the
+    method ``action_masks()``; ``masks_in`` names it once there was one. What does not fit the
+    spaces raises ``gym_spaces.Misfit``, a ValueError, from ``reset`` and ``step``.
     """
 
     def __init__(
@@ -53,20 +64,25 @@ class GymGame:
         """
         self._source: _Single | _Vector
         if isinstance(env, VectorEnv):
-            reader = _SpaceReader(env.single_observation_space, env.single_action_space)
+            reader = SpaceReader(env.single_observation_space, env.single_action_space)
             self._source = _Vector(env, reader, seed, _mode(env, autoreset_mode))
             self.streams = env.num_envs
         else:
-            reader = _SpaceReader(env.observation_space, env.action_space)
+            reader = SpaceReader(env.observation_space, env.action_space)
             self._source = _Single(env, reader, seed)
             self.streams = 1
         self.env = env
-        self._coder = reader.coder
+        self._reader, self._coder = reader, reader.coder
         self.spec = GymSpec(
             name=type(env.unwrapped).__name__ if env.spec is None else env.spec.id,
             observation={leaf.name: (leaf.dtype, leaf.shape) for leaf in reader.leaves},
             actions=self._coder.actions,
         )
+
+    @property
+    def masks_in(self) -> str:
+        """The place where masks were found; "" as long as there was none."""
+        return self._reader.masks_in
 
     def reset(self) -> GameFrame:
         """Begin a new episode in every stream."""
@@ -74,61 +90,29 @@ class GymGame:
 
     def step(self, actions: NDArray[np.integer[Any]]) -> GameFrame:
         """Play (S,) or (S, branches) actions, -1 where a stream has no episode under way."""
-        return self._source.step(self._coder.decode(actions))
+        return self._source.step(actions)
 
     def close(self) -> None:
         """Close the environment."""
         self.env.close()
 
 
-class _SpaceReader:
-    """Reads what environments hand out."""
-
-    def __init__(self, observation: gymnasium.Space[Any], action: gymnasium.Space[Any]) -> None:
-        self.leaves = leaves(observation)
-        self.coder = ActionCoder(action)
-
-    def single(self, observation: Any) -> Rows:
-        """Return one environment's observation as one row of each tensor."""
-        return {leaf.name: leaf.single(observation) for leaf in self.leaves}
-
-    def batch(self, observation: Any) -> Rows:
-        """Return S environments' observations as rows of each tensor."""
-        return {leaf.name: leaf.batch(observation) for leaf in self.leaves}
-
-    def masks(self, masks: Sequence[Any], kind: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-        """Return the masks (N, A) of rows of ``kind`` (N,); None where no row has one.
-
-        Where only some rows have a mask, and where an ended row's mask leaves no action, everything
-        is legal: R5 refuses rows without a legal action, and nobody acts after an end.
-        """
-        if all(mask is None for mask in masks):
-            return None
-        out = np.ones((len(masks), self.coder.width), np.uint8)
-        for row, mask in enumerate(masks):
-            if mask is not None:
-                flat = self.coder.flat_mask(mask)
-                if flat.any() or kind[row] < TERMINATED:
-                    out[row] = flat
-        return out
-
-
 class _Single:
     """One environment: when an episode ends, the next begins in the same frame."""
 
-    def __init__(
-        self, env: gymnasium.Env[Any, Any], reader: _SpaceReader, seed: int | None
-    ) -> None:
+    def __init__(self, env: gymnasium.Env[Any, Any], reader: SpaceReader, seed: int | None) -> None:
         self._env, self._reader, self._seed = env, reader, seed
+        self._ask = ask_single(env)
 
     def reset(self) -> GameFrame:
         rows, mask = self._begin()
         return self._frame([FIRST], [0.0], rows, [mask])
 
-    def step(self, actions: NDArray[np.int64]) -> GameFrame:
-        action = int(actions[0]) if actions.ndim == 1 else actions[0]
-        obs, reward, terminated, truncated, info = self._env.step(action)
-        rows, mask = self._reader.single(obs), info.get("action_mask")
+    def step(self, actions: NDArray[np.integer[Any]]) -> GameFrame:
+        action = self._reader.coder.decode_one(actions)
+        obs, given, terminated, truncated, info = read_step(self._env.step(action))
+        rows, mask = self._reader.single(obs), self._reader.find_mask(obs, info, self._ask)
+        reward = one_number(given)
         if not (terminated or truncated):
             return self._frame([MID], [reward], rows, [mask])
         first, first_mask = self._begin()
@@ -137,11 +121,13 @@ class _Single:
         return self._frame([end, FIRST], [reward, 0.0], both, [mask, first_mask])
 
     def _begin(self) -> tuple[Rows, Any]:
-        obs, info = self._env.reset(seed=self._seed)
+        obs, info = read_reset(self._env.reset(seed=self._seed))
         self._seed = None
-        return self._reader.single(obs), info.get("action_mask")
+        return self._reader.single(obs), self._reader.find_mask(obs, info, self._ask)
 
-    def _frame(self, kind: list[int], reward: list[Any], obs: Rows, masks: list[Any]) -> GameFrame:
+    def _frame(
+        self, kind: list[int], reward: list[float], obs: Rows, masks: list[Any]
+    ) -> GameFrame:
         kinds = np.array(kind, np.uint8)
         return GameFrame(
             stream=np.zeros(len(kind), np.uint32),
@@ -165,26 +151,30 @@ class _Vector:
     def __init__(
         self,
         env: VectorEnv[Any, Any, Any],
-        reader: _SpaceReader,
+        reader: SpaceReader,
         seed: int | None,
         mode: AutoresetMode,
     ) -> None:
         self._env, self._reader, self._seed, self._mode = env, reader, seed, mode
+        self._ask = ask_vector(env)
         self._over = np.zeros(env.num_envs, np.bool_)  # NEXT_STEP: the next step will be a reset
 
     def reset(self) -> GameFrame:
-        obs, info = self._env.reset(seed=self._seed)
+        obs, info = read_reset(self._env.reset(seed=self._seed))
         self._seed = None
         self._over[:] = False
         kind = np.zeros(self._env.num_envs, np.uint8)
-        return self._frame(kind, np.zeros(len(kind)), self._reader.batch(obs), self._masks(info))
+        rows, masks = self._reader.batch(obs), self._masks(obs, info, self._ask)
+        return self._frame(kind, np.zeros(len(kind)), rows, masks)
 
-    def step(self, actions: NDArray[np.int64]) -> GameFrame:
-        obs, reward, terminated, truncated, info = self._env.step(actions)
+    def step(self, actions: NDArray[np.integer[Any]]) -> GameFrame:
+        answer = self._env.step(self._reader.coder.decode(actions))
+        obs, given, terminated, truncated, info = read_step(answer)
+        reward = numbers(given, self._env.num_envs)
         kind = np.full(self._env.num_envs, MID, np.uint8)
         kind[truncated] = TRUNCATED
         kind[terminated] = TERMINATED
-        rows, masks = self._reader.batch(obs), self._masks(info)
+        rows, masks = self._reader.batch(obs), self._masks(obs, info, self._ask)
         if self._mode is AutoresetMode.NEXT_STEP:
             kind[self._over] = FIRST
             self._over = kind >= TERMINATED
@@ -200,7 +190,7 @@ class _Vector:
             rows = {name: part.copy() for name, part in rows.items()}  # before a reset reuses them
             again, info = self._env.reset(options={"reset_mask": kind >= TERMINATED})
             first = {name: part[ended] for name, part in self._reader.batch(again).items()}
-            renewed = self._masks(info)
+            renewed = self._masks(again, info, self._ask)
             first_masks = [renewed[i] for i in ended]
         both = {name: np.concatenate((part, first[name])) for name, part in rows.items()}
         return self._frame(kind, reward, both, masks + first_masks, ended)
@@ -211,24 +201,25 @@ class _Vector:
         """Replace the observations and masks of ``ended`` streams by their final ones, in place."""
         if "final_obs" not in info:
             raise ValueError("an environment that resets in the same step must give final_obs")
-        final, final_masks = info["final_obs"], self._masks(info.get("final_info", {}))
+        final = info["final_obs"]
+        final_masks = self._masks(final, info.get("final_info", {}), ask=None)
         for name in rows:
             rows[name] = rows[name].copy()
         for i in ended:
             for leaf in self._reader.leaves:
-                if isinstance(final, np.ndarray) and final.dtype == object:
-                    rows[leaf.name][i] = leaf.single(final[i])[0]
-                else:
-                    rows[leaf.name][i] = leaf.batch(final)[i]
+                rows[leaf.name][i] = leaf.row(final, i)[0]
             masks[i] = final_masks[i]
 
-    def _masks(self, info: dict[str, Any]) -> list[Any]:
+    def _masks(self, obs: Any, info: Any, ask: Ask | None) -> list[Any]:
         """Return the mask of each environment, None where it gave none."""
         n = self._env.num_envs
-        if "action_mask" not in info:
+        found = self._reader.find_mask(obs, info, ask)
+        if found is None:
             return [None] * n
-        there = info.get("_action_mask", np.ones(n, np.bool_))
-        return [info["action_mask"][i] if there[i] else None for i in range(n)]
+        if not isinstance(found, dict):
+            there = info.get("_action_mask", np.ones(n, np.bool_))
+            return [found[i] if there[i] else None for i in range(n)]
+        return [{key: part[i] for key, part in found.items()} for i in range(n)]
 
     def _frame(
         self,

@@ -1,5 +1,11 @@
-"""Gymnasium's spaces as the schema's tensors and actions. Shape letters: S environments, N rows."""
+"""Gymnasium's observation spaces as the schema's tensors. Shape letters: S environments, N rows.
 
+What an environment hands out is held against what its space says: what could only be sent as
+something else is refused by name (``Misfit``), never cast in silence.
+"""
+
+import logging
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -11,6 +17,24 @@ from numpy.typing import NDArray
 _KEPT = ("uint8", "int8", "int32", "float16", "float32")
 _CAST = {"float64": "float32", "bool": "uint8", "int16": "int32", "uint16": "int32"}
 _INT32 = np.iinfo(np.int32)
+_WHOLE = "iub"  # kinds of dtypes that hold whole numbers
+_LONGEST = 64  # characters of a tensor's name (R3)
+
+log = logging.getLogger(__name__)
+
+Rows = NDArray[Any]
+Encode = Callable[[Rows], Rows]
+
+
+class Misfit(ValueError):
+    """An environment handed out what it does not say; the text names what, expected and got."""
+
+    def __init__(self, what: str, expected: str, got: object) -> None:
+        super().__init__(f"{what}: want {expected}, got {got}")
+
+
+class CannotBeSent(TypeError):
+    """A space that the protocol has no words for."""
 
 
 class SpaceLeaf(NamedTuple):
@@ -20,20 +44,57 @@ class SpaceLeaf(NamedTuple):
     path: tuple[str | int, ...]  # keys and indices from the whole observation to this part
     dtype: str
     shape: tuple[int, ...]
-    encode: Callable[[NDArray[Any]], NDArray[Any]]  # (N, *its shape) -> (N, *shape) of dtype
+    inner: tuple[int, ...]  # of this part of one observation, before it is encoded
+    encode: Encode  # (N, *inner) -> (N, *shape) of dtype; raises Misfit
 
-    def batch(self, observation: Any) -> NDArray[Any]:
-        """Return this part of the observation of a vector environment, (S, *shape)."""
-        return self.encode(np.asarray(self._find(observation)))
+    def batch(self, observation: Any) -> Rows:
+        """Return this part of the observation of a vector environment, (S, *shape).
 
-    def single(self, observation: Any) -> NDArray[Any]:
-        """Return this part of one environment's observation as one row, (1, *shape)."""
-        return self.encode(np.array(self._find(observation))[np.newaxis])  # a copy
+        Raises Misfit.
+        """
+        return self._rows(np.asarray(self._find(observation)))
+
+    def single(self, observation: Any) -> Rows:
+        """Return this part of one environment's observation as one row, (1, *shape).
+
+        Raises Misfit.
+        """
+        return self._rows(self._copy(self._find(observation)))
+
+    def row(self, observation: Any, index: int) -> Rows:
+        """Return the row of environment ``index`` of what a vector environment put into an info.
+
+        Gymnasium keeps such observations as arrays of objects where they are no mapping.
+        """
+        picked = False
+        for key in self.path:
+            if not picked and isinstance(observation, np.ndarray):
+                observation, picked = observation[index], True
+            observation = observation[key]
+        return self._rows(self._copy(observation if picked else observation[index]))
 
     def _find(self, observation: Any) -> Any:
-        for key in self.path:
-            observation = observation[key]
+        try:
+            for key in self.path:
+                observation = observation[key]
+        except (KeyError, IndexError, TypeError):
+            raise Misfit(self.name, "this part in every observation", "none") from None
         return observation
+
+    def _copy(self, value: Any) -> Rows:
+        try:
+            return np.array(value)[np.newaxis]
+        except ValueError:  # parts of several lengths
+            raise Misfit(
+                self.name, f"numbers of shape {self.inner}", type(value).__name__
+            ) from None
+
+    def _rows(self, rows: Rows) -> Rows:
+        if not self.inner and rows.ndim and rows.size == len(rows):
+            rows = rows.reshape(-1)  # one number a row, as an array of its own
+        if rows.shape[1:] != self.inner:
+            raise Misfit(self.name, f"shape {self.inner}", rows.shape[1:])
+        return self.encode(rows)
 
 
 def leaves(space: gymnasium.Space[Any]) -> tuple[SpaceLeaf, ...]:
@@ -42,37 +103,64 @@ def leaves(space: gymnasium.Space[Any]) -> tuple[SpaceLeaf, ...]:
     Box keeps uint8, int8, int32, float16 and float32; float64 becomes float32, other integers
     become int32 where their bounds allow it and float32 where not. Discrete and MultiDiscrete
     become one-hot uint8, MultiBinary uint8. Dict and Tuple give a tensor for each part, named by
-    its keys with a dot between; a space without parts is named ``obs``.
-    Raises TypeError for any other space.
+    its keys with a dot between; in a name other characters than letters, digits, _ . - become _. A
+    space without parts is named ``obs``. Raises CannotBeSent, a TypeError, for any other.
     """
-    return tuple(_leaves(space, ()))
+    found = list(_parts(space, ()))
+    names = _legal_names([".".join(map(str, path)) or "obs" for path, _ in found])
+    return tuple(_leaf(name, path, part) for name, (path, part) in zip(names, found, strict=True))
 
 
-def _leaves(space: gymnasium.Space[Any], path: tuple[str | int, ...]) -> Iterator[SpaceLeaf]:
-    name = ".".join(map(str, path)) or "obs"
+def _parts(
+    space: gymnasium.Space[Any], path: tuple[str | int, ...]
+) -> Iterator[tuple[tuple[str | int, ...], gymnasium.Space[Any]]]:
+    inner: Any = ()
+    if isinstance(space, spaces.Dict):
+        inner = space.spaces.items()
+    elif isinstance(space, spaces.Tuple):
+        inner = enumerate(space.spaces)
+    else:
+        yield path, space
+    for key, part in inner:
+        yield from _parts(part, (*path, key))
+
+
+def _legal_names(names: list[str]) -> list[str]:
+    """Return ``names`` as R3 allows them, each once; those that are legal already stay."""
+    taken = {name for name in names if name == _legal(name)}
+    found = []
+    for name in names:
+        legal, number = _legal(name), 2
+        while legal != name and legal in taken:
+            legal, number = f"{_legal(name)[: _LONGEST - 4]}_{number}", number + 1
+        taken.add(legal)
+        found.append(legal)
+    return found
+
+
+def _legal(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:_LONGEST] or "_"
+
+
+def _leaf(name: str, path: tuple[str | int, ...], space: gymnasium.Space[Any]) -> SpaceLeaf:
+    inner = tuple(space.shape or ())
     match space:
-        case spaces.Dict():
-            for key, part in space.spaces.items():
-                yield from _leaves(part, (*path, key))
-        case spaces.Tuple():
-            for index, part in enumerate(space.spaces):
-                yield from _leaves(part, (*path, index))
         case spaces.Box():
             dtype = _wire_dtype(space)
-            yield SpaceLeaf(name, path, dtype, tuple(space.shape), _cast_to(dtype))
+            return SpaceLeaf(name, path, dtype, inner, inner, _numbers(name, space, dtype))
         case spaces.MultiBinary():
-            yield SpaceLeaf(name, path, "uint8", tuple(space.shape), _cast_to("uint8"))
+            return SpaceLeaf(name, path, "uint8", inner, inner, _bits(name))
         case spaces.Discrete():
-            start, n = np.array([space.start]), np.array([space.n])
-            yield SpaceLeaf(name, path, "uint8", (int(space.n),), _one_hot(start, n))
-        case spaces.MultiDiscrete() if space.nvec.ndim == 1:
-            width = int(space.nvec.sum())
-            yield SpaceLeaf(name, path, "uint8", (width,), _one_hot(space.start, space.nvec))
+            sizes, start = np.array([space.n]), np.array([space.start])
+        case spaces.MultiDiscrete():
+            sizes, start = space.nvec.reshape(-1), space.start.reshape(-1)
         case _:
-            raise TypeError(
-                f"observation {name}: {space} cannot be sent; want Box, Discrete, MultiDiscrete "
-                "of one axis, MultiBinary, or a Dict or Tuple of them"
+            raise CannotBeSent(
+                f"observation {name}: {space} cannot be sent; want Box, Discrete, MultiDiscrete, "
+                "MultiBinary, or a Dict or Tuple of them"
             )
+    width = (int(sizes.sum()),)
+    return SpaceLeaf(name, path, "uint8", width, inner, _one_hot(name, start, sizes))
 
 
 def _wire_dtype(space: spaces.Box) -> str:
@@ -85,67 +173,74 @@ def _wire_dtype(space: spaces.Box) -> str:
     return "int32" if fits else "float32"
 
 
-def _cast_to(dtype: str) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    kind = np.dtype(dtype)
-    return lambda rows: rows.astype(kind, copy=False)
+def _numbers(name: str, space: spaces.Box, dtype: str) -> Encode:
+    """Return the encoder of numbers (N, *inner): whole ones where the space says so.
 
+    Numbers that lie outside the space's bounds can be sent: that is told once, no more.
+    """
+    kind, whole = np.dtype(dtype), np.dtype(space.dtype).kind in _WHOLE
+    low, high = space.low, space.high
+    wary = bool(np.isfinite(low).any() or np.isfinite(high).any())
 
-def _one_hot(start: NDArray[Any], n: NDArray[Any]) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """Return the encoder of numbers (N,) or (N, k), each from its ``start`` on, ``n`` many."""
-    offset = np.cumsum(n) - n - start
-    width = int(n.sum())
-
-    def encode(rows: NDArray[Any]) -> NDArray[Any]:
-        hot = np.zeros((len(rows), width), np.uint8)
-        at = rows.reshape(len(rows), -1).astype(np.int64) + offset
-        np.put_along_axis(hot, at, 1, axis=1)
-        return hot
+    def encode(rows: Rows) -> Rows:
+        nonlocal wary
+        if rows.dtype.kind not in (_WHOLE if whole else _WHOLE + "f"):
+            raise Misfit(name, f"{space.dtype}, as its space says", rows.dtype)
+        if wary and ((rows < low).any() or (rows > high).any()):
+            outside = rows[(rows < low) | (rows > high)].reshape(-1)[0]
+            log.warning("observation %s: %s lies outside its space %s", name, outside, space)
+            wary = False
+        if rows.dtype != kind:
+            _check_range(name, rows, kind)
+            with np.errstate(over="ignore"):
+                rows, given = rows.astype(kind), rows
+        else:
+            given = rows
+        if kind.kind == "f" and not np.isfinite(rows).all():
+            wrong = given[~np.isfinite(rows)].reshape(-1)[0]
+            raise Misfit(name, f"finite numbers of {kind}", wrong)
+        return rows
 
     return encode
 
 
-class ActionCoder:
-    """An action space as branches of numbered actions, and back.
+def _check_range(name: str, rows: Rows, kind: np.dtype[Any]) -> None:
+    """Raise Misfit when a whole number of ``rows`` does not fit into ``kind``."""
+    if kind.kind in "iu" and rows.size and rows.dtype.kind in "iu":
+        bounds = np.iinfo(kind)
+        for value in (int(rows.min()), int(rows.max())):
+            if not bounds.min <= value <= bounds.max:
+                raise Misfit(name, f"numbers of {kind}", value)
 
-    Attributes:
-        actions: how many actions, or how many in each branch.
-        width: of a mask: the actions of all branches, A.
-    """
 
-    def __init__(self, space: gymnasium.Space[Any]) -> None:
-        """Raises TypeError for a space whose actions are not numbered."""
-        self.actions: int | tuple[int, ...]
-        if isinstance(space, spaces.Discrete):
-            self.actions = int(space.n)
-            self._start: Any = int(space.start)
-            self.width = self.actions
-        elif isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
-            self.actions = tuple(int(n) for n in space.nvec)
-            self._start = np.asarray(space.start, np.int64)
-            self.width = sum(self.actions)
-        else:
-            more = ""
-            if isinstance(space, spaces.Box):
-                more = "; its actions are continuous: wrap the environment to make them discrete"
-            raise TypeError(f"action {space}: want Discrete, or MultiDiscrete of one axis{more}")
+def _bits(name: str) -> Encode:
+    def encode(rows: Rows) -> Rows:
+        if rows.dtype.kind not in _WHOLE:
+            raise Misfit(name, "zeros and ones", rows.dtype)
+        wrong = rows[(rows != 0) & (rows != 1)]
+        if wrong.size:
+            raise Misfit(name, "zeros and ones", wrong.reshape(-1)[0])
+        return rows.astype(np.uint8, copy=False)
 
-    def decode(self, actions: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-        """Return what environments take for ``actions``, (S,) or (S, branches).
+    return encode
 
-        A -1, which answers a row that ended an episode, becomes the first action: Gymnasium does
-        not look at it.
-        """
-        numbered: NDArray[np.int64] = np.maximum(actions, 0).astype(np.int64) + self._start
-        return numbered
 
-    def flat_mask(self, mask: Any) -> NDArray[np.uint8]:
-        """Return one environment's mask as (A,); a mask of several branches may be a tuple.
+def _one_hot(name: str, start: Rows, n: Rows) -> Encode:
+    """Return the encoder of numbers (N,) or (N, k), each from its ``start`` on, ``n`` many."""
+    offset = np.cumsum(n) - n
+    width = int(n.sum())
 
-        Raises ValueError when it is of another size.
-        """
-        parts = mask if isinstance(mask, tuple | list) else (mask,)
-        flat = np.concatenate([np.asarray(part).reshape(-1) for part in parts])
-        if flat.shape != (self.width,):
-            raise ValueError(f"action_mask: want {self.width} numbers, got {len(flat)}")
-        legal: NDArray[np.uint8] = (flat != 0).astype(np.uint8)
-        return legal
+    def encode(rows: Rows) -> Rows:
+        if rows.dtype.kind not in _WHOLE:
+            raise Misfit(name, "whole numbers, as its space says", rows.dtype)
+        at = rows.reshape(len(rows), -1).astype(np.int64) - start
+        wrong = np.argwhere((at < 0) | (at >= n))
+        if len(wrong):
+            row, column = wrong[0]
+            low, got = int(start[column]), int(at[row, column] + start[column])
+            raise Misfit(name, f"a number in {low}..{low + int(n[column]) - 1}", got)
+        hot = np.zeros((len(rows), width), np.uint8)
+        np.put_along_axis(hot, at + offset, 1, axis=1)
+        return hot
+
+    return encode

@@ -10,9 +10,10 @@ A game is anything that plays S streams side by side and hands out frames (``Vec
 Shape letters: S streams, N rows of a frame (S <= N <= 2S), A actions of all branches.
 """
 
+import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, Unpack
 
@@ -21,10 +22,15 @@ from numpy.typing import NDArray
 
 from agentd.client.address import Address
 from agentd.client.blocking import Client
-from agentd.client.errors import SessionLost
+from agentd.client.errors import DataRefused, SessionLost
 from agentd.client.settings import ConnectOptions
 from agentd.latency import Histogram
 from agentd.protocol.rows import FIRST, TERMINATED, TRUNCATED
+
+log = logging.getLogger("agentd.client")
+
+REFUSALS = 3
+"""So many refused frames in a row are the game's fault, not an accident."""
 
 
 class GameFrame(NamedTuple):
@@ -108,26 +114,39 @@ def join(
 def play(client: Client, game: VectorGame) -> Iterator[Turn]:
     """Play without end, a frame at a time; whoever iterates says when it is enough.
 
-    When the server loses the session the game is reset and its open episodes are forgotten. Raises
-    as ``Client.step`` does otherwise.
+    When the server loses the session or refuses a frame (a NaN) the game is reset and its open
+    episodes are forgotten: they end as truncated. Raises as ``Client.step`` does otherwise, and
+    DataRefused for the last of ``REFUSALS`` refused frames in a row.
     """
     score = _EpisodeScore(game.streams)
     actions = _no_actions(game)
-    steps = 0
+    steps = refusals = 0
     frame = game.reset()
     while True:
         asked = time.perf_counter()
         try:
             act = client.step(frame.obs, frame.reward, frame.kind, frame.stream, frame.mask)
-        except SessionLost:
+        except (SessionLost, DataRefused) as fault:
+            refusals += isinstance(fault, DataRefused)
+            _begin_anew(client, fault, refusals)
             score.forget()
             frame = game.reset()
             continue
+        refusals = 0
         act_s = time.perf_counter() - asked
         steps += int(np.count_nonzero(frame.kind))
         yield Turn(steps, score.count(frame), act_s, act.version)
         actions[frame.stream] = act.actions  # of a stream's two rows the later one counts
         frame = game.step(actions)
+
+
+def _begin_anew(client: Client, fault: SessionLost | DataRefused, refusals: int) -> None:
+    """Leave the open episodes behind; ``refusals`` in a row are no accident."""
+    if isinstance(fault, DataRefused):
+        if refusals >= REFUSALS:
+            raise fault
+        log.warning("a frame was refused, its episodes end here: %s", fault.message)
+        client.abandon()
 
 
 @dataclass
@@ -175,36 +194,48 @@ class Evaluation:
 
     @property
     def mean(self) -> float:
-        """Mean return."""
-        return float(self.totals.mean())
+        """Mean return; NaN of no episodes."""
+        return float(self.totals.mean()) if self.episodes else float("nan")
 
     @property
     def std(self) -> float:
-        """Population standard deviation of the returns."""
-        return float(self.totals.std())
+        """Population standard deviation of the returns; NaN of no episodes."""
+        return float(self.totals.std()) if self.episodes else float("nan")
 
 
-def evaluate(client: Client, game: VectorGame, episodes: int) -> Evaluation:
+def evaluate(
+    client: Client,
+    game: VectorGame,
+    episodes: int,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Evaluation:
     """Play exactly ``episodes`` episodes with a client of role ``eval`` or ``play``.
 
     How many each stream plays is settled before the first one begins. Taking the first
     ``episodes`` to end anywhere would prefer short ones. A stream that has played its share is left
-    out of the frames. When the server loses the session, everything is played again.
-    Raises ValueError for a client that learns, and for fewer than one episode.
+    out of the frames. When the server loses the session or refuses a frame, everything is played
+    again. Once ``should_stop`` says so, asked before each frame, the episodes that have ended are
+    all. Raises ValueError for a client that learns, and for fewer than one episode, and
+    DataRefused for the last of ``REFUSALS`` refused frames.
     """
     if client.role not in ("eval", "play"):
         raise ValueError(f"want a client of role eval or play, got {client.role}")
     if episodes < 1:
         raise ValueError(f"want at least 1 episode, got {episodes}")
+    refusals = 0
     while True:
         try:
-            found = _evaluate(client, game, episodes)
-        except SessionLost:
+            found = _evaluate(client, game, episodes, should_stop)
+        except (SessionLost, DataRefused) as fault:
+            refusals += isinstance(fault, DataRefused)
+            _begin_anew(client, fault, refusals)
             continue
         return Evaluation(tuple(sorted(found, key=lambda episode: episode.stream)))
 
 
-def _evaluate(client: Client, game: VectorGame, episodes: int) -> list[Episode]:
+def _evaluate(
+    client: Client, game: VectorGame, episodes: int, should_stop: Callable[[], bool]
+) -> list[Episode]:
     share, rest = divmod(episodes, game.streams)
     left = np.full(game.streams, share)
     left[:rest] += 1
@@ -225,7 +256,7 @@ def _evaluate(client: Client, game: VectorGame, episodes: int) -> list[Episode]:
             act = client.step(sent.obs, sent.reward, sent.kind, sent.stream, sent.mask)
             acting = sent.kind < TERMINATED
             actions[sent.stream[acting]] = act.actions[acting]
-        if len(found) == episodes:
+        if len(found) == episodes or should_stop():
             return found
         frame = game.step(actions)
 

@@ -14,6 +14,7 @@ from agentd.client.errors import (
     ClientClosed,
     ClientError,
     DataRefused,
+    NotAgentd,
     OperationRefused,
     OutcomeUnknown,
     Refused,
@@ -25,7 +26,7 @@ from agentd.client.settings import ConnectSettings
 from agentd.protocol import messages as m
 from agentd.protocol.codec import PROTOCOL
 from agentd.protocol.connection import ClientConnection
-from agentd.protocol.errors import Code, ProtocolError
+from agentd.protocol.errors import Code, FrameTooLarge, ProtocolError
 from agentd.protocol.schema import Schema
 
 Answer: TypeAlias = Act | Taught | DataRefused
@@ -49,6 +50,7 @@ class ClientSession:
     """
 
     def __init__(self, settings: ConnectSettings) -> None:
+        self._address = settings.address
         self._wire = ClientConnection(settings.hello)
         self._packer = (
             None if settings.schema is None else Packer(settings.schema, settings.hello.streams)
@@ -57,6 +59,7 @@ class ClientSession:
         self._out = bytearray()
         self._row_bytes, self._other_bytes = _frame_bytes(settings.schema)
         self._begun = False  # a frame was sent in this session
+        self._leaving = False  # this connection ends to begin a new session
         self.version = 0  # newest weights seen
         self.inbox: deque[Answer] = deque()
         self.replies: deque[tuple[m.Operation, Reply]] = deque()
@@ -103,7 +106,7 @@ class ClientSession:
         An operation that was on its way is sent again after ``welcome`` where doing it twice does
         no harm; the others are told as OutcomeUnknown.
         """
-        self.welcomed = False
+        self.welcomed = self._leaving = False
         self.fault = self.goodbye = None
         self._out.clear()
         for operation in list(self._operations):
@@ -150,6 +153,13 @@ class ClientSession:
         """Return the bytes of goodbye."""
         return self._wire.send(m.Goodbye(reason="client_done"))
 
+    def abandon(self) -> bytes:
+        """End the session to begin a new one; return the bytes of goodbye for this connection."""
+        self._leaving, self._begun = True, False
+        self._wire.forget()
+        self.inbox.clear()
+        return self.leave()
+
     def outgoing(self) -> bytes:
         """Take what the received messages asked to be sent, such as pongs."""
         if not self._out:
@@ -161,14 +171,27 @@ class ClientSession:
     # -- bytes in -----------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> None:
-        """Take bytes from the server. Raises ProtocolError when it breaks the protocol."""
+        """Take bytes from the server. Raises ProtocolError when it breaks the protocol.
+
+        Raises NotAgentd when it never spoke it. Of a session that was abandoned nothing is read.
+        """
+        if self._leaving:
+            return
         self._wire.receive(data)
-        while self.fault is None and (message := self._wire.next_event()) is not None:
+        while self.fault is None and (message := self._next_event()) is not None:
             if isinstance(message, m.ActReply) and self._packer is not None:
                 self.version = message.version
                 self.inbox.append(self._packer.act(message))
             else:
                 self._take(message)
+
+    def _next_event(self) -> m.ServerMessage | None:
+        try:
+            return self._wire.next_event()
+        except FrameTooLarge as fault:
+            if self.welcomed:
+                raise
+            raise NotAgentd(self._address, fault) from None
 
     def _take(self, message: m.ServerMessage) -> None:
         match message:

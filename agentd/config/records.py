@@ -38,8 +38,8 @@ PresetName = Annotated[
 GameName = Annotated[
     str,
     Meta(
-        pattern=r"^(gym:)?[A-Za-z0-9][A-Za-z0-9_./-]{0,127}$(?!\n)",
-        description="a game of agentd, or gym:<id> for a Gymnasium environment",
+        pattern=r"^(gym:)?([A-Za-z_][A-Za-z0-9_.]*:)?[A-Za-z0-9][A-Za-z0-9_./-]{0,127}$(?!\n)",
+        description="a game of agentd, gym:<id> or module:<id> for a Gymnasium environment",
     ),
 ]
 Device = Annotated[
@@ -61,15 +61,19 @@ class ReplayConfig(Record, frozen=True, kw_only=True):
 class PaceConfig(Record, frozen=True, kw_only=True):
     """How many updates per row, and who waits for whom.
 
-    A due point falls at rows ``learn_start + k * train_every``; each is worth ``updates`` updates.
-    ``free`` never makes a game wait and forgets due points beyond ``max_backlog``; ``paced`` stops
-    reading until the learner has caught up, so one client and one seed repeat bit for bit.
+    ``live`` never makes a game wait, and makes as many updates a row as the learner has time for,
+    up to ``max_updates_per_row`` (`agentd.learner.live`). In the other modes a due point falls at
+    rows ``learn_start + k * train_every``, each worth ``updates`` updates. ``free`` never makes a
+    game wait and forgets due points beyond ``max_backlog``; ``paced`` stops reading until the
+    learner has caught up, so one client and one seed repeat bit for bit. Learners that learn from
+    each row once (pqn, stream_q) need due points: for them ``live`` means ``free``.
     """
 
-    mode: Literal["free", "paced"] = "free"
+    mode: Literal["live", "free", "paced"] = "live"
     learn_start: Annotated[int, Meta(ge=1, le=2**31)] = 1_000  # rows before the first update
-    train_every: Count = 4  # rows between due points
-    updates: Annotated[int, Meta(ge=1, le=65536)] = 1  # updates per due point
+    max_updates_per_row: Annotated[float, Meta(gt=0, le=1024)] = 8.0  # R_max, for live
+    train_every: Count = 4  # rows between due points (free, paced)
+    updates: Annotated[int, Meta(ge=1, le=65536)] = 1  # updates per due point (free, paced)
     max_backlog: Count = 64  # due points that a slow learner may owe (free)
 
 
@@ -227,6 +231,8 @@ class LimitsConfig(Record, frozen=True, kw_only=True):
     write_buffer_bytes: Annotated[int, Meta(ge=4_096, le=2**31 - 1)] = 16 * 2**20
     slow_reader_s: Seconds = 10.0  # a full write buffer that does not shrink for so long: gone
     drain_s: Seconds = 8.0  # from SIGTERM to the last answer
+    hang_s: Seconds = 10.0  # a learner or worker without a sign of life for so long is restarted
+    paced_wait_s: Seconds = 30.0  # paced frames wait so long for a learner without progress
 
 
 class ServerConfig(Record, frozen=True, kw_only=True):

@@ -74,8 +74,7 @@ def is_loopback(host: str) -> bool:
 def default_data_dir(environ: Mapping[str, str]) -> FilePath:
     """``$XDG_DATA_HOME/agentd``, or what the XDG base directory specification says without it."""
     home = environ.get("XDG_DATA_HOME")
-    base = FilePath(home) if home else FilePath("~/.local/share").expanduser()
-    return base / "agentd"
+    return FilePath(home or "~/.local/share").expanduser() / "agentd"
 
 
 def agent_config_from_wire(

@@ -3,9 +3,10 @@
 import inspect
 import json
 import re
+import types
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -73,7 +74,9 @@ def _entries(kind: Any, tree: dict[str, Any], depth: int) -> Iterator[str]:
     for field in msgspec.structs.fields(kind):
         key = field.encode_name
         value = tree[key]
-        note = f"  # {comments[key]}" if key in comments else ""
+        told = [comments[key]] if key in comments else []
+        told += [f"one of {', '.join(choices)}"] if (choices := words_of(field.type)) else []
+        note = f"  # {'; '.join(told)}" if told else ""
         inner = record_of(field.type)
         if inner is not None and isinstance(value, dict):
             note = note or f"  # {_first_line(inner)}"
@@ -81,6 +84,16 @@ def _entries(kind: Any, tree: dict[str, Any], depth: int) -> Iterator[str]:
             yield from _entries(inner, value, depth + 1)
         else:
             yield f"{pad}{key}: {_flow(value)}{note}"
+
+
+def words_of(kind: Any) -> tuple[str, ...]:
+    """The words that a value of type ``kind`` may be, where it is one of a few; else none."""
+    if get_origin(kind) is Literal:
+        return tuple(word for word in get_args(kind) if isinstance(word, str))
+    inside = get_args(kind)[:1] if hasattr(kind, "__metadata__") else get_args(kind)
+    if get_origin(kind) not in (Union, types.UnionType) and not hasattr(kind, "__metadata__"):
+        return ()
+    return tuple(word for each in inside for word in words_of(each))
 
 
 @cache

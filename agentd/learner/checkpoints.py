@@ -1,5 +1,6 @@
 """A learner's whole state into checkpoints and back, and when to write one."""
 
+import contextlib
 import datetime
 import logging
 import time
@@ -14,17 +15,28 @@ from agentd.config import AgentConfig, plain
 from agentd.engine.errors import EngineError
 from agentd.engine.network import Network
 from agentd.engine.network.weights import join, split
-from agentd.errors import StorageError
+from agentd.errors import StorageError, TrainingDiverged
 from agentd.learner.updater import Progress, Updater
 from agentd.memory.mapped_file import RingCounters
 from agentd.protocol.schema import Schema
-from agentd.store import Checkpoint, Files, read_checkpoint, sweep, write_checkpoint
+from agentd.store import (
+    Checkpoint,
+    Files,
+    Footing,
+    UnknownCheckpoint,
+    list_checkpoints,
+    read_checkpoint,
+    sweep,
+    write_checkpoint,
+)
 
 log = logging.getLogger(__name__)
 
 _FIRST_S = 5.0
 """When an agent that has learned gets its first checkpoint: a start does not wait for the disk."""
-_FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 60.0
+_FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
+_RETRY_SHARE = 5
+"""A checkpoint that was refused is tried again after so many times what the try took."""
 
 
 class StoredCheckpoint(NamedTuple):
@@ -38,8 +50,8 @@ class StoredCheckpoint(NamedTuple):
 class Saver:
     """Writes and reads the checkpoints of one updater.
 
-    ``degraded`` says that the last one could not be written; learning goes on and it is tried
-    again, after growing pauses.
+    degraded  the last one could not be written; learning goes on and it is tried again soon
+    good      the newest that was written while updates were finite; None where there is none
     """
 
     def __init__(
@@ -54,12 +66,13 @@ class Saver:
         self.folder, self.config, self.schema = folder, config, schema
         self.degraded = False
         self.last: StoredCheckpoint | None = None
+        self.good: str | None = None
         self._network, self._updater, self._files = network, updater, files or Files()
         self._exploration = config.exploration
         self._written = time.monotonic()
         self._saved_rows = 0
         self._retry_at = 0.0
-        self._retry_s = _FIRST_RETRY_S
+        self._footing = Footing(folder.parent, updater.reader.path)
         sweep(folder, self._files)
 
     def restore(self, name: str | None = None) -> Checkpoint | None:
@@ -83,21 +96,32 @@ class Saver:
         updater.frozen, updater.diverged = facts["frozen"], facts["diverged"]
         self._saved_rows = facts["counters"]["head"]
         self.last = StoredCheckpoint(found.name, found.step, RingCounters(**facts["counters"]))
+        self.good = self._newest_good(found)
         return found
 
     def save(self, *, kept: bool = False) -> StoredCheckpoint:
-        """Write a checkpoint; return once it is on disk. Raises StorageError."""
+        """Write a checkpoint; return once it is on disk.
+
+        Raises StorageError, also for a state that is not finite: learning is paused then.
+        """
+        began = time.monotonic()
         try:
             saved = self._save(kept)
-        except StorageError:
+        except (StorageError, TrainingDiverged) as error:
             self.degraded = True
-            self._retry_at = time.monotonic() + self._retry_s
-            self._retry_s = min(2 * self._retry_s, _LAST_RETRY_S)
+            now = time.monotonic()
+            pause = max(_FIRST_RETRY_S, _RETRY_SHARE * (now - began))
+            self._retry_at = now + min(pause, _LAST_RETRY_S)
+            if isinstance(error, TrainingDiverged):
+                self._updater.diverged = True
+                raise StorageError(f"{error}; learning is paused") from error
             raise
         self.degraded = False
-        self._retry_s = _FIRST_RETRY_S
         self._written, self._saved_rows = time.monotonic(), saved.counters.head
         self.last = saved
+        updater = self._updater
+        if not updater.diverged and updater.learner.skipped_in_row == 0:
+            self.good = saved.name
         return saved
 
     def stop_at(self) -> int | None:
@@ -130,7 +154,18 @@ class Saver:
         """Whether the last checkpoint holds the present state."""
         return self.last is not None and self.last.step == self._updater.learner.updates
 
+    def _newest_good(self, found: Checkpoint) -> str | None:
+        """The name of ``found``, or of the newest before it that holds no diverged state."""
+        names = list_checkpoints(self.folder, self._files)
+        for name in names[names.index(found.name) :]:
+            with contextlib.suppress(UnknownCheckpoint):
+                each = found if name == found.name else read_checkpoint(self.folder, name)
+                if each is not None and not each.facts["diverged"]:
+                    return name
+        return None
+
     def _save(self, kept: bool) -> StoredCheckpoint:
+        self._footing.require()
         updater = self._updater
         counters = self._sync_rows()
         arrays, scalars = updater.learner.get_state()

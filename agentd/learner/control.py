@@ -12,6 +12,8 @@ import select
 from collections import deque
 from typing import Any
 
+from agentd.children import private_channel
+
 log = logging.getLogger(__name__)
 
 
@@ -29,10 +31,8 @@ class Control:
 
     @classmethod
     def on_standard_streams(cls) -> Control:
-        """Take stdin and stdout; from now on stdout's own number leads to stderr."""
-        events = os.dup(1)
-        os.dup2(2, 1)
-        return cls(0, events)
+        """Take stdin and stdout; see ``children.private_channel``."""
+        return cls(*private_channel())
 
     def receive(self, timeout_s: float) -> dict[str, Any] | None:
         """Return the next command, waiting up to ``timeout_s`` for a command or a notification.

@@ -3,6 +3,8 @@
 The control pipes carry lines of JSON; an empty line is a notification. From the server it means
 that rows are there, from the learner that the board has new weights. One is sent only when the
 other side has written into shared memory that it waits: a busy pair exchanges no bytes at all.
+
+That the learner lives is read from the board; one that hangs is killed and started again.
 """
 
 import asyncio
@@ -23,12 +25,12 @@ from agentd.errors import AgentdError, ExitCode
 from agentd.learner.pace import Pace
 from agentd.memory.mapped_file import RingCounters
 from agentd.memory.weight_board import WeightBoard
+from agentd.supervision import Pulse, keep_running, start_s, watching
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.05
 """How soon a lost notification is made up for."""
-_FIRST_DELAY_S, _LAST_DELAY_S, _SETTLED_S = 0.05, 10.0, 30.0
 _PERMANENT = {ExitCode.BAD_DATA, ExitCode.MISSING, ExitCode.CONFIG, ExitCode.USAGE}
 """A learner that ends with one of these would end so again."""
 
@@ -39,11 +41,15 @@ class LearnerFailed(AgentdError):
     exit_code = ExitCode.INTERNAL
 
 
+class LearnerLate(LearnerFailed):
+    """The learner did not answer in time; whether it did what it was asked is not known."""
+
+
 class LearnerRefused(AgentdError):
     """The learner answered no; ``code`` is STORAGE_FAILED, UNKNOWN_CHECKPOINT or INTERNAL."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, code: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
         self.code = code
 
 
@@ -69,9 +75,11 @@ class LearnerHandle:
 
     state      starting | running | restarting | stopped | failed
     restarts   how often the process was started again
-    failure    why the state is ``failed``, in one line
+    failure    why the state is ``failed`` or ``restarting``, in one line
     frozen     learning is switched off; diverged: it stopped by itself after non-finite gradients
-    degraded   the last automatic checkpoint could not be written; learning goes on
+    degraded   the last checkpoint could not be written; learning goes on, and it is tried again
+    why        reasons in words, by the name of what holds: ``diverged``, ``degraded``
+    good       the newest checkpoint from before learning went wrong, None where there is none
     last_saved the newest checkpoint that this handle heard of
     lost_save  the last checkpoint, at the end, could not be written
     on_publication  called without arguments when a publication that was waited for is there
@@ -85,15 +93,19 @@ class LearnerHandle:
         pace: Pace,
         *,
         device: str = "cpu",
+        hang_s: float = 10.0,
         on_publication: Callable[[], None] | None = None,
     ) -> None:
         self.agent_dir, self.board, self.pace = agent_dir, board, pace
         self.on_publication = on_publication
-        self.device = device
+        self.device, self.hang_s = device, hang_s
+        self._start_s = start_s(device)
         self.state = "starting"
         self.restarts = 0
         self.failure: str | None = None
         self.frozen = self.diverged = self.degraded = False
+        self.why: dict[str, str] = {}
+        self.good: str | None = None
         self.last_saved: CheckpointStep | None = None
         self.lost_save = False
         self.pid: int | None = None
@@ -110,31 +122,18 @@ class LearnerHandle:
 
     async def run(self) -> None:
         """Keep the learner running, with growing pauses between starts, until it is stopped."""
-        loop, delay = asyncio.get_running_loop(), _FIRST_DELAY_S
-        while not self._stop.is_set():
-            started = loop.time()
-            code = await self._run_process()
-            if self._stop.is_set():
-                break
-            if code in _PERMANENT:
-                self.failure = self.failure or f"the learner ended with exit code {code}"
-                self._set_state("failed")
-                log.error("learner agent=%s failed=%r", self.agent_dir.name, self.failure)
-                return
-            self.restarts += 1
-            self._set_state("restarting")
-            delay = _FIRST_DELAY_S if loop.time() - started > _SETTLED_S else delay
-            log.warning("learner agent=%s exit=%d pause=%.2fs", self.agent_dir.name, code, delay)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(delay):
-                    await self._stop.wait()
-            delay = min(2 * delay, _LAST_DELAY_S)
-        self._set_state("stopped")
+        await keep_running(self._run_process, self._stop, self._ended)
+        if self.state != "failed":
+            self._set_state("stopped")
 
     async def ready(self, within_s: float = 30.0) -> None:
-        """Wait until the learner has published weights. Raises LearnerFailed, TimeoutError."""
-        async with asyncio.timeout(within_s):
-            await self._ready.wait()
+        """Wait until the learner has published weights. Raises LearnerFailed, LearnerLate."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._ready.wait()
+        except TimeoutError:
+            why = f": {self.failure}" if self.failure else ""
+            raise LearnerLate(f"the learner did not start within {within_s:g} s{why}") from None
         if self.state in ("failed", "stopped"):
             raise LearnerFailed(self.failure or "the learner was stopped")
 
@@ -184,14 +183,14 @@ class LearnerHandle:
     async def save(self, within_s: float = 30.0) -> CheckpointStep:
         """Write a checkpoint now; return once it is on disk.
 
-        Raises LearnerRefused (STORAGE_FAILED), LearnerFailed, TimeoutError.
+        Raises LearnerRefused (STORAGE_FAILED), LearnerFailed, LearnerLate.
         """
         return self._saved(await self._ask("save", within_s))
 
     async def load(self, checkpoint: str, within_s: float = 30.0) -> CheckpointStep:
         """Go on from a checkpoint of this agent. Rows that are in the ring stay.
 
-        Raises LearnerRefused (UNKNOWN_CHECKPOINT), LearnerFailed, TimeoutError.
+        Raises LearnerRefused (UNKNOWN_CHECKPOINT), LearnerFailed, LearnerLate.
         """
         return self._saved(await self._ask("load", within_s, checkpoint=checkpoint))
 
@@ -199,7 +198,7 @@ class LearnerHandle:
         """Switch learning off or on again; either is kept across restarts by a checkpoint.
 
         Rows that came while learning was off are never made up for.
-        Raises LearnerRefused (STORAGE_FAILED), LearnerFailed, TimeoutError.
+        Raises LearnerRefused (STORAGE_FAILED), LearnerFailed, LearnerLate.
         """
         await self._ask("freeze", within_s, on=on)
 
@@ -215,9 +214,8 @@ class LearnerHandle:
             if self._pipe is not None:
                 reply = await self._ask("stop", within_s, save=save)
                 saved = self._saved(reply) if save else None
-        except (LearnerFailed, LearnerRefused, TimeoutError) as error:
-            reason = str(error) or "no answer in time"
-            log.error("learner agent=%s last_save=%r", self.agent_dir.name, reason)
+        except (LearnerFailed, LearnerRefused) as error:
+            log.error("learner agent=%s last_save=%r", self.agent_dir.name, str(error))
             self.lost_save = save
             self.kill()
         return saved
@@ -240,6 +238,8 @@ class LearnerHandle:
             self._write(json.dumps({"do": do, "id": number, **arguments}).encode() + b"\n")
             async with asyncio.timeout(within_s):
                 return await reply
+        except TimeoutError:
+            raise LearnerLate(f"the learner did not answer {do} within {within_s:g} s") from None
         finally:
             del self._asked[number]
 
@@ -260,7 +260,8 @@ class LearnerHandle:
             self._pipe, self.pid = our_out, self._process.pid
             self._partial, self._woken_for = b"", 0
             asyncio.get_running_loop().add_reader(our_in, self._read, our_in)
-            return await self._process.wait()
+            with watching(Pulse(lambda: self.board.beats), self._patience_s, self._hangs):
+                return await self._process.wait()
         except OSError as error:
             log.error("learner agent=%s start=%r", self.agent_dir.name, str(error))
             return ExitCode.INTERNAL
@@ -282,7 +283,37 @@ class LearnerHandle:
         os.close(our_out)
         for reply in self._asked.values():
             if not reply.done():
-                reply.set_exception(LearnerFailed("the learner ended before it answered"))
+                why = f": {self.failure}" if self.failure else ""
+                reply.set_exception(LearnerFailed(f"the learner ended before it answered{why}"))
+
+    def _ended(self, code: int, pause_s: float) -> bool:
+        """Take note of a process that has ended; return whether to start it again."""
+        if code in _PERMANENT:
+            self.failure = self.failure or f"the learner ended with exit code {code}"
+            self._set_state("failed")
+            log.error("learner agent=%s failed=%r", self.agent_dir.name, self.failure)
+            return False
+        self.restarts += 1
+        self.failure = self.failure or f"it ended with exit code {code}"
+        self._set_state("restarting")
+        log.warning("learner agent=%s exit=%d pause=%.2fs", self.agent_dir.name, code, pause_s)
+        return True
+
+    @property
+    def working_s(self) -> float:
+        """Seconds that the learner says its present work may take; 0 when it says nothing."""
+        return self.board.patience_s if self.state == "running" else 0.0
+
+    def _patience_s(self) -> float:
+        """For how many seconds the process may show no sign of life."""
+        return max(self.hang_s, self.working_s) if self.state == "running" else self._start_s
+
+    def _hangs(self, still_s: float) -> None:
+        self.failure = f"it hung: no sign of life for {still_s:.1f} s"
+        log.error("learner agent=%s killed: %s", self.agent_dir.name, self.failure)
+        if self.state != "running":
+            self._start_s *= 2  # on a machine that is slower than was thought it must start too
+        self.kill()
 
     def kill(self) -> None:
         """Kill the process at once, if there is one."""
@@ -316,26 +347,35 @@ class LearnerHandle:
         """Take one event of the learner."""
         match event["event"]:
             case "ready":
+                self.failure = None
+                self.board.follow()
                 self._set_state("running")
             case "failed":
                 self.failure = event["message"]
             case "saved":
                 self.last_saved = self._saved(event)
                 self._ring.mark_durable(RingCounters(*event["counters"]))
-        for name in ("frozen", "diverged", "degraded"):
-            if name in event:
-                setattr(self, name, event[name])
-        if "note" in event:
-            log.warning("learner agent=%s note=%r", self.agent_dir.name, event["note"])
+        self._take_flags(event)
         if not self.paces():
             self._notify()
         reply = self._asked.get(event.get("id", 0))
         if reply is None or reply.done():
             return
         if event["event"] == "refused":
-            reply.set_exception(LearnerRefused(event["code"], event["message"]))
+            reply.set_exception(LearnerRefused(event["code"], event["message"], event.get("hint")))
         else:
             reply.set_result(event)
+
+    def _take_flags(self, event: dict[str, Any]) -> None:
+        words = event.get("note") or event.get("message", "")
+        for name in ("frozen", "diverged", "degraded", "good"):
+            if name not in event:
+                continue
+            if event[name] and not getattr(self, name):
+                self.why[name] = words
+            setattr(self, name, event[name])
+        if "note" in event:
+            log.warning("learner agent=%s note=%r", self.agent_dir.name, event["note"])
 
     def _set_state(self, state: str) -> None:
         self.state = state

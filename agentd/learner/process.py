@@ -27,12 +27,14 @@ from agentd.engine.replay.rows import ReplayError
 from agentd.errors import AgentdError, ExitCode, StorageError
 from agentd.learner.checkpoints import Saver, StoredCheckpoint
 from agentd.learner.control import Control, HungUp
+from agentd.learner.heart import Heart
 from agentd.learner.pace import NO_DUE
-from agentd.learner.updater import Progress, Updater
+from agentd.learner.updater import Progress, updater_for
 from agentd.memory.ring_reader import open_reader
 from agentd.memory.weight_board import Publication, WeightBoard
 from agentd.protocol.schema import Schema
-from agentd.store import DirectoryLock, UnknownCheckpoint
+from agentd.store import DirectoryLock, UnknownCheckpoint, is_frozen
+from agentd.supervision import start_s
 
 log = logging.getLogger(__name__)
 
@@ -110,11 +112,12 @@ class LearnerProcess:
         self._learner = learner_for(config, network, backend, format)
         reader = open_reader(replay, format, taught=config.learner == "supervised")
         self._reader, self._backend, self._control = reader, backend, control
-        self._updater = Updater(self._learner, reader, config.pace)
-        self._free = config.pace.mode == "free"
+        self._updater = updater_for(self._learner, reader, config)
+        self._free = config.pace.mode != "paced"
         if self._free:
             _yield_to_others()
         self._board = WeightBoard.open(replay / "weights.board", network.n_params, writable=True)
+        self._heart = Heart(self._board, start_s(device))
         self._saver = Saver(agent_dir / "checkpoints", config, schema, network, self._updater)
         self._published = self._posted = self._rated = time.monotonic()
         self._rated_updates = 0
@@ -127,6 +130,7 @@ class LearnerProcess:
         """
         found = self._saver.restore()
         updater = self._updater
+        updater.frozen |= is_frozen(self._saver.folder.parent)
         behind = updater.progress.due > updater.pace.reached(self._reader.head)
         adopted, newest = self._adopt_board(behind), self._board.newest
         if behind:  # the rows of before are lost: there is nothing to wait for
@@ -143,6 +147,7 @@ class LearnerProcess:
             notes.append(f"{source}, but weights of version {adopted}: they go on with {optimizer}")
         if behind:
             notes.append("the ring is younger than the checkpoint; learning goes on from now")
+        self._heart.beat()  # from here on a sign of life is wanted more often than during the start
         self._control.send(
             "ready",
             checkpoint=None if found is None else found.name,
@@ -179,6 +184,7 @@ class LearnerProcess:
     def loop(self) -> int:
         """Learn and obey until told to stop; return the exit code. Raises HungUp."""
         while True:
+            self._heart.beat()
             command = self._control.receive(0.0 if self._updater.ready() else self._nap())
             self._board.wake_at = 0
             if command is not None:
@@ -192,7 +198,8 @@ class LearnerProcess:
 
     def _train(self) -> None:
         updater = self._updater
-        done = updater.advance(time.monotonic() + _SLICE_S, self._saver.stop_at())
+        with self._heart.updating():
+            done = updater.advance(time.monotonic() + _SLICE_S, self._saver.stop_at())
         if updater.diverged:
             note = f"learning paused after {self._learner.skipped_in_row} non-finite updates"
             log.error("learner diverged agent=%s %s", self._saver.folder.parent.name, note)
@@ -207,12 +214,12 @@ class LearnerProcess:
         already (before this process was started) are not published again.
         """
         newest, due = self._board.newest, self._updater.progress.due
-        if newest is not None and newest.due >= due:
-            return False
         backlog = self._updater.backlog()
         if self._free:
+            if newest is not None and newest.version >= self._learner.updates:
+                return False
             return backlog == 0 or time.monotonic() - self._published > _PUBLISH_EVERY_S
-        return backlog <= 1
+        return backlog <= 1 and (newest is None or newest.due < due)
 
     def _publish_afresh(self) -> None:
         """Publish as the last due point and the one before: no older weights are left to read."""
@@ -266,7 +273,8 @@ class LearnerProcess:
     def _load(self, number: int, name: str) -> None:
         """Go on from a checkpoint, which becomes the newest by being saved again."""
         frozen = self._updater.frozen
-        self._saver.restore(name)
+        with self._heart.on_disk():
+            self._saver.restore(name)
         self._updater.frozen = frozen
         self._updater.resume()
         self._publish_afresh()
@@ -292,7 +300,8 @@ class LearnerProcess:
         self._control.send("frozen" if on else "thawed", id=number, **self._flags())
 
     def _save(self, *, kept: bool = False) -> StoredCheckpoint:
-        saved = self._saver.save(kept=kept)
+        with self._heart.on_disk():
+            saved = self._saver.save(kept=kept)
         self._post_stats(force=True)
         return saved
 
@@ -302,12 +311,14 @@ class LearnerProcess:
             self._save_quietly()
 
     def _save_quietly(self) -> None:
-        """Write an automatic checkpoint; a disk that refuses stops nothing."""
+        """Write an automatic checkpoint; a disk that refuses stops nothing, and is told once."""
+        known = self._saver.degraded
         try:
             self._answer_saved(0, self._save())
         except StorageError as error:
-            log.error("checkpoint failed agent=%s %s", self._saver.folder.parent.name, error)
-            self._control.send("state", note=f"no checkpoint: {error}", **self._flags())
+            if not known:
+                log.error("checkpoint failed agent=%s %s", self._saver.folder.parent.name, error)
+                self._control.send("state", note=f"no checkpoint: {error}", **self._flags())
 
     def _answer_saved(self, number: int, saved: StoredCheckpoint) -> None:
         self._control.send(
@@ -320,14 +331,16 @@ class LearnerProcess:
         )
 
     def _refuse(self, number: int, code: str, error: Exception) -> None:
-        self._control.send("refused", id=number, code=code, message=str(error), **self._flags())
+        told = {"code": code, "message": str(error), "hint": getattr(error, "hint", None)}
+        self._control.send("refused", id=number, **told, **self._flags())
 
-    def _flags(self) -> dict[str, bool]:
+    def _flags(self) -> dict[str, bool | str | None]:
         updater = self._updater
         return {
             "frozen": updater.frozen,
             "diverged": updater.diverged,
             "degraded": self._saver.degraded,
+            "good": self._saver.good,
         }
 
     def _post_stats(self, *, force: bool = False) -> None:

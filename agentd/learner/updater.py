@@ -7,10 +7,11 @@ function of the row count alone, so the result does not depend on when they were
 import time
 from typing import Any, NamedTuple
 
-from agentd.config.records import PaceConfig
+from agentd.config.records import AgentConfig
 from agentd.engine.learners.learner import Learner
 from agentd.engine.replay.rows import NoValidStart
-from agentd.learner.pace import NO_DUE, Pace
+from agentd.learner.live import UpdateBudget
+from agentd.learner.pace import NO_DUE, is_live, pace_of
 from agentd.memory.ring_reader import RingReader
 
 SKIPS_TO_PAUSE = 10
@@ -35,9 +36,9 @@ class Updater:
     skipped; torn: due points whose oldest rows were overwritten before they were read.
     """
 
-    def __init__(self, learner: Learner[Any], reader: RingReader, config: PaceConfig) -> None:
-        self.learner, self.reader, self.config = learner, reader, config
-        self.pace = Pace(config.learn_start, config.train_every)
+    def __init__(self, learner: Learner[Any], reader: RingReader, config: AgentConfig) -> None:
+        self.learner, self.reader, self.config = learner, reader, config.pace
+        self.pace = pace_of(config)
         self.progress = Progress()
         self.frozen = self.diverged = False
         self.dropped = self.torn = 0
@@ -67,7 +68,7 @@ class Updater:
         Goes on until the due point is done, time.monotonic() passes ``until``, ``stop_at``
         updates were ever made, or learning diverges; at least one update is made.
         """
-        if self.config.mode == "free":
+        if self.config.mode != "paced":
             self._drop_debt()
         hi = self.next_rows
         lo, whole = self.reader.window(hi)
@@ -122,3 +123,82 @@ class Updater:
         self._skipped_before = min(self._skipped_before, skipped)
         self.diverged = skipped - self._skipped_before >= SKIPS_TO_PAUSE
         return self.diverged
+
+
+class LiveUpdater(Updater):
+    """Makes as many updates a row as there is time for; a due point is a row that was counted.
+
+    dropped: updates that were owed and are forgotten, see `agentd.learner.live.UpdateBudget`.
+    """
+
+    def __init__(self, learner: Learner[Any], reader: RingReader, config: AgentConfig) -> None:
+        super().__init__(learner, reader, config)
+        self._restart()
+
+    @property
+    def next_rows(self) -> int:
+        """Row count at which an update is owed."""
+        return max(self.budget.next_rows, self.config.learn_start)
+
+    def backlog(self) -> int:
+        """Return how many updates are owed."""
+        return int(self.budget.owed)
+
+    def ready(self) -> bool:
+        """Whether there is an update to make now."""
+        if self.paused:
+            return False
+        self._count()
+        return self.budget.owed >= 1.0
+
+    def advance(self, until: float, stop_at: int | None = None) -> bool:
+        """Make the updates that are owed for the rows of now; return True: any may be published.
+
+        Goes on until they are made, time.monotonic() passes ``until``, ``stop_at`` updates were
+        ever made, or learning diverges.
+        """
+        hi = self.reader.head
+        lo, _ = self.reader.window(hi)
+        rows, began = self.reader.rows(hi), time.monotonic()
+        while self.budget.owed >= 1.0:
+            try:
+                self.learner.update(rows, lo, hi, int(self.budget.owed))
+            except NoValidStart:
+                self.budget.clear()
+                break
+            now = time.monotonic()
+            self.budget.pay(now - began)
+            began = now
+            if self._has_diverged() or now >= until or self.learner.updates == stop_at:
+                break
+        self.progress = Progress(self.pace.reached(hi))
+        return True
+
+    def jump(self) -> None:
+        """Go on from now: rows that are there are owed nothing."""
+        super().jump()
+        self._restart()
+
+    def stats(self) -> dict[str, float]:
+        """Return figures for the board, see `agentd.memory.weight_board.STATS`."""
+        return {
+            **super().stats(),
+            "dropped": self.dropped + self.budget.forgotten,
+            "updates_per_row": self.budget.per_row,
+            "rows_per_second": self.budget.rows_per_second,
+            "possible_updates_per_second": self.budget.updates_per_second,
+        }
+
+    def _restart(self) -> None:
+        """Owe nothing for the rows that are there now."""
+        rows = max(self.reader.head, self.config.learn_start - 1)
+        self.budget = UpdateBudget(self.config.max_updates_per_row, rows, time.monotonic())
+
+    def _count(self) -> None:
+        self.budget.see(self.reader.head, time.monotonic())
+
+
+def updater_for(learner: Learner[Any], reader: RingReader, config: AgentConfig) -> Updater:
+    """Return the updater of an agent's pace."""
+    kind = LiveUpdater if is_live(config) else Updater
+    return kind(learner, reader, config)

@@ -27,6 +27,11 @@ class RingReader:
         self._file = RingFile.read_only(path, columns, self.capacity + self.slack)
 
     @property
+    def path(self) -> Path:
+        """Where the file lies."""
+        return self._file.path
+
+    @property
     def head(self) -> int:
         """How many rows are committed: the absolute index of the next one."""
         return self._file.commit.read().head

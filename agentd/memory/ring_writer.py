@@ -1,10 +1,12 @@
 """What the writers of both rings share: their file, their counters and how they are closed."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.errors import StorageError
 from agentd.memory.mapped_file import RingCounters, RingFile
 from agentd.memory.recall import last_seqs
 
@@ -42,6 +44,11 @@ class RingWriter:
         return self._file.columns
 
     @property
+    def path(self) -> Path:
+        """Where the file lies."""
+        return self._file.path
+
+    @property
     def waiting(self) -> NDArray[np.int64]:
         """(1,) shared word: 2 + the due point whose publication the server waits for, or 0."""
         return self._file.waiting
@@ -53,6 +60,14 @@ class RingWriter:
     def mark_durable(self, counters: RingCounters) -> None:
         """Note that the rows below ``counters.head`` are on disk: power loss goes back to here."""
         self._file.durable.write(counters)
+
+    def has_room(self, rows: int) -> bool:
+        """Whether the disk takes so many rows more."""
+        try:
+            self._room(rows)
+        except StorageError:
+            return False
+        return True
 
     def close(self, *, clean: bool = True) -> None:
         """Stop writing; ``clean`` waits until all of it is on disk. Raises OSError."""

@@ -7,18 +7,21 @@ the newest publication untouched.
 
 File, little-endian, byte offsets; P parameters:
     0    magic    8 identity's sha256 (32)    64 boot id (36)
-    128  newest buffer, u64    192 wake at rows, u64    256 statistics, f64 each
+    128  newest buffer, u64    192 wake at rows, u64    200 beats, u64    208 patience, f64
+    256  statistics, f64 each
     1024 buffer heads of 64 bytes: turn u64, due i64, version u64, a sum i64
     4096 buffer 0, float32 (P,); buffer 1 on the next page
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import mmap
 import os
 import time
+from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +32,8 @@ from agentd.errors import StorageError
 from agentd.memory.mapped_file import PAGE, boot_id
 
 _MAGIC = b"AGDBOARD"
-_DIGEST, _BOOT, _NEWEST, _WAKE_AT, _STATS, _HEADS = 8, 64, 128, 192, 256, 1024
+_DIGEST, _BOOT, _NEWEST, _WAKE_AT, _BEATS, _PATIENCE = 8, 64, 128, 192, 200, 208
+_STATS, _HEADS = 256, 1024
 _PATIENCE_S = 1.0
 _TRIES = 100
 
@@ -40,8 +44,11 @@ STATS = (
     *("loss", "q_mean", "td_abs", "grad_norm", "lr", "accuracy"),
     *("policy_lag", "policy_lag_max", "stale"),
     *("checkpoint_step", "storage_degraded", "frozen", "diverged"),
+    *("updates_per_row", "rows_per_second", "possible_updates_per_second"),
 )
 """The board's statistics by name, in file order. A value not known yet is NaN."""
+_COUNTS = frozenset(("updates", "due", "rows", "backlog", "dropped", "skipped", "stale"))
+_COUNTS |= {"policy_lag_max", "checkpoint_step"}
 
 
 class Publication(NamedTuple):
@@ -65,18 +72,24 @@ class WeightBoard:
         """Use `open`."""
         self.path, self.n_params = path, n_params
         self.was_damaged = False
-        stride = -(-4 * n_params // PAGE) * PAGE
-        fd = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
+        self._map(writable)
+
+    def _map(self, writable: bool) -> None:
+        stride = -(-4 * self.n_params // PAGE) * PAGE
+        fd = os.open(self.path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
         try:
             protection = mmap.PROT_READ | mmap.PROT_WRITE if writable else mmap.PROT_READ
             mapped = mmap.mmap(fd, PAGE + 2 * stride, prot=protection)
+            self._file_number = os.fstat(fd).st_ino
         finally:
             os.close(fd)
         self._newest = memoryview(mapped)[_NEWEST : _NEWEST + 8].cast("Q")
         self._wake_at = memoryview(mapped)[_WAKE_AT : _WAKE_AT + 8].cast("Q")
+        self._beats = memoryview(mapped)[_BEATS : _BEATS + 8].cast("Q")
+        self._patience = memoryview(mapped)[_PATIENCE : _PATIENCE + 8].cast("d")
         self._heads = [memoryview(mapped)[at : at + 32].cast("q") for at in (_HEADS, _HEADS + 64)]
         self._params: list[NDArray[np.float32]] = [
-            np.frombuffer(mapped, np.float32, n_params, at) for at in (PAGE, PAGE + stride)
+            np.frombuffer(mapped, np.float32, self.n_params, at) for at in (PAGE, PAGE + stride)
         ]
         self._stats: NDArray[np.float64] = np.frombuffer(mapped, np.float64, len(STATS), _STATS)
 
@@ -118,6 +131,30 @@ class WeightBoard:
     def wake_at(self, rows: int) -> None:
         self._wake_at[0] = rows
 
+    @property
+    def beats(self) -> int:
+        """A count that the learner moves while it lives."""
+        return self._beats[0]
+
+    @beats.setter
+    def beats(self, count: int) -> None:
+        self._beats[0] = count
+
+    @property
+    def patience_s(self) -> float:
+        """For how many seconds the learner may now leave ``beats`` as it is; 0: as always."""
+        return self._patience[0]
+
+    @patience_s.setter
+    def patience_s(self, seconds: float) -> None:
+        self._patience[0] = seconds
+
+    def follow(self) -> None:
+        """Read the file that has taken this one's place, if any: the learner made it anew."""
+        with contextlib.suppress(OSError, ValueError):
+            if self.path.stat().st_ino != self._file_number:
+                self._map(writable=False)
+
     def publish(self, params: NDArray[np.float32], publication: Publication) -> None:
         """Copy ``params`` (P,) into the older buffer, then make it the newest."""
         turn = self._newest[0] + 1
@@ -149,8 +186,18 @@ class WeightBoard:
         return None
 
     def stats(self) -> dict[str, float]:
-        """Return the statistics by name."""
-        return dict(zip(STATS, self._stats.tolist(), strict=True))
+        """Return the statistics by name; what counts something is a whole number, once known."""
+        values = zip(STATS, self._stats.tolist(), strict=True)
+        return {
+            name: int(value) if name in _COUNTS and isfinite(value) else value
+            for name, value in values
+        }
+
+    @property
+    def updates(self) -> int | None:
+        """One of the statistics alone: the updates that were made; None while not known."""
+        made = float(self._stats[0])
+        return int(made) if made == made else None
 
     def set_stats(self, values: dict[str, float]) -> None:
         """Set some of the statistics; names that are not in `STATS` are left out."""

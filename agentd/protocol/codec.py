@@ -11,7 +11,8 @@ keys than its message has fields.
 import re
 import struct
 from collections import deque
-from typing import TypeVar
+from collections.abc import Iterator
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -251,13 +252,13 @@ def _decode(decoder: msgspec.msgpack.Decoder[T], body: memoryview | bytes) -> T:
         message: T = decoder.decode(body)
         return message
     except msgspec.ValidationError as fault:
-        raise _explain(str(fault), len(body)) from None
+        raise _explain(str(fault), len(body), decoder.type) from None
     except Exception as fault:  # malformed input can also end in TypeError or RecursionError
         raise not_a_map(f"{type(fault).__name__}: {fault}"[:200]) from None
 
 
-def _explain(text: str, size: int) -> ProtocolError:
-    """Split msgspec's sentence into field, expected and got."""
+def _explain(text: str, size: int, kind: Any) -> ProtocolError:
+    """Split msgspec's sentence about a ``kind`` into field, expected and got."""
     at = _PATH.search(text)
     field = at.group(2) or at.group(1) if at else None
     said = text[: at.start()] if at else text
@@ -275,7 +276,19 @@ def _explain(text: str, size: int) -> ProtocolError:
     if invalid and field == "type" and size > CONTROL_FRAME:
         wish = f"step or teach in a frame of more than {CONTROL_FRAME} bytes"
         return bad_message(f"want {wish}", field, wish, invalid.group(1))
+    if invalid and (wish := " | ".join(_choices(kind, field or ""))):
+        return bad_message(f"{field}: want {wish}, got {invalid.group(1)}", field, wish, invalid[1])
     return bad_message(said, field, None, invalid.group(1) if invalid else None)
+
+
+def _choices(kind: Any, field: str) -> Iterator[str]:
+    """The words that a field of a message may hold; none where it is not one of a few."""
+    for message in get_args(kind) or (kind,):
+        if field == "type":
+            yield message.__struct_config__.tag
+        for each in msgspec.structs.fields(message):
+            if each.encode_name == field and get_origin(each.type) is Literal:
+                yield from get_args(each.type)
 
 
 def _join(field: str | None, key: str) -> str:

@@ -25,6 +25,11 @@ from agentd.protocol.pattern import Pattern, Patterns
 HANDSHAKE_FRAME = 16 * 1024
 """Bytes that a frame may have before ``welcome``."""
 
+FIRST_ANSWER = 64 * 1024
+"""Bytes that a server's frame may have before ``welcome``: a longer one is not the protocol's."""
+
+ANY_ANSWER = 2**31 - 1
+
 MOST_LAYOUTS = 16
 """Layouts of steps that one connection is recognised by."""
 
@@ -183,19 +188,26 @@ class ClientConnection:
 
     def __init__(self, hello: m.Hello) -> None:
         self._hello = hello
-        self._decoder = FrameDecoder(2**31 - 1)
+        self._decoder = FrameDecoder(FIRST_ANSWER)
         self._unanswered: deque[tuple[int, bytes]] = deque()
         self.welcome: m.Welcome | None = None
         self.last_seq = 0
         self.lost = False  # the server did not resume: streams start anew
+        self._anew = False  # the next hello asks for a new session
 
     def reconnect(self) -> bytes:
         """Begin on a new socket: the bytes of hello, with ``resume`` once there was a session."""
-        self._decoder = FrameDecoder(2**31 - 1)
+        self._decoder = FrameDecoder(FIRST_ANSWER)
         hello = self._hello
-        if self.welcome is not None:
+        if self.welcome is not None and not self._anew:
             hello = m.replace(hello, resume=self.welcome.session)
         return encode(hello)
+
+    def forget(self) -> None:
+        """End the session here: no frame waits any more, and the next hello begins a new one."""
+        self._anew = True
+        self.last_seq = 0
+        self._unanswered.clear()
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the server; they must not change afterwards."""
@@ -249,7 +261,9 @@ class ClientConnection:
         self._unanswered.popleft()
 
     def _welcomed(self, message: m.Welcome) -> None:
-        self.lost = self.welcome is not None and not message.resumed
+        self._decoder.max_frame = ANY_ANSWER
+        self.lost = self.welcome is not None and not message.resumed and not self._anew
+        self._anew = False
         answered = self.last_seq - len(self._unanswered)
         if message.resumed and message.last_seq < answered:
             self.welcome, self.lost = None, True  # the next hello asks for a new session

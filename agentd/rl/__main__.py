@@ -1,8 +1,8 @@
-"""``python -m agentd.rl TASK`` is a game client, as ``GamePlayer`` starts it."""
+"""``python -m agentd.rl`` is a game process, as ``GameProcess`` starts it."""
 
 import sys
 
 from agentd.rl.player import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main())

@@ -2,7 +2,6 @@
 
 import contextlib
 import queue
-import re
 import signal
 import subprocess
 import threading
@@ -11,9 +10,10 @@ from pathlib import Path
 from typing import Self
 
 from agentd.children import child_environment, python_module
+from agentd.client.address import Address
 from agentd.errors import AgentdError, ExitCode, JobFailed
 
-LISTENING = re.compile(r"^listening on (?P<host>.+):(?P<port>\d+)$")
+LISTENING = "listening on "
 START_S = 180.0  # on a device whose kernels are still to be built, on a busy machine
 STOP_S = 15.0
 LOG_TAIL = 5
@@ -115,8 +115,8 @@ class Daemon:
             if not line:
                 code = process.wait()
                 raise DaemonFailed(f"the daemon did not start: {self.last_words()}", code)
-            if found := LISTENING.match(line.strip()):
-                self.host, self.port = found["host"].strip("[]"), int(found["port"])
+            if line.startswith(LISTENING):
+                self.host, self.port, *_ = Address.parse(line.removeprefix(LISTENING).strip())
                 return
 
 

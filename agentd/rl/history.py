@@ -31,6 +31,7 @@ class History:
 
     total_steps: int
     solved: float | None = None
+    measured: bool = False  # by evaluations: against itself an agent's returns say nothing
     readings: list[Reading] = field(default_factory=list)
     greedy: list[tuple[float, float]] = field(default_factory=list)  # (env steps, mean return)
 
@@ -46,7 +47,14 @@ class History:
 
     @property
     def curve(self) -> list[tuple[float, float]]:
-        """(env steps, mean return) of the readings that had a return."""
+        """(env steps, mean return) that shows how well it plays."""
+        return self.greedy if self.measured else self.training
+
+    @property
+    def training(self) -> list[tuple[float, float]]:
+        """(env steps, mean return) of the readings that had one; none where it says nothing."""
+        if self.measured:
+            return []
         known = [r for r in self.readings if r.return_mean == r.return_mean]
         return [(float(r.env_steps), r.return_mean) for r in known]
 

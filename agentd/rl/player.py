@@ -1,148 +1,82 @@
-"""A game client in a process of its own, as a game would be; and its parent's end.
+"""A game process: the one place where games run, foreign ones too. ``python -m agentd.rl`` is one.
 
-``python -m agentd.rl TASK`` plays what the JSON ``TASK`` says and writes one JSON report a line to
-stdout; the end of its stdin asks it to stop.
+It takes tasks from stdin and reports to stdout, one JSON object a line (``agentd.rl.tasks``), and
+ends with its stdin. What a game prints goes to stderr, and nowhere else.
 """
 
-import contextlib
 import os
 import queue
-import subprocess
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
-from typing import IO
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
-from agentd.children import child_environment, python_module
-from agentd.client.rollout import join, play
-from agentd.errors import JobFailed
-from agentd.rl.games import open_game
+from agentd.children import private_channel
+from agentd.client.rollout import VectorGame, evaluate, join, play
+from agentd.errors import AgentdError, ExitCode
+from agentd.rl.blame import one_line
+from agentd.rl.games import close_game, look, open_game
+from agentd.rl.tasks import Evaluate, Fault, GameSource, Look, Play, Report, Task
 
 REPORT_S = 0.1
-STOP_S = 3.0
+STOP_S = 3.0  # a game that holds on for longer after the end of stdin is left behind
+RETRY_S = 2.0  # a daemon of our own that stays away for longer has failed
+MAX_STREAMS = 32  # of an evaluation
+
+Send = Callable[[Report], None]
 
 
-class Task(msgspec.Struct, frozen=True):
-    """What one client plays."""
+def main() -> int:
+    """Do the tasks that come, until stdin ends; return the process's exit code."""
+    commands, answers = private_channel()
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=True)  # to be read while it plays
+    tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    stop = threading.Event()
+    threading.Thread(target=_receive, args=(commands, tasks, stop), daemon=True).start()
 
-    host: str
-    port: int
-    agent: str
-    game: str
-    streams: int
-    steps: int
-    seed: int
+    def send(report: Report) -> None:
+        data = msgspec.json.encode(report) + b"\n"
+        while data:
+            data = data[os.write(answers, data) :]
 
-
-class Report(msgspec.Struct, frozen=True):
-    """What a client has done so far, and the returns of the episodes since its last report."""
-
-    steps: int
-    elapsed_s: float
-    returns: list[float] = []
-    done: bool = False
-    fault: str = ""
-
-
-class GamePlayer:
-    """The parent's end of one client process."""
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        self.steps = 0
-        self.episodes = 0
-        self.elapsed_s = 0.0
-        self.done = False
-        self._returns: deque[float] = deque()
-        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start the process."""
-        task = msgspec.json.encode(self.task).decode()
-        self._process = subprocess.Popen(
-            python_module("agentd.rl", task),
-            env=child_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the command, which then stops the players
-        )
-        assert self._process.stdout is not None
-        arguments = (self._process.stdout, self._lines)
-        threading.Thread(target=_forward, args=arguments, daemon=True).start()
-
-    def poll(self, wait_s: float = 0.0) -> bool:
-        """Take the reports that came; False once the client has ended. Raises JobFailed."""
-        while not self.done:
-            try:
-                line = self._lines.get(timeout=wait_s) if wait_s else self._lines.get_nowait()
-            except queue.Empty:
-                break
-            if not line:
-                self.done = True
-                raise JobFailed(f"a game client ended unexpectedly (code {self._code()})")
-            self._take(msgspec.json.decode(line, type=Report))
-        return not self.done
-
-    def take_returns(self) -> list[float]:
-        """The returns of episodes that ended since the last call."""
-        taken = list(self._returns)
-        self._returns.clear()
-        return taken
-
-    def stop(self) -> None:
-        """Ask the client to end, take its last report, and make sure that it is gone."""
-        process = self._process
-        if process is None:
-            return
-        assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-        deadline = time.monotonic() + STOP_S
-        with contextlib.suppress(JobFailed):
-            while not self.done and time.monotonic() < deadline:
-                self.poll(REPORT_S)
+    while line := tasks.get():
         try:
-            process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def _code(self) -> int:
-        assert self._process is not None
-        return self._process.wait(STOP_S)
-
-    def _take(self, report: Report) -> None:
-        if report.fault:
-            self.done = True
-            raise JobFailed(f"a game client failed: {report.fault}")
-        self.steps, self.elapsed_s = report.steps, report.elapsed_s
-        self.episodes += len(report.returns)
-        self._returns.extend(report.returns)
-        self.done = report.done
+            run_task(msgspec.json.decode(line, type=Task), stop, send)
+        except BrokenPipeError:
+            return ExitCode.FAILED  # nobody is left to tell
+        except (Exception, SystemExit) as error:
+            if stop.is_set():
+                return ExitCode.FAILED
+            send(Report(fault=_fault(error), done=True))
+    return ExitCode.OK
 
 
-def _forward(stream: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
-    """Hand on the lines of ``stream``; b"" for its end."""
-    with stream:
-        for line in stream:
-            lines.put(line)
-    lines.put(b"")
+def run_task(task: Task, stop: threading.Event, send: Send) -> None:
+    """Do ``task``; its last report is ``done``. Once ``stop`` is set it ends early."""
+    match task:
+        case Look():
+            with _opened(task.game, 1, 0) as game:
+                game.reset()
+                send(Report(looks=look(game), done=True))
+        case Play():
+            _play(task, stop, send)
+        case Evaluate():
+            _evaluate(task, stop, send)
 
 
-# -- in the client process -------------------------------------------------------------------------
-
-
-def run_task(task: Task, stop: threading.Event, send: Callable[[Report], None]) -> None:
-    """Play ``task`` until its steps are done or ``stop`` is set, reporting now and then."""
-    game = open_game(task.game, task.streams, task.seed)
+def _play(task: Play, stop: threading.Event, send: Send) -> None:
+    """Play until the steps are done, reporting now and then."""
     returns: list[float] = []
     steps, elapsed_s = 0, 0.0
-    with join((task.host, task.port), task.agent, game) as client:
+    with (
+        _opened(task.game, task.streams, task.seed) as game,
+        join((task.host, task.port), task.agent, game) as client,
+    ):
         began = reported = time.monotonic()
         for turn in play(client, game):
             steps = turn.steps
@@ -154,28 +88,48 @@ def run_task(task: Task, stop: threading.Event, send: Callable[[Report], None]) 
             if now - reported >= REPORT_S:
                 send(Report(steps, elapsed_s, returns))
                 returns, reported = [], now
-    send(Report(steps, elapsed_s, returns, done=True))
+        send(Report(steps, elapsed_s, returns, done=True))
 
 
-def main(argument: str) -> int:
-    """Play the task in ``argument`` until stdin ends; return the process's exit code."""
-    stop = threading.Event()
-    threading.Thread(target=_await_end, args=(stop,), daemon=True).start()
-
-    def send(report: Report) -> None:
-        sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
-        sys.stdout.buffer.flush()
-
-    try:
-        run_task(msgspec.json.decode(argument, type=Task), stop, send)
-    except Exception as error:  # the parent, which has the terminal, says it
-        if not stop.is_set():
-            send(Report(0, 0.0, fault=f"{type(error).__name__}: {error}"))
-        return 1
-    return 0
+def _evaluate(task: Evaluate, stop: threading.Event, send: Send) -> None:
+    """Play with role eval; nothing of it is learned."""
+    end = float("inf") if task.within_s is None else time.monotonic() + task.within_s
+    streams = min(task.episodes, MAX_STREAMS)
+    with (
+        _opened(task.game, streams, task.seed, bounded=True) as game,
+        join((task.host, task.port), task.agent, game, role="eval", retry_for=RETRY_S) as client,
+    ):
+        found = evaluate(
+            client, game, task.episodes, lambda: stop.is_set() or time.monotonic() >= end
+        )
+        limit = look(game).time_limit
+        cut = [one for one in found.episodes if one.truncated and one.length == limit]
+        send(Report(returns=found.totals.tolist(), cut_off=len(cut), done=True))
 
 
-def _await_end(stop: threading.Event) -> None:
-    while os.read(sys.stdin.fileno(), 4096):  # sys.stdin's own lock would outlive the thread
-        pass
+@contextmanager
+def _opened(
+    source: GameSource, streams: int, seed: int, *, bounded: bool = False
+) -> Iterator[VectorGame]:
+    game = open_game(source, streams, seed, bounded=bounded)
+    yield game
+    close_game(game)
+
+
+def _fault(error: BaseException) -> Fault:
+    trace = "".join(traceback.format_exception(error))
+    if isinstance(error, AgentdError):
+        return Fault(error.message, error.exit_code, error.hint, trace)
+    text = f"a game client failed: {type(error).__name__}: {one_line(error)}"
+    return Fault(text, ExitCode.FAILED, None, trace)
+
+
+def _receive(commands: int, tasks: "queue.SimpleQueue[bytes]", stop: threading.Event) -> None:
+    """Hand on the lines of ``commands``, b"" for their end; then see that the process goes."""
+    with open(commands, "rb") as lines:
+        for line in lines:
+            tasks.put(line)
     stop.set()
+    tasks.put(b"")
+    time.sleep(STOP_S)
+    os._exit(ExitCode.FAILED)

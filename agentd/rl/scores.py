@@ -52,8 +52,8 @@ class Scores:
         return bootstrap(self.values)
 
     @property
-    def record(self) -> dict[str, float]:
-        """The figures as JSON writes them."""
+    def record(self) -> dict[str, float | None]:
+        """The figures as JSON writes them; None of no values."""
         low, high = self.interval
         figures = {
             "greedy_mean": self.mean,
@@ -63,7 +63,9 @@ class Scores:
             "greedy_iqm_low": low,
             "greedy_iqm_high": high,
         }
-        return {name: round(value, 4) for name, value in figures.items()}
+        return {
+            name: round(value, 4) if value == value else None for name, value in figures.items()
+        }
 
     def __str__(self) -> str:
         return f"{self.mean:.1f} ± {self.std:.1f} over {len(self.values)} episodes"

@@ -1,7 +1,8 @@
 """What ``rl train`` leaves beside an agent, and ``rl compare`` reads: the returns of its runs.
 
 ``agents/<name>/metrics/returns.jsonl`` holds one JSON object a line: ``steps`` with ``return`` (the
-mean of the last training episodes, exploration included), with ``greedy`` (the mean of a greedy
+mean of the last training episodes, exploration included; left out where the agent plays itself,
+whose returns sum to nothing), with ``greedy`` (the mean of a greedy
 evaluation), or with ``final`` (every return of the evaluation that ended a run).
 """
 
@@ -25,7 +26,7 @@ class Trace:
     """The returns of one agent; steps count from the beginning of its first run."""
 
     name: str
-    curve: Points  # (environment steps, mean training return), ascending
+    curve: Points  # (environment steps, mean return in training, else greedy), ascending
     greedy: Points  # (environment steps, mean greedy return), ascending
     final: Scores  # of the last run's last evaluation
     steps: int
@@ -56,7 +57,7 @@ def read_trace(agent: Path) -> Trace:
         raise MissingInput(f"no returns of a run in {agent / PLACE}", hint=hint)
     return Trace(
         name=agent.name,
-        curve=_points(lines, "return"),
+        curve=_points(lines, "return") or _points(lines, "greedy"),
         greedy=_points(lines, "greedy"),
         final=Scores(tuple(float(value) for value in finals[-1]["final"])),
         steps=_last_step(lines),

@@ -12,6 +12,7 @@ from agentd.errors import TrainingDiverged
 from agentd.interrupts import Interrupts
 from agentd.runs import EventWriter, MetricsLog, Run
 from agentd.runs.job import FitJob, Request, prepare, resume, run_path
+from agentd.runs.tensorboard import cut_events
 
 Watch = Callable[[FitJob, Path], AbstractContextManager[Callback]]
 """Makes what follows a run, from its job and its file of metrics: entered while it trains."""
@@ -109,6 +110,7 @@ class _Fit(Callback):
     def go(self) -> FitOutcome:
         job, trainer = self.job, self.job.trainer
         self.log.cut(trainer.steps)
+        cut_events(self.run.path, trainer.steps)
         self.events = EventWriter(self.run.path)
         if not job.resumed:
             self._save()  # from the first moment on there is something to resume

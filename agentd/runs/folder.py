@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.engine.data import Dataset, Normalizer
+from agentd.engine.data import Columns, Dataset, Normalizer
 from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.network import Network
 from agentd.engine.network.weights import join, split
@@ -43,6 +44,7 @@ from agentd.store import (
 
 KIND = "supervised"
 _ROWS = 8192
+_WIDEST = 10_000  # columns of a table that a checkpoint lists
 _SHIFT, _SCALE = "normalize.shift", "normalize.scale"
 
 
@@ -62,6 +64,12 @@ class Snapshot:
     facts: dict[str, Any]
     arrays: Arrays
     scalars: Scalars
+
+    @property
+    def columns(self) -> Columns | None:
+        """The columns of the table that it was trained on, where that is known."""
+        found = self.facts.get("columns")
+        return None if found is None else msgspec.convert(found, Columns)
 
     @property
     def is_class(self) -> bool:
@@ -173,7 +181,15 @@ def fingerprint(data: Dataset, source: Path) -> dict[str, Any]:
         "classes": data.classes,
         "names": list(data.names),
         "crc32": checksum,
+        **_columns(data),
     }
+
+
+def _columns(data: Dataset) -> dict[str, Any]:
+    """Return what tells the columns of a table apart; nothing for a very wide one."""
+    if data.columns is None or data.columns.width > _WIDEST:
+        return {}
+    return {"columns": msgspec.to_builtins(data.columns)}
 
 
 def _snapshot(found: Checkpoint) -> Snapshot:

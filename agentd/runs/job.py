@@ -30,6 +30,9 @@ from agentd.engine.training.nevermind import read_model_file
 from agentd.errors import UsageError
 from agentd.runs import Run, Snapshot, fingerprint, load_weights
 
+_FIXED = {"batch", "seed", "data.validation", "data.labels", "data.delimiter", "optimizer.lr"}
+"""What a resumed run keeps, by the key of the model file."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -58,8 +61,24 @@ class FitJob:
     facts: dict[str, Any]
     trainer: Trainer
     path: Path
+    device: str = "cpu"
+    notes: list[str] = field(default_factory=list)
     resumed: bool = False
     seconds: list[float] = field(default_factory=list)
+
+    def told(self) -> str:
+        """What was understood of the data, in one line."""
+        data, rows = self.train, f"{len(self.train):,} rows"
+        if self.validation is not None:
+            rows += f" and {len(self.validation):,} held out"
+        shape = " x ".join(map(str, data.shape))
+        targets = f"{data.outputs} numbers as targets"
+        if data.classes:
+            names = data.names or tuple(map(str, range(data.classes)))
+            shown = ", ".join([*names[:8], "..."] if len(names) > 10 else names)
+            targets = f"{data.classes} classes ({shown})"
+        read = f"{data.told}; " if data.told else f"inputs {shape}; "
+        return f"{data.file}: {rows}; {read}{targets}; device {self.device}"
 
 
 def run_path(request: Request) -> Path:
@@ -85,21 +104,25 @@ def prepare(request: Request) -> FitJob:
     document = read_model_file(request.model, request.optimizer)
     spec = _with_flags(document, request.flags)
     data = load(request.train, "train", spec)
+    if data.classes and (data.labels() == data.labels()[0]).all():
+        got = _first_class(data)
+        raise DataError("one class only", file=data.file, expected="at least 2", got=got)
     backend = backend_for(request.device)
     trainer = new_trainer(document, spec, data, backend)
     if request.weights is not None:
         weights = load_weights(request.weights, trainer.network)
         trainer = new_trainer(document, spec, data, backend, weights)
     job = _assemble(spec, data, trainer, request.train, request.test, path)
+    job.device, job.notes = _device(backend), document.notes
     job.text = model_text(document, spec)
     return job
 
 
 def resume(request: Request, run: Run) -> FitJob:
     """Read a run and its data again. Raises UsageError where the data is not the same."""
-    fixed = {"batch", "seed", "data.validation", "optimizer.lr"} & request.flags.keys()
+    fixed = _FIXED & request.flags.keys()
     if fixed:
-        names = ", ".join(f"--{key.rpartition('.')[2]}" for key in sorted(fixed))
+        names = ", ".join(f"--{key.rpartition('.')[2].removesuffix('s')}" for key in sorted(fixed))
         raise UsageError(f"{names} cannot change in a resumed run", hint="begin a new one")
     found = run.load()
     spec = _with_flags(Document(plain_spec(found.spec), str(run.model)), request.flags)
@@ -117,7 +140,7 @@ def resume(request: Request, run: Run) -> FitJob:
     trainer.set_state(found.arrays, found.scalars)
     test = request.test or (Path(found.facts["test"]) if found.facts.get("test") else None)
     job = _assemble(spec, data, trainer, source, test, run.path)
-    job.resumed = True
+    job.resumed, job.device = True, _device(backend)
     return job
 
 
@@ -138,12 +161,13 @@ def _assemble(
 def load(path: Path, part: str, spec: TrainSpec, found: Snapshot | None = None) -> Dataset:
     """Read training data as ``spec`` says; a snapshot brings the classes' names."""
     options, classes = spec.reading()
-    names = found.names if found else ()
-    return load_data(path, part, options, classes=classes, names=names)
+    names, like = (found.names, found.columns) if found else ((), None)
+    return load_data(path, part, options, classes=classes, names=names, like=like)
 
 
 def load_beside(path: Path, part: str, spec: TrainSpec, data: Dataset, outputs: int) -> Dataset:
-    """Read data that must look like ``data``: same inputs, same classes. Raises DataError.
+    """Read data that must look like ``data``: same inputs, by name where they have names, same
+    classes. Raises DataError.
 
     A folder that holds only train-* files is taken as it is, whichever part is asked for.
     """
@@ -153,7 +177,12 @@ def load_beside(path: Path, part: str, spec: TrainSpec, data: Dataset, outputs: 
     target = "class" if data.classes else "value"
     options = msgspec.structs.replace(options, target=target)
     other = load_data(
-        path, part, options, classes=outputs if data.classes else None, names=data.names
+        path,
+        part,
+        options,
+        classes=outputs if data.classes else None,
+        names=data.names,
+        like=data.columns,
     )
     for what, want, got in (
         ("inputs", data.features, other.features),
@@ -164,6 +193,16 @@ def load_beside(path: Path, part: str, spec: TrainSpec, data: Dataset, outputs: 
                 f"{what} of another size than the model's", file=str(path), expected=want, got=got
             )
     return other
+
+
+def _device(backend: Backend) -> str:
+    return "cpu" if backend.name == "numpy" else backend.name
+
+
+def _first_class(data: Dataset) -> str:
+    """The class of the first row, by its name if it has one."""
+    found = int(data.labels()[0])
+    return data.names[found] if data.names else str(found)
 
 
 def _free(path: Path) -> Path:

@@ -80,10 +80,7 @@ class Measured:
         write_file(path, text.getvalue().encode())
 
     def _names(self) -> list[str] | None:
-        if not self.snapshot.is_class:
-            return None
-        names = list(self.snapshot.names)
-        return names or [str(i) for i in range(self.outputs.shape[1])]
+        return class_names(self.snapshot)
 
     def _sample(self, i: int) -> dict[str, Any]:
         output = [round(float(value), 6) for value in self.outputs[i]]
@@ -106,17 +103,30 @@ def measure(run_path: Path, data: Path | None, *, part: str, best: bool) -> Meas
         (snapshot.facts["features"],),
         classes=snapshot.facts["classes"],
         names=snapshot.names,
+        columns=snapshot.columns,
     )
     found = load_beside(source, part, snapshot.spec, seen, snapshot.network.output_shape[0])
     trainer = make_trainer(
         snapshot.spec, snapshot.network, snapshot.is_class, snapshot.normalizer, snapshot.weights
     )
     evaluation = trainer.evaluate(found)
-    outputs = trainer.predict(found.inputs)
+    outputs = told_outputs(snapshot, trainer.predict(found.inputs))
+    return Measured(snapshot, run_path, found, evaluation, outputs)
+
+
+def class_names(snapshot: Snapshot) -> list[str] | None:
+    """Return the classes' names, their numbers without any; None where it tells numbers."""
+    if not snapshot.is_class:
+        return None
+    return list(snapshot.names) or [str(i) for i in range(snapshot.network.output_shape[0])]
+
+
+def told_outputs(snapshot: Snapshot, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return outputs (N, K) as a person is told them: probabilities where they are classes'."""
     loss = snapshot.spec.loss
     if snapshot.is_class and (loss is None or loss.name.startswith("soft")):
-        outputs = _softmax(outputs)
-    return Measured(snapshot, run_path, found, evaluation, outputs)
+        return _softmax(outputs)
+    return outputs
 
 
 def _own_test(snapshot: Snapshot) -> Path:

@@ -12,13 +12,14 @@ from agentd.engine.layers.conv import PlacedConv2d
 from agentd.engine.layers.dense import PlacedDense
 from agentd.engine.layers.dropout import PlacedDropout
 from agentd.engine.layers.noisy import PlacedNoisyDense
-from agentd.engine.layers.norm import PlacedBatchNorm, PlacedLayerNorm, PlacedNormalize
+from agentd.engine.layers.norm import FAR, PlacedBatchNorm, PlacedLayerNorm, PlacedNormalize
 from agentd.engine.layers.pool import PlacedAvgPool2d, PlacedMaxPool2d
 from agentd.engine.layers.scale import PlacedScale
 from agentd.engine.layers.sequential import PlacedSequential
 from agentd.engine.layers.shape import PlacedReshape
 from agentd.engine.network import Network
 from agentd.errors import UsageError
+from agentd.extras import install_hint
 
 OPSET = 20
 IR_VERSION = 9
@@ -33,7 +34,7 @@ def onnx_bytes(network: Network, flat: NDArray[np.float32], normalizer: Normaliz
     try:
         import onnx
     except ImportError:
-        raise UsageError("--to onnx needs `pip install agentd[onnx]`") from None
+        raise UsageError(f"--to onnx needs `{install_hint('onnx')}`") from None
     graph = _Graph(flat)
     last = graph.network(network, normalizer)
     floats = onnx.TensorProto.FLOAT
@@ -108,7 +109,8 @@ class _Graph:
             case PlacedNormalize():
                 scale = 1 / np.sqrt(self._read(layer.variance) + np.float32(layer.eps))
                 y = self.add("Sub", x, self.slot(layer.mean))
-                return self.add("Mul", y, self.constant(scale))
+                far = (self.constant(np.array(end, np.float32)) for end in (-FAR, FAR))
+                return self.add("Clip", self.add("Mul", y, self.constant(scale)), *far)
         name = type(layer).__name__.removeprefix("Placed")
         raise UsageError(f"--to onnx: no form for a layer of kind {name}; use safetensors or npz")
 

@@ -10,11 +10,12 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from agentd.engine.data import wire
 from agentd.errors import StorageError
+from agentd.store import write_file
 
 _WALL_TIME, _STEP, _VERSION, _SUMMARY = 1, 2, 3, 5
 _VALUE, _TAG, _SIMPLE = 1, 1, 2
@@ -51,6 +52,40 @@ class EventWriter:
                 file.write(record)
         except OSError as error:
             raise StorageError(f"{self.path}: {error.strerror or error}") from error
+
+
+def cut_events(folder: Path, steps: int) -> None:
+    """Drop what our event files in ``folder`` tell of later than ``steps`` steps.
+
+    A run that goes on from a checkpoint writes these steps again. What a kill cut off is dropped
+    too; files of other programs are left alone. Raises StorageError.
+    """
+    for path in sorted(folder.glob("events.out.tfevents.*.agentd")):
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise StorageError(f"{path}: {error.strerror or error}") from error
+        kept = b"".join(record for step, record in _records(data) if step <= steps)
+        if kept != data:
+            write_file(path, kept)
+
+
+def _records(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield (step, bytes) of each whole record of an event file; the first damaged one ends it."""
+    at = 0
+    while at + 12 <= len(data):
+        (size,) = struct.unpack_from("<Q", data, at)
+        end = at + 16 + size
+        event = data[at + 12 : end - 4]
+        if end > len(data) or data[end - 4 : end] != masked_crc32c(event):
+            return
+        try:
+            found = {number: value for number, _, value in wire.fields(memoryview(event))}
+        except wire.WireError:
+            return
+        step = found.get(_STEP, 0)
+        yield step if isinstance(step, int) else 0, data[at:end]
+        at = end
 
 
 def crc32c(data: bytes) -> int:

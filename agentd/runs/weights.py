@@ -1,17 +1,25 @@
 """Weights in files of their own: safetensors, npz, and nevermind-neu's protobuf.
 
 safetensors and npz hold the network's arrays by name (`0.dense.w` is (inputs, units)), and the
-inputs' normalisation as `normalize.shift` and `normalize.scale`. The protobuf form is
+inputs' normalisation as `normalize.shift` and `normalize.scale`. The protobuf form is that of
+nevermind-neu 0.2,
+
+    message PbBuf { repeated float vals = 1; repeated int32 shape = 2; int32 buf_id = 3; }
+    message PbBufBlob { repeated PbBuf bufs = 2; }
+    message PbSequentialModel { repeated PbBufBlob layers = 1; }
+
+with one blob a layer, the input layer's empty; a dense layer's holds its weights (units, inputs),
+buffer 0, row by row, and its bias (units), buffer 3. Read is also the form before it, the weights
+first and then the bias (units, 1):
 
     message PbFloatVec { repeated float vals = 1; int32 shape_size = 2; int32 shape_prev_size = 3; }
     message PbWsBlob { repeated PbFloatVec ws = 1; }
-    message PbSequentialModel { repeated PbWsBlob layers = 1; }
 
-with one blob a layer, the input layer's empty; a dense layer's holds its weights (units, inputs)
-row by row and its bias (units, 1). It knows dense layers alone, and no normalisation.
+It knows dense layers alone, and no normalisation.
 """
 
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +37,11 @@ from agentd.store import write_file
 
 WEIGHT_FORMATS = ("safetensors", "npz", "pb")
 LARGEST = 1 << 32
-_LAYERS, _WS, _VALS, _ROWS, _COLUMNS = 1, 1, 1, 2, 3
+_LAYERS, _VALS = 1, 1
+_BUFS, _SHAPE, _ID = 2, 2, 3  # of nevermind-neu 0.2
+_WS, _ROWS, _COLUMNS = 1, 2, 3  # before it
+_WEIGHTS, _BIAS = 0, 3  # values of _ID
+_LARGEST_SIZE = 1 << 31
 
 
 def save_weights(
@@ -58,6 +70,13 @@ def load_weights(path: Path, network: Network) -> NDArray[np.float32]:
 
     Raises DataError where the file is damaged, WeightsError where it is another network's.
     """
+    weights = _load(path, network)
+    if not np.isfinite(weights).all():
+        raise DataError("weights that are not finite", file=str(path), expected="numbers")
+    return weights
+
+
+def _load(path: Path, network: Network) -> NDArray[np.float32]:
     suffix = path.suffix.removeprefix(".")
     if suffix == "npz":
         return _join(network, load_npz(path))
@@ -96,50 +115,72 @@ def _encode(network: Network, flat: NDArray[np.float32]) -> bytes:
     named = split(network, flat)
     out = wire.put_bytes(_LAYERS, b"")  # the input layer
     for weight, bias in _dense_slots(network):
-        blob = _matrix(named[weight].T)
         units = named[weight].shape[1]
         bias_values = np.zeros(units, np.float32) if bias is None else named[bias]
-        out += wire.put_bytes(_LAYERS, blob + _matrix(bias_values.reshape(-1, 1)))
+        blob = _buffer(_WEIGHTS, named[weight].T) + _buffer(_BIAS, bias_values)
+        out += wire.put_bytes(_LAYERS, blob)
     return out
 
 
-def _matrix(values: NDArray[np.float32]) -> bytes:
-    rows, columns = values.shape
-    body = wire.put_floats(_VALS, values.reshape(-1))
-    return wire.put_bytes(_WS, body + wire.put_int(_ROWS, rows) + wire.put_int(_COLUMNS, columns))
+def _buffer(buf_id: int, values: NDArray[np.float32]) -> bytes:
+    shape = b"".join(map(wire.put_varint, values.shape))
+    body = wire.put_floats(_VALS, values.reshape(-1)) + wire.put_bytes(_SHAPE, shape)
+    return wire.put_bytes(_BUFS, body + (wire.put_int(_ID, buf_id) if buf_id else b""))
 
 
 def _decode(data: bytes, network: Network, file: str) -> dict[str, NDArray[Any]]:
     try:
-        blobs = [_blob(value) for number, _, value in wire.fields(memoryview(data)) if number == 1]
+        fields = wire.fields(memoryview(data))
+        layers = [found for n, _, value in fields if n == _LAYERS and (found := _blob(value))]
     except wire.WireError as fault:
         raise DataError(f"damaged weights: {fault}", file=file) from None
-    layers = [blob for blob in blobs if any(matrix.size for matrix in blob)]
     pairs = _dense_slots(network)
     if len(layers) != len(pairs):
         raise DataError("another number of layers", file=file, expected=len(pairs), got=len(layers))
     named: dict[str, NDArray[Any]] = {}
     for row, ((weight, bias), blob) in enumerate(zip(pairs, layers, strict=True), 1):
-        if len(blob) > 2:
-            raise DataError("too many matrices", file=file, row=row, expected=2, got=len(blob))
-        named[weight] = blob[0].T
+        if _WEIGHTS not in blob or not blob.keys() <= {_WEIGHTS, _BIAS}:
+            got = f"buffers {', '.join(map(str, blob))}"
+            raise DataError("no dense layer", file=file, row=row, expected="weights, bias", got=got)
+        named[weight] = blob[_WEIGHTS].T
         if bias is not None:
-            units = blob[0].shape[0]
-            named[bias] = blob[1].reshape(-1) if len(blob) > 1 else np.zeros(units, np.float32)
+            units = len(blob[_WEIGHTS])
+            named[bias] = blob.get(_BIAS, np.zeros(units, np.float32)).reshape(-1)
     return named
 
 
-def _blob(value: wire.Value) -> list[NDArray[np.float32]]:
+def _blob(value: wire.Value) -> dict[int, NDArray[np.float32]]:
+    """Return a layer's buffers by their number, in either form; those without numbers are left."""
     if isinstance(value, int):
         raise wire.WireError("a layer that is a number")
-    found = []
+    found: dict[int, NDArray[np.float32]] = {}
     for number, _, part in wire.fields(value):
-        if number != _WS or isinstance(part, int):
+        if number not in (_BUFS, _WS) or isinstance(part, int):
             continue
-        sizes = {n: size for n, _, size in wire.fields(part) if isinstance(size, int)}
-        shape = sizes.get(_ROWS, 0), sizes.get(_COLUMNS, 0)
         values = wire.floats(part, (_VALS,))[_VALS]
-        if shape[0] * shape[1] != len(values):
-            raise wire.WireError(f"{len(values)} numbers for {shape[0]} x {shape[1]}")
-        found.append(values.reshape(shape))
+        if number == _BUFS:
+            buf_id, shape = _id_and_shape(part)
+        else:
+            sizes = {n: size for n, _, size in wire.fields(part) if isinstance(size, int)}
+            shape = (sizes.get(_ROWS, 0), sizes.get(_COLUMNS, 0))
+            buf_id = len(found) and _BIAS + len(found) - 1
+        if prod(shape) != len(values):
+            raise wire.WireError(f"{len(values)} numbers for {' x '.join(map(str, shape))}")
+        if buf_id == _WEIGHTS and len(values) and len(shape) != 2:
+            raise wire.WireError(f"weights of {len(shape)} dimensions")
+        if len(values):
+            found[buf_id] = values.reshape(shape)
     return found
+
+
+def _id_and_shape(buffer: memoryview) -> tuple[int, tuple[int, ...]]:
+    """Return a PbBuf's number and shape; sizes may be packed or not."""
+    buf_id, shape = 0, list[int]()
+    for number, _, value in wire.fields(buffer):
+        if number == _ID and isinstance(value, int):
+            buf_id = value
+        elif number == _SHAPE:
+            shape += [value] if isinstance(value, int) else wire.varints(value)
+    if any(size >= _LARGEST_SIZE for size in shape):
+        raise wire.WireError("a negative size")
+    return buf_id, tuple(shape) or (0,)

@@ -13,6 +13,7 @@ class Reports:
 
     def __init__(self) -> None:
         self._newest: dict[int, Mapping[str, Any]] = {}
+        self.restarts = 0  # how often a further process was started again
 
     def put(self, number: int, report: Mapping[str, Any]) -> None:
         """Keep what process ``number`` reports in place of what it reported before."""

@@ -19,7 +19,10 @@ from typing import Any, Protocol
 from agentd.auth import Tokens
 from agentd.config.records import ServerConfig
 from agentd.errors import ExitCode
+from agentd.extras import install_hint
+from agentd.protocol.address import address_of
 from agentd.protocol.messages import Hello, Operation, ServerMessage, Welcome
+from agentd.server.agents.health import look_after
 from agentd.server.agents.host import AgentHost
 from agentd.server.agents.registry import Registry
 from agentd.server.batching.flush_queue import FlushQueue
@@ -29,6 +32,7 @@ from agentd.server.peers.deadlines import keep_deadlines
 from agentd.server.peers.handshake import shake
 from agentd.server.peers.operations import operate
 from agentd.server.peers.tls import tls_context
+from agentd.server.peers.unix import UnixSocket
 from agentd.server.processes.channel import adopt
 from agentd.server.processes.pool import Pool, PoolRouter
 from agentd.server.reports import Reports
@@ -60,6 +64,7 @@ class Server:
         self.config = config
         self.tokens = tokens
         self.http_address: str | None = None  # HOST:PORT once it listens
+        self._unix: UnixSocket | None = None
         self._keeps_agents = router is None
         reports = Reports()
         self._pool: Pool | None = None
@@ -103,8 +108,11 @@ class Server:
                 )
                 if self._pool is not None:
                     await self._pool.start(listeners[0].sockets[0].getsockname()[1])
-                on_ready([_address(s) for listener in listeners for s in listener.sockets])
+                sockets = [s for listener in listeners for s in listener.sockets]
+                on_ready([address_of(s.getsockname()) for s in sockets])
+                watch = tasks.create_task(look_after(self.registry.loaded.values))
                 await self._stop.wait()
+                watch.cancel()
                 await self._drain(listeners)
                 sweeper.cancel()
                 if http is not None:
@@ -112,6 +120,8 @@ class Server:
             finally:
                 for listener in listeners:
                     listener.close()
+                if self._unix is not None:
+                    self._unix.remove()
 
     def stop(self) -> None:
         """Begin the orderly end; safe to call twice."""
@@ -153,23 +163,33 @@ class Server:
     # -- starting and ending -------------------------------------------------------------------
 
     async def _listen(self) -> list[asyncio.Server]:
-        loop, config = asyncio.get_running_loop(), self.config
+        self._unix = UnixSocket(self.config.unix) if self.config.unix else None
+        try:
+            return [await self._listen_on_tcp(), *await self._listen_on_unix()]
+        except BaseException:
+            if self._unix is not None:
+                self._unix.remove()
+            raise
+
+    async def _listen_on_tcp(self) -> asyncio.Server:
+        config = self.config
         context = tls_context(config.tls)
-        listeners = [
-            await loop.create_server(
-                self.connections.new,
-                config.host,
-                config.port,
-                ssl=context,
-                ssl_handshake_timeout=config.limits.hello_timeout_s if context else None,
-                backlog=1024,
-                reuse_address=True,
-                reuse_port=config.workers > 1,
-            )
-        ]
-        if config.unix:
-            listeners.append(await loop.create_unix_server(self.connections.new, config.unix))
-        return listeners
+        return await asyncio.get_running_loop().create_server(
+            self.connections.new,
+            config.host,
+            config.port,
+            ssl=context,
+            ssl_handshake_timeout=config.limits.hello_timeout_s if context else None,
+            backlog=1024,
+            reuse_address=True,
+            reuse_port=config.workers > 1,
+        )
+
+    async def _listen_on_unix(self) -> list[asyncio.Server]:
+        if self._unix is None:
+            return []
+        loop, socket = asyncio.get_running_loop(), self._unix.socket
+        return [await loop.create_unix_server(self.connections.new, sock=socket)]
 
     async def _start_http(self, tasks: asyncio.TaskGroup) -> Any:
         if self.config.http_port is None:
@@ -177,12 +197,12 @@ class Server:
         try:
             from agentd.server.http.app import bind_http, make_http_server
         except ImportError:
-            log.warning("http off: install agentd[web] for health, metrics and the dashboard")
+            log.warning("http off: %s for health, metrics and the page", install_hint("web"))
             return None
         sock = bind_http(self.config.host, self.config.http_port)
         server = make_http_server(self.config, self.tokens, self.stats, lambda: self.ready)
-        log.info("http listening on %s:%d", *sock.getsockname()[:2])
-        self.http_address = "{}:{}".format(*sock.getsockname()[:2])
+        self.http_address = address_of(sock.getsockname())
+        log.info("http listening on %s", self.http_address)
         tasks.create_task(server.serve(sockets=[sock]))
         return server
 
@@ -237,8 +257,3 @@ class Server:
     def _tell_workers(self, message: dict[str, Any]) -> None:
         if self._pool is not None:
             self._pool.tell(message)
-
-
-def _address(sock: Any) -> str:
-    name = sock.getsockname()
-    return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name)

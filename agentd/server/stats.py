@@ -6,10 +6,14 @@ from typing import Any
 
 from agentd.latency import Histogram, Sizes
 from agentd.protocol.messages import StatsReply
+from agentd.server.agents.health import ONLY_PLAYS, UNWELL
 from agentd.server.agents.registry import Registry
 from agentd.server.batching.answers import Counters
 from agentd.server.peers.connections import Connections
 from agentd.server.reports import Reports
+
+ELSEWHERE = {"learner": "none", **ONLY_PLAYS._asdict()}
+"""What is known here of an agent that further processes play."""
 
 
 class Statistics:
@@ -36,6 +40,11 @@ class Statistics:
         """Rows of one forward pass, by agent."""
         return {name: agent.counters.batch for name, agent in self._registry.loaded.items()}
 
+    def unwell(self) -> list[str]:
+        """Names of the agents that are degraded or paused."""
+        agents = self._registry.loaded.items()
+        return [name for name, agent in agents if agent.condition().state in UNWELL]
+
     def totals(self) -> dict[str, float]:
         """Counters of the whole daemon."""
         latency, agents = self.act_latency, self._registry.loaded.values()
@@ -45,6 +54,8 @@ class Statistics:
             "accepted": connections.accepted + total("accepted"),
             "refusals": connections.refusals + total("refusals"),
             "agents": len(self._registry.loaded),
+            "unwell_agents": len(self.unwell()),
+            "worker_restarts": self._reports.restarts,
             "act_p50_ms": round(1e3 * latency.quantile(0.5), 4),
             "act_p99_ms": round(1e3 * latency.quantile(0.99), 4),
             "act_p999_ms": round(1e3 * latency.quantile(0.999), 4),
@@ -55,14 +66,17 @@ class Statistics:
         }
 
     def agents(self, name: str | None = None) -> dict[str, dict[str, Any]]:
-        """Counters of one agent or of all that are in memory. Raises UNKNOWN_AGENT."""
+        """Counters of one agent, or of all that are in memory. Raises UNKNOWN_AGENT.
+
+        Of an agent that is not in memory there are no counters, only facts.
+        """
         elsewhere, loaded = self._reports.agents(), self._registry.loaded
-        if name is not None and name not in elsewhere:
-            self._registry.get(name)
+        if name is not None and name not in elsewhere and name not in loaded:
+            return {name: self._registry.facts(name) | {"connections": 0}}
         found = {}
         for each in dict.fromkeys([*loaded, *elsewhere]) if name is None else [name]:
             agent = loaded.get(each)
-            own = {"learner": "none"} if agent is None else agent.stats()
+            own = ELSEWHERE if agent is None else agent.stats()
             if each in elsewhere:
                 counters = Counters() if agent is None else agent.counters
                 own = self._reports.merged(each, own, counters)

@@ -21,7 +21,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from agentd.errors import AgentdError, ExitCode, StorageError
+from agentd.errors import AgentdError, ExitCode, StorageError, TrainingDiverged
 from agentd.store import manifest
 from agentd.store.files import Files, reach
 from agentd.store.manifest import Damaged
@@ -92,9 +92,11 @@ def write_checkpoint(
 
     ``facts`` are JSON values that go into the manifest. Afterwards the oldest are deleted: of
     those that were asked for (``kept``) and of the others the newest ``keep`` stay. Raises
-    StorageError; older checkpoints are then as they were.
+    StorageError, and TrainingDiverged where a number is not finite; older checkpoints are then as
+    they were.
     """
     files = files or Files()
+    _refuse_not_finite({**weights, **state}, folder)
     contents = _contents(weights, state)
     try:
         files.ensure_dir(folder)
@@ -131,7 +133,9 @@ def read_checkpoint(
         try:
             return _read(folder / name, files)
         except Damaged as error:
-            raise UnknownCheckpoint(f"checkpoint {name!r} is damaged: {error}") from None
+            others = [each for each in names if each != name]
+            said = f"checkpoint {name!r} is damaged: {error}"
+            raise UnknownCheckpoint(said, hint=_hint(others)) from None
     skipped = []
     for each in names:
         try:
@@ -157,6 +161,16 @@ def sweep(folder: Path, files: Files | None = None) -> None:
         for name in files.names(folder):
             if name.startswith(_ASIDE):
                 files.remove_tree(folder / name)
+
+
+def _refuse_not_finite(arrays: Arrays, folder: Path) -> None:
+    """Raise TrainingDiverged that names the first array with NaN or Inf in it."""
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            bad = int(np.count_nonzero(~np.isfinite(array)))
+            raise TrainingDiverged(
+                f"no checkpoint in {folder}: {bad} of {array.size} numbers of `{name}` not finite"
+            )
 
 
 def _contents(weights: Arrays, state: Arrays) -> dict[str, bytes]:

@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Shape
-from agentd.engine.data.dataset import Block
+from agentd.engine.data.dataset import Block, Columns
 from agentd.engine.data.errors import DataError
 
 INPUTS = ("x", "X", "inputs", "input", "images", "data", "features")
@@ -29,6 +29,8 @@ class NpzReader:
 
     format = "npz"
     label = None
+    columns: Columns | None = None
+    told = ""
     mapped: NDArray[Any] | None = None
 
     def __init__(self, path: Path, part: str = "train") -> None:
@@ -36,6 +38,9 @@ class NpzReader:
         arrays = load_npz(path)
         x_name = _find(arrays, INPUTS, part)
         y_name = _find(arrays, TARGETS, part)
+        if x_name is None:
+            x_name, y_name = _by_position(arrays, part)
+            self.told = f"inputs {x_name}, label {y_name}" if x_name else ""
         if x_name is None:
             raise DataError(
                 "no inputs",
@@ -63,11 +68,18 @@ class NpzReader:
 
 
 class NpyReader:
-    """A table (N, columns) in an .npy file, mapped into memory; ``labels`` as in `CsvReader`."""
+    """A table (N, columns) in an .npy file, mapped into memory; ``labels`` are positions.
+
+    A table of ``inputs`` columns has no labels.
+    """
 
     format = "npy"
+    columns: Columns | None = None
+    told = ""
 
-    def __init__(self, path: Path, labels: tuple[str | int, ...] = (-1,)) -> None:
+    def __init__(
+        self, path: Path, labels: tuple[str | int, ...] = (-1,), inputs: int | None = None
+    ) -> None:
         self.file = str(path)
         with path.open("rb") as file:
             _check_header(file, path.stat().st_size, self.file)
@@ -76,6 +88,8 @@ class NpyReader:
         except (ValueError, OSError, EOFError) as fault:
             raise DataError(f"no .npy file: {fault}", file=self.file) from None
         _numbers(table[:0], "table", self.file)
+        if table.ndim == 2 and table.shape[1] == inputs:
+            labels = ()
         if table.ndim != 2 or table.shape[1] <= len(labels) or not len(table):
             raise DataError(
                 "no table",
@@ -165,6 +179,23 @@ def _check_header(file: IO[bytes], size: int, name: str, column: str | None = No
 def _find(arrays: dict[str, NDArray[Any]], names: tuple[str, ...], part: str) -> str | None:
     parted = [f"{name}_{part}" for name in names] + [f"{part}_{name}" for name in names]
     return next((name for name in (*parted, *names) if name in arrays), None)
+
+
+def _by_position(arrays: dict[str, NDArray[Any]], part: str) -> tuple[str | None, str | None]:
+    """Return the names of x and y among arrays that `np.savez` numbered.
+
+    They are x, or x and y, or both of train and test: x, y, x, y, or as scikit-learn splits them
+    x, x, y, y.
+    """
+    names = [f"arr_{i}" for i in range(len(arrays))]
+    if set(arrays) != set(names) or len(names) not in (1, 2, 4):
+        return None, None
+    if len(names) < 4:
+        return names[0], names[1] if len(names) > 1 else None
+    x, second, third, _ = (arrays[name] for name in names)
+    split = second.shape[1:] == x.shape[1:] and second.ndim > 1 and third.shape[:1] == x.shape[:1]
+    at, gap = (1 if split else 2) * (part == "test"), 2 if split else 1
+    return names[at], names[at + gap]
 
 
 def _numbers(array: NDArray[Any], name: str, file: str) -> NDArray[Any]:

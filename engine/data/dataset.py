@@ -33,6 +33,25 @@ class Block:
     rows: Sequence[int] | NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns of a table were read, so that another one can be read like it.
+
+    inputs, labels: positions from 0; width: cells of a row; names: of all columns, where there is
+    a header in which no two are the same.
+    """
+
+    inputs: tuple[int, ...]
+    labels: tuple[int, ...]
+    width: int
+    names: tuple[str, ...] = ()
+
+    def is_named_in(self, cells: Sequence[str], *, labelled: bool) -> bool:
+        """Whether ``cells`` hold the names of all inputs, and of the labels where they count."""
+        wanted = self.inputs + (self.labels if labelled else ())
+        return bool(self.names) and {self.names[i] for i in wanted} <= set(cells)
+
+
 class Reader(Protocol):
     """A file of data that gives its rows block by block, so that it need not fit into memory.
 
@@ -48,6 +67,14 @@ class Reader(Protocol):
     @property
     def label(self) -> str | int | None:
         """The column of a class label, for messages."""
+
+    @property
+    def columns(self) -> Columns | None:
+        """Which columns of a table are read; None for what is no table."""
+
+    @property
+    def told(self) -> str:
+        """How the file is read, for a person; "" where there was nothing to find out."""
 
     @property
     def mapped(self) -> NDArray[Any] | None:
@@ -68,6 +95,7 @@ class Dataset:
     shape    of one input as the file has it; its product is D
     classes  how many there are; 0 where the targets are numbers
     names    of the classes, if the file names them
+    columns  of the table that the data was read from; told: how it was read, for a person
     index    the rows that count, in this order; None for all
     """
 
@@ -79,6 +107,8 @@ class Dataset:
     index: NDArray[np.int64] | None = None
     file: str = ""
     format: str = field(default="", compare=False)
+    columns: Columns | None = None
+    told: str = ""
 
     def __post_init__(self) -> None:
         n, d = self.inputs.shape
@@ -163,7 +193,17 @@ def collect(
         names=names or given,
         file=reader.file,
         format=reader.format,
+        columns=reader.columns,
+        told=reader.told,
     )
+
+
+def collect_inputs(reader: Reader) -> NDArray[Any]:
+    """Return all inputs (N, D) of ``reader``, whatever its targets are. Raises DataError."""
+    found = [_compact(block.inputs) for block in reader.blocks()]
+    if not found:
+        raise DataError("no rows", file=reader.file, expected="at least one")
+    return np.concatenate(found)
 
 
 def _name_classes(reader: Reader, block: Block, names: tuple[str, ...]) -> NDArray[Any]:

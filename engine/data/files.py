@@ -1,6 +1,7 @@
 """From a path to its reader, and from rows to a file of any format."""
 
 import re
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from agentd.engine.data.arrays import NpyReader, NpzReader, npz_bytes
 from agentd.engine.data.csvfile import CsvReader, CsvWriter
-from agentd.engine.data.dataset import Dataset, Reader, Target, collect
+from agentd.engine.data.dataset import Columns, Dataset, Reader, Target, collect, collect_inputs
 from agentd.engine.data.errors import DataError
 from agentd.engine.data.idx import IdxReader, write_idx
 from agentd.engine.data.storage import StorageReader, StorageWriter
@@ -23,7 +24,7 @@ FORMATS = ("idx", "csv", "npz", "npy", "pb")
 class DataOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a file is read: columns of tables, and what the targets are."""
 
-    labels: tuple[str | int, ...] | None = None  # columns: names, or positions; null: the last
+    labels: tuple[str | int, ...] | None = None  # columns: names, or positions; null: find out
     inputs: tuple[str | int, ...] | None = None  # all other columns unless given
     header: bool | None = None  # whether the first line holds names; null: find out
     delimiter: str | None = None  # between cells; null: find out
@@ -34,32 +35,42 @@ class DataOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise ValueError("`delimiter` must be one character")
 
 
-def open_data(path: Path, part: str = "train", options: DataOptions | None = None) -> Reader:
+def open_data(
+    path: Path,
+    part: str = "train",
+    options: DataOptions | None = None,
+    *,
+    like: Columns | None = None,
+    inputs: int | None = None,
+) -> Reader:
     """Return the reader of a folder of IDX files, or of a .csv, .npz, .npy or .pb file.
 
-    ``part`` chooses between train and test where one place holds both. Raises DataError for what
-    the file holds, FileNotFoundError and OSError for what the file system says.
+    ``part`` chooses between train and test where one place holds both. ``like`` are the columns
+    of a table that this one is read like. ``inputs`` asks for rows of so many numbers, labelled or
+    not. Raises DataError for what the file holds, FileNotFoundError and OSError for what the file
+    system says.
     """
     options = options or DataOptions()
-    labels: tuple[str | int, ...] = (-1,) if options.labels is None else options.labels
     if path.is_dir():
-        return _open_folder(path, part)
+        return _open_folder(path, part, labelled=inputs is None)
     if not path.exists():
         raise FileNotFoundError(2, "no such data", str(path))
     kind = _kind(path)
     if kind == "csv":
         return CsvReader(
             path,
-            labels=labels,
-            inputs=options.inputs,
+            labels=options.labels if inputs is None else (),
+            inputs=None if like else options.inputs,
             header=options.header,
             delimiter=options.delimiter,
             target=options.target,
+            like=like,
         )
     if kind == "npz":
         return NpzReader(path, part)
     if kind == "npy":
-        return NpyReader(path, labels)
+        labels: tuple[str | int, ...] = (-1,) if options.labels is None else options.labels
+        return NpyReader(path, labels, inputs)
     if kind == "pb":
         return StorageReader(path)
     return IdxReader(path, _labels_of(path))
@@ -72,11 +83,35 @@ def load_data(
     *,
     classes: int | None = None,
     names: tuple[str, ...] = (),
+    like: Columns | None = None,
 ) -> Dataset:
     """Read a whole data set into memory: `open_data`, then `collect`."""
-    reader = open_data(path, part, options)
+    reader = open_data(path, part, options, like=like)
     target = options.target if options else "auto"
     return collect(reader, target, classes=classes, names=names)
+
+
+def load_inputs(
+    path: Path,
+    inputs: int,
+    part: str = "test",
+    options: DataOptions | None = None,
+    *,
+    like: Columns | None = None,
+) -> NDArray[Any]:
+    """Read rows (N, ``inputs``) that need no labels; labels that are there are left out.
+
+    Raises DataError, also where a row has another number of inputs.
+    """
+    reader = open_data(path, part, options, like=like, inputs=inputs)
+    if prod(reader.shape) != inputs:
+        raise DataError(
+            "inputs of another size than the model's",
+            file=reader.file,
+            expected=inputs,
+            got=prod(reader.shape),
+        )
+    return collect_inputs(reader)
 
 
 def parts_of(path: Path) -> tuple[str, ...]:
@@ -127,12 +162,15 @@ def _write_folder(path: Path, data: Dataset, inputs: NDArray[Any], targets: NDAr
 
 
 def _kind(path: Path) -> str:
-    suffix = path.suffix.removeprefix(".").lower()
+    name = path.name.lower()
+    suffix = Path(name.removesuffix(".gz")).suffix.removeprefix(".")
     kinds = {"csv": "csv", "tsv": "csv", "npz": "npz", "npy": "npy", "pb": "pb", "proto": "pb"}
-    if suffix in kinds:
+    if kinds.get(suffix) == "csv" or (suffix in kinds and not name.endswith(".gz")):
         return kinds[suffix]
-    if "idx" in path.name:
+    if "idx" in name:
         return "idx"
+    if suffix in ("data", "txt", "tab", "dat"):
+        return "csv"
     raise DataError(
         "no known format",
         file=str(path),
@@ -141,7 +179,7 @@ def _kind(path: Path) -> str:
     )
 
 
-def _open_folder(path: Path, part: str) -> IdxReader:
+def _open_folder(path: Path, part: str, *, labelled: bool = True) -> IdxReader:
     wanted = _TEST if part == "test" else ("train",)
     found = {m["part"]: each for each in path.iterdir() if (m := _IMAGES.match(each.name))}
     name = next((name for name in wanted if name in found), None)
@@ -153,7 +191,7 @@ def _open_folder(path: Path, part: str) -> IdxReader:
             got=", ".join(sorted(each.name for each in path.iterdir())[:6]) or "an empty folder",
         )
     labels = _labels_of(found[name])
-    if labels is None:
+    if labels is None and labelled:
         raise DataError("no labels beside the images", file=str(found[name]))
     return IdxReader(found[name], labels)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Shape
-from agentd.engine.data.dataset import Block
+from agentd.engine.data.dataset import Block, Columns
 from agentd.engine.data.errors import DataError
 
 TYPES: dict[int, np.dtype[Any]] = {
@@ -104,6 +104,8 @@ class IdxReader:
 
     format = "idx"
     label = None
+    columns: Columns | None = None
+    told = ""
 
     def __init__(self, images: Path, labels: Path | None) -> None:
         self.file = str(images)

@@ -10,6 +10,7 @@ from agentd.engine.data.dataset import Dataset
 
 Normalize: TypeAlias = Literal["auto", "none", "range", "standard"]
 _CHUNK = 8192
+_WIDE = 1e37
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,10 @@ class Normalizer:
         if not self.shift.any():
             np.multiply(x, self.scale, out=out, casting="unsafe", dtype=np.float32)
             return
-        np.subtract(x, self.shift, out=out, casting="unsafe", dtype=np.float32)
-        np.multiply(out, self.scale, out=out)
+        wide = np.abs(self.shift).max() > _WIDE  # x - shift may be no float32
+        kind = np.float64 if wide else np.float32
+        far = np.subtract(x, self.shift, None if wide else out, casting="unsafe", dtype=kind)
+        np.multiply(far, self.scale, out=out, casting="unsafe")
 
 
 def no_normalizer() -> Normalizer:

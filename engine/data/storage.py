@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from agentd.engine.backend import Shape
 from agentd.engine.data import wire
-from agentd.engine.data.dataset import Block
+from agentd.engine.data.dataset import Block, Columns
 from agentd.engine.data.errors import DataError
 
 _DATA, _INPUT, _EXPECTED = 1, 1, 2
@@ -29,6 +29,8 @@ class StorageReader:
 
     format = "pb"
     label = None
+    columns: Columns | None = None
+    told = ""
     count: int | None = None
     mapped: NDArray[Any] | None = None
 

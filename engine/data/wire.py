@@ -61,6 +61,15 @@ def floats(message: memoryview, wanted: tuple[int, ...]) -> dict[int, NDArray[np
     return {n: np.concatenate(p) if len(p) > 1 else p[0] if p else empty for n, p in found.items()}
 
 
+def varints(packed: memoryview) -> list[int]:
+    """Return the numbers of a packed field. Raises WireError where it is cut."""
+    found, at = [], 0
+    while at < len(packed):
+        value, at = _varint(packed, at)
+        found.append(value)
+    return found
+
+
 def records(path: Path, number: int, limit: int = 1 << 28) -> Iterator[memoryview]:
     """Yield the messages in field ``number`` of the message that fills a file, one at a time.
 

@@ -14,6 +14,8 @@ from agentd.engine.layers.layer import Layer, LayerSpec, Options
 from agentd.engine.layers.recording import Layout, Recording
 
 Epsilon = Annotated[float, Meta(gt=0, le=1)]
+FAR = 1e3
+"""The most deviations from the mean that leave `Normalize`; N rows that were seen have √N."""
 
 
 class LayerNorm(LayerSpec, Options, frozen=True, tag="layer_norm"):
@@ -53,8 +55,9 @@ class Normalize(LayerSpec, Options, frozen=True, tag="normalize"):
     """The network's input to mean 0 and variance 1, by statistics of everything seen so far.
 
     Each feature of a vector, each channel of an image. The statistics lie where BatchNorm's do;
-    the learner moves them (`engine.network.normalize`), a pass only reads them. The layer comes
-    before every trained one. Raises ModelError behind one.
+    the learner moves them (`engine.network.normalize`), a pass only reads them. What comes out is
+    cut to ±``FAR``: whatever finite number comes, the network gets one that it can multiply. The
+    layer comes before every trained one. Raises ModelError behind one.
     """
 
     eps: Epsilon = 1e-8
@@ -144,6 +147,7 @@ class PlacedNormalize:
         mean, variance = r.p(self.mean), r.p(self.variance)
         rows = as_rows(r, x), as_rows(r, y)
         r.do(r.be.batch_norm_apply(rows[0], gain, bias, mean, variance, self.eps, rows[1]))
+        r.do(r.be.clip_value(r.be.reshape(y, (prod(y.shape),)), FAR))
         return y
 
     def backward(self, r: Recording, x: Array, y: Array, dy: Array, need_dx: bool) -> Array | None:

@@ -1,7 +1,7 @@
 """LayerNorm over rows and BatchNorm over columns: the same arithmetic along the other axis."""
 
 import numpy as np
-from numpy import add, copyto, dot, einsum, multiply, subtract
+from numpy import add, copyto, dot, einsum, isfinite, multiply, subtract
 
 from agentd.engine.backend import Step
 from agentd.engine.numpy_backend.memory import MemoryOps, Nd
@@ -80,6 +80,10 @@ class NormOps(MemoryOps):
             multiply(norm, scale, norm)
             multiply(norm, gain, y)
             add(y, bias, y)
+            if not isfinite(spread).all():  # an overflow must not stay in the running statistics
+                lost = ~isfinite(spread)
+                copyto(centre, mean, where=lost)
+                copyto(spread, variance, where=lost)
             follow_mean()
             follow_variance()
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from agentd.engine.backend import AdamConstants, Array, Backend, Host, Step
 from agentd.engine.errors import ShapeError
 from agentd.engine.optim.schedule import Schedule, make_schedule
-from agentd.engine.optim.spec import OptimizerSpec
+from agentd.engine.optim.spec import OptimizerName, OptimizerSpec, options_of
 
 State: TypeAlias = tuple[dict[str, Host], dict[str, Any]]
 """What ``get_state`` gives: arrays by name, and plain numbers that fit into JSON."""
@@ -285,6 +285,19 @@ RULES: dict[str, type[_Rule]] = {
     "adamw": AdamW,
     "radam": RAdam,
 }
+
+
+def own_defaults(name: OptimizerName) -> dict[str, float]:
+    """Return the rate and the constants that an optimizer has where nobody sets them."""
+    rule, spec = RULES[name], OptimizerSpec(name=name)
+    found = {"lr": rule.default_lr}
+    for option in options_of(name):
+        value = getattr(spec, option)
+        if value is None:
+            value = {"rho": rule.default_rho, "eps": rule.default_eps}[option]
+        if not isinstance(value, bool):
+            found[option] = value
+    return found
 
 
 def make_optimizer(spec: OptimizerSpec, backend: Backend, n_params: int) -> Optimizer:

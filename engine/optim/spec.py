@@ -69,6 +69,11 @@ _OPTIMIZER_OPTIONS: dict[str, tuple[str, ...]] = {
 """Constants that not every optimizer has, and which have them."""
 
 
+def options_of(name: str) -> tuple[str, ...]:
+    """Return the constants that an optimizer has and not every other."""
+    return tuple(option for option, owners in _OPTIMIZER_OPTIONS.items() if name in owners)
+
+
 LossName = Literal[
     "squared_error",
     "huber",

@@ -53,12 +53,16 @@ class Mark:
 
 @dataclass
 class Document:
-    """Plain values and where each of them was written."""
+    """Plain values and where each of them was written.
+
+    notes: what a translation took for granted, a line each, for a person.
+    """
 
     value: Any
     file: str
     marks: dict[Path, Mark] = field(default_factory=dict)
     keys: dict[Path, Mark] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def mark(self, path: Path) -> Mark:
         """Return the place of the value at ``path``, or of the nearest that contains it."""

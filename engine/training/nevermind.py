@@ -11,9 +11,9 @@
     batch_size: 32
 
 Every value is a mapping with its type as the key. The layers' OpenCL names mean the same here; the
-loss layer is a dense layer and the loss. Rates that optim.cfg leaves out are nevermind-neu's. Its
-optimizers are read as the textbook ones of the same name: it adds what we subtract, and its Adam
-has no bias correction.
+loss layer is a dense layer and the loss. What optim.cfg leaves out, and an optim.cfg that is not
+there, are nevermind-neu's; the document's notes say so. Its optimizers are read as the textbook
+ones of the same name: it adds what we subtract, and its Adam has no bias correction.
 """
 
 from pathlib import Path
@@ -38,7 +38,15 @@ ACTIVATIONS = {
     "relu": "relu",
     "leaky_relu": "leaky_relu",
 }
-RATES = {"sgd": 1e-2, "rmsprop": 1e-2, "adagrad": 1e-2, "adadelta": 1.0, "adam": 3e-4}
+DEFAULTS: dict[str, dict[str, float]] = {  # of nevermind-neu 0.2, but for adadelta, which is ours
+    "sgd": {"learning_rate": 1e-2, "momentum": 0.8},
+    "rmsprop": {"learning_rate": 1e-2, "alpha": 0.9, "theta": 1e-8},
+    "adagrad": {"learning_rate": 1e-2, "theta": 1e-6},
+    "adadelta": {"learning_rate": 1.0},
+    "adam": {"learning_rate": 3e-4, "b1": 0.9, "b2": 0.99, "theta": 1e-8},
+}
+UNSAID = "rmsprop"
+"""The optimizer of a network without optim.cfg."""
 _NUMBERS = {"Int": (int,), "Float": (int, float), "String": (str,), "Bool": (bool,)}
 _CONSTANTS = (  # their name, ours, and the optimizers that have it
     ("theta", "eps", "rmsprop", "adagrad", "adadelta", "adam"),
@@ -58,11 +66,14 @@ def read_model_file(model: Path, optimizer: Path | None = None) -> Document:
     tree = document.value
     if isinstance(tree, dict) and ("ls" in tree or "layers_cfg" in tree):
         document = _translate_model(document)
+        if optimizer is None:
+            unsaid = Document({"type": {"String": UNSAID}}, str(model))
+            document.value["optimizer"] = _translate_optimizer(unsaid, document)
     if optimizer is not None:
         if not isinstance(document.value, dict):
             return document
         rule = strictyaml.parse(strictyaml.read_file(optimizer), str(optimizer))
-        document.value["optimizer"] = _translate_optimizer(rule)
+        document.value["optimizer"] = _translate_optimizer(rule, document)
         document.marks[("optimizer",)] = Mark(1, 1)
     return document
 
@@ -164,8 +175,8 @@ def _add_dense(out: _Translation, at: Where, params: dict[str, Any], size: int) 
         out.add_layer({"dropout": dropout}, (*here, "dropout"))
 
 
-def _translate_optimizer(source: Document) -> dict[str, Any]:
-    """Return optim.cfg as the mapping of our ``optimizer:``."""
+def _translate_optimizer(source: Document, target: Document) -> dict[str, Any]:
+    """Return optim.cfg as the mapping of our ``optimizer:``; note what it leaves open."""
     tree = source.value
     if not isinstance(tree, dict):
         raise source.error((), "wrong value", expected="a mapping with `type`")
@@ -173,16 +184,21 @@ def _translate_optimizer(source: Document) -> dict[str, Any]:
     known = ("type", *rates, "momentum", "alpha", "theta", "b1", "b2", "lr_decay", "lr_step")
     _refuse_unknown(source, (), tree, known)
     name = _value(source, (), tree, "type", "String")
-    if name not in RATES:
+    if name not in DEFAULTS:
         raise source.error(
             ("type",) if "type" in tree else (),
             f"no such optimizer `{name}`" if name else "missing key `type`",
-            expected=f"one of {', '.join(RATES)}",
+            expected=f"one of {', '.join(DEFAULTS)}",
         )
-    options: dict[str, Any] = {"name": name, "lr": RATES[name]}
     found = {key: _value(source, (), tree, key, "Float") for key in known[1:]}
-    for key in rates:
-        options["lr"] = found[key] if found[key] is not None else options["lr"]
+    found["learning_rate"] = next((found[key] for key in rates if found[key] is not None), None)
+    unsaid = {key: value for key, value in DEFAULTS[name].items() if found[key] is None}
+    found |= unsaid
+    if unsaid:
+        told = ", ".join(f"{key} {value:g}" for key, value in unsaid.items())
+        what = f"no optim.cfg: {name}, " if source.file == target.file else "not said: "
+        target.notes.append(f"{source.file}: {what}{told}, as nevermind-neu has it")
+    options: dict[str, Any] = {"name": name, "lr": found["learning_rate"]}
     if name == "sgd" and found["momentum"]:
         options |= {"name": "momentum", "momentum": found["momentum"]}
     for key, option, *owners in _CONSTANTS:

@@ -100,7 +100,7 @@ class TrainSpec(Record, frozen=True, kw_only=True):
         A regression on K outputs takes the last K columns of a table as labels.
         """
         labels, target, outputs = self.data.labels, self.data.target, self.declared_outputs
-        if self.is_regression and outputs and labels is None:
+        if self.is_regression and outputs and outputs > 1 and labels is None:
             labels = tuple(range(-outputs, 0))
         if target == "auto" and self.loss is not None and not self.is_regression:
             target = "class"

@@ -374,3 +374,61 @@ def test_the_token_file_of_the_data_directory_guards_without_being_named(tmp_pat
     flags = {"data_dir": str(tmp_path), "host": "0.0.0.0"}
 
     assert resolve(None, flags, {}).config.tokens == str(tmp_path / "token")
+
+
+# -- what others set -----------------------------------------------------------------------------
+
+KUBERNETES = {
+    "AGENTD_SERVICE_HOST": "10.0.0.1",
+    "AGENTD_SERVICE_PORT": "7331",
+    "AGENTD_SERVICE_PORT_GAMES": "7331",
+    "AGENTD_PORT": "tcp://10.0.0.1:7331",
+    "AGENTD_PORT_7331_TCP": "tcp://10.0.0.1:7331",
+    "AGENTD_PORT_7331_TCP_PROTO": "tcp",
+    "AGENTD_PORT_7331_TCP_PORT": "7331",
+    "AGENTD_PORT_7331_TCP_ADDR": "10.0.0.1",
+    "AGENTD_HTTP_PORT": "tcp://10.0.0.2:7332",  # of a service agentd-http
+    "AGENTD_HTTP_SERVICE_HOST": "10.0.0.2",
+}
+
+
+def test_what_kubernetes_sets_for_a_service_is_passed_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = resolve(environ=KUBERNETES | {"AGENTD_LIMITS__WINDOW": "3"}).config
+
+    assert (config.port, config.http_port, config.limits.window) == (7331, 7332, 3)
+    assert len(caplog.records) == 1
+    assert all(name in caplog.text for name in KUBERNETES)
+
+
+@pytest.mark.parametrize("name", ["AGENTD_PORT", "AGENTD_SERVICE", "AGENTD_HTTP_PORT"])
+def test_what_only_looks_like_it_is_refused_as_ever(name: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        resolve(environ={name: "seven"})
+
+
+@pytest.mark.parametrize("source", ["file", "environment", "flag"])
+def test_home_is_meant_wherever_a_path_is_read(
+    write: Write, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    keys = {"data_dir": "~/data", "unix": "~/a.sock", "tokens": "~/tokens"}
+    match source:
+        case "file":
+            path = write("".join(f"{key}: {value}\n" for key, value in keys.items()))
+            config = resolve(path).config
+        case "environment":
+            config = resolve(environ={f"AGENTD_{k.upper()}": v for k, v in keys.items()}).config
+        case "flag":
+            config = resolve(overrides=keys).config
+
+    assert (config.data_dir, config.unix) == ("/home/me/data", "/home/me/a.sock")
+    assert config.tokens == "/home/me/tokens"
+    assert default_data_dir({"XDG_DATA_HOME": "~/x"}) == Path("/home/me/x/agentd")
+
+
+def test_the_template_names_the_words_that_a_value_may_be() -> None:
+    text = render_template()
+    assert "  learner: dqn  # one of dqn, pqn, stream_q, supervised, none\n" in text
+    assert "mode: free  # one of free, paced\n" in text

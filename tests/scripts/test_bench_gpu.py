@@ -16,7 +16,7 @@ def test_every_line_runs_and_without_torch_says_so(monkeypatch: pytest.MonkeyPat
     from agentd.engine.opencl_backend.devices import list_devices
 
     if not list_devices():
-        pytest.skip("no OpenCL platform: `pip install agentd[opencl]` brings PoCL")
+        pytest.skip("no OpenCL platform: `pip install 'pyopencl[pocl]'` brings PoCL")
     from agentd.engine.opencl_backend import OpenCLBackend
 
     spec = importlib.util.spec_from_file_location("bench_gpu", SCRIPT)

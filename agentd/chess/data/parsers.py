@@ -8,6 +8,7 @@ from typing import cast
 
 from agentd.chess.process_pool import ProcessPool
 from agentd.errors import JobFailed, UsageError
+from agentd.extras import install_hint
 from agentd.games.chess.data.blocks import ParsedBlock, pack_block, read_block, unpack_block
 from agentd.games.chess.data.dump import DumpBlock
 from agentd.games.chess.data.filter import Filter
@@ -28,7 +29,7 @@ def open_reader(name: str) -> PgnReader:
         except ImportError:
             raise UsageError(
                 "the reader `rust` is not installed",
-                hint="pip install 'agentd[chess-fast]', or use --reader python-chess",
+                hint=f"{install_hint('chess-fast')}, or use --reader python-chess",
             ) from None
         return RustReader()
     return PythonChessReader()

@@ -18,7 +18,14 @@ def open_bot(model: str | None, rating: int | None = None) -> Evaluator:
     """
     if model == MATERIAL:
         return MaterialEvaluator()
-    path = None if model is None else Path(model)
-    if path is not None and not path.exists():
+    return load_bot(find_model(model), rating)
+
+
+def find_model(model: str | None) -> Path | None:
+    """The path that ``model`` names, None where it is none of a file. Raises MissingInput."""
+    if model is None or model == MATERIAL:
+        return None
+    path = Path(model).expanduser()
+    if not path.exists():
         raise MissingInput(f"no chess model {model}", hint=f"give a file, or `{MATERIAL}`")
-    return load_bot(path, rating)
+    return path

@@ -112,7 +112,7 @@ def load_recipe(source: str) -> ChessRecipe:
     if source in recipe_names():
         text = (resources.files("agentd") / FOLDER / f"{source}.yaml").read_bytes()
         return convert_recipe(strictyaml.parse(text, source))
-    path = Path(source)
+    path = Path(source).expanduser()
     if not path.is_file():
         known = ", ".join(recipe_names())
         raise MissingInput(f"no recipe {source!r}", hint=f"a YAML file, or one of {known}")

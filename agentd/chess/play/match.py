@@ -14,7 +14,14 @@ import chess
 import chess.pgn
 import msgspec
 
-from agentd.chess.play.players import MatchPlayer, Played, Side, open_player, play_game
+from agentd.chess.play.players import (
+    FORFEIT,
+    MatchPlayer,
+    Played,
+    Side,
+    open_player,
+    play_game,
+)
 from agentd.chess.process_pool import ProcessPool
 from agentd.errors import JobFailed, MissingInput, StorageError, UsageError
 from agentd.games.chess.play.elo import MatchScore, match_score
@@ -25,6 +32,8 @@ RANDOM = "random"
 GAMES, PLAN, PGN = "games.jsonl", "match.json", "games.pgn"
 _FAULT = b"!"
 _GO_ON = "run the same command again: it goes on from here"
+FORFEITS = 0.05
+"""Share of a match's games that may end by a player's failure; more tell nothing of its play."""
 
 
 class MatchPlan(msgspec.Struct, frozen=True):
@@ -105,6 +114,22 @@ class Ledger:
         """The score of the games so far, from our player's view."""
         return match_score((game.game // 2, game.points) for game in self.games.values())
 
+    def forfeits(self) -> list[Played]:
+        """The games that ended by a player's failure, in their order."""
+        ordered = (self.games[number] for number in sorted(self.games))
+        return [game for game in ordered if game.reason.startswith(FORFEIT)]
+
+    def check(self) -> None:
+        """Raise JobFailed where players failed too often: that score would be none of chess."""
+        failed = self.forfeits()
+        if len(failed) > max(1, FORFEITS * self.plan.games):
+            hint = f"the games are kept in {self._folder}; mend the player, then give another --out"
+            raise JobFailed(
+                f"the match tells nothing: {len(failed)} of {len(self.games)} games were forfeited,"
+                f" the last one as {failed[-1].reason.removeprefix(FORFEIT)}",
+                hint=hint,
+            )
+
     def record(self) -> dict[str, Any]:
         """The match so far as JSON values, of one game or more; an infinite Elo is null."""
         score, played = self.score, list(self.games.values())
@@ -121,7 +146,7 @@ class Ledger:
             "elo": elo[0],
             "elo_low": elo[1],
             "elo_high": elo[2],
-            "forfeits": sum(game.reason.startswith("forfeit") for game in played),
+            "forfeits": len(self.forfeits()),
             "seconds_per_move": round(sum(game.seconds for game in played) / len(played), 4),
             "slowest_move": round(max(game.slowest for game in played), 4),
             "seed": self.plan.seed,
@@ -198,14 +223,17 @@ def _sit(pipe: Connection, plan_json: bytes) -> None:
 def play_match(openings: Sequence[str], ledger: Ledger, jobs: int) -> Iterator[Played]:
     """Play the games that the ledger lacks, ``jobs`` at once, and yield each when it is kept.
 
-    Each opening is played twice, colours swapped. Raises JobFailed where a player's process dies.
+    Each opening is played twice, colours swapped. Raises JobFailed where a player's process dies,
+    or where too many games are forfeited.
     """
     plan = ledger.plan
+    ledger.check()
     left = [(n, openings[n // 2]) for n in range(plan.games) if n not in ledger.games]
     with MatchPool(min(jobs, len(left)), plan) as tables:
         for game in tables.play(left):
             ledger.add(game)
             yield game
+            ledger.check()
 
 
 def check_players(plan: MatchPlan) -> None:

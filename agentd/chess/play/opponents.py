@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.chess.model.bots import open_bot
+from agentd.chess.play.book import Book
 from agentd.client import FIRST, MID, TERMINATED, TRUNCATED, Address, Client, SessionLost
 from agentd.games.chess.board.features import N_FEATURES, features
 from agentd.games.chess.board.moves import N_MOVES, index_move, legal_indices, legal_mask
@@ -23,6 +24,8 @@ from agentd.games.chess.search.settings import SearchSettings
 OBSERVATION = ("uint8", (N_FEATURES,))
 """What a daemon sees of a board, from the mover's side: see ``games.chess.board.features``."""
 ACTIONS = N_MOVES
+PATIENCE_S = 10.0
+"""How long a person waits for a daemon that is gone."""
 SECONDS = 1.0
 """Time a move of a local model where nothing else limits it."""
 
@@ -59,13 +62,35 @@ class Policy(Protocol):
 
 
 class LocalPolicy:
-    """A search in this process, at most ``seconds`` a move where that is given."""
+    """A search in this process, at most ``seconds`` a move where that is given.
 
-    def __init__(self, search: Search, name: str, seconds: float | None) -> None:
+    It plays the moves of ``book`` as long as this has any, and searches all the same for hints.
+    Every game is drawn from ``seed``, or where that is None by chance.
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        name: str,
+        seconds: float | None,
+        seed: int | None,
+        book: Book | None = None,
+    ) -> None:
         self.name = name
-        self._search, self._seconds = search, seconds
+        self._search, self._seconds, self._seed, self._book = search, seconds, seed, book
+        self._begin()
+
+    def _begin(self) -> None:
+        seed = random.SystemRandom().getrandbits(31) if self._seed is None else self._seed
+        self._search.forget(seed)
+        if self._book is not None:
+            self._book.begin(seed)
 
     def choose(self, board: chess.Board) -> Advice:
+        move = self._book.draw(board) if self._book else None
+        return self.advise(board) if move is None else Advice(move)
+
+    def advise(self, board: chess.Board) -> Advice:
         limit = None if self._seconds is None else time.monotonic() + self._seconds
         result = self._search.run(
             board, should_stop=lambda: limit is not None and time.monotonic() >= limit
@@ -77,14 +102,11 @@ class LocalPolicy:
             return Advice(result.move)
         return Advice(result.move, best.win, best.moves, str(best.score))
 
-    def advise(self, board: chess.Board) -> Advice:
-        return self.choose(board)
-
     def taken_back(self) -> None:
         pass
 
     def ended(self, board: chess.Board, score: float | None) -> None:
-        self._search.forget()
+        self._begin()
 
     def close(self) -> None:
         pass
@@ -136,7 +158,8 @@ def local_policy(
 ) -> LocalPolicy:
     """Return a model of this machine; without any limit it looks ``SECONDS`` a move.
 
-    A ``rating`` without a limit plays as such a person: no search, moves drawn by the policy.
+    A ``rating`` without a limit plays as such a person: no search, moves drawn by the policy. Else,
+    unless a ``temperature`` varies the games, openings are drawn from the bundled book.
     """
     limited = bool(nodes or depth or seconds)
     imitates = rating is not None and not limited
@@ -144,19 +167,28 @@ def local_policy(
         nodes=1 if imitates else nodes,
         depth=depth,
         temperature=float(imitates) if temperature is None else temperature,
-        seed=random.SystemRandom().getrandbits(31) if seed is None else seed,
+        guarded=imitates,
     )
     if not limited and not imitates:
         seconds = SECONDS
     name = f"agentd {model or ''}".strip()
-    return LocalPolicy(Search(open_bot(model, rating), settings), name, seconds)
+    book = None if imitates or temperature is not None else Book()
+    return LocalPolicy(Search(open_bot(model, rating), settings), name, seconds, seed, book)
 
 
 def daemon_policy(address: Address, agent: str, learn: bool) -> DaemonPolicy:
     """Return ``agent`` of the daemon at ``address``, which learns from the games if ``learn``."""
 
     def connect(role: str) -> Client:
-        return Client.connect(address, agent, OBSERVATION, ACTIONS, role=role, explain=True)  # type: ignore[arg-type]
+        return Client.connect(
+            address,
+            agent,
+            OBSERVATION,
+            ACTIONS,
+            role=role,  # type: ignore[arg-type]
+            explain=True,
+            retry_for=PATIENCE_S,
+        )
 
     return DaemonPolicy(connect, "train" if learn else "play", f"{agent} at {address}")
 

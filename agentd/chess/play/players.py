@@ -19,6 +19,10 @@ PATIENCE_S = 60.0
 """What an engine may take to start, to answer, or beyond its own limit."""
 
 
+FORFEIT = "forfeit: "
+"""How the reason of a game begins that a player lost by failing."""
+
+
 class Limit(msgspec.Struct, frozen=True, omit_defaults=True):
     """Limits of a player's search for one move; the first one reached ends it."""
 
@@ -90,7 +94,10 @@ class BotPlayer:
     def __init__(self, side: Side) -> None:
         limit = side.limit
         settings = SearchSettings(
-            nodes=limit.nodes, depth=limit.depth, temperature=side.temperature
+            nodes=limit.nodes,
+            depth=limit.depth,
+            temperature=side.temperature,
+            guarded=side.rating is not None,
         )
         self._search = Search(open_bot(side.model, side.rating), settings)
         self._seconds = limit.time
@@ -109,37 +116,57 @@ class BotPlayer:
 
 
 class EnginePlayer:
-    """A UCI engine in a process of its own."""
+    """A UCI engine in a process of its own; one that failed is started anew for the next game."""
 
     def __init__(self, side: Side) -> None:
-        assert side.engine is not None
-        command = shlex.split(side.engine) or [""]
         limit = side.limit
+        self._side = side
         self._limit = chess.engine.Limit(nodes=limit.nodes, depth=limit.depth, time=limit.time)
         self._game = 0
-        try:
-            self._engine = chess.engine.SimpleEngine.popen_uci(command, timeout=PATIENCE_S)
-        except (OSError, IndexError) as error:
-            raise MissingInput(f"cannot start the engine {side.engine!r}: {error}") from None
-        except (chess.engine.EngineError, TimeoutError) as error:
-            raise UsageError(f"{side.engine!r} does not speak UCI: {error}") from None
-        try:
-            self._engine.configure(_typed(side.options, self._engine.options))
-        except chess.engine.EngineError as error:
-            self.close()
-            raise UsageError(f"the engine {side.engine!r}: {error}") from None
+        self._engine: chess.engine.SimpleEngine | None = _start_engine(side)
 
     def new_game(self, seed: int) -> None:
         self._game = seed
+        if self._engine is None:
+            self._engine = _start_engine(self._side)
 
     def choose(self, board: chess.Board) -> chess.Move | None:
-        return self._engine.play(board, self._limit, game=self._game).move
-
-    def close(self) -> None:
+        assert self._engine is not None, "asked for a move after it failed in this game"
         try:
-            self._engine.quit()
+            return self._engine.play(board, self._limit, game=self._game).move
         except (chess.engine.EngineError, TimeoutError):
             self._engine.close()
+            self._engine = None
+            raise
+
+    def close(self) -> None:
+        if self._engine is not None:
+            _end_engine(self._engine)
+
+
+def _start_engine(side: Side) -> chess.engine.SimpleEngine:
+    """Start the engine of ``side`` with its options. Raises MissingInput, UsageError."""
+    assert side.engine is not None
+    command = shlex.split(side.engine) or [""]
+    try:
+        engine = chess.engine.SimpleEngine.popen_uci(command, timeout=PATIENCE_S)
+    except (OSError, IndexError) as error:
+        raise MissingInput(f"cannot start the engine {side.engine!r}: {error}") from None
+    except (chess.engine.EngineError, TimeoutError) as error:
+        raise UsageError(f"{side.engine!r} does not speak UCI: {error}") from None
+    try:
+        engine.configure(_typed(side.options, engine.options))
+    except chess.engine.EngineError as error:
+        _end_engine(engine)
+        raise UsageError(f"the engine {side.engine!r}: {error}") from None
+    return engine
+
+
+def _end_engine(engine: chess.engine.SimpleEngine) -> None:
+    try:
+        engine.quit()
+    except (chess.engine.EngineError, TimeoutError):
+        engine.close()
 
 
 def _typed(
@@ -223,16 +250,20 @@ def _ended(board: chess.Board) -> tuple[str, chess.Color | None] | None:
     return ("threefold repetition", None) if board.is_repetition(3) else None
 
 
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def _move(board: chess.Board, player: MatchPlayer, clock: _Clock | None) -> str | None:
     """Let ``player`` make its move; return why it forfeits, if it does."""
     began = time.monotonic()
     try:
         move = player.choose(board.copy())
     except (chess.engine.EngineError, TimeoutError) as error:
-        return f"forfeit: {error or type(error).__name__}"
+        return f"{FORFEIT}{'White' if board.turn else 'Black'} failed: {_in_a_line(error)}"
     if clock is not None:
         clock.spent.append(time.monotonic() - began)
     if move is None or not board.is_legal(move):
-        return f"forfeit: {move} is illegal"
+        return f"{FORFEIT}{move} is illegal"
     board.push(move)
     return None

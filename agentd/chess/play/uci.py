@@ -12,11 +12,13 @@ from contextlib import suppress
 import chess
 
 from agentd import __version__
-from agentd.chess.play.uci_options import NO_MODEL, UciOptions
+from agentd.chess.play.book import Book
+from agentd.chess.play.clock import Clock, Pace
+from agentd.chess.play.uci_options import NO_MODEL, OPTIONS, UciOptions
 from agentd.chess.play.uci_words import Go, parse_go, parse_position, parse_setoption
 from agentd.errors import AgentdError
 from agentd.games.chess.search.search import Search
-from agentd.games.chess.search.settings import Evaluator, Result, SearchInfo, SearchSettings
+from agentd.games.chess.search.settings import Evaluator, Result, SearchInfo
 
 _FORCED_NODES = 16
 """Visits of a forced move against the clock: enough for a score and a reply to ponder on."""
@@ -27,15 +29,20 @@ class UciSession:
     """Commands in, lines out."""
 
     def __init__(self, write: Callable[[str], None], load: Load, model: str | None = None) -> None:
-        """``write`` takes whole lines; ``load`` opens a model at a rating, or raises why not."""
+        """``write`` takes whole lines; ``load`` opens a model at a rating, or raises why not.
+
+        It is called when the model is first needed, after ``uci`` has been answered.
+        """
         self._options = UciOptions(Model=model or NO_MODEL)
         self._write_line, self._lock = write, threading.Lock()
-        self._load = load
+        self._load, self._model = load, model
+        self._book = Book()
         self._board: chess.Board | None = chess.Board()
         self._search: Search | None = None
         self._playing: tuple[str | None, int | None, int] | None = None
         self._run: SearchThread | None = None
-        self._ready()  # a model that cannot be read ends the command with its reason
+        self._reading = 0.0  # seconds that the last position took to read, on the GUI's clock
+        self._pace = Pace()
 
     def run(self, lines: Iterable[str]) -> None:
         """Answer ``lines`` until ``quit`` or their end; a search that runs then is stopped."""
@@ -57,8 +64,12 @@ class UciSession:
             return False
         try:
             _COMMANDS[words[0]](self, words[1:])
-        except (ValueError, AgentdError) as error:
-            self._say(f"info string {' '.join(str(error).split())}")
+        except ValueError as error:
+            self._complain(error)
+        except AgentdError as error:
+            self._complain(error)
+            if self._search is None and self._options.model == self._model:
+                raise  # the command itself names what is no model, and ends with this reason
         return True
 
     # -- commands -----------------------------------------------------------------------------
@@ -68,22 +79,29 @@ class UciSession:
         self._say(*self._options.announce(), "uciok")
 
     def _isready(self, _: Sequence[str]) -> None:
-        if self._run is None or self._run.done:
-            self._ready()
-        self._say("readyok")
+        try:
+            if self._run is None or self._run.done:
+                self._ready()
+        finally:  # also where the model cannot be read: a GUI waits for it
+            self._say("readyok")
 
     def _ucinewgame(self, _: Sequence[str]) -> None:
         self._halt()
-        self._ready().forget()
+        self._begin_game()
 
     def _position(self, words: Sequence[str]) -> None:
         self._board = None  # after a refusal nothing may be played
+        began = time.monotonic()
         self._board = parse_position(words)
+        self._reading = time.monotonic() - began
 
     def _setoption(self, words: Sequence[str]) -> None:
-        if self._options.set(*parse_setoption(words)) == "Clear Hash":
+        name = self._options.set(*parse_setoption(words))
+        if OPTIONS[name].ignored:
+            self._say(f"info string option {name} is ignored: {OPTIONS[name].ignored}")
+        elif name == "Clear Hash":
             self._halt()
-            self._ready().forget()
+            self._begin_game()
 
     def _go(self, words: Sequence[str]) -> None:
         self._halt()
@@ -98,12 +116,19 @@ class UciSession:
             raise
         if go == Go(searchmoves=go.searchmoves):
             go = Go(searchmoves=go.searchmoves, infinite=True)
+        if self._options.number("OwnBook") and go.plays_on_the_clock():
+            move = self._book.draw(self._board)
+            if move is not None:
+                self._say("info string a move of the book", f"bestmove {move.uci()}")
+                return
         overhead = self._options.number("Move Overhead")
+        seconds = go.seconds(self._board.turn, overhead, self._pace.least)
         nodes = go.nodes
-        if nodes is None and go.seconds(self._board.turn, overhead) and self._forced():
+        if nodes is None and seconds is not None and self._forced():
             nodes = _FORCED_NODES
         search.settings = self._options.settings(nodes, go.plies())
-        self._run = SearchThread(search, self._board.copy(), go, overhead, self._say)
+        clock = Clock(seconds, self._pace, self._reading)
+        self._run = SearchThread(search, self._board.copy(), go, clock, self._say)
         self._run.start()
 
     def _stop(self, _: Sequence[str]) -> None:
@@ -117,12 +142,19 @@ class UciSession:
 
     def _ready(self) -> Search:
         """The search under the options in force, opening the model if another one is wanted."""
-        seed = self._options.number("Seed")
-        wanted = (self._options.model, self._options.rating, seed)
+        wanted = (self._options.model, self._options.rating, self._options.number("Seed"))
         if self._search is None or wanted != self._playing:
             evaluator = self._load(*wanted[:2])
-            self._search, self._playing = Search(evaluator, SearchSettings(seed=seed)), wanted
+            self._search, self._playing = Search(evaluator), wanted
+            self._begin_game()
+            self._pace.measure(evaluator)
         return self._search
+
+    def _begin_game(self) -> None:
+        """Forget the last game; draw from now on as the option Seed says."""
+        seed = self._options.draw_seed()
+        self._ready().forget(seed)
+        self._book.begin(seed)
 
     def _forced(self) -> bool:
         """True if there is one legal move: no time is worth spending on it."""
@@ -133,6 +165,9 @@ class UciSession:
         if self._run is not None:
             self._run.stop()
             self._run = None
+
+    def _complain(self, error: Exception) -> None:
+        self._say(f"info string {' '.join(str(error).split())}")
 
     def _say(self, *lines: str) -> None:
         with self._lock:
@@ -148,19 +183,20 @@ class SearchThread:
         search: Search,
         board: chess.Board,
         go: Go,
-        overhead_ms: int,
+        clock: Clock,
         say: Callable[[str], None],
     ) -> None:
         self._search, self._board, self._go, self._say = search, board, go, say
-        self._seconds = go.seconds(board.turn, overhead_ms)
+        self._clock = clock
         self._stopped, self._free = threading.Event(), threading.Event()
         self._began = time.monotonic()
-        self._deadline: float | None = None
+        self._told = False
         self._thread = threading.Thread(target=self._work, name="chess-search", daemon=True)
 
     def start(self) -> None:
         if self._go.bounded():
-            self.ponderhit()
+            self._clock.start()
+            self._free.set()
         self._thread.start()
 
     @property
@@ -169,8 +205,7 @@ class SearchThread:
 
     def ponderhit(self) -> None:
         """The clock runs from now on, and the search may end by itself."""
-        if self._seconds is not None:
-            self._deadline = time.monotonic() + self._seconds
+        self._clock.start()
         if not self._go.infinite:
             self._free.set()
 
@@ -181,9 +216,7 @@ class SearchThread:
         self._thread.join()
 
     def _over(self) -> bool:
-        if self._stopped.is_set():
-            return True
-        return self._deadline is not None and time.monotonic() >= self._deadline
+        return self._stopped.is_set() or self._clock.over()
 
     def _work(self) -> None:
         try:
@@ -195,7 +228,7 @@ class SearchThread:
             )
             if result.move is None:
                 self._write(f"info depth 0 score {'mate' if self._board.is_check() else 'cp'} 0")
-            elif result.info.nodes <= 1:  # the policy's answer, without a tree and its lines
+            elif not self._told:  # the policy's answer, without a tree and its lines
                 self._write_info(result.info)
             last = _bestmove(result)
         except BrokenPipeError:
@@ -205,12 +238,15 @@ class SearchThread:
             last = "bestmove (none)"
         self._free.wait()  # `infinite` and `ponder` forbid an answer before stop or ponderhit
         self._write(last)
+        if not self._stopped.is_set():
+            self._clock.end()
 
     def _write(self, line: str) -> None:
         with suppress(BrokenPipeError):
             self._say(" ".join(line.split()))
 
     def _write_info(self, info: SearchInfo) -> None:
+        self._told = True
         spent = time.monotonic() - self._began
         speed = round(info.nodes / max(spent, 1e-3))
         for number, line in enumerate(info.lines, 1):

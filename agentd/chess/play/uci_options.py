@@ -1,6 +1,7 @@
 """The options that ``chess uci`` offers: one table, read and checked as UCI writes them."""
 
 import difflib
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ class Option:
     default: int | bool | str = ""
     low: int = 0
     high: int = 0
+    ignored: str = ""  # why it makes no difference; "" for one that does
 
     def announce(self, name: str) -> str:
         """The line that announces it to a GUI."""
@@ -50,13 +52,21 @@ OPTIONS: dict[str, Option] = {
     "Nodes": Option("spin", 0, 0, UNLIMITED),  # most nodes a move; 0: as the clock says
     "Depth": Option("spin", 0, 0, 100),  # deepest line; 0: no limit
     "Temperature": Option("spin", 0, 0, 500),  # hundredths; 0 plays the best move
-    "Seed": Option("spin", 0, 0, 2**31 - 1),
+    "Seed": Option("spin", -1, -1, 2**31 - 1),  # of draws; -1: every game another one
+    "OwnBook": Option("check", True),  # openings of people, where a game's clock runs
     "MultiPV": Option("spin", 1, 1, 100),
     "Ponder": Option("check", False),
     "Move Overhead": Option("spin", 50, 0, 10_000),  # milliseconds lost on the way
     "UCI_LimitStrength": Option("check", False),  # plays as a person of UCI_Elo: no search
     "UCI_Elo": Option("spin", 1500, 800, 2600),
     "Clear Hash": Option("button"),
+    # What programs set unasked.
+    "Threads": Option("spin", 1, 1, 1024, "a search has one thread"),
+    "Hash": Option("spin", 16, 1, 2**25, "a tree of at most 200,000 nodes takes what it needs"),
+    "SyzygyPath": Option("string", "<empty>", ignored="no endgame tables are read"),
+    "UCI_ShowWDL": Option("check", False, ignored="the network does not tell draws apart"),
+    "UCI_AnalyseMode": Option("check", False, ignored="an analysis is searched as a game is"),
+    "UCI_Opponent": Option("string", "<empty>", ignored="it plays alike against everybody"),
 }
 
 
@@ -97,6 +107,11 @@ class UciOptions:
         """The rating to imitate, None to play as well as possible."""
         return self.number("UCI_Elo") if self.number("UCI_LimitStrength") else None
 
+    def draw_seed(self) -> int:
+        """The seed of a new game: the one asked for, else one of chance."""
+        seed = self.number("Seed")
+        return random.SystemRandom().getrandbits(31) if seed < 0 else seed
+
     def settings(self, nodes: int | None, depth: int | None) -> SearchSettings:
         """Settings of a search under the options and the limits of one ``go``."""
         if self.rating is not None:
@@ -106,7 +121,7 @@ class UciOptions:
             depth=_least(depth, self.number("Depth")),
             temperature=self.number("Temperature") / 100,
             multipv=self.number("MultiPV"),
-            seed=self.number("Seed"),
+            guarded=self.rating is not None,
         )
 
 

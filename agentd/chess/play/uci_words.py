@@ -4,6 +4,7 @@ After Stefan-Meyer Kahlen's description of the protocol (2006). What cannot be r
 ValueError with the reason; unknown words of ``go`` are skipped, as the protocol asks.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -22,6 +23,8 @@ FATAL = (
 """What makes a position unplayable; odder ones are played."""
 CLOCK_SHARE = 1 / 28
 """Of the time left, for one move of a game without a fixed number of moves."""
+INCREMENT_SHARE = 0.8
+"""Of the time left, at most, for one move of a game whose clock gets it back; else it is half."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +52,35 @@ class Go:
         """True if the search may end by itself."""
         return not (self.infinite or self.ponder)
 
-    def seconds(self, white: bool, overhead_ms: int) -> float | None:
-        """Time for this move of White or Black, in seconds; None where no clock runs."""
+    def plays_on_the_clock(self) -> bool:
+        """True for a move of a game: a clock runs, and nothing else is asked."""
+        timed = Go(**{name: getattr(self, name) for name in _CLOCKS})
+        return (self.wtime is not None or self.btime is not None) and self == timed
+
+    def seconds(self, white: bool, overhead_ms: int, least: float = 0.005) -> float | None:
+        """Time for this move of White or Black, in seconds; None where no clock runs.
+
+        An increment is spent whole, if the clock holds it. Below ``least`` seconds, the shortest
+        search, it is ``least`` where half of what is left allows that, else 0.
+        """
         if self.movetime is not None:
-            return max(self.movetime - overhead_ms, 5) / 1000
-        left, more = (self.wtime, self.winc) if white else (self.btime, self.binc)
-        if left is None:
-            return None
-        share = CLOCK_SHARE if not self.movestogo else 1 / (self.movestogo + 1)
-        wanted = left * share + 0.8 * (more or 0)
-        return max(min(wanted, 0.5 * left) - overhead_ms, 5) / 1000
+            wanted = room = float(self.movetime)
+            half = 0.5 * wanted
+        else:
+            left, more = (self.wtime, self.winc) if white else (self.btime, self.binc)
+            if left is None:
+                return None
+            share = CLOCK_SHARE if not self.movestogo else 1 / (self.movestogo + 1)
+            wanted = left * share + (more or 0)
+            room = (INCREMENT_SHARE if more else 0.5) * left
+            half = 0.5 * left - overhead_ms
+        planned = (min(wanted, room) - overhead_ms) / 1000
+        if planned >= least:
+            return planned
+        return least if half >= 1000 * least else 0.0
 
 
+_CLOCKS = ("wtime", "btime", "winc", "binc", "movestogo")
 _FLAGS = {"ponder", "infinite"}
 _NUMBERS = {field.name for field in fields(Go)} - _FLAGS - {"searchmoves"}
 
@@ -89,13 +109,12 @@ def parse_go(words: Sequence[str], board: chess.Board) -> Go:
 
 
 def _number(name: str, text: str) -> int:
+    """The whole number that is meant; a search that would be none at all becomes the least one."""
     try:
-        value = int(text)
-    except ValueError:
+        value = int(text) if text.lstrip("+-").isdecimal() else math.trunc(float(text))
+    except (ValueError, OverflowError):
         raise ValueError(f"go {name}: expected a whole number, got {text or 'nothing'}") from None
-    if value < 1 and name in {"depth", "nodes", "mate"}:
-        raise ValueError(f"go {name}: expected 1 or more, got {value}")
-    return value
+    return max(value, 1) if name in {"depth", "nodes", "mate"} else value
 
 
 def _move_or_none(text: str, board: chess.Board) -> chess.Move | None:

@@ -4,7 +4,9 @@ import chess
 from rich.text import Text
 
 UNICODE = dict(zip("KQRBNPkqrbnp", "♔♕♖♗♘♙♚♛♜♝♞♟", strict=True))
-LIGHT, DARK, LAST, CHECK = "on grey50", "on grey30", "on dark_goldenrod", "on red3"
+LIGHT, DARK, LAST, CHECK = "on grey58", "on steel_blue", "on dark_goldenrod", "on red1"
+WHITE, BLACK = "bold grey100", "bold grey0"
+"""Of the fixed palette: a terminal's own black and white may be anything."""
 
 
 def draw_board(board: chess.Board, *, flip: bool = False, ascii_only: bool = False) -> Text:
@@ -40,5 +42,5 @@ def _cell(
         inside = piece.symbol() if ascii_only else UNICODE[piece.symbol()]
     left, right = ("!", "!") if checked else ("[", "]") if moved else (" ", " ")
     style = CHECK if checked else LAST if moved else LIGHT if light else DARK
-    bold = " bold bright_white" if piece is not None and piece.color else " black"
-    return left + inside + right, ("bold " + style if ascii_only else bold.strip() + " " + style)
+    color = WHITE if piece is not None and piece.color else BLACK
+    return left + inside + right, ("bold " + style if ascii_only else f"{color} {style}")

@@ -16,7 +16,6 @@ from agentd.chess.model.model import load_bot
 from agentd.cli.chess.options import Threads
 from agentd.cli.screen.options import JsonScreen
 from agentd.cli.screen.terminal import Terminal
-from agentd.cli.screen.threads import bound_blas
 from agentd.errors import UsageError
 from agentd.games.chess.data.puzzles import share_solved
 
@@ -46,7 +45,6 @@ def evaluate(
     threads: Threads = 1,
 ) -> None:
     """Measure how well a model finds people's moves, and solves puzzles."""
-    bound_blas(threads)
     if data is None and puzzles is None:
         raise UsageError("nothing to measure on", hint="give --data SHARDS, --puzzles FILE or both")
     bot = load_bot(model, rating)

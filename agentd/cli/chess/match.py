@@ -3,7 +3,7 @@
 Adjudication: games end by the rules alone. Mate decides; stalemate, bare kings and the like are
 draws, threefold repetition and fifty moves are claimed as soon as they may be; nobody resigns.
 After --max-plies half-moves a game is a draw. A player that crashes, times out or answers
-illegally loses.
+illegally loses this game, and is started anew for the next one; too many such games fail the match.
 """
 
 from pathlib import Path
@@ -15,7 +15,6 @@ from agentd.chess.play.match import Ledger, MatchPlan, check_players, load_openi
 from agentd.chess.play.players import Side, parse_limit
 from agentd.cli.screen.options import JsonScreen
 from agentd.cli.screen.terminal import Terminal
-from agentd.cli.screen.threads import bound_blas
 from agentd.errors import UsageError
 from agentd.games.chess.play.elo import MatchScore
 
@@ -56,7 +55,6 @@ def match(
     seed: Annotated[int, typer.Option(min=0, help="Of openings and draws.")] = 0,
 ) -> None:
     """Play a match: each opening twice, colours swapped. Kept as PGN; a killed match goes on."""
-    bound_blas()
     rival = _rival(engine, option or [], limit, against)
     ours = Side(parse_limit(strength), model=model, rating=rating, temperature=temperature)
     source, positions = load_openings(openings, (games + 1) // 2, seed)
@@ -98,9 +96,16 @@ def _play(screen: Terminal, positions: list[str], ledger: Ledger, jobs: int) -> 
         record,
         f"{plan.ours.name} against {plan.rival.name}\n{_shown(ledger.score)}\n"
         f"Elo {elo:+.0f} ({low:+.0f} to {high:+.0f}, 95 %)\n"
+        f"{_forfeits(ledger)}"
         f"{record['seconds_per_move']:.3f} s a move, at most {record['slowest_move']:.3f} s\n"
         f"{pgn}",
     )
+
+
+def _forfeits(ledger: Ledger) -> str:
+    """A line on the games that a player's failure decided; nothing where there are none."""
+    failed = ledger.forfeits()
+    return f"{len(failed)} forfeited: {failed[-1].reason}\n" if failed else ""
 
 
 def _shown(found: MatchScore) -> str:

@@ -1,7 +1,11 @@
 """``agentd chess play``: a game in the terminal, against a local model or an agent of a daemon."""
 
+import logging
+import os
 import random
+import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +19,8 @@ from agentd.cli.chess.table import Ask, Table
 from agentd.cli.screen.options import Screen
 from agentd.cli.screen.terminal import Terminal
 from agentd.client import Address
-from agentd.errors import MissingInput, UsageError
+from agentd.config.resolve import default_data_dir
+from agentd.errors import MissingInput, StorageError, Unavailable, UsageError
 from agentd.games.chess.play.notation import NotPlayable, read_pgn, read_position
 
 COLORS = ("white", "black", "random")
@@ -73,6 +78,9 @@ def play(
     if learn and connect is None:
         raise UsageError("--learn needs --connect HOST:PORT: it is a daemon that learns")
     board = _opening(fen, load)
+    if save is not None:
+        save = save.expanduser()
+        _check_target(save, load)
     human = color == "white" if color != "random" else bool(random.Random(seed).getrandbits(1))
     if connect is not None:
         policy: Policy = _of_daemon(connect, agent, learn)
@@ -82,14 +90,33 @@ def play(
     table = Table(policy, _asker(screen), console.print, human, board)
     table.flip = flip if flip is not None else not human
     table.ascii_only = plain or not _shows_symbols(screen)
-    table.save_to = save
+    kept = default_data_dir(os.environ) / "chess" / time.strftime("%Y-%m-%d_%H%M%S.pgn")
+    table.save_to, table.spare = (kept, None) if save is None else (save, kept)
     names = ("You", policy.name) if human else (policy.name, "You")
     table.tags = {"Event": "agentd chess play", "Date": time.strftime("%Y.%m.%d")}
     table.tags |= {"White": names[0], "Black": names[1]}
+    side = "White" if human else "Black"
+    console.print(f"You have {side} against {policy.name}: type a move (e4, Nf3, O-O) or `help`.")
     try:
         table.play()
     finally:
         policy.close()
+        if table.save_to is not None and table.save_to.exists():
+            screen.note(f"the game is kept in {table.save_to}")
+    if table.fault is not None:
+        raise table.fault
+
+
+def _check_target(save: Path, load: Path | None) -> None:
+    """Raise UsageError or StorageError where the games cannot go, before any move is made."""
+    goes_on = load is not None and save.exists() and save.samefile(load.expanduser())
+    if save.exists() and not goes_on:
+        raise UsageError(f"--save {save}: it is there already", hint="give another name")
+    if goes_on and save.read_bytes().count(b"[Event ") > 1:
+        raise UsageError(f"--save {save}: it holds several games", hint="give another name")
+    above = next(each for each in (save.absolute(), *save.absolute().parents) if each.exists())
+    if not os.access(above, os.W_OK) or not (goes_on or above.is_dir()):
+        raise StorageError(f"--save {save}: nothing can be written there")
 
 
 def _opening(fen: str | None, load: Path | None) -> chess.Board:
@@ -100,6 +127,7 @@ def _opening(fen: str | None, load: Path | None) -> chess.Board:
         if fen is not None:
             return read_position(fen)
         if load is not None:
+            load = load.expanduser()
             if not load.is_file():
                 raise MissingInput(f"no game {load}")
             return read_pgn(load.read_bytes().decode("utf-8", "replace"))
@@ -112,12 +140,17 @@ def _of_daemon(address: str, agent: str, learn: bool) -> Policy:
     try:
         where = Address.parse(address)
     except ValueError as error:
-        raise UsageError(f"--connect: {error}") from None
-    return daemon_policy(where, agent, learn)
+        raise Unavailable(f"--connect: {error}") from None
+    policy = daemon_policy(where, agent, learn)
+    logging.getLogger("agentd.client").setLevel(logging.INFO)  # says when it waits for the daemon
+    return policy
 
 
 def _asker(screen: Terminal) -> Ask:
-    """Asks on the terminal, with line editing where stdin is one."""
+    """Asks on the terminal, with line editing and history where stdin is one."""
+    if sys.stdin.isatty():
+        with suppress(ImportError):
+            import readline  # noqa: F401  (``input`` uses it from here on)
 
     def ask(prompt: str) -> str | None:
         try:

@@ -1,4 +1,8 @@
-"""The table where a person plays: reads moves and commands, shows the board, keeps the game."""
+"""The table where a person plays: reads moves and commands, shows the board, keeps the game.
+
+The games of a sitting are on the disk after every move, so that nothing ends them: not Ctrl-C, not
+a daemon that dies, not a file that cannot be written.
+"""
 
 import difflib
 from collections.abc import Callable
@@ -11,6 +15,7 @@ from rich.text import Text
 
 from agentd.chess.play.opponents import Advice, Policy
 from agentd.cli.chess.board_view import draw_board
+from agentd.errors import StorageError
 from agentd.games.chess.play.notation import (
     NotPlayable,
     claim,
@@ -30,11 +35,11 @@ resign        give up
 flip, board   turn the board; show it again
 moves         the game so far
 fen [FEN]     the position, or begin a new game from one
-save FILE     write the game as PGN; load FILE goes on with one
+save FILE     write the game as PGN, save! FILE over what is there; load FILE goes on with one
 new           begin again
 quit          leave"""
-ACCEPTS = 0.45
-"""Expected score up to which the bot takes an offered draw."""
+ACCEPTS = 0.52
+"""Expected score up to which the bot takes an offered draw: where it sees itself no better."""
 
 Ask = Callable[[str], str | None]
 """Shows a prompt and returns a line; None when there are no more."""
@@ -42,7 +47,12 @@ Ask = Callable[[str], str | None]
 
 @dataclass
 class Table:
-    """One person, one policy. ``human`` is the person's colour; ``board`` may have a past."""
+    """One person, one policy. ``human`` is the person's colour; ``board`` may have a past.
+
+    save_to   where the games are kept as they grow, one after the other
+    spare     where instead, if that fails
+    fault     why it failed
+    """
 
     policy: Policy
     ask: Ask
@@ -53,7 +63,13 @@ class Table:
     ascii_only: bool = False
     tags: dict[str, str] = field(default_factory=dict)
     save_to: Path | None = None
+    spare: Path | None = None
+    fault: StorageError | None = None
     result: str = "*"
+    _earlier: str = ""
+    """PGN of the games before this one."""
+    _written: set[Path] = field(default_factory=set)
+    """Files that this game was saved in: it may be saved there again."""
 
     def play(self) -> str:
         """Play until the person leaves; return the last game's result, "*" for unfinished."""
@@ -68,11 +84,10 @@ class Table:
                 break
             try:
                 self._obey(line.strip())
-            except NotPlayable as reason:
+            except (NotPlayable, StorageError) as reason:
                 self.show(Text(f"{reason}"))
         if self.result == "*":
             self.policy.ended(self.board, None)
-        self._save()
         return self.result
 
     def _prompt(self) -> str:
@@ -97,6 +112,7 @@ class Table:
 
     def _push(self, move: chess.Move) -> None:
         self.board.push(move)
+        self._keep()
         self._show_board()
         self._check_end()
 
@@ -115,12 +131,15 @@ class Table:
     def _end(self, result: str, why: str) -> None:
         """End the game; the policy learns its score, and the game is written."""
         self.result = result
+        self._keep()
+        self.show(Text(f"{result}  {why}", style="bold"))
         white = {"1-0": 1.0, "0-1": -1.0}.get(result, 0.0)
         self.policy.ended(self.board, -white if self.human else white)
-        self.show(Text(f"{result}  {why}", style="bold"))
-        self._save()
 
     def _begin(self, board: chess.Board) -> None:
+        if self.board.move_stack:
+            self._earlier += self._pgn()
+        self._written.clear()
         if self.result == "*":
             self.policy.ended(self.board, None)
         self.board, self.result = board, "*"
@@ -130,10 +149,20 @@ class Table:
     def _show_board(self) -> None:
         self.show(draw_board(self.board, flip=self.flip, ascii_only=self.ascii_only))
 
-    def _save(self, path: Path | None = None) -> None:
-        path = path or self.save_to
-        if path is not None and self.board.move_stack:
-            write_file(path, write_pgn(self.board, self.tags, self.result).encode())
+    def _pgn(self) -> str:
+        return write_pgn(self.board, self.tags, self.result)
+
+    def _keep(self) -> None:
+        """Write the games so far; where that fails the game goes on, and is kept elsewhere."""
+        if self.save_to is None or not self.board.move_stack:
+            return
+        try:
+            write_file(self.save_to, (self._earlier + self._pgn()).encode())
+        except StorageError as fault:
+            self.fault = self.fault or fault
+            self.show(Text(f"the game cannot be kept: {fault}"))
+            self.save_to, self.spare = self.spare, None
+            self._keep()
 
     # -- commands -----------------------------------------------------------------------------
 
@@ -150,6 +179,7 @@ class Table:
         for _each in range(theirs):
             self.board.pop()
         self.result = "*"
+        self._keep()
         self.policy.taken_back()
         self._show_board()
 
@@ -192,16 +222,24 @@ class Table:
             self.show(Text(self.board.fen()))
 
     def _save_as(self, name: str) -> None:
+        path = Path(name).expanduser()
+        if name and path.exists() and path not in self._written:
+            raise NotPlayable(f"{name} is there already: `save! {name}` writes over it")
+        self._save_over(name)
+
+    def _save_over(self, name: str) -> None:
         if not name:
             raise NotPlayable("save FILE: where to?")
         if not self.board.move_stack:
             raise NotPlayable("no move was made yet")
-        self._save(Path(name))
-        self.show(Text(f"saved in {name}"))
+        path = Path(name).expanduser()
+        write_file(path, self._pgn().encode())
+        self._written.add(path)
+        self.show(Text(f"saved in {path}"))
 
     def _load(self, name: str) -> None:
         try:
-            text = Path(name).read_bytes().decode("utf-8", "replace")
+            text = Path(name).expanduser().read_bytes().decode("utf-8", "replace")
         except OSError as error:
             raise NotPlayable(f"{name or 'load FILE'}: {error.strerror}") from None
         self._begin(read_pgn(text))
@@ -237,6 +275,7 @@ _COMMANDS: dict[str, Callable[[Table, str], None]] = {
     "moves": Table._moves,
     "fen": Table._fen,
     "save": Table._save_as,
+    "save!": Table._save_over,
     "pgn": Table._save_as,
     "load": Table._load,
     "new": Table._new,

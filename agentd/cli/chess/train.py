@@ -12,7 +12,6 @@ from agentd.chess.model.recipe import ChessRecipe, load_recipe
 from agentd.chess.model.sources import open_sources
 from agentd.cli.chess.options import Threads
 from agentd.cli.screen.options import JsonScreen
-from agentd.cli.screen.threads import bound_blas
 from agentd.interrupts import Interrupts
 
 Shards = Annotated[Path, typer.Option("--train", help="Shards to learn from.")]
@@ -53,7 +52,6 @@ def train(
 
     Ctrl-C saves and stops; --resume goes on exactly there, and may change --steps.
     """
-    bound_blas(threads)
     flags = {"steps": steps, "batch": batch, "seed": seed}
     given = {name: value for name, value in flags.items() if value is not None}
     asked = msgspec.structs.replace(load_recipe(recipe), **given)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 
-from agentd.chess.model.bots import open_bot
+from agentd.chess.model.bots import find_model, open_bot
 from agentd.chess.play.uci import UciSession
 from agentd.cli.chess.options import Model
 from agentd.cli.screen.options import Screen
@@ -15,6 +15,7 @@ def uci(
     model: Model = None,
 ) -> None:
     """Speak UCI on stdin and stdout: an engine for chess programs."""
+    find_model(model)  # told before any GUI waits; the model itself is read when it is needed
     session = UciSession(out.say, open_bot, model)
     with suppress(BrokenPipeError):
         session.run(_lines())

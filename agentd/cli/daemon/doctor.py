@@ -25,6 +25,7 @@ from agentd.engine.opencl_backend.devices import choose, list_devices
 from agentd.engine.opencl_backend.tune import search
 from agentd.engine.opencl_backend.tuning import save_tuning
 from agentd.errors import JobFailed
+from agentd.extras import install_hint
 
 Verdict = Literal["ok", "note", "bad"]
 MARKS: dict[Verdict, str] = {"ok": "✓", "note": "·", "bad": "✗"}
@@ -159,7 +160,7 @@ def _opencl() -> Finding:
 
 def _opencl_hint() -> str:
     if importlib.util.find_spec("pyopencl") is None:
-        return "pip install 'agentd[opencl]' brings OpenCL on the CPU; agentd runs without"
+        return f"{install_hint('opencl')} brings OpenCL on the CPU; agentd runs without"
     return "pyopencl is here but finds no platform: pip install pocl-binary-distribution"
 
 

@@ -20,9 +20,9 @@ from agentd.cli.daemon.ports import find_holder
 from agentd.cli.screen.flags import ServerFlags
 from agentd.cli.screen.options import LogScreen
 from agentd.cli.screen.terminal import Terminal
-from agentd.cli.screen.threads import bound_blas
 from agentd.config import ServerConfig, resolve
 from agentd.errors import StorageError, Unavailable
+from agentd.protocol.address import host_port
 from agentd.server.batching.actor import build_kernels
 from agentd.server.server import Server
 from agentd.server.worker import Worker, read_task
@@ -46,7 +46,6 @@ def serve(
 
     Prints `listening on H:P` once it is ready; logs go to stderr.
     """
-    bound_blas()
     if worker is not None:
         run_worker(worker)
         return
@@ -131,7 +130,8 @@ def explain_bind(error: BaseException, config: ServerConfig) -> BaseException:
         ports = f"{config.port} or {config.http_port}" if config.http_port else str(config.port)
         return Unavailable(f"port {ports} is in use", hint="choose others: --port, --http-port")
     if error.errno in (errno.EADDRNOTAVAIL, errno.EACCES) or "getaddrinfo" in str(error):
-        return Unavailable(f"cannot listen on {config.host}:{config.port}: {error.strerror}")
+        where = host_port(config.host, config.port)
+        return Unavailable(f"cannot listen on {where}: {error.strerror}")
     return error
 
 

@@ -5,11 +5,12 @@ Drawing is a pure function of two readings of ``stats``; rates come from their d
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -21,6 +22,7 @@ from agentd.cli.screen.terminal import Terminal
 from agentd.client import Client
 
 RETRY_S = 2.0
+UNBOUNDED = 10_000  # columns of what nobody watches: a file has room
 Figures = Mapping[str, Any]
 
 
@@ -61,7 +63,7 @@ def top(
         if out.json:
             out.report({"server": sample.server, "agents": sample.agents}, "")
             return
-        console = Console(file=out.out, width=120, no_color=True)
+        console = Console(file=out.out, width=UNBOUNDED, no_color=True)
         console.print(render(sample, None, address))
 
 
@@ -72,13 +74,18 @@ def _watch(out: Terminal, read: Callable[[], Sample], every: float) -> None:
     with contextlib.suppress(KeyboardInterrupt), live as view:
         while True:
             now = read()
-            view.update(render(now, before, ""), refresh=True)
+            view.update(render(now, before, "", console.width), refresh=True)
             before = now
             time.sleep(every)
 
 
-def render(now: Sample, before: Sample | None, title: str) -> RenderableType:
-    """Draw ``now``; rates a second since ``before``, a dash without it."""
+def render(
+    now: Sample, before: Sample | None, title: str, width: int = UNBOUNDED
+) -> RenderableType:
+    """Draw ``now`` in ``width`` columns; rates a second since ``before``, a dash without it.
+
+    Where there is no room for all of the table, whole columns are left out: see ``COLUMNS``.
+    """
     server = now.server
     head = (
         f"connections {_whole(server, 'connections')}   accepted {_whole(server, 'accepted')}"
@@ -88,22 +95,55 @@ def render(now: Sample, before: Sample | None, title: str) -> RenderableType:
         f"  p99.9 {_ms(server, 'act_p999_ms')}   loop lag p50 {_ms(server, 'loop_lag_p50_ms')}"
         f"  p99 {_ms(server, 'loop_lag_p99_ms')}"
     )
-    table = Table(box=None, padding=(0, 1), header_style="dim")
-    table.add_column("agent")
-    for name in (*COLUMNS, "state"):
-        table.add_column(name, justify="right", no_wrap=True)
+    rows = []
     for name, agent in sorted(now.agents.items()):
         rates = {key: _rate(now, before, name, key) for key in ("frames", "rows", "updates")}
-        table.add_row(name, *_cells(agent, rates), str(agent.get("learner_state", "-")))
+        rows.append((name, *_cells(agent, rates), str(agent.get("state", "-"))))
+    shown = fitting([(column, *cells) for column, *cells in zip(HEADS, *rows, strict=True)], width)
+    table = Table(box=None, padding=(0, 1), header_style="dim")
+    for at in shown:
+        first = at == 0
+        table.add_column(
+            HEADS[at], justify="left" if first else "right", no_wrap=not first, overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*(row[at] for at in shown))
     parts: list[RenderableType] = [Text(f"agentd {title}".strip(), style="bold"), Text(head)]
     parts.append(table if now.agents else Text("no agent is in memory", style="dim"))
+    parts += [
+        Text(f"{name} is {agent['state']}: {agent['state_reason']}")
+        for name, agent in sorted(now.agents.items())
+        if agent.get("state_reason") and agent["state"] not in QUIET
+    ]
     return Group(*parts)
 
 
+QUIET = ("learning", "idle")
+"""States that need no words."""
+
+
+def fitting(columns: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Return which of ``columns`` (their heads and cells) fit into ``width``, in their order.
+
+    The first is always there; the others go in the order of ``LEFT_OUT``.
+    """
+    widths = [2 + max(map(cell_len, column)) for column in columns]
+    shown = list(range(len(columns)))
+    for at in LEFT_OUT:
+        if sum(widths[each] for each in shown) <= width:
+            break
+        shown.remove(at)
+    return shown
+
+
 COLUMNS = (
-    *("conn", "frames/s", "rows/s", "batch p50", "p99", "queued", "act p50", "p99", "p99.9"),
+    *("conn", "frames/s", "rows/s", "batch p50", "batch p99", "queued"),
+    *("act p50", "act p99", "act p99.9"),
     *("return", "version", "lag", "upd/s"),
 )
+HEADS = ("agent", *COLUMNS, "state")
+LEFT_OUT = (9, 5, 12, 4, 6, 7, 2, 11, 8, 13, 1, 3, 10, 14)
+"""Columns in the order in which they are left out, by their place in ``HEADS``."""
 
 
 def _cells(agent: Figures, rates: Mapping[str, float]) -> list[str]:

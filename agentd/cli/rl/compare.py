@@ -12,6 +12,7 @@ import typer
 from agentd.cli.screen.curve import draw_curve
 from agentd.cli.screen.options import JsonScreen
 from agentd.errors import MissingInput, StorageError, UsageError
+from agentd.extras import install_hint
 from agentd.rl.scores import Scores, bootstrap, iqm
 from agentd.rl.trace import Trace, read_runs
 
@@ -60,7 +61,7 @@ def compare(
     seed that stopped because it was solved counts with its last return from there on.
     """
     if png is not None and importlib.util.find_spec("matplotlib") is None:
-        hint = "pip install 'agentd[plot]'"
+        hint = install_hint("plot")
         raise MissingInput("--png needs matplotlib, which is not installed", hint=hint)
     groups = [Group(_name(run), read_runs(run)) for run in runs]
     if len({group.name for group in groups}) < len(groups):

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
+from agentd.cli.rl.environment import EnvArg, MaxEpisodeSteps, read_arguments
 from agentd.cli.screen.options import JsonScreen
 from agentd.config import load_preset
 from agentd.errors import MissingInput, UsageError
 from agentd.rl.daemon import Daemon
-from agentd.rl.evaluation import play_greedily
-from agentd.rl.games import check_game
+from agentd.rl.evaluation import Evaluator
+from agentd.rl.games import LONGEST, check_game
+from agentd.rl.tasks import Evaluate, GameSource
 
 
 def evaluate(
@@ -22,8 +24,10 @@ def evaluate(
     ] = None,
     game: Annotated[
         str | None,
-        typer.Option("--env", help="Play this game, or gym:<id>.", show_default=False),
+        typer.Option("--env", help="Play this game, gym:<id> or module:<id>.", show_default=False),
     ] = None,
+    env_arg: EnvArg = None,
+    max_episode_steps: MaxEpisodeSteps = None,
     episodes: Annotated[int, typer.Option(min=1, max=100_000, help="How many.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Of the game.")] = 0,
 ) -> None:
@@ -33,13 +37,19 @@ def evaluate(
     bootstrap interval of the interquartile mean (IQM).
     """
     name = _game(preset, game)
-    check_game(name)
+    source = GameSource(name, read_arguments(env_arg or ()), max_episode_steps)
+    check_game(source)
     if not (data_dir / "agents" / agent).is_dir():
         known = sorted(p.name for p in (data_dir / "agents").glob("[!.]*") if p.is_dir())
         hint = f"there are {', '.join(known)}" if known else "no agent is kept there"
         raise MissingInput(f"no agent {agent!r} in {data_dir}", hint=hint)
-    with Daemon(data_dir) as daemon:
-        found = play_greedily((daemon.host, daemon.port), agent, name, episodes, seed)
+    with Evaluator(out.note) as evaluator:
+        looks = evaluator.look(source)
+        if looks.time_limit is None:
+            out.note(f"{name} has no time limit: episodes are cut off at {LONGEST:,} steps")
+        with Daemon(data_dir) as daemon:
+            task = Evaluate(daemon.host, daemon.port, agent, source, episodes, seed)
+            found = evaluator.play(task)
     record = {
         "agent": agent,
         "env": name,

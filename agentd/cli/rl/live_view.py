@@ -3,6 +3,7 @@
 In a terminal the view redraws itself; elsewhere it is one plain line every few seconds.
 """
 
+from collections import deque
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
@@ -92,14 +93,14 @@ class RunView(Picture):
     def __init__(self, terminal: Terminal, title: str) -> None:
         super().__init__(terminal)
         self._title = title
-        self._log: list[str] = []
+        self._log: deque[str] = deque(maxlen=LOG_LINES)
         self._last_line_s = float("-inf")
 
     def update(self, history: History) -> None:
         """Show the newest reading."""
         now = history.readings[-1]
         if self.is_drawn:
-            self.draw(render(history, self._title, self._log, self.width))
+            self.draw(render(history, self._title, list(self._log), self.width))
         elif now.elapsed_s - self._last_line_s >= PLAIN_EVERY_S:
             self._last_line_s = now.elapsed_s
             self._terminal.note(plain_line(history, now))

@@ -1,5 +1,6 @@
 """``agentd rl train``: an agent learns a game, over TCP, and shows how."""
 
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from agentd.cli.rl.environment import EnvArg, MaxEpisodeSteps, read_arguments
 from agentd.cli.rl.live_view import RunView
 from agentd.cli.screen.curve import draw_curve
 from agentd.cli.screen.flags import read_settings
@@ -17,9 +19,13 @@ from agentd.cli.screen.terminal import Terminal
 from agentd.config import Preset, load_preset
 from agentd.errors import UsageError
 from agentd.rl.run import RunOutcome, TrainingPlan, run_plan
+from agentd.rl.settings import change_settings
 from agentd.rl.sweep import parse_seeds, run_sweep, summary, sweep_table
 
-Name = Annotated[str, typer.Option("--preset", help="A bundled preset.")]
+Name = Annotated[
+    str | None,
+    typer.Option("--preset", help="A bundled preset.", show_default="gym, where --env is given"),
+]
 Steps = Annotated[
     int | None, typer.Option(min=1, help="Environment steps.", show_default="the preset's")
 ]
@@ -32,7 +38,9 @@ Clients = Annotated[
 ]
 Game = Annotated[
     str | None,
-    typer.Option("--env", help="Another game, or gym:<id>.", show_default="the preset's"),
+    typer.Option(
+        "--env", help="Another game, gym:<id> or module:<id>.", show_default="the preset's"
+    ),
 ]
 KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Play all steps, solved or not.")]
 KeepDir = Annotated[
@@ -45,7 +53,10 @@ AgentSet = Annotated[
         "--set", metavar="KEY=VALUE", help="A value of the agent, e.g. dqn.prioritized=true."
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Of the agent and the games.")]
+ANY = "gym"  # the preset for any environment
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Of the agent and the games.", show_default="0")
+]
 Seeds = Annotated[
     str | None,
     typer.Option(help="One run a seed: 1..5 or 1,4,9.", show_default=False),
@@ -54,13 +65,15 @@ Seeds = Annotated[
 
 def train(
     out: JsonScreen,
-    preset: Name,
-    seed: Seed = 0,
+    preset: Name = None,
+    seed: Seed = None,
     seeds: Seeds = None,
     steps: Steps = None,
     streams: Streams = None,
     clients: Clients = None,
     game: Game = None,
+    env_arg: EnvArg = None,
+    max_episode_steps: MaxEpisodeSteps = None,
     settings: AgentSet = None,
     keep_going: KeepGoing = False,
     data_dir: KeepDir = None,
@@ -73,26 +86,47 @@ def train(
     Runs the daemon and its clients over TCP, as a user would. Ctrl-C saves and evaluates. With
     --seeds each seed is an agent of its own, <name>-<seed>, and the result is a summary.
     """
-    if seeds is not None and seed != 0:
+    if preset is None and game is None:
+        raise UsageError("name what to learn: --preset NAME or --env GAME")
+    if seeds is not None and seed is not None:
         raise UsageError("name --seed or --seeds, not both")
     changes = {"steps": steps, "streams": streams, "clients": clients, "game": game}
     flags = read_settings([f"agent.{setting}" for setting in settings or ()])
-    plan_preset = change_play(load_preset(preset, flags), changes)
+    asked = [key.removeprefix("agent.") for key in flags]
+    asked += ["seed"] if seed is not None or seeds is not None else []
+    plan_preset = change_play(load_preset(preset or ANY, flags), changes)
+    arguments = read_arguments(env_arg or ())
 
     def run(folder: Path, name: str, seed: int) -> RunOutcome:
-        plan = TrainingPlan(plan_preset, name, folder, seed, stop_when_solved=not keep_going)
-        with RunView(out, f"agentd · {preset} · seed {seed}") as view:
+        plan = TrainingPlan(
+            plan_preset,
+            name,
+            folder,
+            seed,
+            stop_when_solved=not keep_going,
+            arguments=arguments,
+            max_episode_steps=max_episode_steps,
+        )
+        with RunView(out, f"agentd · {preset or game} · seed {seed}") as view:
+            wanted = msgspec.structs.replace(plan_preset.agent, seed=seed)
+            change_settings(folder, name, wanted, asked, view.tell)
             return run_plan(plan, view)
 
-    name = agent or preset
+    name = agent or preset or agent_name(game or "")
     if seeds is None:
         with kept_or_temporary(data_dir) as folder:
-            tell_outcome(run(folder, name, seed), out, data_dir)
+            tell_outcome(run(folder, name, seed or 0), out, data_dir)
         return
     listed = parse_seeds(seeds)
     with kept_or_temporary(data_dir) as folder:
         outcomes = run_sweep(listed, lambda one: run(folder, f"{name}-{one}", one))
-    out.report({"preset": preset, **summary(outcomes)}, sweep_table(outcomes))
+    out.report({"preset": preset or ANY, **summary(outcomes)}, sweep_table(outcomes))
+
+
+def agent_name(game: str) -> str:
+    """The name of an agent for ``game`` where nobody gave it one, as R2 wants names."""
+    plain = re.sub(r"[^a-z0-9._-]", "-", game.rpartition(":")[2].lower()).strip("._-")
+    return plain[:50] or ANY
 
 
 def change_play(preset: Preset, changes: dict[str, int | str | None]) -> Preset:

@@ -40,6 +40,9 @@ class ServerFlags:
         int | None,
         typer.Option(help="Port for health and metrics; 0 picks a free one.", show_default=False),
     ] = None
+    unix: Annotated[
+        Path | None, typer.Option(help="Also listen on this unix socket.", show_default=False)
+    ] = None
     no_http: Annotated[bool, typer.Option("--no-http", help="No health and metrics port.")] = False
     data_dir: DataDir = None
     device: Device = None
@@ -50,7 +53,7 @@ class ServerFlags:
 
     def values(self, **others: Any) -> dict[str, Any]:
         """The values that were given, and of ``others``, by dotted key. Raises UsageError."""
-        names = ("host", "port", "http_port", "data_dir", "device")
+        names = ("host", "port", "http_port", "unix", "data_dir", "device")
         given = {name: getattr(self, name) for name in names} | others
         flags = {k: str(v) if isinstance(v, Path) else v for k, v in given.items() if v is not None}
         if self.no_http:

@@ -4,11 +4,13 @@ import inspect
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from inspect import Parameter
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple, cast
 
 import typer
 
 from agentd.cli.screen.terminal import Terminal
+from agentd.cli.screen.threads import bound_blas
 
 _JSON = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 _VERBOSE = Annotated[
@@ -37,11 +39,19 @@ JsonScreen = Annotated[Terminal, SharedOption(tuple(_SHARED))]
 LogScreen = Annotated[Terminal, SharedOption(logs=True)]
 
 
+def _expanded(value: Any) -> Any:
+    """A path without ``~``, which a shell leaves in ``--option=~/name``; all else as it is."""
+    if isinstance(value, list):
+        return [_expanded(each) for each in value]
+    return value.expanduser() if isinstance(value, Path) else value
+
+
 def spread(function: Callable[..., None]) -> Callable[..., None]:
     """Return a command as typer calls it: with a context, and a parameter an option.
 
     The first parameter of ``function`` is its terminal, whose options come last. A dataclass among
-    the others stands for the options that are its fields.
+    the others stands for the options that are its fields. BLAS computes with one thread here, or
+    with as many as a command's option ``threads`` says: no command has to think of it.
     """
     screen, *own = inspect.signature(function, eval_str=True).parameters.values()
     shared: SharedOption = screen.annotation.__metadata__[0]
@@ -53,6 +63,8 @@ def spread(function: Callable[..., None]) -> Callable[..., None]:
         terminal = context.obj if isinstance(context.obj, Terminal) else Terminal()
         said = {name: values.pop(name) for name in shared.options}
         terminal.configure(**said, logs=shared.logs)
+        values = {name: _expanded(value) for name, value in values.items()}
+        bound_blas(values.get("threads", 1))
         for name, record in records.items():
             values[name] = record(**{each.name: values.pop(each.name) for each in fields(record)})
         function(terminal, **values)

@@ -16,6 +16,7 @@ class Picture:
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
         self._live: Live | None = None
+        self._drawn_at: tuple[int, int] | None = None  # of the terminal when it was drawn last
 
     def __enter__(self) -> Self:
         if self._terminal.live:
@@ -40,5 +41,11 @@ class Picture:
 
     def draw(self, what: RenderableType) -> None:
         """Show ``what`` in place of what was there."""
-        if self._live is not None:
-            self._live.update(what, refresh=True)
+        if self._live is None:
+            return
+        size = (self._live.console.width, self._live.console.height)
+        if self._drawn_at not in (None, size):
+            # The terminal has broken the old lines anew, so nobody knows how many they are.
+            self._live.console.clear()
+        self._drawn_at = size
+        self._live.update(what, refresh=True)

@@ -2,12 +2,15 @@
 
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
 import msgspec
+
+from agentd.cli.screen.encoding import has_every_character, let_everything_be_written
 
 _PAIRS = re.compile(r"(?:^| )\w+=\S")
 
@@ -39,19 +42,38 @@ class KeyValueFormatter(logging.Formatter):
         return True
 
 
+def in_foreground(stream: TextIO) -> bool:
+    """Whether ``stream`` is a terminal that is ours to change and to draw on.
+
+    A job in the background that touches its terminal is stopped by the shell.
+    """
+    if not stream.isatty():
+        return False
+    try:
+        return os.tcgetpgrp(stream.fileno()) == os.getpgrp()
+    except (OSError, ValueError):  # not the terminal of our session, or none with a number
+        return True
+
+
 class Terminal:
     """Results go to ``out``, logs and errors to ``err``; both follow -q, -v and --json."""
 
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
         self.out = out or sys.stdout
         self.err = err or sys.stderr
+        for stream in (self.out, self.err):
+            let_everything_be_written(stream)
         self.verbosity = 0
         self.json = False
 
     @property
     def live(self) -> bool:
-        """True where a view may redraw itself: a person watches, and asked for no JSON."""
-        return self.out.isatty() and not self.json and self.verbosity >= 0
+        """True where a view may redraw itself: a person watches, and asked for no JSON.
+
+        A terminal that moves no cursor gets lines, as a file does.
+        """
+        able = os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+        return able and not self.json and self.verbosity >= 0 and in_foreground(self.out)
 
     @property
     def quiet(self) -> bool:
@@ -96,6 +118,7 @@ class Terminal:
     def report(self, record: Mapping[str, Any], text: str) -> None:
         """Write a result: ``record`` as one line of JSON with --json, else ``text``."""
         if self.json:
-            self.say(json.dumps(msgspec.to_builtins(dict(record)), ensure_ascii=False))
+            plain = not has_every_character(self.out)
+            self.say(json.dumps(msgspec.to_builtins(dict(record)), ensure_ascii=plain))
         elif text:
             self.say(text)

@@ -1,9 +1,7 @@
 """One BLAS thread a process: processes share the cores, and more slow small networks down."""
 
 import os
-
-import numpy  # noqa: F401  (threadpoolctl finds only libraries that are loaded)
-import threadpoolctl
+import sys
 
 from agentd.blas import prepare_blas
 
@@ -17,4 +15,7 @@ def bound_blas(threads: int = 1) -> None:
     """
     ours = [api for api, variable in _VARIABLES.items() if variable not in os.environ]
     prepare_blas(threads)
-    threadpoolctl.ThreadpoolController().select(internal_api=ours).limit(limits=threads)
+    if "numpy" in sys.modules:  # else the variables are in time
+        import threadpoolctl
+
+        threadpoolctl.ThreadpoolController().select(internal_api=ours).limit(limits=threads)

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import os
 import shutil
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,7 +26,7 @@ class DataFlags:
 
     label: Annotated[
         list[str] | None,
-        typer.Option("--label", help="Column of a table that is a label: name or position."),
+        typer.Option("--label", help="The label's column of a table: name, or position from 0."),
     ] = None
     delimiter: Annotated[str | None, typer.Option(help="Between cells of a CSV file.")] = None
     target: Annotated[str, typer.Option("--target", help="auto, class or value.")] = "auto"
@@ -38,7 +39,7 @@ class DataFlags:
             raise UsageError(f"--target {self.target}: want auto, class or value")
         if self.delimiter is not None and len(self.delimiter) != 1:
             raise UsageError(f"--delimiter {self.delimiter!r}: want one character")
-        labels = None if self.label is None else tuple(map(_column, self.label))
+        labels = None if self.label is None else tuple(map(column, self.label))
         options = DataOptions(labels=labels, delimiter=self.delimiter, target=self.target)  # type: ignore[arg-type]
         return load_data(source, part, options, classes=classes)
 
@@ -100,7 +101,8 @@ def verify(
     out.report(record, "\n".join(lines))
 
 
-def _column(text: str) -> str | int:
+def column(text: str) -> str | int:
+    """A column as a flag names it: its name, or its position from 0 (negative: from the end)."""
     return int(text) if text.removeprefix("-").isdecimal() else text
 
 
@@ -136,7 +138,7 @@ def check_sums(source: Path) -> int:
     if not sums.is_file():
         return 0
     agree = 0
-    for row, line in enumerate(sums.read_text().splitlines(), 1):
+    for row, line in enumerate(sums.read_text(errors="replace").splitlines(), 1):
         want, _, name = line.partition(" ")
         file = sums.parent / name.strip().removeprefix("*")
         ours = source.is_dir() or source.name.removesuffix(".gz") == file.name.removesuffix(".gz")
@@ -145,8 +147,11 @@ def check_sums(source: Path) -> int:
         packed = file.with_name(file.name + ".gz")
         if not file.is_file() and not packed.is_file():
             raise DataError("missing", file=str(file), expected=f"a file, named in {sums.name}")
-        with file.open("rb") if file.is_file() else gzip.open(packed) as opened:
-            got = hashlib.file_digest(opened, "sha256").hexdigest()
+        try:
+            with file.open("rb") if file.is_file() else gzip.open(packed) as opened:
+                got = hashlib.file_digest(opened, "sha256").hexdigest()
+        except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
+            raise DataError(f"damaged gzip: {fault}", file=str(packed)) from None
         if got != want:
             raise DataError(
                 "another checksum", file=str(sums), row=row, expected=want[:16], got=got[:16]

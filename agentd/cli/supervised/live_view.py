@@ -18,7 +18,7 @@ from rich.text import Text
 from agentd.cli.screen.curve import draw_curve
 from agentd.cli.screen.numbers import clock, number
 from agentd.cli.screen.picture import Picture
-from agentd.cli.screen.terminal import Terminal
+from agentd.cli.screen.terminal import Terminal, in_foreground
 from agentd.engine.training import Callback, EpochReport, Trainer
 from agentd.runs import read_metrics
 from agentd.runs.job import FitJob
@@ -31,29 +31,42 @@ Curve = list[tuple[float, float]]
 
 
 class Keys:
-    """Single keys from the terminal while training; none where stdin is no terminal."""
+    """Single keys from the terminal while training; none where stdin is no terminal of ours.
+
+    The terminal is read and changed only while this process is in its foreground.
+    """
 
     def __init__(self) -> None:
-        self._before: Any = None
+        self._before: Any = None  # while the terminal is changed
         self._next_s = 0.0
 
     def __enter__(self) -> Self:
-        with contextlib.suppress(termios.error, OSError, ValueError):
-            if sys.stdin.isatty():
-                self._before = termios.tcgetattr(sys.stdin)
-                tty.setcbreak(sys.stdin)
+        self._listens()
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._before is not None:
+        if self._before is not None and in_foreground(sys.stdin):
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
+
+    def _listens(self) -> bool:
+        """Whether keys can be read now; makes the terminal give them one by one."""
+        if not in_foreground(sys.stdin):
+            self._before = None  # the shell has its own settings while it has the terminal
+            return False
+        if self._before is None:
+            with contextlib.suppress(termios.error, OSError, ValueError):
+                self._before = termios.tcgetattr(sys.stdin)
+                tty.setcbreak(sys.stdin)
+        return self._before is not None
 
     def pressed(self, key: str) -> bool:
         """Whether ``key`` was pressed; other keys are dropped. Looks a few times a second."""
         now = time.monotonic()
-        if self._before is None or now < self._next_s:
+        if now < self._next_s:
             return False
         self._next_s = now + REDRAW_S
+        if not self._listens():
+            return False
         found = False
         while select.select([sys.stdin], [], [], 0)[0]:
             read = sys.stdin.read(1)
@@ -77,7 +90,7 @@ class FittingView(Picture, Callback):
         self._metrics = metrics
         self._keys = keys
         self._curves: dict[str, Curve] = {}
-        self._running: Curve = []
+        self._running: dict[str, Curve] = {"loss": [], "accuracy": []}
         self._next_s = 0.0
         self._began: tuple[float, int] | None = None
 
@@ -99,9 +112,14 @@ class FittingView(Picture, Callback):
             self._began = now, trainer.steps
         self._next_s = now + (REDRAW_S if self.is_drawn else PLAIN_S)
         at = trainer.epoch + trainer.position / self._steps
-        self._running.append((at, trainer.tally.loss))
-        if len(self._running) > POINTS:
-            self._running[:] = self._running[::2]
+        values = {"loss": trainer.tally.loss}
+        if trainer.is_class:
+            values["accuracy"] = trainer.tally.accuracy
+        for kind, value in values.items():
+            curve = self._running[kind]
+            curve.append((at, value))
+            if len(curve) > POINTS:
+                curve[:] = curve[::2]
         if self.is_drawn:
             self.draw(self._render(trainer, self.width))
         elif now > self._began[0]:
@@ -164,8 +182,8 @@ class FittingView(Picture, Callback):
         parts: list[RenderableType] = []
         for side, style in (("train", "cyan"), ("validation", "green")):
             curve = self._curves.get(f"{side}_{kind}", [])
-            if len(curve) < 2 and side == "train" and kind == "loss":
-                curve = self._running
+            if len(curve) < 2 and side == "train":
+                curve = self._running[kind]
             last = f" {curve[-1][1]:.4f}" if curve else ""
             if side == "train" or curve:
                 lines = draw_curve(curve, width=width, height=5, x_label="epochs")

@@ -1,6 +1,5 @@
 """``agentd new``, ``check`` and ``export``: a model file, and a trained model in other forms."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +8,8 @@ import typer
 from agentd.assembly.budget import in_bytes, training_bytes
 from agentd.cli.daemon.budget import check_daemon, is_daemon_file
 from agentd.cli.screen.options import JsonScreen, Screen
+from agentd.cli.supervised.dialogue import LOSSES, ask_for_model
+from agentd.engine.optim import RULES, own_defaults
 from agentd.engine.strictyaml import ConfigError
 from agentd.engine.training import convert_spec, load_spec, make_network
 from agentd.engine.training.nevermind import read_model_file
@@ -22,7 +23,7 @@ TEMPLATE = """\
 {input}{outputs}layers:
 {layers}
 loss: {loss}
-optimizer: {{name: {optimizer}, lr: {lr:g}}}
+optimizer: {optimizer}
 batch: {batch}
 epochs: {epochs}
 seed: 0
@@ -30,7 +31,6 @@ data:
   normalize: auto    # auto divides bytes by 255; none, range, standard
   validation: {validation:g}    # share of the training rows held out
 """
-LOSSES = ("cross_entropy", "squared_error", "huber", "binary_cross_entropy")
 
 
 def new(
@@ -43,8 +43,8 @@ def new(
     hidden: Annotated[
         str | None, typer.Option(help="Units of the hidden layers: 300,150,64.")
     ] = None,
-    activation: Annotated[str | None, typer.Option(help="Behind each of them.")] = None,
-    loss: Annotated[str | None, typer.Option(help=", ".join(LOSSES))] = None,
+    activation: Annotated[str | None, typer.Option(help="Behind them: one, or tanh,relu.")] = None,
+    loss: Annotated[str | None, typer.Option(help=", ".join(sum(LOSSES.values(), ())))] = None,
     optimizer: Annotated[str | None, typer.Option(help="adam, sgd, rmsprop, ...")] = None,
     lr: Annotated[float | None, typer.Option(help="The optimizer's rate.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Rows of a step.")] = None,
@@ -56,19 +56,19 @@ def new(
     """Write a model file, from flags or by asking for what they leave open."""
     if out is not None and out.exists() and not force:
         raise UsageError(f"{out} exists", hint="choose another name or add --force")
-    ask = _asker(yes)
-    answers = {
-        "input": ask("Numbers of one input (empty: what the data has)", inputs, ""),
-        "outputs": ask("Classes or outputs (empty: what the data has)", outputs, ""),
-        "hidden": ask("Units of the hidden layers", hidden, "128,64"),
-        "activation": ask("Activation", activation, "relu"),
-        "loss": ask(f"Loss ({', '.join(LOSSES)})", loss, "cross_entropy"),
-        "optimizer": ask("Optimizer", optimizer, "adam"),
-        "lr": ask("Learning rate", lr, 1e-3),
-        "batch": ask("Rows of a step", batch, 32),
-        "epochs": ask("Epochs", epochs, 5),
-        "validation": ask("Share held out for validation", validation, 0.1),
+    given = {
+        "input": inputs,
+        "outputs": outputs,
+        "hidden": hidden,
+        "activation": activation,
+        "loss": loss,
+        "optimizer": optimizer,
+        "lr": lr,
+        "batch": batch,
+        "epochs": epochs,
+        "validation": validation,
     }
+    answers = ask_for_model(given, silent=yes)
     text = render_model(answers)
     _check_text(text)
     if out is None:
@@ -89,6 +89,8 @@ def check(
         check_daemon(screen, file)
         return
     spec = convert_spec(document)
+    for line in document.notes:
+        screen.note(line)
     record: dict[str, Any] = {"file": str(file), "layers": len(spec.layers)}
     lines = [f"{file} is sound: {len(spec.layers)} layers"]
     if spec.input is not None and spec.declared_outputs is not None:
@@ -133,7 +135,9 @@ def render_model(answers: dict[str, Any]) -> str:
     units = [part.strip() for part in str(answers["hidden"]).split(",") if part.strip()]
     if not all(part.isdecimal() for part in units):
         raise UsageError(f"--hidden {answers['hidden']}: want whole numbers, as in 300,150,64")
-    layers = "\n".join(f"  - dense: {part}\n  - {answers['activation']}" for part in units)
+    names = _activations(answers["activation"], len(units))
+    pairs = zip(units, names, strict=True)
+    layers = "\n".join(f"  - dense: {part}\n  - {name}" for part, name in pairs)
     sizes = str(answers["input"]).lower().replace(",", "x").split("x")
     if sizes != [""] and not all(size.strip().isdecimal() for size in sizes):
         raise UsageError(f"--input {answers['input']}: want a number, or sizes as in 28x28x1")
@@ -145,9 +149,25 @@ def render_model(answers: dict[str, Any]) -> str:
         outputs=f"outputs: {answers['outputs']}\n" if answers["outputs"] else "",
         layers=layers or "  []",
         loss=answers["loss"],
-        optimizer=answers["optimizer"],
-        **{key: _number(key, answers[key]) for key in ("lr", "batch", "epochs", "validation")},
+        optimizer=_optimizer(str(answers["optimizer"]), _number("lr", answers["lr"])),
+        **{key: _number(key, answers[key]) for key in ("batch", "epochs", "validation")},
     )
+
+
+def _activations(said: str | list[str], layers: int) -> list[str]:
+    """The activation behind each hidden layer; one that was said alone is that of all."""
+    names = [part.strip() for part in said.split(",")] if isinstance(said, str) else said
+    names = names or ["relu"]
+    if len(names) not in (1, layers):
+        raise UsageError(f"--activation {said}: want 1 or {layers}, got {len(names)}")
+    return names * layers if len(names) == 1 else names
+
+
+def _optimizer(name: str, lr: float) -> str:
+    """The optimizer with its rate and its own constants, in YAML."""
+    found = own_defaults(name) if name in RULES else {}  # type: ignore[arg-type]
+    told = ", ".join(f"{key}: {value:g}" for key, value in (found | {"lr": lr}).items())
+    return f"{{name: {name}, {told}}}"
 
 
 def _number(key: str, value: Any) -> Any:
@@ -165,15 +185,3 @@ def _check_text(text: str) -> None:
         expected = f": expected {fault.expected}" if fault.expected else ""
         got = f", got {fault.got}" if fault.got else ""
         raise UsageError(f"{fault.key}: {fault.message}{expected}{got}") from None
-
-
-def _asker(yes: bool) -> Any:
-    """A function that returns a flag's value, or asks; without a terminal it takes the default."""
-    asking = not yes and sys.stdin.isatty()
-
-    def ask(question: str, given: Any, default: Any) -> Any:
-        if given is not None or not asking:
-            return default if given is None else given
-        return typer.prompt(question, default=default, err=True)
-
-    return ask

@@ -8,19 +8,22 @@ from typing import Annotated, Any
 import typer
 
 from agentd.cli.screen.options import JsonScreen
-from agentd.cli.screen.threads import bound_blas
+from agentd.cli.supervised.data import column
 from agentd.cli.supervised.live_view import FittingView, Keys
 from agentd.errors import UsageError
 from agentd.runs.fit import run_training
 from agentd.runs.job import FitJob, Request
 from agentd.runs.measure import measure
+from agentd.runs.predict import predict
+from agentd.store import write_file
 
 Model = Annotated[
     Path | None, typer.Argument(help="Model file (YAML); not with --resume.", show_default=False)
 ]
+FORMS = "A folder of IDX files, or .csv, .csv.gz, .npz, .npy, .pb."
 Data = Annotated[
     Path | None,
-    typer.Option(help="A folder of IDX files, or .csv, .npz, .npy, .pb.", show_default=False),
+    typer.Option(help=FORMS, show_default=False),
 ]
 Device = Annotated[
     str, typer.Option(help="cpu, opencl or opencl:<i or name>; ! at its end: that or none.")
@@ -50,6 +53,11 @@ def train(
     snapshot: Annotated[
         int | None, typer.Option(min=1, help="Save every so many steps too.")
     ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", help="The label's column of a table: name, or position from 0."),
+    ] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Between the cells of a CSV file.")] = None,
     optimizer: Annotated[
         Path | None, typer.Option(help="nevermind-neu's optim.cfg, beside its net.cfg.")
     ] = None,
@@ -64,7 +72,6 @@ def train(
     threads: Threads = 1,
 ) -> None:
     """Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there."""
-    bound_blas(threads)
     flags: dict[str, Any] = {
         "epochs": epochs,
         "batch": batch,
@@ -75,6 +82,8 @@ def train(
         "stop.target_loss": target_error,
         "stop.patience": patience,
         "save.every_steps": snapshot,
+        "data.labels": None if label is None else list(map(column, label)),
+        "data.delimiter": delimiter,
     }
     request = Request(
         model=model,
@@ -90,6 +99,8 @@ def train(
 
     @contextmanager
     def watch(job: FitJob, metrics: Path) -> Iterator[FittingView]:
+        for line in (job.told(), *job.notes):
+            screen.note(line)
         with Keys() as keys, FittingView(screen, job, metrics, keys) as view:
             yield view
 
@@ -114,9 +125,30 @@ def measure_run(
     """Measure a trained network: accuracy, confusion matrix, the output of each row."""
     if part not in ("train", "test"):
         raise UsageError(f"--part {part}: want train or test")
-    bound_blas(threads)
     found = measure(run, data, part=part, best=best)
     if output is not None:
         found.write_outputs(output)
         screen.note(f"wrote {output}")
     screen.report(found.record(samples), found.text(samples))
+
+
+def predict_rows(
+    screen: JsonScreen,
+    run: Annotated[Path, typer.Argument(help="The run's folder.")],
+    data: Annotated[Path, typer.Option(help=FORMS + " Labels are not looked at.")],
+    part: Annotated[str, typer.Option(help="train or test, where the data has both.")] = "test",
+    best: Annotated[bool, typer.Option("--best", help="The best epoch, not the last.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the answers to this CSV file; stdout without.")
+    ] = None,
+    threads: Threads = 1,
+) -> None:
+    """Answer rows without labels: a class and its probabilities, or numbers, for each."""
+    if part not in ("train", "test"):
+        raise UsageError(f"--part {part}: want train or test")
+    found = predict(run, data, part=part, best=best)
+    if output is not None:
+        write_file(output, found.text().encode())
+        screen.note(f"wrote {output}: {len(found.outputs):,} rows")
+    if output is None or screen.json:
+        screen.report(found.record(), found.text().rstrip("\n"))

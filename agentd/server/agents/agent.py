@@ -24,6 +24,7 @@ from agentd.protocol.messages import Hello, Step, Teach
 from agentd.protocol.pattern import Pattern
 from agentd.protocol.rows import check_lengths
 from agentd.protocol.schema import Schema
+from agentd.server.agents.health import Condition, Health
 from agentd.server.agents.host import AgentHost
 from agentd.server.batching.actor import Actor
 from agentd.server.batching.frame_queue import FrameQueue
@@ -55,6 +56,7 @@ class Agent:
         actor: Actor,
         learning: Learning | None,
         stacks: Stacks | None,
+        health: Health,
         host: AgentHost,
         pass_rows: int,
     ) -> None:
@@ -65,6 +67,7 @@ class Agent:
         self.actor = actor
         self.learning = learning  # None: the agent learns nothing
         self.stacks = stacks  # None: a row is seen alone
+        self.health = health
         self.responder = Responder(
             self.name, schema, actor, stacks, learning, host.clock, self._values
         )
@@ -252,14 +255,15 @@ class Agent:
         """Answer what may be answered, no more rows than a turn has; raises nothing.
 
         Frames of training sessions stay while a paced learner is behind, but not past the deadline
-        that their client stated: they then get the answer of the weights at hand.
+        that their client stated, nor for a learner that makes no progress: they then get the answer
+        of the weights at hand.
         """
         self._flush_due = False
         waiting = self.queue.rows
         while self.queue:
             group = self.queue.next_group(self._may_train(), self.pass_rows)
             if not group:
-                group = self.queue.overdue(self._host.clock() + ANSWER_S)
+                group = self._overdue()
                 self.counters.overdue_frames += len(group)
             if not group:
                 left = self.queue.soonest_deadline() - ANSWER_S - self._host.clock()
@@ -271,6 +275,13 @@ class Agent:
                 self._flush_soon()
                 return
 
+    def _overdue(self) -> list[Frame]:
+        """Frames that have waited for the learner long enough."""
+        if self.learning is not None and self.learning.stalls():
+            self.learning.take_newest()
+            return self.queue.next_group(True, self.pass_rows)
+        return self.queue.overdue(self._host.clock() + ANSWER_S)
+
     def _may_train(self) -> bool:
         learning = self.learning
         if learning is None:
@@ -280,8 +291,6 @@ class Agent:
         if not self.trained_sessions:
             learning.take_newest()
         return True
-
-    # -- teaching --------------------------------------------------------------------------------
 
     @property
     def _values(self) -> bool:
@@ -304,6 +313,10 @@ class Agent:
 
     # -- looking after it ------------------------------------------------------------------------
 
+    def condition(self) -> Condition:
+        """How the agent is, in a word and a reason."""
+        return self.health.condition(sum(session.trains for session in self.connected))
+
     def stats(self) -> dict[str, Any]:
         """The agent's counters and the learner's."""
         learning, counters = self.learning, self.counters
@@ -323,7 +336,8 @@ class Agent:
         if learning is not None:
             out["epsilon"] = self.actor.epsilon(learning.env_steps)
             out |= learning.stats()
-        return out
+            out["degraded"] |= bool(self.health.loss)
+        return out | self.condition()._asdict()
 
     def share(self) -> dict[str, Any]:
         """What this process adds to the agent's stats in another one."""
@@ -337,6 +351,7 @@ class Agent:
 
     async def save(self) -> tuple[str, int]:
         """Write a checkpoint; its name and step once it is on disk. Raises StorageError."""
+        await asyncio.to_thread(self.health.require_storage)
         if self.learning is not None:
             return await self.learning.save()
         weights = split(self.actor.network, self.actor.weights)
@@ -355,6 +370,11 @@ class Agent:
         self.actor.weights[:] = join(self.actor.network, found.weights)
         self.actor.publish(found.step)
         return found.step
+
+    @property
+    def frozen(self) -> bool:
+        """Whether learning was switched off."""
+        return self.learning is not None and self.learning.handle.frozen
 
     async def freeze(self, on: bool) -> None:
         """Switch learning off or on; an agent that never learns is frozen already."""

@@ -12,7 +12,7 @@ from agentd.config.records import AgentConfig
 from agentd.engine.network import Network
 from agentd.engine.network.weights import join
 from agentd.learner.handle import LearnerHandle
-from agentd.learner.pace import Pace
+from agentd.learner.pace import pace_of
 from agentd.memory.layout import RingLayout
 from agentd.memory.mapped_file import RingCounters, RingDamaged, move_aside
 from agentd.memory.replay_ring import ReplayRing
@@ -21,12 +21,13 @@ from agentd.memory.teach_ring import TeachRing
 from agentd.memory.weight_board import WeightBoard
 from agentd.protocol.schema import Schema
 from agentd.server.agents.agent import Agent
+from agentd.server.agents.health import Health
 from agentd.server.agents.host import AgentHost
 from agentd.server.agents.life import Losses
 from agentd.server.batching.actor import Actor
 from agentd.server.batching.learning import Learning
 from agentd.server.batching.stacks import Stacks
-from agentd.store import Checkpoint, read_checkpoint
+from agentd.store import Checkpoint, Footing, is_frozen, read_checkpoint
 
 
 def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Schema) -> Agent:
@@ -58,7 +59,9 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
 
         learning = _open_learning(host, folder, config, schema, actor, on_publication, found, lost)
     stacks = Stacks(stack, schema.row_bytes) if stack > 1 else None
-    agent = Agent(folder, config, schema, actor, learning, stacks, host, pass_rows(schema))
+    footing = Footing(folder, *([learning.ring.path] if learning is not None else []))
+    health = Health(learning, footing)
+    agent = Agent(folder, config, schema, actor, learning, stacks, health, host, pass_rows(schema))
     agent.lost = lost.notes
     return agent
 
@@ -89,11 +92,19 @@ def _open_learning(
     begin = _counters_of(found)
     ring = _open_ring(folder / "replay", plan_ring(config, schema, host.limits), begin, lost)
     lost.note_memory(found, board, ring, config.pace.learn_start)
-    pace = Pace(config.pace.learn_start, config.pace.train_every)
+    pace = pace_of(config)
+    limits = host.limits
     handle = LearnerHandle(
-        folder, ring, board, pace, device=host.device, on_publication=on_publication
+        folder,
+        ring,
+        board,
+        pace,
+        device=host.device,
+        hang_s=limits.hang_s,
+        on_publication=on_publication,
     )
-    return Learning(config, ring, board, handle, host.table, actor, host.spawn)
+    handle.frozen = is_frozen(folder)
+    return Learning(config, ring, board, handle, host.table, actor, host.spawn, limits.paced_wait_s)
 
 
 def _counters_of(found: Checkpoint | None) -> RingCounters:

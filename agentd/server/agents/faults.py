@@ -21,16 +21,18 @@ def as_protocol_errors() -> Iterator[None]:
     except LearnerRefused as fault:
         code = Code[fault.code]
         field = "checkpoint" if code is Code.UNKNOWN_CHECKPOINT else None
-        raise ProtocolError(code, str(fault), field=field) from fault
+        raise ProtocolError(code, str(fault), field=field, expected=fault.hint) from fault
     except (UnknownCheckpoint, NoValidCheckpoint) as fault:
         raise ProtocolError(
             Code.UNKNOWN_CHECKPOINT,
             str(fault),
             field="checkpoint",
-            expected="one that info lists",
+            expected=fault.hint,
         ) from fault
     except DamagedFile as fault:
         raise ProtocolError(Code.INTERNAL, str(fault)) from fault
+    except TimeoutError as fault:  # an OSError, and none of the disk's
+        raise ProtocolError(Code.INTERNAL, str(fault) or "it took too long") from fault
     except (StorageError, OSError) as fault:
         raise ProtocolError(Code.STORAGE_FAILED, str(fault)) from fault
     except OverBudget as fault:

@@ -99,14 +99,16 @@ class Registry:
             _require_same(name, self._schema(name) or schema, schema)
             return await self._load(name, schema)
 
-    def get(self, name: str) -> Agent:
-        """The agent ``name`` if it is in memory. Raises UNKNOWN_AGENT."""
-        agent = self.loaded.get(name)
-        if agent is None and self.stored.has(name):
-            raise _unplayed(name)
-        if agent is None:
+    def facts(self, name: str) -> dict[str, Any]:
+        """What holds of an agent in memory or not. Raises UNKNOWN_AGENT."""
+        if not self.stored.has(name):
             raise self._unknown(name)
-        return agent
+        agent = self.loaded.get(name)
+        return {
+            "loaded": agent is not None,
+            "sessions": len(agent.sessions) if agent is not None else 0,
+            "frozen": self.stored.is_frozen(name) or (agent is not None and agent.frozen),
+        }
 
     async def ensure(self, name: str) -> Agent:
         """The agent ``name``, loaded from disk when it has a schema. Raises UNKNOWN_AGENT."""
@@ -117,33 +119,25 @@ class Registry:
                 raise self._unknown(name)
             schema = self._schema(name)
             if schema is None:
-                raise _unplayed(name)
+                raise _unbound(name)
             self._require_room(name)
             return await self._load(name, schema)
 
     def list(self) -> list[dict[str, Any]]:
         """Short facts of every agent, in memory or on disk."""
-        return [
-            {
-                "agent": name,
-                "loaded": name in self.loaded,
-                "sessions": len(self.loaded[name].sessions) if name in self.loaded else 0,
-            }
-            for name in self.stored.names()
-        ]
+        return [{"agent": name, **self.facts(name)} for name in self.stored.names()]
 
     # -- operations ----------------------------------------------------------------------------
 
     async def info(self, name: str) -> dict[str, Any]:
         """Configuration, schema and checkpoints of an agent. Raises UNKNOWN_AGENT."""
-        if not self.stored.has(name):
-            raise self._unknown(name)
+        facts = self.facts(name)
         with as_protocol_errors():
             config = await asyncio.to_thread(self.stored.config, name)
             schema = self.stored.schema(name)
             checkpoints = await asyncio.to_thread(self.stored.checkpoints, name)
         return {
-            "loaded": name in self.loaded,
+            **facts,
             "config": plain(config),
             "schema": schema.to_wire() if schema else None,
             "checkpoints": checkpoints,
@@ -198,7 +192,10 @@ class Registry:
 
     async def unload(self, name: str) -> None:
         """Save and drop from memory. Raises AGENT_IN_USE while sessions are attached."""
-        agent = self.get(name)
+        agent = self.loaded.get(name)
+        if agent is None:
+            self.facts(name)
+            return
         self._require_unused(agent)
         async with self._lock(name):
             self._retire(name)
@@ -219,10 +216,19 @@ class Registry:
                 await asyncio.to_thread(self.stored.remove, name)
 
     async def freeze(self, name: str, on: bool) -> None:
-        """Stop or resume learning."""
-        agent = await self.ensure(name)
+        """Stop or resume learning, for as long as nobody says otherwise."""
+        before = self.facts(name)["frozen"]
+        agent = self.loaded.get(name)
+        if agent is None and not on and self._schema(name) is not None:
+            agent = await self.ensure(name)  # its checkpoint may hold that learning has paused
         with as_protocol_errors():
-            await agent.freeze(on)
+            await asyncio.to_thread(self.stored.freeze, name, on)
+            try:
+                if agent is not None:
+                    await agent.freeze(on)
+            except BaseException:
+                await asyncio.to_thread(self.stored.freeze, name, before)
+                raise
 
     async def close(self) -> None:
         """Save and close every agent. Raises StorageError when a last checkpoint was lost."""
@@ -360,12 +366,12 @@ class Registry:
         return True
 
 
-def _unplayed(name: str) -> ProtocolError:
+def _unbound(name: str) -> ProtocolError:
     return ProtocolError(
         Code.UNKNOWN_AGENT,
-        f"agent {name} is not in memory: no game has played it since the start",
+        f"agent {name} has no network yet: its first hello says what its games look like",
         field="agent",
-        expected="an agent with a session, see `agents`",
+        expected="an agent that a game has said hello to",
         got=name[:80],
     )
 
@@ -374,7 +380,8 @@ def _require_same(name: str, known: Schema, shown: Schema) -> None:
     if known != shown:
         raise ProtocolError(
             Code.SCHEMA_MISMATCH,
-            f"agent {name} has the schema {known.describe()}, hello the schema {shown.describe()}",
+            f"agent {name} has the schema {known.describe()}, hello the schema {shown.describe()}; "
+            "give hello another name for `agent`, or delete this agent to begin it anew",
             field="observation" if known.tensors != shown.tensors else "action",
             expected=known.describe(),
             got=shown.describe(),

@@ -4,6 +4,7 @@ agents/<name>/config.yaml    how it learns; written at creation
 agents/<name>/schema.json    what its games look like; bound by the first hello
 agents/<name>/checkpoints/   durable weights and learner state
 agents/<name>/replay/        rows and newest weights, memory-mapped
+agents/<name>/frozen         there while an operator keeps it from learning
 
 What it means that one of them is missing or damaged: `agentd.server.agents.life`.
 """
@@ -13,11 +14,11 @@ import shutil
 from pathlib import Path
 
 from agentd.config import AgentConfig, ConfigError, dump_yaml, load_agent_config
-from agentd.errors import DamagedFile
+from agentd.errors import DamagedFile, StorageError
 from agentd.memory.ring_reader import ROWS, TEACH, has_rows
 from agentd.protocol.errors import ProtocolError
 from agentd.protocol.schema import Schema
-from agentd.store import list_checkpoints, write_file
+from agentd.store import is_frozen, list_checkpoints, set_frozen, write_file
 
 CONFIG, SCHEMA = "config.yaml", "schema.json"
 _DELETED = ".deleted-"
@@ -61,7 +62,9 @@ class StoredAgents:
     def write_config(self, name: str, config: AgentConfig) -> None:
         """Create an agent, or change how it learns. Raises StorageError."""
         folder = self._root / name
-        folder.mkdir(parents=True, exist_ok=True)
+        if not self._root.is_dir():
+            raise StorageError(f"{self._root} was removed while in use")
+        folder.mkdir(exist_ok=True)
         write_file(folder / CONFIG, dump_yaml(config).encode())
 
     def schema(self, name: str) -> Schema | None:
@@ -86,6 +89,14 @@ class StoredAgents:
         if not path.exists():
             text = json.dumps(schema.to_wire(), indent=1, sort_keys=True)
             write_file(path, text.encode())
+
+    def is_frozen(self, name: str) -> bool:
+        """Whether an operator keeps an agent from learning."""
+        return is_frozen(self._root / name)
+
+    def freeze(self, name: str, on: bool) -> None:
+        """Keep an agent from learning, or let it again; durable. Raises StorageError."""
+        set_frozen(self._root / name, on)
 
     def checkpoints(self, name: str) -> list[str]:
         """The names of an agent's checkpoints, newest first."""

@@ -24,9 +24,11 @@ from agentd.server.batching.actor import Actor, Choice
 from agentd.server.batching.batch import Batch
 from agentd.server.batching.session import Session
 from agentd.server.batching.teaching import TaughtRows
+from agentd.supervision import Pulse
 
 log = logging.getLogger("agentd.learning")
 
+_COUNTS = ("due", "rows", "backlog", "dropped", "skipped", "stale", "checkpoint_step")
 _UNKNOWN = -2  # no due point: whatever was published must be read
 
 
@@ -45,6 +47,7 @@ class Learning:
         table: SessionTable,
         actor: Actor,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
+        paced_wait_s: float,
     ) -> None:
         self.handle = handle
         self.ring = ring
@@ -57,8 +60,10 @@ class Learning:
         self._actor = actor
         self._spawn = spawn
         self._started = False
-        self.storage_failing = False
+        self._refused, self._refused_rows = "", 0  # why the newest rows were not kept
         self.lost_rows = 0
+        self._paced_wait_s, self._late = paced_wait_s, False
+        self._progress = Pulse(lambda: (board.newest, board.updates))
         untrained = actor.version == 0 and board.newest is None
         self._acting = Publication(NO_DUE if untrained else _UNKNOWN, actor.version)
         self.take_newest()
@@ -101,6 +106,15 @@ class Learning:
             return True
         return self.handle.expect(due) and (self._take(due) or not self.handle.paces())
 
+    def stalls(self) -> bool:
+        """Whether the learner that frames wait for has made no progress for too long.
+
+        Then they are answered with the weights at hand until it makes some.
+        """
+        most = max(self._paced_wait_s, self.handle.working_s)
+        self._late = self._progress.still_s() > most
+        return self._late
+
     def take_newest(self) -> None:
         """Act with the newest weights that were published."""
         newest = self._board.newest
@@ -131,13 +145,23 @@ class Learning:
             assert self._steps is not None
             self._steps.close_streams(batch.stream[:rows])
             self.lost_rows += rows
-            if not self.storage_failing:
+            if not self._refused:
                 log.error("rows are not kept agent=%s %s", self.handle.agent_dir.name, fault)
-            self.storage_failing = True
+            self._refused, self._refused_rows = str(fault), rows
         else:
-            if self.storage_failing:
-                log.warning("rows are kept again agent=%s", self.handle.agent_dir.name)
-            self.storage_failing = False
+            if self._refused:
+                self._keeps_again()
+
+    def look(self) -> None:
+        """Look whether a disk that refused rows takes them again, and a learner goes on again."""
+        if self._refused and self.ring.has_room(self._refused_rows):
+            self._keeps_again()
+        if self._late:
+            self.stalls()
+
+    def _keeps_again(self) -> None:
+        log.warning("rows are kept again agent=%s", self.handle.agent_dir.name)
+        self._refused = ""
 
     def _append(self, batch: Batch, rows: int, choice: Choice) -> None:
         assert self._steps is not None
@@ -265,11 +289,47 @@ class Learning:
         await self.handle.ready()
         await self.handle.freeze(on)
 
+    # -- how it does -----------------------------------------------------------------------------
+
+    @property
+    def updates(self) -> int:
+        """Updates that the learner has made."""
+        made = self._board.updates
+        return self._actor.version if made is None else made
+
+    @property
+    def owes_updates(self) -> bool:
+        """Whether the rows suffice for updates that the learner has not made."""
+        due = self._board.stats()["due"]
+        reached = self._pace.reached(self.head)
+        return self._started and reached > (due if due == due else NO_DUE)
+
+    def wants(self) -> str:
+        """What the next update waits for, in words."""
+        rows = self._pace.rows_at(self._pace.reached(self.head) + 1)
+        return f"{self.head:,} have come, the next update is due at {rows:,}"
+
+    def troubles(self) -> list[str]:
+        """What is broken, in words, as long as it is."""
+        handle, found = self.handle, []
+        if self._refused:
+            found.append(f"rows are not kept, {self.lost_rows:,} are lost: {self._refused}")
+        if handle.degraded:
+            found.append(handle.why.get("degraded") or "the last checkpoint could not be written")
+        if handle.state == "failed":
+            found.append(f"the learner failed: {handle.failure}")
+        if handle.state == "restarting":
+            found.append(f"the learner is started again: {handle.failure}")
+        if self._late:
+            found.append("the learner makes no progress: frames get older weights")
+        return found
+
     def stats(self) -> dict[str, Any]:
         """Counters of the memory and the learner."""
         counters = self.ring.counters
         return {
-            **self.handle.stats(),
+            **_whole(self.handle.stats()),
+            "updates": self.updates,
             "policy_lag": self._policy_lag(),
             "rows_kept": self.head - self.ring.oldest,
             "env_steps": counters.env_steps,
@@ -280,8 +340,9 @@ class Learning:
             "learner_failure": self.handle.failure,
             "frozen": self.handle.frozen,
             "diverged": self.handle.diverged,
-            "degraded": self.handle.degraded or self.storage_failing,
+            "degraded": self.handle.degraded or bool(self._refused),
             "lost_rows": self.lost_rows,
+            "good_checkpoint": self.handle.good,
         }
 
     def _policy_lag(self) -> float:
@@ -294,6 +355,13 @@ class Learning:
 
     async def close(self, save: bool, within_s: float) -> None:
         """End the learner, after a last checkpoint if ``save``, and close the files."""
+        self._refused = ""  # nobody looks for room in a closed file
         if self._started:
             await self.handle.stop(save=save, within_s=within_s)
         self.ring.close()
+
+
+def _whole(stats: dict[str, float]) -> dict[str, float]:
+    """The learner's statistics; what counts is a whole number as soon as it is known."""
+    known = ((name, value) for name, value in stats.items() if name in _COUNTS and value == value)
+    return stats | {name: int(value) for name, value in known}

@@ -6,7 +6,8 @@ that cannot belong to a foreign page (DNS rebinding): an IP address, localhost, 
 ``http_hosts`` lists.
 
 GET /livez    200 while the process runs its loop
-GET /readyz   200 while games are accepted, 503 while starting or draining
+GET /readyz   200 while games are accepted, 503 while starting or draining; the text is `ready`, or
+              begins with `degraded` when an agent is degraded or paused
 GET /metrics  Prometheus text; a bearer token when tokens are configured
 GET /stats    the same numbers as JSON, per agent; token as above
 GET /         a page that shows /stats
@@ -17,7 +18,7 @@ import contextlib
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import uvicorn
@@ -34,17 +35,23 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from agentd.auth import Grant, Tokens
 from agentd.config.records import ServerConfig
 from agentd.latency import Histogram
+from agentd.protocol.connection import HANDSHAKE_FRAME
+from agentd.server.agents.health import STATES
 from agentd.server.stats import Statistics
 
 LATENCY_BOUNDS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0]
 
 _COUNTERS = (
     *("env_steps", "episodes", "updates", "frames", "rows", "refused_frames", "overdue_frames"),
-    *("learner_restarts",),
+    *("learner_restarts", "lost_rows"),
 )
 _GAUGES = (
     *("return_mean", "eval_return_mean", "epsilon", "loss", "q_mean", "version", "policy_lag"),
     *("queued_rows", "queued_frames", "sessions", "connections"),
+)
+_NO_GAME_PORT = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n"
+    b"this is agentd's HTTP port; games connect to the game port\n"
 )
 REQUEST_S = 10.0
 """From a socket's accept to its answer."""
@@ -78,6 +85,7 @@ class _Metrics(Collector):
                     if isinstance(values.get(key), int | float):
                         metric.add_metric([name], values[key])
                 yield metric
+        yield _states(stats)
 
     def _batches(self) -> HistogramMetricFamily:
         family = HistogramMetricFamily(
@@ -87,6 +95,17 @@ class _Metrics(Collector):
             buckets = [(str(end), float(n)) for end, n in sizes.cumulative(BATCH_BUCKETS)]
             family.add_metric([name], [*buckets, ("+Inf", float(sizes.n))], float(sizes.total))
         return family
+
+
+def _states(agents: Mapping[str, Mapping[str, Any]]) -> GaugeMetricFamily:
+    """One sample for each agent and each state: 1 for the one that it is in."""
+    family = GaugeMetricFamily(
+        "agentd_agent_state", "Agent: 1 for the state that it is in.", labels=["agent", "state"]
+    )
+    for name, values in agents.items():
+        for state in STATES:
+            family.add_metric([name, state], float(values["state"] == state))
+    return family
 
 
 def _seconds(name: str, text: str, histogram: Histogram) -> HistogramMetricFamily:
@@ -117,8 +136,11 @@ def make_app(tokens: Tokens, stats: Statistics, ready: Callable[[], bool]) -> St
         return PlainTextResponse("alive\n")
 
     async def readyz(request: Request) -> Response:
-        accepts = ready()
-        return PlainTextResponse("ready\n" if accepts else "draining\n", 200 if accepts else 503)
+        if not ready():
+            return PlainTextResponse("draining\n", 503)
+        unwell = len(stats.unwell())
+        text = f"degraded: {unwell} agent(s), see /stats\n" if unwell else "ready\n"
+        return PlainTextResponse(text)
 
     async def metrics(request: Request) -> Response:
         media = "text/plain; version=0.0.4; charset=utf-8"
@@ -162,6 +184,15 @@ class _OneRequest(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._deadline = self.loop.call_later(REQUEST_S, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; a game's hello, which would never be a request, is told where it is."""
+        size = int.from_bytes(data[:4], "little")
+        if 0 < size <= HANDSHAKE_FRAME and data[4:5] >= b"\x80":
+            self.transport.write(_NO_GAME_PORT)
+            self.transport.close()
+            return
+        super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()
@@ -226,8 +257,8 @@ _PAGE = """<!doctype html>
 <h1>agentd</h1><p id="server"></p>
 <table><thead><tr id="head"></tr></thead><tbody id="rows"></tbody></table>
 <script>
-const columns=["agent","env_steps","episodes","return_mean","epsilon","updates","loss","q_mean",
- "version","policy_lag","queued_frames","batch_p50","act_p50_ms","act_p99_ms","act_p999_ms"];
+const columns=["agent","state","env_steps","episodes","return_mean","epsilon","updates","loss",
+ "q_mean","version","policy_lag","queued_frames","batch_p50","act_p50_ms","act_p99_ms","act_p999_ms"];
 const show=v=>typeof v=="number"?(Number.isInteger(v)?v.toLocaleString():v.toPrecision(4)):v??"";
 const cell=(tag,text)=>{const c=document.createElement(tag);c.textContent=text;return c};
 document.getElementById("head").append(...columns.map(c=>cell("th",c)));

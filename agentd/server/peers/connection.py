@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast
 
 from agentd.auth import Grant
 from agentd.config.records import LimitsConfig
+from agentd.protocol.address import address_of
 from agentd.protocol.connection import ServerConnection
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import (
@@ -103,7 +104,7 @@ class Connection(asyncio.Protocol):
         """Register, or refuse politely when the house is full."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=self.limits.write_buffer_bytes)
-        self.peer = _name(transport.get_extra_info("peername"))
+        self.peer = address_of(transport.get_extra_info("peername")) or "unix"
         self._owner.admit(self)
 
     def data_received(self, data: bytes) -> None:
@@ -335,9 +336,3 @@ class Connection(asyncio.Protocol):
     def held_by_us(self) -> bool:
         """True while we do not read: silence is then not the peer's."""
         return self._reading_paused
-
-
-def _name(address: object) -> str:
-    if isinstance(address, tuple):
-        return f"{address[0]}:{address[1]}"
-    return str(address) if address else "unix"

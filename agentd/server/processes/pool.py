@@ -18,20 +18,21 @@ from agentd.server.agents.registry import Registry
 from agentd.server.peers.connection import Connection
 from agentd.server.processes.channel import GATHERED, Channel, home_of, too_much
 from agentd.server.reports import Reports
+from agentd.supervision import Pulse, keep_running, start_s, watching
 
 log = logging.getLogger("agentd.workers")
-
-_FIRST_DELAY_S, _LAST_DELAY_S = 0.1, 10.0
 
 
 class _Child:
     """One further process and its end of the channel."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self, number: int, start_s: float) -> None:
+        self.number, self.start_s = number, start_s
         self.channel: Channel | None = None
         self.process: asyncio.subprocess.Process | None = None
         self.ready = asyncio.Event()
+        self.serves = False
+        self.packets = 0  # it reports four times a second: its sign of life
 
 
 class Pool:
@@ -52,7 +53,7 @@ class Pool:
     ) -> None:
         self._config, self._data_dir = config, data_dir
         self._reports, self._spawn, self._adopt = reports, spawn, adopt
-        self._all = [_Child(number) for number in range(1, config.workers)]
+        self._all = [_Child(n, start_s(config.device)) for n in range(1, config.workers)]
         self._ending = asyncio.Event()
 
     async def start(self, port: int) -> None:
@@ -82,9 +83,7 @@ class Pool:
     def kill(self) -> None:
         """Kill every worker at once."""
         for worker in self._all:
-            if worker.process is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    worker.process.kill()
+            self._kill(worker)
 
     def give(self, number: int | None, connection: Connection, hello: Hello) -> bool:
         """Hand a connection to a worker; False when there is no such worker running.
@@ -104,22 +103,28 @@ class Pool:
             if worker.channel is not None:
                 worker.channel.send(message)
 
+    def _kill(self, worker: _Child) -> None:
+        if worker.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                worker.process.kill()
+
     # -- one process -----------------------------------------------------------------------------
 
     async def _keep(self, worker: _Child, port: int) -> None:
         """Keep a worker running, with growing pauses between starts."""
-        loop, delay = asyncio.get_running_loop(), _FIRST_DELAY_S
-        while not self._ending.is_set():
-            started = loop.time()
+
+        def ended(code: int, pause_s: float) -> bool:
+            self._reports.restarts += 1
+            log.warning("worker ended number=%d exit=%d pause=%.2fs", worker.number, code, pause_s)
+            return True
+
+        async def live() -> int:
             code = await self._live(worker, port)
             self._reports.drop(worker.number)
             worker.ready.set()
-            if self._ending.is_set():
-                return
-            delay = _FIRST_DELAY_S if loop.time() - started > 10 else delay
-            log.warning("worker ended number=%d exit=%d pause=%.1fs", worker.number, code, delay)
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, _LAST_DELAY_S)
+            return code
+
+        await keep_running(live, self._ending, ended)
 
     async def _live(self, worker: _Child, port: int) -> int:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -139,15 +144,23 @@ class Pool:
         def heard(message: dict[str, Any], body: bytes, fd: int | None) -> None:
             self._heard(worker, message, body, fd)
 
+        def hangs(still_s: float) -> None:
+            log.error("worker hangs number=%d: killed after %.1f s", worker.number, still_s)
+            worker.start_s *= 1 if worker.serves else 2
+            self._kill(worker)
+
         worker.channel = Channel(ours, heard, lambda: None)
+        most_s = self._config.limits.hang_s
+        pulse = Pulse(lambda: worker.packets)
         try:
-            return await worker.process.wait()
+            with watching(pulse, lambda: most_s if worker.serves else worker.start_s, hangs):
+                return await worker.process.wait()
         finally:
+            worker.serves = False
             worker.channel.close()
             worker.channel = None
             if worker.process.returncode is None:  # we are cancelled
-                with contextlib.suppress(ProcessLookupError):
-                    worker.process.kill()
+                self._kill(worker)
 
     def _task(self, number: int, port: int) -> bytes:
         config: ServerConfig = msgspec.structs.replace(
@@ -164,12 +177,14 @@ class Pool:
         return msgspec.json.encode(task)
 
     def _heard(self, worker: _Child, message: dict[str, Any], body: bytes, fd: int | None) -> None:
+        worker.packets += 1
         match message["do"]:
             case "adopt" if fd is not None:
                 self._adopt(worker.number, message["may_return"], fd, body)
             case "report":
                 self._reports.put(worker.number, message)
             case "ready":
+                worker.serves = True
                 worker.ready.set()
             case _:
                 log.warning("packet not understood do=%s", message["do"])

@@ -7,9 +7,15 @@ from collections.abc import Mapping
 import chess
 import chess.pgn
 
-UCI_MOVE = re.compile(r"([a-h][1-8])([a-h][1-8])=?([qrbnQRBN]?)$")
-SAN_MOVE = re.compile(r"([KQRBN]?)([a-h]?[1-8]?)[x:]?([a-h][1-8])(?:=?([qrbnQRBN]))?[+#!?]*$")
-CASTLING = re.compile(r"[0Oo]-[0Oo](-[0Oo])?[+#!?]*$")
+NUMBER = re.compile(r"\d+\s*(\.|…)[.…\s]*")
+TAIL = re.compile(r"(\s*e\.?p\.?)?\s*[+#!?]*$")
+PROMOTION = r"(?:[=/(]?([qrbnQRBN])\)?)?$"
+UCI_MOVE = re.compile(rf"([a-h][1-8])[-x:]?([a-h][1-8]){PROMOTION}")
+SAN_MOVE = re.compile(rf"([KQRBN]?)([a-h]?[1-8]?)[-x:]?([a-h][1-8]){PROMOTION}")
+PAWN_TAKES = re.compile(rf"([a-h])[x:]?([a-h]){PROMOTION}")
+CASTLING = re.compile(r"[0Oo]-?[0Oo](-?[0Oo])?$")
+STANDARD = {"", "?", "standard", "chess", "from position", "normal"}
+"""What a PGN's tag Variant says of games that are none."""
 SIDES = ("Black", "White")
 
 
@@ -18,17 +24,29 @@ class NotPlayable(ValueError):
 
 
 def read_move(text: str, board: chess.Board) -> chess.Move:
-    """Return the legal move that ``text`` means, as SAN or as UCI. Raises NotPlayable."""
-    text = text.strip()
+    """Return the legal move that ``text`` means, as SAN, as UCI, or as people write either.
+
+    A move's number, its comments (``!``, ``+``, ``e.p.``) and dashes may be there or not; ``ed`` is
+    a pawn's capture. Raises NotPlayable.
+    """
+    typed = text.strip()
+    text = TAIL.sub("", NUMBER.sub("", typed, count=1) if NUMBER.match(typed) else typed)
     if found := UCI_MOVE.match(text):
         return _read_uci(found, board)
-    if CASTLING.match(text):
-        long = text.lower().replace("0", "o").startswith("o-o-o")
-        return _read_castling(long, board)
+    if found := CASTLING.match(text):
+        return _read_castling(found[1] is not None, board)
+    if found := PAWN_TAKES.match(text):
+        return _read_pawn_takes(found, board)
     found = SAN_MOVE.match(text) or SAN_MOVE.match(text[:1].upper() + text[1:])
     if not found:
-        raise NotPlayable(f"cannot read {text[:20]!r}: write a move as e4, Nf3, O-O, e8=Q or e2e4")
-    return _read_san(found, board)
+        raise NotPlayable(f"cannot read {typed[:20]!r}: write a move as e4, Nf3, O-O, e8=Q or e2e4")
+    try:
+        return _read_san(found, board)
+    except NotPlayable:
+        bishop = SAN_MOVE.match("B" + text[1:]) if text.startswith("b") else None
+        if bishop is None or not _is_legal(bishop, board):
+            raise
+        return _read_san(bishop, board)  # bc4, where no pawn can go there
 
 
 def _read_uci(found: re.Match[str], board: chess.Board) -> chess.Move:
@@ -43,7 +61,7 @@ def _read_uci(found: re.Match[str], board: chess.Board) -> chess.Move:
     ]
     if not moves:
         raise NotPlayable(_why_not(board, piece.piece_type, [origin], target))
-    return _promote(moves, found[3], text=found[0])
+    return _promote(moves, found[3] or "", text=found[0])
 
 
 def _read_castling(long: bool, board: chess.Board) -> chess.Move:
@@ -78,6 +96,34 @@ def _read_san(found: re.Match[str], board: chess.Board) -> chess.Move:
         names = " or ".join(sorted({board.san(move) for move in moves}))
         raise NotPlayable(f"{found[0]} is ambiguous: {names}")
     return _promote(moves, found[4] or "", text=found[0])
+
+
+def _is_legal(found: re.Match[str], board: chess.Board) -> bool:
+    try:
+        _read_san(found, board)
+    except NotPlayable:
+        return False
+    return True
+
+
+def _read_pawn_takes(found: re.Match[str], board: chess.Board) -> chess.Move:
+    """``ed``: the pawn's capture from one file to another, if there is one only."""
+    origin, target = (chess.FILE_NAMES.index(name) for name in found.groups()[:2])
+    moves = [
+        move
+        for move in board.legal_moves
+        if board.piece_type_at(move.from_square) == chess.PAWN and board.is_capture(move)
+        if (chess.square_file(move.from_square), chess.square_file(move.to_square))
+        == (origin, target)
+    ]
+    if not moves:
+        raise NotPlayable(f"no pawn of yours on {found[1]} can take on {found[2]}")
+    if len({move.to_square for move in moves}) > 1:
+        names = " or ".join(sorted({board.san(move) for move in moves}))
+        raise NotPlayable(f"{found[0]} is ambiguous: {names}")
+    return _promote(
+        moves, found[3] or "", text=f"{found[1]}x{chess.square_name(moves[0].to_square)}"
+    )
 
 
 def _fits(square: int, hint: str) -> bool:
@@ -161,7 +207,10 @@ def write_pgn(board: chess.Board, tags: Mapping[str, str], result: str = "*") ->
 
 
 def read_pgn(text: str) -> chess.Board:
-    """Return the board after the main line of the first game in ``text``. Raises NotPlayable."""
+    """Return the board after the main line of the first game in ``text``.
+
+    Raises NotPlayable, also for a variant of chess, named or by its first position.
+    """
     game = chess.pgn.read_game(io.StringIO(text), Visitor=_Strict)
     if game is None or (not game.variations and not game.headers.get("FEN")):
         raise NotPlayable("there is no game in it")
@@ -176,6 +225,17 @@ class _Strict(chess.pgn.GameBuilder[chess.pgn.Game]):
 
     def __init__(self) -> None:
         super().__init__(Game=chess.pgn.Game)
+
+    def end_headers(self) -> None:
+        headers = self.game.headers
+        name = headers.get("Variant", "").strip()
+        if name.lower() not in STANDARD:
+            raise NotPlayable(f"a game of {name}: only standard chess is played here")
+        if "FEN" in headers:
+            try:
+                read_position(headers["FEN"])
+            except NotPlayable as reason:
+                self.handle_error(reason)
 
     def handle_error(self, error: Exception) -> None:
         raise NotPlayable(f"no game that can be replayed: {error}")

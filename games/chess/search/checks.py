@@ -1,10 +1,10 @@
 """Mates by checks alone: the short forced wins that a search guided by habit finds last."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import chess
 
-from agentd.games.chess.search.settings import BudgetSpent
+from agentd.games.chess.search.settings import Budget, BudgetSpent, never
 
 
 def checking_moves(board: chess.Board, moves: Sequence[chess.Move]) -> list[chess.Move]:
@@ -57,13 +57,18 @@ def mating_move(board: chess.Board, checks: Sequence[chess.Move]) -> chess.Move 
     return None
 
 
-def forced_mate(board: chess.Board, moves: int, budget: int = 2_000) -> list[chess.Move]:
+def forced_mate(
+    board: chess.Board,
+    moves: int,
+    budget: int = 2_000,
+    should_stop: Callable[[], bool] = never,
+) -> list[chess.Move]:
     """Return the shortest mate in at most ``moves`` moves of which each gives check; [] for none.
 
-    The line holds the other side's longest defence too. ``budget`` bounds the positions looked at:
-    when it is spent, the answer is the longest length that was searched whole.
+    The line holds the other side's longest defence too. ``budget`` bounds the positions looked at,
+    and ``should_stop`` the time: then there is none.
     """
-    left = [budget]
+    left = Budget(budget, should_stop)
     board = board.copy(stack=False)
     for depth in range(1, moves + 1):
         try:
@@ -75,12 +80,10 @@ def forced_mate(board: chess.Board, moves: int, budget: int = 2_000) -> list[che
     return []
 
 
-def _attack(board: chess.Board, moves: int, left: list[int]) -> list[chess.Move]:
+def _attack(board: chess.Board, moves: int, left: Budget) -> list[chess.Move]:
     for move in checking_moves(board, list(board.generate_legal_moves())):
+        left.spend()
         board.push(move)
-        left[0] -= 1
-        if left[0] < 0:
-            raise BudgetSpent
         line = _defend(board, moves, left)
         board.pop()
         if line is not None:
@@ -88,7 +91,7 @@ def _attack(board: chess.Board, moves: int, left: list[int]) -> list[chess.Move]
     return []
 
 
-def _defend(board: chess.Board, moves: int, left: list[int]) -> list[chess.Move] | None:
+def _defend(board: chess.Board, moves: int, left: Budget) -> list[chess.Move] | None:
     """Return the longest line to the mate of the side that moves, in check; None: it lives."""
     answers = list(board.generate_legal_moves())
     if answers and moves == 1:

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 
 import chess
 
-from agentd.games.chess.search.settings import BudgetSpent
+from agentd.games.chess.search.settings import Budget, BudgetSpent, never
 from agentd.games.chess.search.tree import Key, position_key
 
 _PER_SQUARE, _PER_KING, _PER_STEP = 2, 2, 3
 """Worth of a square of room less, of a step between the kings, of a step to the edge."""
 _MATE, _DRAW = 100_000, -100_000
 _DEEPEST = 15
-_ASK_EVERY = 64
-"""Positions between two looks at the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +41,29 @@ def drive(
     board: chess.Board,
     past: Set[Key],
     budget: int,
-    should_stop: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = never,
 ) -> Drive:
     """Return the move of the side that ``faces_bare_king``; there must be one.
 
     ``past`` are positions that shall not come back. ``budget`` bounds the positions looked at, and
-    ``should_stop`` the time; what was searched whole by then counts, one ply at least.
+    ``should_stop`` the time; what was searched whole by then counts, and of the first ply as many
+    moves as were looked at.
     """
-    search = _Search(board.copy(stack=False), past, budget, should_stop)
+    search = _Search(board.copy(stack=False), past, Budget(budget, should_stop))
     moves = list(board.legal_moves)
     found = Drive(moves[0], None, 0, 0)
     for depth in range(1, _DEEPEST + 1, 2):
+        values: dict[chess.Move, int] = {}
         try:
-            values = search.weigh(moves, depth)
+            search.weigh(moves, depth, values)
         except BudgetSpent:
-            break
-        moves.sort(key=values.__getitem__, reverse=True)
+            if depth > 1 or not values:
+                break
+        moves.sort(key=lambda move: values.get(move, _DRAW), reverse=True)
         best = values[moves[0]]
         mate = _MATE - best if best > _MATE // 2 else None
-        found = Drive(moves[0], mate, depth, budget - search.left)
-        if mate is not None:
+        found = Drive(moves[0], mate, depth, budget - search.budget.left)
+        if mate is not None or len(values) < len(moves):
             break
     return found
 
@@ -70,28 +71,21 @@ def drive(
 class _Search:
     """Values are the stronger side's; mates sooner are worth more."""
 
-    def __init__(
-        self, board: chess.Board, past: Set[Key], budget: int, should_stop: Callable[[], bool]
-    ) -> None:
-        self._board, self._past, self.left = board, past, budget
-        self._should_stop = should_stop
+    def __init__(self, board: chess.Board, past: Set[Key], budget: Budget) -> None:
+        self._board, self._past, self.budget = board, past, budget
         self._color = board.turn
-        self._must_finish = True
 
-    def weigh(self, moves: list[chess.Move], depth: int) -> dict[chess.Move, int]:
-        """Return what each of the root's ``moves`` is worth; no better than it, if it is worse."""
-        values: dict[chess.Move, int] = {}
+    def weigh(self, moves: list[chess.Move], depth: int, values: dict[chess.Move, int]) -> None:
+        """Write into ``values`` what each of the root's ``moves`` is worth, one after the other.
+
+        What is worse than an earlier move is worth at most this. Raises BudgetSpent.
+        """
         best = _DRAW - 1
         for move in moves:
             self._board.push(move)
             values[move] = self._weaker(depth - 1, best, _MATE, 1)
             self._board.pop()
             best = max(best, values[move])
-        self._must_finish = False
-        return values
-
-    def _is_spent(self) -> bool:
-        return self.left < 0 or (self.left % _ASK_EVERY == 0 and self._should_stop())
 
     def _stronger(self, depth: int, alpha: int, beta: int, ply: int) -> int:
         best = _DRAW
@@ -104,9 +98,7 @@ class _Search:
         return best
 
     def _weaker(self, depth: int, alpha: int, beta: int, ply: int) -> int:
-        self.left -= 1
-        if not self._must_finish and self._is_spent():
-            raise BudgetSpent
+        self.budget.spend()
         board, own = self._board, self._board.occupied_co[self._color]
         if position_key(board) in self._past:
             return _DRAW

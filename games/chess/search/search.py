@@ -2,10 +2,11 @@
 
 The network is an ``Evaluator``; ``games.chess.search.leaves`` makes priors and a value of what it
 says. Mates are found by rule, carried up exactly, and short ones given by checks are looked for
-first. There is no clock here: ``should_stop`` is asked before every batch.
+first. There is no clock here: ``should_stop`` is asked before every leaf.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import chess
 import numpy as np
@@ -16,6 +17,7 @@ from agentd.games.chess.board.score import Score
 from agentd.games.chess.search.checks import checking_moves, forced_mate, mating_move
 from agentd.games.chess.search.endings import drive, faces_bare_king
 from agentd.games.chess.search.leaves import FIFTY, Judged, SearchLeaf, fade, judge
+from agentd.games.chess.search.material import MaterialEvaluator
 from agentd.games.chess.search.settings import (
     UNLIMITED,
     Evaluator,
@@ -23,6 +25,7 @@ from agentd.games.chess.search.settings import (
     Result,
     SearchInfo,
     SearchSettings,
+    never,
 )
 from agentd.games.chess.search.tree import (
     Key,
@@ -32,6 +35,7 @@ from agentd.games.chess.search.tree import (
     carry_back,
     descend,
     history,
+    position_key,
     rank,
 )
 
@@ -39,13 +43,10 @@ DRIVE_NODES, DRIVE_LEAST, DRIVE_MOST = 10, 1_000, 20_000
 """Positions looked at against a bare king: for each visit of the budget, at least, and at most."""
 DRIVE_WIN = 0.95
 """Expected score against a bare king as long as no mate is seen."""
+AHEAD = 0.6
+"""Expected score from which on a guarded policy does not let the game be drawn."""
 PAST_MOVES = 4
 """Half-moves that a node's board remembers: what a network may look back."""
-
-
-def never() -> bool:
-    """The ``should_stop`` of a search that ends by its own limits."""
-    return False
 
 
 class Search:
@@ -74,22 +75,26 @@ class Search:
         """Return the move to play on ``board``, which is left as it was.
 
         The same evaluator, settings and calls give the same answer unless ``should_stop`` cuts in.
+        Where it does before the network was asked at all, material alone chooses the move.
         """
         settings, budget = self.settings, self.settings.budget()
         if len(self._known) > UNLIMITED // 2:
             self._known.clear()
         self._past = history(board)
+        rules = settings.multipv == 1 and (budget > 1 or settings.guarded)
+        if rules and not searchmoves and faces_bare_king(board) and any(board.legal_moves):
+            return self._drive(board, budget, should_stop, on_info)
         root = Node(chess.Move.null(), 1.0)
         root.place(board.copy(stack=PAST_MOVES))
         root.visits = 1
+        if root.key not in self._known and should_stop():
+            return self._at_once(board, searchmoves)
         if not self._grow_root(root, searchmoves):
             return Result(None, None, SearchInfo(0, 0, ()))
+        if rules and (mate := self._mate(root, budget, should_stop)):
+            return self._finish(root, [mate], 1, on_info, mate=True)
         if budget == 1:
             return self._by_policy(root)
-        if settings.multipv == 1 and (mate := self._mate(root, budget)):
-            return self._finish(root, [mate], 1, on_info, mate=True)
-        if settings.multipv == 1 and not searchmoves and faces_bare_king(board):
-            return self._drive(board, budget, should_stop, on_info)
         plies = self._loop(root, budget, should_stop, on_info)
         if not root.children:
             return self._by_policy(root)
@@ -109,21 +114,31 @@ class Search:
         depth = self.settings.depth or UNLIMITED
         while root.visits < budget and root.proof is None and not should_stop():
             room = min(self.settings.batch, budget - root.visits, 1 + root.visits // 4)
-            plies += self._grow_batch(root, room, depth)
+            plies += self._grow_batch(root, room, depth, should_stop)
             if self.settings.multipv == 1 and _decided(root, budget - root.visits):
                 break
             leader = max(root.children, key=rank)
             news = leader is not best or root.visits >= 2 * reported
             if on_info and news and root.visits >= 16:
                 reported, best = root.visits, leader
-                on_info(self._info(root, root.children, 1 + plies // root.visits))
+                ranked = sorted(root.children, key=rank, reverse=True)
+                on_info(self._info(root, ranked, 1 + plies // root.visits))
         return plies
 
-    def _grow_batch(self, root: Node, room: int, depth: int) -> int:
-        """Walk to ``room`` leaves, evaluate the new ones together; return the plies walked."""
+    def _grow_batch(
+        self, root: Node, room: int, depth: int, should_stop: Callable[[], bool]
+    ) -> int:
+        """Walk to ``room`` leaves, evaluate the new ones together; return the plies walked.
+
+        Leaves that wait when ``should_stop`` cuts in are given up.
+        """
         leaves: list[SearchLeaf] = []
         plies = 0
         for _ in range(room):
+            if leaves and should_stop():
+                for waiting in leaves:
+                    abandon(waiting.path)
+                return plies
             path = descend(root, self.settings.explore, depth)
             end = path[-1]
             if end.waiting:
@@ -181,8 +196,7 @@ class Search:
 
     def _grow_root(self, root: Node, searchmoves: Sequence[chess.Move]) -> bool:
         """Evaluate the root; False if no move may be made there."""
-        board = root.board
-        assert board is not None
+        board = _board(root)
         known = self._known.get(root.key)
         if known is None:
             moves, numbers = legal_indices(board)
@@ -230,9 +244,10 @@ class Search:
 
     # -- answering ----------------------------------------------------------------------------
 
-    def _mate(self, root: Node, budget: int) -> Node | None:
+    def _mate(self, root: Node, budget: int, should_stop: Callable[[], bool]) -> Node | None:
         """A short mate by checks as a proven child of the root, None if there is none."""
-        line = forced_mate(_board(root), 3, budget=min(2_000, 4 * budget))
+        moves, positions = (2, 400) if budget == 1 else (3, min(2_000, 4 * budget))
+        line = forced_mate(_board(root), moves, positions, should_stop)
         if not line or line[0] not in root.moves:
             return None
         return _proven_line(line)
@@ -255,10 +270,17 @@ class Search:
             on_info(info)
         return Result(found.move, None, info)
 
+    def _at_once(self, board: chess.Board, searchmoves: Sequence[chess.Move]) -> Result:
+        """The answer of material alone, where there is no time to ask the network."""
+        search = Search(MaterialEvaluator(), replace(self.settings, nodes=1, guarded=False))
+        return search.run(board, searchmoves=searchmoves)
+
     def _by_policy(self, root: Node) -> Result:
-        """The answer of the network's policy alone."""
+        """The answer of the network's policy alone; a guarded one gives no won game away."""
         known = self._known[root.key]
         kept = set(root.moves)
+        if self.settings.guarded and known.value > AHEAD:
+            kept = self._keeping(_board(root), root.moves) or kept
         places = [n for n, move in enumerate(known.moves) if move in kept]
         chances = known.policy[places].astype(np.float64)
         moves = [known.moves[n] for n in places]
@@ -270,6 +292,17 @@ class Search:
             for n in order[: self.settings.multipv]
         )
         return Result(moves[choice], None, SearchInfo(1, 1, lines))
+
+    def _keeping(self, board: chess.Board, moves: Sequence[chess.Move]) -> set[chess.Move]:
+        """Those of ``moves`` after which the game is no draw, nor could soon be claimed as one."""
+        kept = set()
+        for move in moves:
+            board.push(move)
+            drawn = position_key(board) in self._past or board.is_insufficient_material()
+            if not drawn and (board.is_check() or any(board.generate_legal_moves())):
+                kept.add(move)
+            board.pop()
+        return kept
 
     def _finish(
         self,
@@ -286,10 +319,10 @@ class Search:
             choice = alive[self._draw(np.array([child.visits for child in alive], np.float64))]
             ranked.remove(choice)
             ranked.insert(0, choice)
-        info = self._info(root, ranked, depth, ordered=True)
+        info = self._info(root, ranked, depth)
         if on_info:
             on_info(info)
-        line = info.lines[0].moves
+        line = best_line(ranked[0])
         return Result(line[0], line[1] if len(line) > 1 else None, info)
 
     def _draw(self, weights: NDArray[np.float64]) -> int:
@@ -301,12 +334,10 @@ class Search:
         chances = np.exp(logs - logs.max())
         return int(self._rng.choice(len(chances), p=chances / chances.sum()))
 
-    def _info(
-        self, root: Node, children: Sequence[Node], depth: int, ordered: bool = False
-    ) -> SearchInfo:
-        ranked = children if ordered else sorted(children, key=rank, reverse=True)
+    def _info(self, root: Node, ranked: Sequence[Node], depth: int) -> SearchInfo:
+        """Tell of the first of ``ranked``, which were looked at most, in the order of scores."""
         lines = []
-        for child in ranked[: self.settings.multipv]:
+        for child in sorted(ranked[: self.settings.multipv], key=_worth, reverse=True):
             score = Score.of_win(child.score)
             if child.proof is not None:
                 score = Score.of_plies(1 - child.proof if child.proof <= 0 else -1 - child.proof)
@@ -314,6 +345,12 @@ class Search:
                 Line(child.move, score, child.score, child.visits, tuple(best_line(child)))
             )
         return SearchInfo(depth, root.visits, tuple(lines))
+
+
+def _worth(child: Node) -> tuple[float, float, int]:
+    """Sort key of lines that are told, best last: mates, then score."""
+    mate, visits, score = rank(child)
+    return mate, score, visits
 
 
 def _board(node: Node) -> chess.Board:

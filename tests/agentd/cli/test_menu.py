@@ -30,7 +30,9 @@ def test_group_help_is_what_typer_would_draw(
         **command.context_settings,
     )
 
-    assert help_text(group) == TyperGroup.get_help(command, context)
+    told = help_text(group).replace("  --version   Print the version and exit.\n", "")
+    assert told == TyperGroup.get_help(command, context)
+    assert ("--version" in help_text(group)) == (group == "")
 
 
 @pytest.mark.parametrize(("text", "width"), [("Do it now.", 10), ("Do it now.", 9), ("Abc.", 3)])

@@ -63,6 +63,17 @@ def test_a_second_signal_ends_it_at_once(learning):
     assert not Path(f"/proc/{learner}").exists()
 
 
+def test_a_worker_that_hangs_is_started_again(serve, wait_until):
+    daemon = serve("--workers", "2", "--set", "limits.hang_s=1")
+    (worker,) = children(daemon.process.pid)
+    with Client.connect(("127.0.0.1", daemon.port), role="admin") as admin:
+        os.kill(worker, signal.SIGSTOP)
+        wait_until(lambda: admin.stats().server["worker_restarts"] == 1)
+    wait_until(lambda: children(daemon.process.pid) not in ([], [worker]))
+    code, err = daemon.end()
+    assert (code, "killed after 1." in err) == (0, True), err
+
+
 def test_a_worker_that_hangs_is_killed(serve):
     daemon = serve("--workers", "2", "--set", "limits.drain_s=4")
     (worker,) = children(daemon.process.pid)

@@ -246,6 +246,25 @@ def test_refused_data_is_told_by_name_and_the_session_goes_on(daemon):
         assert client.reconnects == 0
 
 
+def test_an_abandoned_session_leaves_its_episodes_and_begins_anew(daemon):
+    positional, options = settings("abandoned")
+    rows = np.zeros((STREAMS, 2), np.float32)
+    with Client.connect(daemon.address, *positional, **options) as client:
+        client.step(rows, 0.0, FIRST)
+        with pytest.raises(DataRefused):
+            client.step(rows + np.nan, 0.0, MID)
+        client.abandon()
+        assert client.step(rows, 0.0, FIRST).seq == 1
+
+    async def await_it():
+        async with await AsyncClient.connect(daemon.address, *positional, **options) as client:
+            await client.step(rows, 0.0, FIRST)
+            await client.abandon()
+            return await client.step(rows, 0.0, FIRST)
+
+    assert asyncio.run(await_it()).seq == 1
+
+
 def test_a_known_agent_with_another_schema_is_refused_at_once(daemon):
     positional, options = settings("schema")
     Client.connect(daemon.address, *positional, **options).close()

@@ -16,7 +16,7 @@ import pytest
 
 from agentd.assembly.network import network_for
 from agentd.config import agent_config_from_wire, dump_yaml
-from agentd.learner.pace import Pace
+from agentd.learner.pace import pace_of
 from agentd.memory.layout import RingLayout
 from agentd.memory.replay_ring import ReplayRing
 from agentd.memory.teach_ring import TeachLayout, TeachRing
@@ -133,7 +133,7 @@ class AgentFolder:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").write_text(dump_yaml(self.config))
         (folder / "schema.json").write_text(json.dumps(self.schema.to_wire()))
-        self.pace = Pace(self.config.pace.learn_start, self.config.pace.train_every)
+        self.pace = pace_of(self.config)
         self.board = WeightBoard.open(
             folder / "replay" / "weights.board", self.network.n_params, writable=False
         )

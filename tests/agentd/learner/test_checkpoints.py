@@ -107,7 +107,7 @@ def test_a_paced_learner_saves_before_its_rows_leave_the_ring(parts):
     assert updater.torn == 0
 
 
-def test_a_full_disk_is_tried_again_after_growing_pauses_while_training_goes_on(parts, monkeypatch):
+def test_a_full_disk_is_tried_again_every_second_while_training_goes_on(parts, monkeypatch):
     files = FullDisk()
     agent, updater, saver = parts(files=files, checkpoint={"every_updates": 5})
     clock = [time.monotonic()]
@@ -127,15 +127,30 @@ def test_a_full_disk_is_tried_again_after_growing_pauses_while_training_goes_on(
         pauses.append(clock[0] - began)
         with pytest.raises(StorageError):
             saver.save()
-    assert pauses == [5, 10, 20, 40, 60, 60]
+    assert pauses == [1] * 6
     assert updater.learner.updates == 65
     assert list_checkpoints(saver.folder) == []
 
     files.full = False
-    clock[0] += 60
+    clock[0] += 1
     assert saver.wanted()
     assert saver.save().step == 65
     assert not saver.degraded
+
+
+def test_a_state_that_is_not_finite_pauses_learning_and_leaves_the_last_good_one(parts):
+    _, updater, saver = parts()
+    good = saver.save()
+    arrays, scalars = updater.learner.get_state()
+    arrays["params"][3] = np.inf
+    updater.learner.set_state(arrays, scalars)
+
+    with pytest.raises(StorageError, match=r"not finite; learning is paused"):
+        saver.save()
+
+    assert updater.diverged
+    assert saver.degraded
+    assert list_checkpoints(saver.folder) == [good.name]
 
 
 def test_a_checkpoint_of_another_model_is_refused_and_changes_nothing(parts):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import uvloop
 
-from agentd.learner.handle import LearnerFailed, LearnerHandle, LearnerRefused
+from agentd.learner.handle import LearnerFailed, LearnerHandle, LearnerLate, LearnerRefused
 from agentd.store import list_checkpoints, read_checkpoint
 
 
@@ -97,6 +97,28 @@ async def test_a_killed_learner_is_started_again_and_the_waiting_server_gets_its
         assert agent.weights() == reference.weights()
 
 
+async def test_a_learner_that_hangs_is_started_again_and_what_waits_for_it_gets_its_weights(
+    make_agent,
+):
+    agent, reference = make_agent(checkpoint={"every_updates": 20}), make_agent("reference")
+    async with running(handle_for(reference)) as handle:
+        await pace_through(reference, handle, 300)
+        await handle.published(reference.pace.reached(300))
+    async with running(handle_for(agent, hang_s=1.0)) as handle:
+        await pace_through(agent, handle, 200)
+        os.kill(handle.pid, signal.SIGSTOP)
+        began = time.monotonic()
+        with pytest.raises(LearnerFailed, match="it hung: no sign of life for 1"):
+            await handle.save()
+        assert time.monotonic() - began < 3
+        await pace_through(agent, handle, 300)
+        await handle.published(agent.pace.reached(300))
+        assert (handle.state, handle.restarts, handle.failure) == ("running", 1, None)
+        await asyncio.sleep(1.0)  # idle is not hanging
+        assert handle.restarts == 1
+    assert agent.weights() == reference.weights()
+
+
 async def test_save_load_and_freeze(make_agent):
     agent = make_agent()
     async with running(handle_for(agent)) as handle:
@@ -178,7 +200,7 @@ async def test_a_learner_that_hangs_is_killed_when_its_time_is_up(make_agent):
         await handle.ready()
         pid = handle.pid
         os.kill(pid, signal.SIGSTOP)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(LearnerLate, match=r"did not answer save within 0\.1 s"):
             await handle.save(within_s=0.1)
         began = time.monotonic()
         assert await handle.stop(within_s=0.3) is None

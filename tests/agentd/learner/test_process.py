@@ -203,6 +203,39 @@ def test_a_free_learner_forgets_debt_and_makes_nobody_wait(make_agent):
     assert agent.board.stats()["dropped"] == agent.pace.reached(1200) - 9
 
 
+def test_a_live_learner_makes_what_it_has_time_for_and_nothing_for_rows_of_before(make_agent):
+    agent = make_agent(pace={"mode": "live", "max_updates_per_row": 4.0})
+    agent.feed(63)
+    process = agent.start()
+    process.expect("ready")
+    for row in range(64, 104):
+        agent.feed(row)
+        agent.wake(process)
+        process.read(0.01)
+    end = time.monotonic() + 20
+    while agent.board.newest.due < 39:
+        assert time.monotonic() < end, (agent.board.newest, agent.board.stats())
+        process.read(0.01)
+    made = process.expect("saved", id=process.ask("save"))["step"]
+    assert 0 < made <= 4 * 40  # a busy machine forgets the rest
+    stats = agent.board.stats()
+    assert 0.25 <= stats["updates_per_row"] <= 4.0
+    assert stats["rows_per_second"] > 0
+    assert stats["possible_updates_per_second"] > 0
+    process.stop()
+
+    agent.feed(900)
+    again = agent.start()
+    assert again.expect("ready")["step"] == made
+    agent.feed(901)
+    agent.wake(again)
+    end = time.monotonic() + 20
+    while agent.board.newest.version <= made:
+        assert time.monotonic() < end, (agent.board.newest, agent.board.stats())
+        again.read(0.01)
+    assert made < again.stop()["step"] <= made + 4
+
+
 def test_save_names_a_checkpoint_that_is_there_and_load_goes_back_to_it(make_agent):
     agent = make_agent()
     process = agent.start()

@@ -80,6 +80,8 @@ def test_statistics_and_the_wake_up_word(boards):
     assert all(np.isnan(value) for value in reader.stats().values())
     writer.set_stats({"loss": 0.5, "frozen": True, "something else": 1.0})
     assert (reader.stats()["loss"], reader.stats()["frozen"]) == (0.5, 1.0)
+    writer.set_stats({"updates": 7.0, "lr": 2.0})
+    assert [type(reader.stats()[name]) for name in ("updates", "lr")] == [int, float]
     assert len(STATS) * 8 <= module._HEADS - module._STATS
 
     writer.wake_at = 2**40

@@ -19,6 +19,8 @@ from agentd.protocol.codec import CONTROL_FRAME, decode_client, decode_hello, de
 from agentd.protocol.errors import Code, ProtocolError
 
 pack = msgpack.packb
+TYPES = "hello | step | teach | ping | pong | goodbye | agents | info | create | save | load"
+TYPES += " | unload | delete | freeze | stats"
 MAX = 8 << 20
 
 
@@ -70,9 +72,14 @@ def without(fields: dict[str, Any], key: str) -> dict[str, Any]:
         (STEP | {"extra": 1}, "extra", "no such key", "an unknown key"),
         (without(STEP, "reward"), "reward", "this key", "nothing"),
         (without(STEP, "type"), "type", "this key", "nothing"),
-        (STEP | {"type": "walk"}, "type", None, "'walk'"),
+        (STEP | {"type": "walk"}, "type", TYPES, "'walk'"),
         (STEP | {"type": 1}, "type", "str", "int"),
-        ({"type": "goodbye", "reason": "tired"}, "reason", None, "'tired'"),
+        (
+            {"type": "goodbye", "reason": "tired"},
+            "reason",
+            " | ".join(m.GOODBYE_REASONS),
+            "'tired'",
+        ),
         ({"type": "ping", "t": "now"}, "t", "int | float", "str"),
         ({"type": "freeze", "agent": "a", "on": 1}, "on", "bool", "int"),
         (

@@ -12,6 +12,7 @@ from agentd.children import child_environment
 from agentd.config import load_preset, preset_names
 from agentd.errors import MissingInput
 from agentd.rl.games import check_game, open_game
+from agentd.rl.tasks import GameSource
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -19,12 +20,12 @@ def test_a_presets_games_are_there(name: str) -> None:
     play = load_preset(name).play
     for game in (play.game, play.evaluation):
         if game is None or not game.startswith("gym:"):
-            check_game(game or "catch")
+            check_game(GameSource(game or "catch"))
 
 
 def test_minatar_is_played_through_gymnasium() -> None:
     pytest.importorskip("minatar")
-    game = open_game("gym:MinAtar/Breakout-v1", 2, seed=1)
+    game = open_game(GameSource("gym:MinAtar/Breakout-v1"), 2, seed=1)
 
     frame = game.reset()
 
@@ -32,7 +33,7 @@ def test_minatar_is_played_through_gymnasium() -> None:
     assert (cells.shape, cells.dtype) == ((2, 10, 10, 4), np.uint8)
     assert game.spec.actions == 3
     with pytest.raises(MissingInput, match="MinAtar/Pong"):
-        open_game("gym:MinAtar/Pong-v1", 1, seed=1)
+        open_game(GameSource("gym:MinAtar/Pong-v1"), 1, seed=1)
 
 
 OWN = """

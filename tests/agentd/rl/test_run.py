@@ -5,6 +5,7 @@ from pathlib import Path
 from agentd.config import load_preset
 from agentd.rl.history import History
 from agentd.rl.run import TrainingPlan, derive_seed, known, run_plan
+from agentd.rl.trace import read_runs
 
 
 class Record:
@@ -32,6 +33,22 @@ def test_a_watcher_is_told_of_every_reading_and_evaluation(tmp_path: Path) -> No
     assert watcher.told[-1] == f"greedy {outcome.greedy} at {outcome.env_steps} steps"
     assert outcome.env_steps >= 600
     assert outcome.solved is None
+
+
+def test_an_agent_that_plays_itself_is_measured_on_the_way(tmp_path: Path) -> None:
+    flags = {"play.steps": 1600, "play.streams": 4, "play.episodes": 2}
+    watcher = Record()
+
+    outcome = run_plan(TrainingPlan(load_preset("duel", flags), "duel", tmp_path, 1), watcher)
+
+    history = outcome.history
+    assert len(history.greedy) >= 2
+    assert history.curve == history.greedy
+    assert history.readings[-1].greedy_mean == history.readings[-1].greedy_mean, "it is known"
+    assert [line.split()[0] for line in watcher.told[1:]] == ["greedy"] * len(history.greedy)
+    (trace,) = read_runs(tmp_path)
+    assert trace.curve == trace.greedy == history.greedy
+    assert watcher.told[0].startswith("duel: observation sky float32[56]; actions 7; masks none")
 
 
 def test_seeds_from_different_paths_differ() -> None:

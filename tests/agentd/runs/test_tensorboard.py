@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from agentd.runs import EventWriter
-from agentd.runs.tensorboard import crc32c
+from agentd.runs.tensorboard import crc32c, cut_events
 
 from ..event_files import read_events
 
@@ -52,3 +52,18 @@ def test_damage_is_noticed(tmp_path):
 
     with pytest.raises(ValueError, match="damaged record"):
         list(read_events(writer.path))
+
+
+def test_later_steps_are_cut_and_strange_files_left(tmp_path):
+    """As a resumed run wants it: what a kill cut off goes too."""
+    writer = EventWriter(tmp_path, clock=lambda: 2.0)
+    for step in (10, 20, 30):
+        writer.add(step, {"a": float(step)})
+    writer.path.write_bytes(writer.path.read_bytes() + b"\x18\0\0\0")
+    other = tmp_path / "events.out.tfevents.1.host.1.v2"
+    other.write_bytes(b"not ours")
+
+    cut_events(tmp_path, 20)
+
+    assert list(read_events(writer.path)) == [(10, {"a": 10.0}), (20, {"a": 20.0})]
+    assert other.read_bytes() == b"not ours"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentd.errors import ExitCode, StorageError
+from agentd.errors import ExitCode, StorageError, TrainingDiverged
 from agentd.store import (
     NoValidCheckpoint,
     UnknownCheckpoint,
@@ -39,6 +39,19 @@ def test_what_was_written_is_read(store):
 
     check(store, read_checkpoint(store.folder), 1000)
     check(store, read_checkpoint(store.folder, name), 1000)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("part", ["weights", "state"])
+def test_a_number_that_is_not_finite_is_never_written(store, bad, part):
+    store.save(1000)
+    arrays = {"weights": {"w": np.zeros(3, np.float32)}, "state": {"m": np.zeros(3)}}
+    next(iter(arrays[part].values()))[1] = bad
+
+    with pytest.raises(TrainingDiverged, match=r"1 of 3 numbers of `[wm]` not finite"):
+        write_checkpoint(store.folder, 2000, {}, **arrays, keep=1)
+
+    check(store, read_checkpoint(store.folder), 1000)
 
 
 def test_empty_state_and_strided_arrays_are_kept(store):

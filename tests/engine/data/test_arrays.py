@@ -33,6 +33,19 @@ def test_parts_are_taken_by_name(tmp_path):
     assert len(test) == 2
 
 
+@pytest.mark.parametrize("order", ["xyxy", "xxyy"])
+def test_arrays_without_names_are_taken_by_their_order(tmp_path, order):
+    """As numpy.savez numbers them: by parts, or as scikit-learn's split gives them."""
+    x, y = np.arange(24.0).reshape(8, 3), np.arange(8) % 2
+    both = (x, y, x[:3], y[:3]) if order == "xyxy" else (x, x[:3], y, y[:3])
+    np.savez(tmp_path / "a.npz", *both)
+    np.savez(tmp_path / "b.npz", x, y)
+
+    assert (len(load_data(tmp_path / "a.npz")), len(load_data(tmp_path / "b.npz"))) == (8, 8)
+    test = load_data(tmp_path / "a.npz", "test")
+    assert (test.inputs.tolist(), test.labels().tolist()) == (x[:3].tolist(), [0, 1, 0])
+
+
 def test_one_hot_targets_are_classes_and_numbers_are_values(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.zeros((3, 2)), y=np.eye(3)[[2, 0, 1]])
     np.savez(tmp_path / "b.npz", x=np.zeros((3, 2)), y=np.array([[0.5, 1], [2, 3], [1, 1]]))

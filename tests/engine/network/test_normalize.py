@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from agentd.engine.errors import ModelError, ShapeError
-from agentd.engine.layers import Conv2d, Dense, Flatten, LayerNorm, Normalize, Relu
+from agentd.engine.layers import BatchNorm, Conv2d, Dense, Flatten, LayerNorm, Normalize, Relu
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import InputStatistics, RunningMoments, refuse_normalize
 from agentd.engine.training import Trainer
@@ -68,6 +68,78 @@ def test_a_constant_feature_becomes_0_and_a_first_row_stays_finite(backend):
         seen.observe(params, rows)
         y = backend.to_host(Pass(net, backend, len(rows)).forward(params, rows))
         np.testing.assert_array_equal(y, np.zeros_like(rows))
+
+
+def test_one_wild_number_does_not_hide_a_feature_for_ever(rng):
+    """1e25 is a finite float32; its square is none."""
+    moments = RunningMoments(2)
+    moments.merge(rng.standard_normal((1_000, 2)))
+    wild = rng.standard_normal((1_000, 2))
+    wild[7, 0] = 1e25
+
+    moments.merge(wild)
+    assert moments.variance[0] < 1e6
+    for _ in range(100):
+        moments.merge(rng.standard_normal((10_000, 2)))
+
+    np.testing.assert_allclose(moments.variance, 1, rtol=1.1)
+    np.testing.assert_allclose(moments.mean, 0, atol=0.01)
+
+
+def test_a_feature_that_grows_for_good_is_followed(rng):
+    moments = RunningMoments(1)
+    moments.merge(rng.standard_normal((10_000, 1)))
+
+    for _ in range(100):
+        moments.merge(1e9 + 1e8 * rng.standard_normal((1_000, 1)))
+
+    np.testing.assert_allclose(moments.mean, 1e9, rtol=0.2)
+
+
+@pytest.mark.parametrize("where", [0, 500])
+def test_finite_inputs_leave_finite_and_the_others_stay_alive(backend, rng, where):
+    """One 1e25 among the first rows or later ones."""
+    net = Network(Normalize(), input_shape=(2,))
+    params, seen = backend.asarray(net.init(rng)), InputStatistics(net, backend)
+    x = rng.standard_normal((1_000, 2)).astype(np.float32)
+    x[where, 0] = 1e25
+    for part in np.split(x, 10):
+        seen.observe(params, part)
+
+    y = backend.to_host(Pass(net, backend, 1_000).forward(params, x))
+
+    assert np.isfinite(backend.to_host(params)).all()
+    assert np.isfinite(y).all()
+    assert np.delete(y[:, 0], where).std() > 0.01
+
+
+def test_the_largest_numbers_of_all_are_served_finite(backend, rng):
+    net = Network(Normalize(), Dense(3), input_shape=(2,))
+    params, seen = backend.asarray(net.init(rng)), InputStatistics(net, backend)
+    x = (3.4e38 * np.sign(rng.standard_normal((100, 2)))).astype(np.float32)
+    for _ in range(20):
+        seen.observe(params, x)
+
+    y = backend.to_host(Pass(net, backend, 100).forward(params, x))
+
+    assert np.isfinite(backend.to_host(params)).all()
+    assert np.isfinite(y).all()
+
+
+def test_a_batch_that_overflows_leaves_the_running_statistics(backend, rng):
+    """The step is skipped; what it would have left behind must not be there either."""
+    net = Network(BatchNorm(), input_shape=(2,))
+    params = backend.asarray(net.init(rng))
+    run = Pass(net, backend, 4, training=True)
+    x = rng.standard_normal((4, 2)).astype(np.float32)
+    x[:, 1] = [3e38, -3e38, 3e38, -3e38]
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        run.forward(params, x)
+
+    kept = backend.to_host(params)[net.n_trainable :]
+    np.testing.assert_array_equal(kept[[1, 3]], [0, 1])
+    np.testing.assert_allclose(kept[0], 0.1 * x[:, 0].mean(), rtol=1e-5)
 
 
 def test_resumes_bit_for_bit(backend, rng):

@@ -26,7 +26,7 @@ def _note(name: str, results: list[Any]) -> list[Any]:
 
 @pytest.fixture(scope="session")
 def runner() -> Any:
-    pytest.importorskip("onnx", reason="`pip install agentd[onnx]` brings ONNX")
+    pytest.importorskip("onnx", reason="`pip install onnx` brings ONNX")
     import onnx_runner
 
     return onnx_runner
@@ -42,7 +42,7 @@ def opencl_results(runner: Any) -> list[Any]:
     from agentd.engine.opencl_backend.devices import list_devices
 
     if not list_devices():
-        pytest.skip("no OpenCL platform: `pip install agentd[opencl]` brings PoCL")
+        pytest.skip("no OpenCL platform: `pip install 'pyopencl[pocl]'` brings PoCL")
     from agentd.engine.opencl_backend import OpenCLBackend
 
     return _note("opencl", runner.Cases(OpenCLBackend()).run_all())

@@ -20,7 +20,7 @@ def _backend(cut: str) -> Any:
     from agentd.engine.opencl_backend.devices import list_devices
 
     if not list_devices():
-        pytest.skip("no OpenCL platform: `pip install agentd[opencl]` brings PoCL")
+        pytest.skip("no OpenCL platform: `pip install 'pyopencl[pocl]'` brings PoCL")
     from agentd.engine.opencl_backend import OpenCLBackend
     from agentd.engine.opencl_backend.tuning import CPU, GPU
 

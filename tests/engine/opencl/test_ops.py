@@ -11,6 +11,10 @@ import pytest
 from op_cases import CASES
 
 from agentd.engine.backend import Backend
+from agentd.engine.layers import Normalize
+from agentd.engine.network import Network, Pass
+from agentd.engine.network.normalize import InputStatistics
+from agentd.engine.numpy_backend import NumPyBackend
 
 pytestmark = pytest.mark.opencl
 
@@ -53,3 +57,21 @@ def test_nan_is_among_the_inputs(op: str) -> None:
         met |= any(array.dtype.kind == "f" and np.isnan(array).any() for array in given)
 
     assert met, f"{op}: no case has NaN in an input"
+
+
+def test_running_statistics_of_extreme_inputs_serve_the_same_on_both(opencl, close) -> None:
+    net = Network(Normalize(), input_shape=(3,))
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((64, 3)).astype(np.float32)
+    x[5, 0], x[:, 1] = 1e25, 3e38 * np.sign(x[:, 1])
+    found = []
+    for backend in (NumPyBackend(), opencl):
+        params, seen = backend.asarray(net.init(rng)), InputStatistics(net, backend)
+        for part in np.split(x, 4):
+            seen.observe(params, part)
+        y = Pass(net, backend, 64).forward(params, x)
+        found.append((backend.to_host(params), backend.to_host(y)))
+
+    assert np.isfinite(found[0][1]).all()
+    close(found[1][0], found[0][0], "statistics")
+    close(found[1][1], found[0][1], "output")

@@ -232,7 +232,7 @@ def test_groups_of_many_items_take_the_same_steps(
     from agentd.engine.opencl_backend.tuning import GPU
 
     if not list_devices():
-        pytest.skip("no OpenCL platform: `pip install agentd[opencl]` brings PoCL")
+        pytest.skip("no OpenCL platform: `pip install 'pyopencl[pocl]'` brings PoCL")
     ring, rows = fill(make_ring(512, 7, (2, 3)), masked=True), taught(7, 3, True)
     backends = NumPyBackend(), OpenCLBackend("opencl", GPU)
     config = DqnConfig(batch=33, clip_norm=0.1)

@@ -69,3 +69,15 @@ def test_wrong_settings_are_named():
     for wrong in ({"scale": 0.0}, {"clip": -1.0}):
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert(wrong, RewardConfig)
+
+
+def test_one_wild_reward_does_not_silence_all_others_for_ever(make_ring):
+    ring = make_ring(4096)
+    for i in range(2000):
+        reward = 1e25 if i == 500 else float(np.sin(i))
+        ring.add(0, FIRST if i == 0 else MID, obs=[0], reward=reward)
+    shaper = RewardShaper(RewardConfig(normalize=True), 0.5)
+    for hi in range(100, 2001, 100):
+        shaper.observe(ring.rows, 0, hi)
+
+    assert 1e-4 < shaped(shaper, 1.0)[0] <= 1

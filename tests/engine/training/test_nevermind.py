@@ -51,7 +51,7 @@ def test_a_network_and_its_optimizer_are_read(read):
     assert spec.layers == (Dense(128, l2=0.001), Relu(), Dense(64), LeakyRelu(), Dense(10))
     assert (spec.input, spec.declared_outputs, spec.batch) == (784, 10, 32)
     assert spec.loss == LossSpec(name="softmax_cross_entropy")
-    assert spec.optimizer == OptimizerSpec(name="adam", lr=1e-3, eps=1e-8)
+    assert spec.optimizer == OptimizerSpec(name="adam", lr=1e-3, b2=0.99, eps=1e-8)
 
 
 def test_the_older_form_and_the_euclidean_loss(read):
@@ -66,7 +66,11 @@ def test_the_older_form_and_the_euclidean_loss(read):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("type: {String: sgd}", OptimizerSpec(name="sgd", lr=1e-2)),
+        ("type: {String: sgd}", OptimizerSpec(name="momentum", lr=1e-2, momentum=0.8)),
+        ("type: {String: sgd}\nmomentum: {Float: 0}", OptimizerSpec(name="sgd", lr=1e-2)),
+        ("type: {String: rmsprop}", OptimizerSpec(name="rmsprop", lr=1e-2, rho=0.9, eps=1e-8)),
+        ("type: {String: adam}", OptimizerSpec(name="adam", lr=3e-4, b2=0.99, eps=1e-8)),
+        (None, OptimizerSpec(name="rmsprop", lr=1e-2, rho=0.9, eps=1e-8)),
         (
             "type: {String: sgd}\nlearn_rate: {Float: 0.1}\nmomentum: {Float: 0.8}",
             OptimizerSpec(name="momentum", lr=0.1, momentum=0.8),
@@ -78,7 +82,10 @@ def test_the_older_form_and_the_euclidean_loss(read):
         (
             "type: {String: adagrad}\nlr_decay: {Float: 0.5}\nlr_step: {Int: 10}",
             OptimizerSpec(
-                name="adagrad", lr=1e-2, schedule=ScheduleSpec(name="step", decay=0.5, steps=10)
+                name="adagrad",
+                lr=1e-2,
+                eps=1e-6,
+                schedule=ScheduleSpec(name="step", decay=0.5, steps=10),
             ),
         ),
     ],
@@ -113,3 +120,17 @@ def test_an_unknown_optimizer_or_key_is_refused(read):
         read(optim="type: {String: adamax}")
     with pytest.raises(ConfigError, match="did you mean `theta`"):
         read(optim="type: {String: adam}\ntheta2: {Float: 1}")
+
+
+def test_what_was_not_said_is_told_in_a_line(tmp_path):
+    net, optim = tmp_path / "net.cfg", tmp_path / "optim.cfg"
+    net.write_text(NET)
+    optim.write_text("type: {String: sgd}\nlearn_rate: {Float: 0.1}\n")
+
+    assert read_model_file(net, optim).notes == [
+        f"{optim}: not said: momentum 0.8, as nevermind-neu has it"
+    ]
+    assert read_model_file(net).notes == [
+        f"{net}: no optim.cfg: rmsprop, learning_rate 0.01, alpha 0.9, theta 1e-08, "
+        "as nevermind-neu has it"
+    ]

@@ -36,3 +36,12 @@ def test_limited_strength_plays_the_policy_of_a_rating() -> None:
 
     assert options.rating == 1200
     assert options.settings(5_000, 9).nodes == 1
+    assert options.settings(5_000, 9).guarded
+
+
+def test_games_are_of_chance_unless_a_seed_is_asked_for() -> None:
+    options = UciOptions()
+    assert len({options.draw_seed() for _ in range(5)}) == 5
+    for seed in ("0", "7"):
+        options.set("Seed", seed)
+        assert {options.draw_seed() for _ in range(5)} == {int(seed)}

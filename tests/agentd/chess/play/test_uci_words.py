@@ -16,6 +16,9 @@ START = chess.Board()
         ("infinite", Go(infinite=True)),
         ("ponder movestogo 7 wtime 3 btime 4", Go(ponder=True, movestogo=7, wtime=3, btime=4)),
         ("depth 3 hurry nodes 7", Go(depth=3, nodes=7)),  # an unknown word is passed over
+        ("depth 0 nodes -3 mate 0", Go(depth=1, nodes=1, mate=1)),  # the least legal search
+        ("nodes 0.5", Go(nodes=1)),
+        ("wtime 1500.75 winc 1e3 movetime +7", Go(wtime=1500, winc=1000, movetime=7)),
     ],
 )
 def test_go_in_any_order(text: str, go: Go) -> None:
@@ -34,7 +37,8 @@ def test_searchmoves_end_where_another_word_begins() -> None:
     [
         ("depth", "go depth: expected a whole number, got nothing"),
         ("nodes many", "go nodes: expected a whole number, got many"),
-        ("nodes 0", "go nodes: expected 1 or more, got 0"),
+        ("nodes nan", "go nodes: expected a whole number, got nan"),
+        ("wtime 1e999", "go wtime: expected a whole number, got 1e999"),
         ("searchmoves e2e5", "searchmoves: expected legal moves, got e2e5"),
         ("searchmoves", "searchmoves: expected legal moves, got nothing"),
     ],
@@ -44,7 +48,7 @@ def test_go_says_what_it_cannot_read(text: str, reason: str) -> None:
         parse_go(text.split(), START)
 
 
-def test_time_is_shared_out_and_never_more_than_half_of_it() -> None:
+def test_time_is_shared_out_and_an_increment_is_used() -> None:
     assert Go(movetime=500).seconds(True, 50) == pytest.approx(0.45)
     assert Go(movetime=10).seconds(True, 50) == pytest.approx(0.005)
     assert Go(depth=4).seconds(True, 0) is None
@@ -52,9 +56,18 @@ def test_time_is_shared_out_and_never_more_than_half_of_it() -> None:
         Go(wtime=60_000, btime=600, winc=0, binc=10_000).seconds(side, 0) for side in (True, False)
     )
     assert white == pytest.approx(60 / 28)
-    assert black == pytest.approx(0.3)
+    assert black == pytest.approx(0.48)  # most of the clock: ten seconds come back
+    steady = Go(wtime=4_000, btime=4_000, winc=3_000, binc=3_000).seconds(True, 0)
+    assert steady == pytest.approx(4 / 28 + 3)
     assert Go(wtime=10_000, movestogo=1).seconds(True, 0) == pytest.approx(5.0)
-    assert Go(wtime=-200).seconds(True, 50) == pytest.approx(0.005)
+    assert Go(wtime=-200).seconds(True, 50) == 0.0
+
+
+def test_where_no_look_of_the_network_fits_there_is_no_time_at_all() -> None:
+    assert Go(wtime=200).seconds(True, 50, least=0.02) == 0.02  # two of 28 shares would be 7 ms
+    assert Go(wtime=50).seconds(True, 50, least=0.02) == 0.0
+    assert Go(movetime=30).seconds(True, 50, least=0.02) == 0.0
+    assert Go(movetime=50).seconds(True, 50, least=0.02) == 0.02
 
 
 def test_a_mate_asked_for_is_a_depth() -> None:

@@ -102,6 +102,59 @@ def test_an_engine_plays_with_its_options(tmp_path: Path) -> None:
     assert found["forfeits"] == 0
 
 
+def engine_that_dies(folder: Path, times: int) -> str:
+    """The command of an engine that dies at its third move, the first ``times`` that it runs."""
+    script = folder / "fragile.py"
+    script.write_text(
+        "import pathlib, sys\n"
+        "import chess\n"
+        f"count = pathlib.Path({str(folder / 'deaths')!r})\n"
+        "deaths = int(count.read_text()) if count.exists() else 0\n"
+        "moves = 0\n"
+        "for line in sys.stdin:\n"
+        "    words = line.split()\n"
+        "    if words[0] == 'uci': print('uciok', flush=True)\n"
+        "    if words[0] == 'isready': print('readyok', flush=True)\n"
+        "    if words[0] == 'position':\n"
+        "        board = chess.Board(' '.join(words[2:8]))\n"
+        "        for move in words[words.index('moves') + 1:] if 'moves' in words else ():\n"
+        "            board.push_uci(move)\n"
+        "    if words[0] == 'go':\n"
+        "        moves += 1\n"
+        f"        if moves == 3 and deaths < {times}:\n"
+        "            count.write_text(str(deaths + 1))\n"
+        "            sys.exit(9)\n"
+        "        print('bestmove', next(iter(board.legal_moves)).uci(), flush=True)\n"
+        "    if words[0] == 'quit': break\n"
+    )
+    return f"{sys.executable} {script}"
+
+
+def test_an_engine_that_died_is_started_anew_and_the_game_is_counted(tmp_path: Path) -> None:
+    engine = ("--engine", engine_that_dies(tmp_path, 1), *QUICK, "--games", "4", "--jobs", "1")
+    code, out, _ = run("--out", str(tmp_path / "m"), *engine)
+
+    assert code == 0
+    assert "1 forfeited: forfeit: Black failed: engine process died" in out
+    lines = (tmp_path / "m/games.jsonl").read_text().splitlines()
+    reasons = [json.loads(line)["reason"] for line in lines]
+    assert [reason.startswith("forfeit: ") for reason in reasons] == [True, False, False, False]
+    assert "engine process died unexpectedly (exit code: 9)" in reasons[0]
+
+
+def test_too_many_forfeits_fail_the_match(tmp_path: Path) -> None:
+    engine = engine_that_dies(tmp_path, 99)
+    words = ("--out", str(tmp_path / "m"), "--engine", engine, *QUICK, "--games", "6", "--jobs")
+    for _ in range(2):  # the second time nothing is played
+        code, out, err = run(*words, "1")
+
+        assert code == 1
+        assert "the match tells nothing: 2 of 2 games were forfeited" in err
+        assert "exit code: 9" in err
+        assert "Elo" not in out
+        assert (tmp_path / "m/games.pgn").read_text().count("[Event ") == 2
+
+
 @pytest.mark.parametrize(
     ("words", "status", "reason"),
     [

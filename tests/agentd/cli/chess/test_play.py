@@ -4,9 +4,11 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import chess
 import chess.pgn
@@ -27,6 +29,8 @@ pytestmark = pytest.mark.timeout(300)
         (["--model", "no.model"], 66, "no chess model no.model"),
         (["--connect", "127.0.0.1:1"], 69, "127.0.0.1:1"),
         (["--connect", "::what"], 2, "--connect"),
+        (["--save", __file__], 2, "it is there already"),
+        (["--save", f"{__file__}/a.pgn"], 74, "nothing can be written there"),
     ],
 )
 def test_a_wrong_command_line_is_one_line(capsys, arguments, code, text):
@@ -99,7 +103,9 @@ def test_a_whole_game_in_a_terminal(tmp_path):
     assert "♔" in board
     assert "\x1b[" in typist.seen  # colours
 
-    typist.type("Qd4", "you have no queen")
+    assert "or `help`" in board
+    typist.type("Qd5\x1b[D\x1b[3~4", "you have no queen")  # arrows edit what is typed
+    typist.type("\x1b[A", "you have no queen")  # the last line again
     typist.type("e2e4", "there is no piece on e2")
     typist.type("e8", "to what does the pawn promote")
     typist.wait_for("1. White> ")
@@ -122,3 +128,16 @@ def test_a_whole_game_in_a_terminal(tmp_path):
     assert kept.headers["FEN"] == fen
     first = kept.variations[0].move
     assert first.uci() == "e7e8r"
+
+
+def test_ctrl_c_leaves_the_game_behind(tmp_path):
+    typist = Typist("--model", "material", "--nodes", "2", "--color", "white")
+    typist.wait_for("1. White> ")
+    typist.type("e4", "2. White> ")
+    os.kill(typist.process.pid, signal.SIGINT)
+
+    told = typist.wait_for("the game is kept in ")
+    path = Path(typist.wait_for(".pgn").strip())
+    assert typist.leave() == 130
+    assert "1. e4 " in path.read_text()
+    assert told

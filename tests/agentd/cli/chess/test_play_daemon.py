@@ -185,3 +185,31 @@ def test_play_speaks_to_a_daemon_from_the_command_line(serve, tmp_path):
     assert f"pat at 127.0.0.1:{daemon.port} plays 1... " in done.stdout
     assert "0-1  you resign" in done.stdout
     assert "1. d4" in (Path(tmp_path) / "a.pgn").read_text()
+
+
+def test_a_daemon_that_dies_leaves_the_game_behind(serve, tmp_path):
+    daemon = serve("--set", "agent.model.layers=[]")
+    command = [sys.executable, "-m", "agentd", "chess", "play", "--ascii"]
+    person = subprocess.Popen(
+        [*command, "--connect", f"127.0.0.1:{daemon.port}", "--agent", "pat"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert person.stdin is not None
+    assert person.stdout is not None
+    person.stdin.write("e4\n")
+    person.stdin.flush()
+    while "plays 1... " not in person.stdout.readline():
+        pass
+    daemon.process.kill()
+    daemon.process.wait()
+    began = time.monotonic()
+    _, errors = person.communicate("d4\nd3\nNf3\n", timeout=100)
+
+    assert person.returncode == 69, errors
+    assert time.monotonic() - began < 40
+    assert "lost" in errors  # said while it waits
+    kept = errors.split("the game is kept in ")[1].splitlines()[0]
+    assert "1. e4 " in Path(kept).read_text()

@@ -1,11 +1,16 @@
 """The table where a person plays: the board, its commands, and how games end."""
 
+import io
 from collections.abc import Iterable
+from pathlib import Path
 
 import chess
 import chess.pgn
+import pytest
+from rich.color import Color
 
 from agentd.chess.play.opponents import Advice
+from agentd.cli.chess import board_view
 from agentd.cli.chess.board_view import draw_board
 from agentd.cli.chess.table import Table
 
@@ -82,7 +87,7 @@ def test_a_lost_game_is_told_and_kept(tmp_path):
 
 
 def test_refusals_and_commands():
-    policy = Scripted("e5", "Nc6", "d6")
+    policy = Scripted("e5", "Nc6", "d6", win=0.4)
 
     table, shown = sit(
         policy,
@@ -93,7 +98,7 @@ def test_refusals_and_commands():
     assert shown[1].endswith("or hint?")
     assert shown[3:7] == [
         "hint: Nh3",
-        "White to move scores 50% (cp 12)  2. Nh3",
+        "White to move scores 40% (cp 12)  2. Nh3",
         "no rule gives you a draw yet, and the bot plays on",
         "rnbqkbnr/pppp1ppp/8/4p3/4P3/8/PPPP1PPP/RNBQKBNR w KQkq - 0 2",
     ]
@@ -108,7 +113,7 @@ def test_a_draw_is_claimed_offered_and_counted():
     assert table.result == "1/2-1/2"
     assert "draw claimed: the position comes about three times" in shown[-1]
 
-    table, shown = sit(policy := Scripted("e5", win=0.7), ["e4", "draw"])
+    table, shown = sit(policy := Scripted("e5", win=0.5), ["e4", "draw"])
     assert shown[-1] == "1/2-1/2  draw agreed"
     assert policy.told == [0.0]
 
@@ -147,3 +152,75 @@ def test_undo_after_the_end_and_as_black():
     assert "1-0  you resign" in shown
     assert [str(move) for move in table.board.move_stack] == ["e2e4", "c7c5", "d2d4"]
     assert policy.told == [1.0, "taken back", None]
+
+
+def luminance(name: str) -> float:
+    """Relative luminance of a colour, after WCAG 2."""
+    parts = (value / 255 for value in Color.parse(name).get_truecolor())
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("square", ["LIGHT", "DARK", "LAST", "CHECK"])
+@pytest.mark.parametrize("piece", ["WHITE", "BLACK"])
+def test_pieces_can_be_read_on_every_square(square: str, piece: str) -> None:
+    behind = luminance(getattr(board_view, square).removeprefix("on "))
+    before = luminance(getattr(board_view, piece).removeprefix("bold "))
+
+    assert (max(behind, before) + 0.05) / (min(behind, before) + 0.05) >= 3  # WCAG: graphics
+
+
+def games_in(path: Path) -> list[str]:
+    """The moves of each game of a PGN file, and its result."""
+    file, found = io.StringIO(path.read_text()), []
+    while (game := chess.pgn.read_game(file)) is not None:
+        found.append(
+            f"{game.board().variation_san(game.mainline_moves())} {game.headers['Result']}"
+        )
+    return found
+
+
+def test_a_game_is_kept_as_it_grows_and_the_next_one_after_it(tmp_path: Path) -> None:
+    kept, seen = tmp_path / "kept.pgn", []
+
+    def ask(prompt: str) -> str | None:
+        seen.append(games_in(kept) if kept.exists() else [])
+        if not lines:
+            raise KeyboardInterrupt
+        return lines.pop(0)
+
+    lines = ["e4", "undo", "d4", "new", "f3", "g4"]
+    table = Table(Scripted("e5", "d5", "e5", "Qh4#"), ask, lambda what: None, save_to=kept)
+    with pytest.raises(KeyboardInterrupt):
+        table.play()
+
+    assert seen[1] == ["1. e4 e5 *"]
+    assert seen[3] == ["1. d4 d5 *"]
+    assert games_in(kept) == ["1. d4 d5 *", "1. f3 e5 2. g4 Qh4# 0-1"]
+
+
+def test_a_game_that_cannot_be_kept_there_goes_on_and_is_kept_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    bad, spare = tmp_path / "file" / "a.pgn", tmp_path / "spare.pgn"
+
+    table, shown = sit(Scripted("e5", "d5"), ["e4", f"save {bad}", "d4"], save_to=bad, spare=spare)
+
+    assert games_in(spare) == ["1. e4 e5 2. d4 d5 *"]
+    assert sum("the game cannot be kept" in text for text in shown) == 1
+    assert any(text.startswith(str(tmp_path / "file")) for text in shown)
+    assert table.fault is not None
+
+
+def test_saving_overwrites_nothing_unasked(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "old.pgn").write_text("precious")
+
+    lines = ["e4", "save ~/old.pgn", "save ~/new.pgn", "d4", "save ~/new.pgn", "new", "save! x"]
+    _, shown = sit(Scripted("e5", "d5", "e5"), [*lines, "f3", "save ~/new.pgn"])
+
+    assert (tmp_path / "old.pgn").read_text() == "precious"
+    assert "~/old.pgn is there already: `save! ~/old.pgn` writes over it" in shown
+    assert games_in(tmp_path / "new.pgn") == ["1. e4 e5 2. d4 d5 *"]
+    assert shown[-1].startswith("~/new.pgn is there already")
+    _, shown = sit(Scripted("e5"), ["e4", "save! ~/old.pgn", "load ~/old.pgn"])
+    assert games_in(tmp_path / "old.pgn") == ["1. e4 e5 *"]

@@ -4,8 +4,10 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import chess
 import chess.engine
@@ -255,6 +257,21 @@ def test_a_missing_model_is_one_line() -> None:
 
     assert run.returncode == 66
     assert run.stderr == "agentd: no chess model /no/model; give a file, or `material`\n"
+
+
+def test_programs_that_take_only_a_path_have_a_script() -> None:
+    project = tomllib.loads((Path(__file__).parents[4] / "pyproject.toml").read_text())
+    module, _, name = project["project"]["scripts"]["agentd-chess-uci"].partition(":")
+    code = f"import sys; from {module} import {name}; sys.exit({name}())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--model", "material"],
+        capture_output=True,
+        text=True,
+        input="uci\nquit\n",
+        check=True,
+    )
+
+    assert done.stdout.endswith("uciok\n")
 
 
 def test_a_forced_move_takes_no_time(pipe: Pipe) -> None:

@@ -39,7 +39,7 @@ def test_without_opencl_there_is_a_hint(capsys: Out, monkeypatch: pytest.MonkeyP
 
     assert main(["devices"]) == 0
 
-    assert "pip install 'agentd[opencl]'" in capsys.readouterr().out
+    assert "pip install 'pyopencl[pocl]'" in capsys.readouterr().out
     assert findings()["opencl"].verdict == "note"
 
 

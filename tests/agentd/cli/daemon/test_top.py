@@ -2,8 +2,13 @@
 
 import io
 import json
+import re
+import subprocess
+import sys
+import time
 
 import numpy as np
+import pytest
 from rich.console import Console
 
 from agentd.cli.daemon.top import Sample, render
@@ -12,7 +17,7 @@ from agentd.client import FIRST, Client
 AGENT = {
     "connections": 3, "frames": 100, "rows": 1600, "batch_p50": 16, "batch_p99": 64,
     "queued_rows": 0, "act_p50_ms": 0.25, "act_p99_ms": 1.5, "act_p999_ms": 4.0,
-    "return_mean": 21.25, "version": 40, "policy_lag": 2, "updates": 42, "learner_state": "running",
+    "return_mean": 21.25, "version": 40, "policy_lag": 2, "updates": 42, "state": "learning",
 }  # fmt: skip
 SERVER = {"connections": 3, "accepted": 9, "refusals": 1, "act_p50_ms": 0.25, "queued_frames": 5}
 
@@ -29,9 +34,16 @@ def test_rates_are_what_came_between_two_readings():
     text = drawn(now, before)
     row = next(line for line in text.splitlines() if line.startswith(" cart"))
     assert row.split()[:4] == ["cart", "3", "100", "1,600"]
-    assert row.split()[-3:] == ["2", "5", "running"]
+    assert row.split()[-3:] == ["2", "5", "learning"]
     assert "queued 5 frames" in text
     assert "p99.9" in text
+
+
+def test_why_an_agent_does_not_learn_stands_below(run):
+    stopped = {"state": "paused", "state_reason": "10 updates were not finite"}
+    text = drawn(Sample(1.0, SERVER, {"good": AGENT, "cart": AGENT | stopped}), None)
+    assert text.rstrip().splitlines()[-1] == "cart is paused: 10 updates were not finite"
+    assert "good is" not in text
 
 
 def test_what_is_not_known_is_a_dash():
@@ -60,3 +72,48 @@ def test_top_without_a_daemon_says_that_nobody_answers(run):
     found = run("top", "127.0.0.1:9", "--json")
     assert (found.returncode, found.stdout) == (69, "")
     assert found.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("width", [140, 120, 100, 80, 60, 40, 20])
+def test_where_there_is_no_room_whole_columns_are_left_out(width):
+    before = Sample(10.0, SERVER, {"cart": AGENT})
+    now = Sample(12.0, SERVER, {"cart": AGENT | {"frames": 300}, "snake-of-one": AGENT})
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(render(now, before, "here", width))
+    lines = console.file.getvalue().splitlines()
+
+    assert "…" not in console.file.getvalue()
+    assert max(map(len, lines)) <= width
+    (head,) = (line for line in lines if line.startswith(" agent "))
+    (row,) = (line for line in lines if line.startswith(" cart "))
+    cells = dict(zip(re.split("  +", head.strip()), re.split("  +", row.strip()), strict=True))
+    whole = {"agent": "cart", "conn": "3", "frames/s": "100", "state": "running", "return": "21.2"}
+    assert cells.items() & whole.items() == {k: v for k, v in whole.items() if k in cells}.items()
+    assert "return" in cells or width < 60
+    assert "state" in cells or width < 40
+
+
+def test_top_on_the_http_port_says_so_at_once(run, tmp_path):
+    command = [sys.executable, "-m", "agentd", "serve", "--port", "0", "--http-port", "0"]
+    with subprocess.Popen(
+        [*command, "--data-dir", str(tmp_path)], stdout=-1, stderr=-1, text=True
+    ) as daemon:
+        log = iter(daemon.stderr.readline, "")
+        port = re.search(r":(\d+)\"?$", next(line for line in log if "http listening" in line))[1]
+        began = time.monotonic()
+        found = run("top", f"127.0.0.1:{port}")
+        took = time.monotonic() - began
+        daemon.terminate()
+        daemon.communicate()
+
+    assert found.returncode == 69
+    assert f"127.0.0.1:{port}: that is an HTTP port" in found.stderr
+    assert took < 8
+
+
+@pytest.mark.parametrize("address", ["::1:45583", "localhost:port", "127.0.0.1:99999", "http://x"])
+def test_a_text_that_is_no_address_is_told_as_such(run, address):
+    found = run("top", address)
+    assert (found.returncode, found.stdout) == (69, "")
+    assert f"address {address!r}" in found.stderr
+    assert ("[::1]:45583" in found.stderr) == (address == "::1:45583")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from agentd.cli.menu import COMMANDS
+from agentd.cli.rl.demo import what_next
 from agentd.cli.rl.train import change_play
 from agentd.config import load_preset
 
@@ -147,6 +149,17 @@ def test_a_daemon_that_dies_is_told_in_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in err
 
 
+def test_training_that_diverges_is_no_success(run: Run) -> None:
+    wild = ("optimizer={name: sgd, lr: 1e6}", "loss=mse", "dqn.clip_norm=null", "dqn.gamma=1.0")
+
+    done = run(*SHORT, "--json", *(word for value in wild for word in ("--set", value)))
+
+    assert (done.returncode, done.stdout) == (70, "")
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("agentd: agent catch is paused: learning paused after 10 non-finite")
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
@@ -189,3 +202,14 @@ def test_the_demo_solves_cartpole_within_90_seconds(run: Run) -> None:
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["greedy_mean"] >= 450
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_demo_ends_with_what_comes_next(tmp_path: Path, kept: bool) -> None:
+    text = what_next(tmp_path if kept else None)
+
+    assert "http://127.0.0.1:7332/" in text
+    assert (str(tmp_path / "agents" / "demo") in text) == kept
+    assert ("--data-dir DIR" in text) != kept
+    for line in re.findall(r"^  (agentd [\w -]+)", text, re.MULTILINE):
+        assert " ".join(line.split()[1:3]) in COMMANDS or line.split()[1] in COMMANDS

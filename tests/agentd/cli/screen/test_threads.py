@@ -10,7 +10,7 @@ import pytest
 from agentd.blas import THREAD_VARIABLES
 
 CODE = """
-import os, threadpoolctl
+import os, numpy, threadpoolctl
 from agentd.cli.screen.threads import bound_blas
 blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
 before = [library["num_threads"] for library in blas.info()]
@@ -53,3 +53,25 @@ def test_the_variable_of_another_library_counts_for_nothing() -> None:
     _, after, _ = threads_of(1, OMP_NUM_THREADS="2")
 
     assert set(after) == {1}
+
+
+COMMAND = """
+import sys, threadpoolctl
+from agentd.cli import main
+code = main(sys.argv[1:])
+blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
+print()
+print((int(code), [library["num_threads"] for library in blas.info()]))
+"""
+
+
+@pytest.mark.parametrize("words", ["chess uci --model material", "chess play --model material"])
+def test_a_command_that_asks_for_nothing_computes_with_one_thread(words: str) -> None:
+    clean = {name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES}
+    command = [sys.executable, "-c", COMMAND, *words.split()]
+    done = subprocess.run(
+        command, env=clean, input="quit\n", capture_output=True, text=True, check=True
+    )
+
+    code, threads = ast.literal_eval(done.stdout.splitlines()[-1])
+    assert (code, set(threads)) == (0, {1})

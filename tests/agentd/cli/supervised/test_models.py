@@ -1,6 +1,8 @@
 """``new``, ``check`` and ``data`` as a user runs them."""
 
 import contextlib
+import gzip
+import hashlib
 import json
 import os
 import pty
@@ -14,6 +16,9 @@ import pytest
 from agentd.cli import main
 from agentd.engine.data import load_data
 from agentd.engine.data.idx import write_idx
+from agentd.engine.numpy_backend import NumPyBackend
+from agentd.engine.optim import RULES, make_optimizer, own_defaults
+from agentd.engine.optim.spec import OptimizerSpec
 from agentd.engine.training import load_spec
 
 
@@ -131,7 +136,7 @@ def test_info_tells_what_is_there(call, idx):
     assert "20" in call("data", "info", str(idx))[1]
 
 
-@pytest.mark.parametrize("name", ["d.csv", "d.npz", "d.pb", "d.npy", "folder"])
+@pytest.mark.parametrize("name", ["d.csv", "d.csv.gz", "d.npz", "d.pb", "d.npy", "folder"])
 def test_convert_keeps_every_number(call, idx, name):
     assert call("data", "convert", str(idx), name)[0] == 0
     before, after = load_data(idx), load_data(Path(name))
@@ -152,9 +157,6 @@ def test_a_failed_conversion_leaves_nothing(call):
 
 
 def test_verify_reads_all_and_compares_checksums(call, idx):
-    import gzip
-    import hashlib
-
     image = idx / "train-images-idx3-ubyte.gz"
     unpacked = hashlib.sha256(gzip.decompress(image.read_bytes())).hexdigest()
     packed = hashlib.sha256((idx / "train-labels-idx1-ubyte.gz").read_bytes()).hexdigest()
@@ -171,23 +173,70 @@ def test_verify_reads_all_and_compares_checksums(call, idx):
     assert (code, "another checksum" in err) == (65, True)
 
 
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_new_writes_each_optimizers_own_rate_and_constants(call, name):
+    out = call("new", "-y", "--optimizer", name)[1]
+    written = load_spec(out).optimizer
+
+    own = make_optimizer(OptimizerSpec(name=name), NumPyBackend(), 1)
+    assert make_optimizer(written, NumPyBackend(), 1).lr == own.lr
+    assert written == OptimizerSpec(name=name, **own_defaults(name))
+    assert load_spec(call("new", "-y", "--optimizer", name, "--lr", "0.5")[1]).optimizer.lr == 0.5
+
+
+def test_new_takes_an_activation_for_each_layer(call):
+    out = call("new", "-y", "--hidden", "8,4", "--activation", "tanh,gelu")[1]
+
+    assert [type(layer).__name__ for layer in load_spec(out).layers] == [
+        "Dense",
+        "Tanh",
+        "Dense",
+        "Gelu",
+    ]
+    assert call("new", "-y", "--hidden", "8,4,2", "--activation", "tanh,relu")[0] == 2
+
+
+DAMAGED = ["train-images-idx3-ubyte.gz", "d.csv", "d.csv.gz", "d.npz", "d.npy", "d.pb"]
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damaged_data_of_every_format_is_one_line_and_65(call, idx, name):
+    if name in ("d.csv", "d.csv.gz", "d.npz", "d.npy", "d.pb"):
+        assert call("data", "convert", str(idx), name)[0] == 0
+        path = Path(name)
+    else:
+        path = idx / name
+        image = gzip.decompress(path.read_bytes())
+        sums = hashlib.sha256(image).hexdigest()
+        (idx / "SHA256SUMS").write_text(f"{sums}  {name.removesuffix('.gz')}\n")
+    whole = path.read_bytes()
+    head = b"\xff\xfe" + whole if name == "d.csv" else whole[2:]
+    for data in (b"", head, whole[:-2] + (b'"' if name == "d.csv" else b"")):
+        path.write_bytes(data)
+        code, out, err = call("data", "verify", str(idx if path.parent == idx else path))
+        assert (code, out, err.count("\n")) == (65, "", 1), err
+        assert str(path) in err or "SHA256SUMS" in err
+
+
 def test_the_dialogue_asks_for_what_flags_leave_open(tmp_path):
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "agentd", "new", "m.yaml", "--loss", "cross_entropy"],
+        [sys.executable, "-m", "agentd", "new", "m.yaml"],
         cwd=tmp_path,
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
     )
     os.close(theirs)
-    seen = b""
-    answers = [b"4", b"3", b"8,8", b"tanh", b"sgd", b"0.1", b"16", b"2", b""]
+    seen, asked = b"", []
+    answers = [b"4", b"3", b"8,x", b"8,6", b"relo", b"tanh", b"identity", b"numbers", b"huber"]
+    answers += [b"sgdd", b"adadelta", b"", b"-1", b"16", b"2", b"1", b""]
     with contextlib.suppress(OSError):  # Linux says EIO when the other side is gone
         for answer in answers:
             while not seen.rstrip().endswith(b":"):
                 seen += os.read(ours, 4096)
             os.write(ours, answer + b"\n")
+            asked.append(seen.decode())
             seen = b""
         while chunk := os.read(ours, 4096):
             seen += chunk
@@ -196,6 +245,10 @@ def test_the_dialogue_asks_for_what_flags_leave_open(tmp_path):
     assert process.wait(30) == 0
     spec = load_spec(tmp_path / "m.yaml")
     assert (spec.input, spec.outputs, spec.batch, spec.epochs) == (4, 3, 16, 2)
-    assert [type(layer).__name__ for layer in spec.layers] == ["Dense", "Tanh", "Dense", "Tanh"]
-    assert (spec.optimizer.name, spec.optimizer.lr) == ("sgd", 0.1)
+    assert [type(layer).__name__ for layer in spec.layers] == ["Dense", "Tanh", "Dense", "Identity"]
+    assert spec.loss is not None
+    assert (spec.loss.name, spec.optimizer.name, spec.optimizer.lr) == ("huber", "adadelta", 1.0)
     assert spec.data.validation == 0.1
+    errors = [text for text in asked if "Error: " in text]
+    assert len(errors) == 5  # each bad answer at once, and asked for again
+    assert "want whole numbers, as 300,150, got '8,x'" in errors[0]

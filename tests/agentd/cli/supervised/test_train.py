@@ -96,6 +96,66 @@ def test_test_gives_figures_matrix_and_samples(place, call):
     assert len(lines) == 101
 
 
+def test_what_was_understood_is_told_in_one_line(place, call):
+    code, _, err = call("train", "model.yaml", "--train", "train.csv", "--validation", "0.2")
+
+    assert code == 0
+    assert err.splitlines()[0] == (
+        "train.csv: 240 rows and 60 held out; inputs x, y, label colour, delimiter ',', a header; "
+        "3 classes (b, g, r); device cpu"
+    )
+
+
+@pytest.mark.parametrize("label", ["colour", "0"])
+def test_a_label_first_is_named_and_others_are_read_alike(place, call, label):
+    """The run keeps what --label and --delimiter said; other files are read by the names."""
+    rows = [line.split(",") for line in (place / "train.csv").read_text().splitlines()]
+    (place / "first.csv").write_text("\n".join(f"{c}|{x}|{y}" for x, y, c in rows))
+    (place / "other.csv").write_text("\n".join(f"{y}|{c}|{x}" for x, y, c in rows))
+    (place / "bare.csv").write_text("\n".join(f"{c}|{x}|{y}" for x, y, c in rows[1:]))
+    flags = ("--label", label, "--delimiter", "|", "--out", "run")
+    assert call("train", "model.yaml", "--train", "first.csv", *flags)[0] == 0
+
+    names = ("first", "other", "bare")
+    found = [call("test", "run", "--data", f"{name}.csv", "--json") for name in names]
+
+    accuracy = [json.loads(out)["accuracy"] for _, out, _ in found]
+    assert accuracy[0] == accuracy[1] == accuracy[2] > 0.9
+    code, _, err = call("train", "--resume", "--out", "run", "--label", "x")
+    assert (code, "--label cannot change in a resumed run" in err) == (2, True)
+
+
+def test_rows_without_labels_are_answered(place, call):
+    call("train", "model.yaml", "--train", "train.csv", "--out", "run", "-q")
+    test = [line.split(",") for line in (place / "test.csv").read_text().splitlines()]
+    (place / "new.csv").write_text("\n".join(f"{y};{x}" for x, y, _ in test))
+
+    code, out, _ = call("predict", "run", "--data", "new.csv", "--json")
+    record = json.loads(out)
+    assert (code, record["rows"], record["classes"]) == (0, 100, ["b", "g", "r"])
+    told = [each["class"] for each in record["predictions"]]
+    assert np.mean([a == b[2] for a, b in zip(told, test[1:], strict=True)]) > 0.9
+    assert sum(record["predictions"][0]["output"]) == pytest.approx(1, abs=1e-5)
+    code, out, _ = call("predict", "run", "--data", "test.csv")  # its labels are not looked at
+    lines = out.splitlines()
+    assert (code, lines[0], len(lines)) == (0, "row,class,b,g,r", 101)
+    assert [line.split(",")[1] for line in lines[1:]] == told
+    code, out, _ = call("predict", "run", "--data", "new.csv", "--output", "out.csv")
+    assert (code, out) == (0, "")
+    assert (place / "out.csv").read_text().splitlines() == lines
+    (place / "wide.csv").write_text("1,2,3,4\n")
+    code, _, err = call("predict", "run", "--data", "wide.csv")
+    assert (code, "another number of columns: expected 3, got 4" in err) == (65, True)
+
+
+def test_numbers_are_predicted_under_their_names(place, call):
+    (place / "line.csv").write_text("a,b,sum\n" + "".join(f"{i},1,{i + 1.5}\n" for i in range(9)))
+    (place / "line.yaml").write_text("layers: []\nloss: squared_error\nepochs: 2\n")
+    assert call("train", "line.yaml", "--train", "line.csv", "--out", "run", "-q")[0] == 0
+
+    assert call("predict", "run", "--data", "line.csv")[1].startswith("row,sum\n1,")
+
+
 def test_numbers_are_learned_and_measured(place, call):
     (place / "xor.csv").write_text("a,b,out\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n")
     (place / "xor.yaml").write_text(
@@ -197,6 +257,9 @@ BAD = [
     ("1,2,r\n1,x,r\n", 65, "bad.csv, row 2, column 2: no number: expected a number, got 'x'"),
     ("1,2,r\n1,nan,r\n", 65, "bad.csv, row 2, column 2: not a finite float32"),
     ("1,2,0\n1,2,7\n", 65, "bad.csv, row 2, column 3: label out of range"),
+    ("a,b,y\n", 65, "bad.csv: no rows"),
+    ("", 65, "bad.csv: no rows"),
+    ("1,2,r\n2,3,r\n", 65, "bad.csv: one class only: expected at least 2, got r"),
     ("1,2,3,0\n1,2,3,1\n", 65, "inputs of another size than the model's: expected 2, got 3"),
 ]
 
@@ -330,6 +393,9 @@ def test_a_kill_while_saving_leaves_the_last_good_state(place, call, point):
     assert [line["epoch"] for line in read_metrics(place / "run" / "metrics.jsonl")] == [
         *range(1, 7)
     ]
+    files = (place / "run").glob("events.out.tfevents.*")
+    steps = sorted(step for file in files for step, _ in read_events(file))
+    assert steps == [19 * epoch for epoch in range(1, 7)]  # none twice
     assert not list((place / "run" / "checkpoints").glob(".new-*"))
 
 

@@ -220,13 +220,6 @@ async def test_operations_name_the_agents_that_there_are(serve):
         await admin.say(operation)
         error = await admin.hear()
         assert (error.code, error.expected) == ("UNKNOWN_AGENT", "one of a")
-    await admin.say(m.Create(agent="new", config={"learner": "none"}))
-    await admin.hear()
-    for operation in (m.Save(agent="new"), m.Stats(agent="new")):
-        await admin.say(operation)
-        error = await admin.hear()
-        assert error.code == "UNKNOWN_AGENT"
-        assert error.message.startswith("agent new is not in memory")
 
 
 def test_the_limit_of_sessions_is_configuration():

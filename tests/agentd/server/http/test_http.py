@@ -19,7 +19,7 @@ from agentd.errors import ExitCode
 from agentd.protocol import messages as m
 from agentd.server.peers.tls import TlsFileError, tls_context
 
-pytest.importorskip("starlette", reason="needs agentd[web]")
+pytest.importorskip("starlette", reason="pip install starlette uvicorn prometheus-client")
 FIRST = 0
 TOKEN = "t" * 16
 

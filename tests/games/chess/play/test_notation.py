@@ -40,6 +40,22 @@ CHECKED = "4r2k/8/8/8/8/8/3N4/4K3 w - - 0 1"
         (PROMOTES, "exd8=R", "e7d8r"),
         (PROMOTES, "e7d8b", "e7d8b"),
         ("4k3/8/8/8/4pP2/8/8/4K3 b - f3 0 1", "exf3", "e4f3"),
+        ("4k3/8/8/8/4pP2/8/8/4K3 b - f3 0 1", "ef", "e4f3"),
+        ("4k3/8/8/8/4pP2/8/8/4K3 b - f3 0 1", "exf3 e.p.+", "e4f3"),
+        (START, "1. e4", "e2e4"),
+        (START, "1.e4!", "e2e4"),
+        (START, "1... e4", "e2e4"),
+        (START, "e2-e4", "e2e4"),
+        (START, "e2e4!?", "e2e4"),
+        (START, "Ng1-f3", "g1f3"),
+        (CASTLES, "OO", "e1g1"),
+        (CASTLES, "ooo", "e1c1"),
+        (CASTLES, "000+", "e1c1"),
+        (CASTLES, "12. O-O", "e1g1"),
+        (PROMOTES, "ed=N", "e7d8n"),
+        (PROMOTES, "e8(Q)", "e7e8q"),
+        (PROMOTES, "exd8/R", "e7d8r"),
+        ("4k3/8/8/8/8/8/4P3/4KB2 w - - 0 1", "bg2", "f1g2"),
     ],
 )
 def test_moves_are_read_as_they_are_meant(fen, text, move):
@@ -74,6 +90,9 @@ def test_every_legal_move_can_be_written_in_both_ways():
         (START, "O-O", "may not castle to the king's side now"),
         (START, "exd3", "no pawn of yours|cannot go to d3"),
         (START, "e4=Q", "only a pawn that reaches the last rank"),
+        (START, "ed", "no pawn of yours on e can take on d"),
+        ("4k3/8/3p4/3pP3/4P3/8/8/4K3 w - - 0 1", "ed", "ed is ambiguous: exd5 or exd6"),
+        (PROMOTES, "ed", "write exd8=Q"),
         (KNIGHTS, "Nd3", r"ambiguous: Nbd3 or Nfd3"),
         (KNIGHTS, "Qd3", "you have no queen"),
         (KNIGHTS, "Nad3", "you have no knight on a"),
@@ -152,3 +171,29 @@ def test_pgn_that_is_no_game_is_refused(text):
 def test_positions_that_cannot_be_are_refused(fen, why):
     with pytest.raises(NotPlayable, match=why):
         read_position(fen)
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        ({"Variant": "Crazyhouse"}, "a game of Crazyhouse"),
+        ({"Variant": "Atomic"}, "a game of Atomic"),
+        ({"Variant": "Antichess"}, "a game of Antichess"),
+        ({"Variant": "Three-check"}, "a game of Three-check"),
+        ({"Variant": "Chess960"}, "a game of Chess960"),
+        (
+            {"FEN": "bbqnnrkr/pppppppp/8/8/8/8/PPPPPPPP/BBQNNRKR w HFhf - 0 1", "SetUp": "1"},
+            "no possible position: bad castling rights",
+        ),
+    ],
+)
+def test_variants_are_refused_by_name(tags, reason):
+    head = "".join(f'[{name} "{value}"]\n' for name, value in tags.items())
+
+    with pytest.raises(NotPlayable, match=reason):
+        read_pgn(f"{head}\n1. e4 d5 2. exd5 Qxd5 3. P@e4 Qd8 1-0\n")
+
+
+@pytest.mark.parametrize("variant", ["Standard", "From Position", "chess"])
+def test_other_names_of_chess_are_chess(variant):
+    assert read_pgn(f'[Variant "{variant}"]\n\n1. e4 *\n').peek().uci() == "e2e4"

@@ -68,3 +68,14 @@ def test_a_spent_budget_finds_nothing() -> None:
     smothered = chess.Board("5r1k/6pp/7N/8/8/1Q6/6PP/6K1 w - - 0 1")
 
     assert forced_mate(smothered, 3, budget=1) == []
+
+
+def test_it_ends_when_told() -> None:
+    looks: list[bool] = []
+
+    def look() -> bool:
+        looks.append(len(looks) > 2)
+        return looks[-1]
+
+    assert forced_mate(chess.Board("8/8/3k4/8/8/8/1Q6/K7 w - - 0 1"), 3, should_stop=look) == []
+    assert looks == [False, False, False, True]

@@ -22,6 +22,19 @@ class Flat:
         return np.zeros((len(boards), N_MOVES), np.float32), np.full(len(boards), 0.5, np.float32)
 
 
+class Fond(Flat):
+    """Knows one move of White's that it would always play."""
+
+    def __init__(self, uci: str) -> None:
+        super().__init__()
+        self._number = move_index(chess.Move.from_uci(uci), True)
+
+    def evaluate(self, boards: Sequence[chess.Board]) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+        logits, win = super().evaluate(boards)
+        logits[:, self._number] = 1.0
+        return logits, win
+
+
 @pytest.mark.parametrize(
     ("fen", "move"),
     [
@@ -141,16 +154,10 @@ def test_forgetting_begins_the_game_anew() -> None:
 
 
 def test_one_node_plays_the_policy_alone() -> None:
-    wanted = chess.Move.from_uci("a2a3")
+    start, wanted = chess.Board(), chess.Move.from_uci("a2a3")
 
-    class Fond(Flat):
-        def evaluate(self, boards: Sequence[chess.Board]) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
-            logits, win = super().evaluate(boards)
-            logits[:, move_index(wanted, True)] = 1.0
-            return logits, win
-
-    assert Search(Fond(), SearchSettings(nodes=1)).run(chess.Board()).move == wanted
-    drawn = Search(Fond(), SearchSettings(nodes=1, temperature=1.0, seed=1))
+    assert Search(Fond("a2a3"), SearchSettings(nodes=1)).run(start).move == wanted
+    drawn = Search(Fond("a2a3"), SearchSettings(nodes=1, temperature=1.0, seed=1))
     assert len({drawn.run(chess.Board()).move for _ in range(30)}) > 5
 
 
@@ -167,10 +174,11 @@ def test_nodes_depth_and_batches_are_kept() -> None:
 
 
 def test_several_lines_are_best_first_and_different() -> None:
-    lines = Search(Flat(), SearchSettings(nodes=200, multipv=4)).run(chess.Board()).info.lines
+    board = chess.Board("r3k3/8/8/1N6/8/2q5/8/4K2R w - - 0 1")
+    lines = Search(MaterialEvaluator(), SearchSettings(nodes=300, multipv=4)).run(board).info.lines
 
     assert len({line.move for line in lines}) == 4
-    assert [line.visits for line in lines] == sorted((line.visits for line in lines), reverse=True)
+    assert [line.win for line in lines] == sorted((line.win for line in lines), reverse=True)
 
 
 def test_only_the_moves_asked_for_are_searched() -> None:
@@ -237,3 +245,69 @@ def test_mates_travel_up_the_tree() -> None:
 
     assert root.proof == -6
     assert root.score == 1.0
+
+
+QUEENS = "qqqqqk2/qqqqq3/8/8/8/8/QQQQQ3/QQQQQK2 w - - 0 1"
+BARE = "8/8/3k4/8/8/8/1Q6/K7 w - - 0 1"
+
+
+@pytest.mark.parametrize("fen", [chess.STARTING_FEN, QUEENS, BARE])
+def test_without_time_it_answers_before_the_network_is_asked(fen: str) -> None:
+    """Nothing of it is kept: the next search asks the network."""
+    flat, board = Flat(), chess.Board(fen)
+    search = Search(flat, SearchSettings())
+
+    assert search.run(board, should_stop=lambda: True).move in board.legal_moves
+    assert flat.batches == []
+    search.run(chess.Board(), should_stop=lambda: bool(flat.batches))
+    assert flat.batches
+
+
+@pytest.mark.parametrize("fen", [chess.STARTING_FEN, QUEENS, BARE])
+def test_every_step_can_be_stopped(fen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two looks at the clock only few positions are made, whatever is on the board."""
+    made: list[int] = [0]
+    push = chess.Board.push
+
+    def count(board: chess.Board, move: chess.Move) -> None:
+        made[-1] += 1
+        push(board, move)
+
+    def look() -> bool:
+        made.append(0)
+        return len(made) > 40
+
+    monkeypatch.setattr(chess.Board, "push", count)
+    Search(Flat(), SearchSettings()).run(chess.Board(fen), should_stop=look)
+
+    assert len(made) > 1
+    assert max(made) < 700  # exchanges of a leaf at most 300, each taken back
+
+
+@pytest.mark.parametrize(
+    ("fen", "fond", "played"),
+    [
+        ("7k/8/6K1/8/8/8/8/Q7 w - - 0 1", "a1a7", {"a1a8", "a1h1"}),  # mate, no stalemate
+        ("k7/p7/2Q5/8/8/8/8/K7 w - - 0 1", "c6c7", None),  # a stalemate, and no mate near
+    ],
+)
+def test_a_guarded_policy_gives_no_won_game_away(
+    fen: str, fond: str, played: set[str] | None
+) -> None:
+    board = chess.Board(fen)
+    move = Search(Fond(fond), SearchSettings(nodes=1, guarded=True)).run(board).move
+    assert move is not None
+    assert played is None or move.uci() in played
+    board.push(move)
+    assert not board.is_stalemate()
+
+
+def test_a_guarded_policy_that_is_ahead_does_not_repeat() -> None:
+    board = chess.Board("6k1/1p6/8/8/8/8/4R3/R3K3 w - - 0 1")
+    for uci in ("a1a2", "g8f8", "a2a1", "f8g8"):
+        board.push_uci(uci)
+
+    search = Search(Fond("a1a2"), SearchSettings(nodes=1))
+    assert search.run(board).move == chess.Move.from_uci("a1a2")
+    search.settings = SearchSettings(nodes=1, guarded=True)
+    assert search.run(board).move != chess.Move.from_uci("a1a2")

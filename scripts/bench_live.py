@@ -1,0 +1,258 @@
+#!/usr/bin/env python3
+"""Learning in a running game: returns after minutes of play at 60 frames a second, and late frames.
+
+    python scripts/bench_live.py [--tasks cartpole,catch] [--who live,free] [--seeds 5] [--jobs 2]
+
+A run is a daemon with one agent, and one client that plays one stream of the game in wall-clock
+time. At the task's marks (in rows) the game stands still and the agent plays greedy episodes.
+``--who``: ``live`` is the daemon's default configuration and nothing else; ``free`` and ``paced``
+change the pace's mode alone; ``old`` is the default of before; ``preset`` is the bundled preset in
+its own pace.
+
+Every finished run is added to ``--results`` at once: the same command again goes on where an
+interrupted one stopped. ``--fps 0`` plays as fast as it can, for modes that wait for the learner.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agentd.client.rollout import evaluate, join, play
+from agentd.config import dump_yaml, load_preset
+from agentd.rl.daemon import Daemon
+from agentd.rl.games import open_game
+from agentd.rl.realtime import FrameTimes, play_realtime
+from agentd.rl.scores import Scores
+from agentd.rl.tasks import GameSource
+from agentd.store import write_file
+
+RESULTS = Path(__file__).parent / "results" / "live.json"
+SEED_OF_EVALUATION = 1_000_000  # apart from every seed that training derives
+AGENT = "bench"
+FPS = 60.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """A game, when it is looked at (in rows), and what is asked of it there."""
+
+    game: str
+    marks: tuple[int, ...]
+    goals: tuple[float | None, ...]
+    evaluation: str = ""  # another game; "" for the same
+    wins: bool = False  # the score is the share of episodes with a positive return
+    preset: str = ""
+
+
+TASKS = {
+    "cartpole": Task("cartpole", (7_200, 14_400, 36_000), (475, 475, None), preset="cartpole"),
+    "catch": Task("catch", (7_200, 36_000), (0.9, None), preset="catch"),
+    "snake": Task("snake", (7_200, 36_000), (None, 6), preset="snake"),
+    "duel": Task("duel-script", (7_200, 36_000), (None, 0.5), wins=True, preset="duel"),
+    "lunarlander": Task("gym:LunarLander-v3", (7_200, 36_000), (None, 150), preset="lunarlander"),
+    "acrobot": Task("gym:Acrobot-v1", (7_200, 36_000), (None, None), preset="acrobot"),
+}
+
+OLD = {
+    "pace": {"mode": "free", "train_every": 4, "updates": 1, "learn_start": 1000},
+    "model": {"layers": [{"dense": 128}, "relu", {"dense": 128}, "relu"]},
+    "dqn": {"n_step": 1, "target": {"every": 500}},
+    "exploration": {"steps": 10000},
+}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "live": {},
+    "free": {"pace": {"mode": "free"}},
+    "paced": {"pace": {"mode": "paced", "train_every": 1, "updates": 8}},
+    "old": OLD,
+}
+
+Run = dict[str, Any]
+
+
+def agent_of(spec: Run) -> str:
+    """Return the agent's section as YAML."""
+    if spec["who"] == "preset":
+        config = load_preset(TASKS[spec["task"]].preset).agent
+        return dump_yaml(config).replace("seed: 0", f"seed: {spec['seed']}", 1)
+    return json.dumps(merged(SETTINGS[spec["who"]], spec["set"]) | {"seed": spec["seed"]})
+
+
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with the values of ``over``, maps merged."""
+    both = base.keys() & over.keys()
+    deep = {k: merged(base[k], over[k]) for k in both if isinstance(over[k], dict)}
+    return {**base, **over, **deep}
+
+
+def run(spec: Run) -> Run:
+    """Play one run; its scores at the marks and the times of its frames."""
+    task = TASKS[spec["task"]]
+    marks = [mark for mark in task.marks if mark <= spec["rows"]] or [spec["rows"]]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        config = Path(folder) / "daemon.yaml"
+        section = "".join(f"    {line}\n" for line in agent_of(spec).splitlines())
+        config.write_text(f"agents:\n  {AGENT}:\n{section}", encoding="utf-8")
+        with Daemon(Path(folder) / "data", flags=[str(config)]) as daemon:
+            return _play(spec, task, marks, (daemon.host, daemon.port))
+
+
+def _play(spec: Run, task: Task, marks: list[int], address: tuple[str, int]) -> Run:
+    game = open_game(GameSource(task.game), 1, spec["seed"])
+    times = FrameTimes(1 / (spec["fps"] or FPS))
+    found: Run = {"marks": marks, "scores": [], "returns": [], "seconds": []}
+    seed = SEED_OF_EVALUATION + spec["seed"]
+    began, stood = time.perf_counter(), 0.0
+    with join(address, AGENT, game) as client:
+        turns = play_realtime(client, game, spec["fps"], times) if spec["fps"] else None
+        for turn in turns or play(client, game):
+            found["returns"] += [round(e.total, 3) for e in turn.ended]
+            if turn.steps < marks[len(found["scores"])]:
+                continue
+            pause = time.perf_counter()
+            found["seconds"].append(round(pause - began - stood, 1))
+            scores = greedily(address, task.evaluation or task.game, spec["episodes"], seed)
+            won = [float(value > 0) for value in scores.values]
+            found["scores"].append(sum(won) / len(won) if task.wins else scores.mean)
+            stood += time.perf_counter() - pause
+            if len(found["scores"]) == len(marks):
+                break
+        stats = client.stats(AGENT).agents[AGENT]
+    found["updates"] = stats["updates"]
+    found["frames"] = {
+        "count": times.frames,
+        "late": times.late,
+        "longest_ms": round(times.longest_s * 1e3, 2),
+        "p50_ms": round(times.histogram.quantile(0.5) * 1e3, 3),
+        "p99_ms": round(times.histogram.quantile(0.99) * 1e3, 3),
+    }
+    return found
+
+
+def greedily(address: tuple[str, int], name: str, episodes: int, seed: int) -> Scores:
+    """Play episodes with role eval; nothing of them is learned."""
+    game = open_game(GameSource(name), min(episodes, 32), seed)
+    with join(address, AGENT, game, role="eval") as client:
+        return Scores(tuple(float(total) for total in evaluate(client, game, episodes).totals))
+
+
+def key(spec: Run) -> str:
+    """What makes a run the same run."""
+    said = json.dumps({k: spec[k] for k in ("set", "fps", "episodes", "rows")}, sort_keys=True)
+    digest = hashlib.sha256((said + spec["label"] + agent_of(spec)).encode()).hexdigest()[:12]
+    return f"{spec['task']}/{spec['who']}{spec['label']}/{spec['seed']}/{digest}"
+
+
+def read_results(path: Path) -> dict[str, Run]:
+    """The runs done so far; none where there is no file."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def measure(specs: list[Run], path: Path, jobs: int) -> dict[str, Run]:
+    """Run what is missing in ``path``, ``jobs`` side by side, each in a process of its own."""
+    runs = read_results(path)
+
+    def one(spec: Run) -> None:
+        command = [sys.executable, __file__, "--one", json.dumps(spec)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        found = json.loads(done.stdout.splitlines()[-1])
+        runs[key(spec)] = found | {"cores": os.cpu_count(), "side_by_side": jobs}
+        print(key(spec), found["scores"], found["frames"], file=sys.stderr, flush=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, (json.dumps(runs, indent=1) + "\n").encode())
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(one, [spec for spec in specs if key(spec) not in runs]))
+    return runs
+
+
+def table(specs: list[Run], runs: dict[str, Run]) -> list[Run]:
+    """One row a task, player and mark that has runs."""
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for spec in specs:
+        if key(spec) in runs:
+            who = spec["who"] + spec["label"]
+            groups.setdefault((spec["task"], who), []).append(runs[key(spec)])
+    found = []
+    for (task, who), done in groups.items():
+        for at, mark in enumerate(done[0]["marks"]):
+            scores = Scores(tuple(run["scores"][at] for run in done))
+            goal = dict(zip(TASKS[task].marks, TASKS[task].goals, strict=True)).get(mark)
+            reached = None if goal is None else sum(value >= goal for value in scores.values)
+            row = {"task": task, "who": who, "rows": mark, "seeds": len(done)}
+            row |= {"scores": [round(value, 3) for value in scores.values]}
+            row |= {"mean": scores.mean, "std": scores.std, "goal": goal, "reached": reached}
+            late = sorted(run["frames"]["late"] for run in done)
+            row |= {"late": late, "p99_ms": [run["frames"]["p99_ms"] for run in done]}
+            row |= {"updates": [run["updates"] for run in done]}
+            found.append(row)
+    return found
+
+
+def show(rows: list[Run]) -> None:
+    """Print the table."""
+    print(
+        f"{'task':<13}{'who':<10}{'rows':>8}{'seeds':>6}{'mean':>9}{'±':>8}{'goal':>7}"
+        f"{'reached':>9}{'late frames':>13}{'worst p99':>11}"
+    )
+    for row in rows:
+        goal = "–" if row["goal"] is None else f"{row['goal']:g}"
+        reached = "–" if row["reached"] is None else f"{row['reached']} of {row['seeds']}"
+        print(
+            f"{row['task']:<13}{row['who']:<10}{row['rows']:>8,}{row['seeds']:>6}"
+            f"{row['mean']:>9.2f}{row['std']:>8.2f}{goal:>7}{reached:>9}"
+            f"{row['late'][len(row['late']) // 2]:>13}{max(row['p99_ms']):>8.2f} ms"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--tasks", default="cartpole,catch,snake,duel,lunarlander")
+    parser.add_argument("--who", default="live", help="of " + ", ".join([*SETTINGS, "preset"]))
+    parser.add_argument("--seeds", default="1..5", help="FIRST..LAST")
+    parser.add_argument("--rows", type=int, default=36_000, help="leave later marks out")
+    parser.add_argument("--fps", type=float, default=FPS, help="0: as fast as it goes")
+    parser.add_argument("--episodes", type=int, default=100)
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
+    parser.add_argument("--set", default="{}", help="JSON over the agent's settings")
+    parser.add_argument("--label", default="", help="name of what --set tries")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(run(json.loads(args.one))))
+        return
+    tasks, players = args.tasks.split(","), args.who.split(",")
+    if unknown := sorted({*tasks} - TASKS.keys() | {*players} - {*SETTINGS, "preset"}):
+        parser.error(f"there is no {', '.join(unknown)}")
+    first, _, last = args.seeds.partition("..")
+    common = {"rows": args.rows, "fps": args.fps, "episodes": args.episodes}
+    common |= {"set": json.loads(args.set), "label": args.label and f"-{args.label}"}
+    specs = [
+        {"task": task, "who": who, "seed": seed, **common}
+        for task in tasks
+        for seed in range(int(first), int(last or first) + 1)
+        for who in players
+    ]
+    rows = table(specs, measure(specs, args.results, args.jobs))
+    if args.json:
+        setting = {"cores": os.cpu_count(), "python": platform.python_version()}
+        print(json.dumps({"table": rows, "setting": setting}))
+    else:
+        show(rows)
+
+
+if __name__ == "__main__":
+    main()
