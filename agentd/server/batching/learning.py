@@ -66,6 +66,9 @@ class Learning:
         self._progress = Pulse(lambda: (board.newest, board.updates))
         untrained = actor.version == 0 and board.newest is None
         self._acting = Publication(NO_DUE if untrained else _UNKNOWN, actor.version)
+        newest = board.newest
+        if newest is not None and newest.version < actor.version and not self._paced:
+            self._acting = newest  # the checkpoint is newer: the board's is passed over
         self.take_newest()
 
     def start(self) -> None:

@@ -220,6 +220,22 @@ async def test_exploration_goes_on_where_the_ring_was_lost(serve, lived, tmp_pat
     assert ring.with_name("rows.ring.damaged-1").stat().st_size == 9000
 
 
+async def test_of_board_and_checkpoint_the_newer_goes_on(serve, lived, tmp_path):
+    folder = lived.copy(tmp_path / "data")
+    path = folder / "agents" / "a" / "replay" / "weights.board"
+    n_params = 8 * 5 + 3 * 9
+    board = WeightBoard.open(path, n_params, writable=True)
+    assert board.newest is not None
+    board.publish(np.ones(n_params, np.float32), Publication(0, 1))
+
+    house = await serve(LEARNS, data_dir=folder)
+    found = await values(await house.peer(), "a")
+
+    assert isinstance(found, np.ndarray)
+    assert lived.knows(found)
+    assert house.server.registry.loaded["a"].actor.version > 1
+
+
 async def test_a_deletion_that_was_cut_off_is_finished_at_the_next_start(serve, lived, tmp_path):
     folder = lived.copy(tmp_path / "data")
     (folder / "agents" / "a").rename(folder / "agents" / ".deleted-a")
