@@ -12,13 +12,13 @@ import numpy as np
 import rust_pgn_reader_python_binding as rust
 from numpy.typing import NDArray
 
-from agentd.games.chess.board.position import NO_CLOCK, NO_EVAL
+from agentd.games.chess.board.position import MATE, NO_CLOCK, NO_EVAL
 from agentd.games.chess.data.pgn_reader import GameText, PythonChessReader
-from agentd.games.chess.data.plies import EVAL_LIMIT, Plies, evaluation_code, interleave
+from agentd.games.chess.data.plies import EVAL_LIMIT, Plies, interleave
 
 _KIND = np.array([0, 1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6], np.uint8)
-_CODE = (_KIND | np.array([0] + [8] * 6 + [0] * 6, np.uint8)).astype(np.uint8)
-"""Bits 0-2 the piece's kind, 3 White's."""
+_CODE = (_KIND | np.array([0] + [8] * 6 + [0] * 6, np.uint8)).tobytes() + bytes(256 - len(_KIND))
+"""Of the package's pieces: bits 0-2 the piece's kind, 3 White's."""
 _PLAIN = re.compile(
     r"(?:"
     r"(?:[0-9]++\.++ *+)?+"
@@ -91,7 +91,8 @@ def _plies(chunk: "rust.PyChunkView", valid: NDArray[np.bool_]) -> Plies:
     ply = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
     move = np.repeat(chunk.move_offsets[: len(valid)].astype(np.int64), count) + ply
     at = np.repeat(chunk.position_offsets[: len(valid)].astype(np.int64), count) + ply
-    codes = _CODE[chunk.boards.reshape(-1, 64)[at]]
+    boards = chunk.boards.reshape(-1, 64)[at]
+    codes = np.frombuffer(boards.tobytes().translate(_CODE), np.uint8)
     low, middle, high, white = (_plane(codes, bit) for bit in range(4))
     rights = chunk.castling[at].astype(np.uint8)
     promotion = chunk.promotions[move]
@@ -115,20 +116,23 @@ def _plies(chunk: "rust.PyChunkView", valid: NDArray[np.bool_]) -> Plies:
 
 
 def _plane(codes: NDArray[np.uint8], bit: int) -> NDArray[np.uint64]:
-    """Return (N,) bitboards of the squares whose code (N, 64) has ``bit`` set."""
-    packed = np.packbits(codes >> bit & 1, axis=1, bitorder="little")
-    return packed.view("<u8").reshape(-1)
+    """Return (N,) bitboards of the squares whose code (N * 64,) has ``bit`` set."""
+    return np.packbits(codes & (1 << bit), bitorder="little").view("<u8")
 
 
 def _evaluations(pawns: NDArray[np.float32]) -> NDArray[np.int16]:
     """Return (N,) evaluations of (N,) pawns: 7003, 70012 and 700123 are mates in 3, 12 and 123."""
     missing = np.isnan(pawns)
-    size = np.abs(np.where(missing, 0, pawns))
-    scaled = np.clip(np.rint(np.where(missing, 0, pawns) * 100), -EVAL_LIMIT, EVAL_LIMIT)
-    found = np.where(missing, NO_EVAL, scaled).astype(np.int16)
-    for n in np.flatnonzero(size >= 7000).tolist():
-        sign = "-" if pawns[n] < 0 else ""
-        found[n] = evaluation_code(f"#{sign}{int(size[n]) % 10 ** (len(str(int(size[n]))) - 3)}")
+    known = np.where(missing, np.float32(0), pawns)
+    found = np.where(
+        missing, NO_EVAL, np.clip(np.rint(known * 100), -EVAL_LIMIT, EVAL_LIMIT)
+    ).astype(np.int16)
+    size = np.abs(known)
+    mates = np.flatnonzero(size >= 7000)
+    size = size[mates]
+    told = size - np.select([size >= 700_000, size >= 70_000], [700_000, 70_000], 7000)
+    moves = np.minimum(told, MATE - EVAL_LIMIT - 1)
+    found[mates] = np.where(known[mates] < 0, moves - MATE, MATE - moves)
     return found
 
 
