@@ -32,6 +32,8 @@ _PLAIN = re.compile(
     r")*+(?:1-0|0-1|1/2-1/2|\*)?+"
 )
 """Moves as lichess writes them: what both readers are known to read alike."""
+_VARIATION = re.compile(r"\([^(){}\[\];%]*\)")
+"""Or words of a comment in brackets, which nobody reads."""
 
 
 class RustReader:
@@ -65,6 +67,8 @@ def _text(game: GameText) -> str | None:
     so many pawns as no evaluation has (``_evaluations`` turns them back).
     """
     moves = game.moves or "*"
+    if "(" in moves:
+        moves = _VARIATION.sub(" ", moves)
     if "} {" in moves:
         moves = moves.replace("} {", " ")
     if "\n" in moves:
