@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from agentd.chess.data.parsers import open_reader
-from agentd.chess.data.puzzle_file import draw, read_pool
+from agentd.chess.data.preparation import require_dump, size_of
+from agentd.chess.data.puzzle_file import draw, open_puzzles
 from agentd.engine.data import DataError
 from agentd.errors import MissingInput, UsageError
 from agentd.games.chess.board.position import Positions
-from agentd.games.chess.data.dump import DumpDamaged
 from agentd.games.chess.data.lessons import (
     Judgements,
     apart,
@@ -20,6 +20,9 @@ from agentd.games.chess.data.lessons import (
     puzzle_rows,
     read_judgements,
 )
+from agentd.games.chess.data.packed import TableError, TextDamaged
+from agentd.games.chess.data.puzzle_table import Watch
+from agentd.games.chess.data.puzzles import Puzzle
 from agentd.games.chess.data.shards import (
     MANIFEST,
     ROWS_PER_SHARD,
@@ -49,26 +52,45 @@ class LessonsJob:
     reader: str
 
 
-def make_lessons(job: LessonsJob) -> dict[str, int]:
-    """Write the shards of each kind of lesson and return its rows by its folder's name.
+@dataclass
+class Lessons:
+    """What was made: rows by the folder's name, and how many puzzles cannot be played.
+
+    ``first`` names the first of those, and what is wrong with it.
+    """
+
+    rows: dict[str, int]
+    left_out: int = 0
+    first: str = ""
+
+    def leave_out(self, puzzle: Puzzle, fault: ValueError) -> None:
+        """Count a puzzle that cannot be played."""
+        self.left_out += 1
+        self.first = self.first or f"{puzzle.name}: {fault}"
+
+
+def make_lessons(job: LessonsJob, watch: Watch | None = None) -> Lessons:
+    """Write the shards of each kind of lesson; ``watch`` is told how far the puzzles are read.
 
     Raises UsageError, MissingInput, DataError.
     """
     for dump in job.games:
-        if not dump.is_file():
-            raise MissingInput(f"no dump {dump}")
+        require_dump(dump)
     reader = open_reader(job.reader)
     known = {} if job.judgements is None else _read_judgements(job.judgements)
-    pool = read_pool(job.puzzles)
-    held = draw(pool, job.held_count, job.seed, job.puzzles)
-    names, places = {puzzle.name for puzzle in held}, held_places(held)
     about = {"apart": job.held_count, "seed": job.seed}
-    learned = puzzle_rows(puzzle for puzzle in pool if puzzle.name not in names)
-    made = {PUZZLES: _save(job.folder / PUZZLES, learned, places, [job.puzzles], about)}
+    made = Lessons({})
+    with open_puzzles(job.puzzles, watch) as pool:
+        held = pool.at(draw(pool, job.held_count, job.seed))
+        held = [puzzle for puzzle in held if puzzle.fault is None]
+        names, places = {puzzle.name for puzzle in held}, held_places(held)
+        learned = (puzzle for puzzle in pool if puzzle.name not in names)
+        found = puzzle_rows(learned, made.leave_out)
+        made.rows[PUZZLES] = _save(job.folder / PUZZLES, found, places, [job.puzzles], about)
     if job.judgements is not None:
         found = (rows for dump in job.games for rows in judged_rows(dump, reader, known))
         sources = [job.judgements, *job.games]
-        made[JUDGED] = _save(job.folder / JUDGED, found, places, sources, about)
+        made.rows[JUDGED] = _save(job.folder / JUDGED, found, places, sources, about)
     return made
 
 
@@ -83,7 +105,7 @@ def _save(
     if (folder / MANIFEST).exists():
         raise UsageError(f"{folder} holds shards already", hint="name another folder with --out")
     folder.mkdir(parents=True, exist_ok=True)
-    named = [Source(path.name, path.stat().st_size, _digest(path)) for path in sources]
+    named = [Source(path.name, size_of(path), _digest(path)) for path in sources]
     manifest = Manifest(about, ROWS_PER_SHARD, named)
     writer = ShardWriter(folder, manifest, write_file)
     try:
@@ -92,7 +114,7 @@ def _save(
             while len(rows):
                 part, rows = rows[: writer.room], rows[writer.room :]
                 writer.add(part)
-    except DumpDamaged as fault:
+    except TextDamaged as fault:
         raise DataError(str(fault)) from None
     writer.flush()
     manifest.complete = True
@@ -101,14 +123,17 @@ def _save(
 
 
 def _read_judgements(path: Path) -> Judgements:
-    if not path.is_file():
+    if not path.exists() or path.is_dir():
         raise MissingInput(f"no judgements in {path}")
     try:
         return read_judgements(path)
-    except ValueError as fault:
-        raise DataError(str(fault), file=str(path)) from None
+    except TableError as fault:
+        raise DataError(str(fault)) from None
 
 
-def _digest(path: Path) -> str:
+def _digest(path: Path) -> str | None:
+    """Return the checksum of a file, None of a pipe, which can be read only once."""
+    if not path.is_file():
+        return None
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

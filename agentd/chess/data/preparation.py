@@ -12,9 +12,11 @@ import numpy as np
 
 from agentd.chess.data.filter_file import FilterConfig
 from agentd.chess.data.parsers import ParserPool
+from agentd.engine.data import DataError
 from agentd.errors import MissingInput, UsageError
 from agentd.games.chess.data.blocks import Games, ParsedBlock
 from agentd.games.chess.data.dump import DumpBlock, DumpBlocks, read_dump
+from agentd.games.chess.data.packed import CountedFile, TextDamaged, TextRefused
 from agentd.games.chess.data.player_counts import PlayerCounts
 from agentd.games.chess.data.shards import (
     MANIFEST,
@@ -47,14 +49,25 @@ Watch = Callable[[int], None]
 
 
 def begin(job: PreparationJob) -> Manifest:
-    """Return the manifest to resume from: the folder's own, or a new one. Raises UsageError."""
+    """Return the manifest to resume from: the folder's own, or a new one.
+
+    Raises UsageError, MissingInput, DataError.
+    """
     wanted = msgspec.json.decode(msgspec.json.encode(job.wanted))
-    sources = [Source(dump.name, _size(dump)) for dump in job.dumps]
+    for dump in job.dumps:
+        require_dump(dump)
+    sources = [Source(dump.name, size_of(dump)) for dump in job.dumps]
     try:
         found = read_manifest(job.folder)
     except FileNotFoundError:
         _refuse_strange_files(job.folder)
         return Manifest(wanted, job.rows_per_shard, sources)
+    if pipes := [dump for dump in job.dumps if not dump.is_file()]:
+        raise UsageError(
+            f"{job.folder} holds shards already, and nobody can tell whether {pipes[0]}, a pipe, "
+            "holds the same games as then",
+            hint="name another folder with --out",
+        )
     now = Manifest(wanted, job.rows_per_shard, sources)
     same = {
         "other dumps": _names(found) == _names(now),
@@ -73,10 +86,27 @@ def _names(manifest: Manifest) -> list[tuple[str, int]]:
     return [(source.name, source.size) for source in manifest.sources]
 
 
-def _size(dump: Path) -> int:
-    if not dump.is_file():
+def require_dump(dump: Path) -> None:
+    """Raise MissingInput where there is no file or pipe ``dump``, DataError where it is no PGN.
+
+    A pipe is not looked into, for it can be read only once.
+    """
+    if not dump.exists() or dump.is_dir():
         raise MissingInput(f"no dump {dump}")
-    return dump.stat().st_size
+    if not dump.is_file():
+        return
+    with CountedFile(dump) as file:
+        try:
+            next(read_dump(file), None)
+        except TextRefused as fault:
+            raise DataError(str(fault), file=str(dump)) from None
+        except TextDamaged:
+            return  # told when it is read, with what it holds
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, 0 of a pipe."""
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _refuse_strange_files(folder: Path) -> None:
@@ -121,7 +151,7 @@ class Preparation:
             start, self._skip = resume.offset, resume.rows
         before = sum(source.size for source in self._manifest.sources[:number])
         digest = hashlib.sha256()
-        with self._job.dumps[number].open("rb") as file:
+        with CountedFile(self._job.dumps[number]) as file:
             blocks = DumpBlocks(read_dump(file, digest), file, start)
             for block, parsed in parsers.parse(blocks):
                 self._take(number, block, self._cap(parsed))

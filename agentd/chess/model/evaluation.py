@@ -7,10 +7,11 @@ from typing import Any
 
 import chess
 
-from agentd.chess.data.puzzle_file import draw, read_pool
+from agentd.chess.data.puzzle_file import draw, open_puzzles
 from agentd.chess.data.shards import draw_rows, open_folder
 from agentd.chess.model.model import ChessModel
 from agentd.games.chess.data.batches import ChessRows
+from agentd.games.chess.data.puzzle_table import Watch
 from agentd.games.chess.data.puzzles import Solved, share_solved, solve, solve_by_policy
 from agentd.games.chess.play.measure import MoveMatch, MoveTest, random_mover
 from agentd.games.chess.search.search import Search
@@ -61,11 +62,15 @@ def measure_moves(bot: ChessModel, data: Path, rows: int | None, seed: int) -> M
 
 @dataclass(frozen=True)
 class PuzzleFigures:
-    """Puzzles solved by the policy alone and by a search of ``depth``, band by band."""
+    """Puzzles solved by the policy alone and by a search of ``depth``, band by band.
+
+    ``left_out`` names each puzzle that was drawn and cannot be played, and why.
+    """
 
     policy: Sequence[Solved]
     search: Sequence[Solved]
     depth: int
+    left_out: Sequence[str] = ()
 
     def record(self) -> dict[str, Any]:
         """The figures as JSON values."""
@@ -78,18 +83,23 @@ class PuzzleFigures:
             "puzzles_search_mates": share_solved(self.search, True),
             "puzzles_search_others": share_solved(self.search, False),
             "search_depth": self.depth,
+            "puzzles_left_out": len(self.left_out),
         }
 
 
 def measure_puzzles(
-    bot: ChessModel, path: Path, count: int, depth: int, seed: int
+    bot: ChessModel, path: Path, count: int, depth: int, seed: int, watch: Watch | None = None
 ) -> PuzzleFigures:
     """Let ``bot`` solve ``count`` puzzles of the file ``path``. Raises MissingInput, DataError."""
-    drawn = draw(read_pool(path), count, seed, path)
+    with open_puzzles(path, watch) as pool:
+        drawn = pool.at(draw(pool, count, seed))
+    faults = [puzzle.fault for puzzle in drawn]
+    good = [puzzle for puzzle, fault in zip(drawn, faults, strict=True) if fault is None]
     search = Search(bot, SearchSettings(depth=depth, seed=seed))
 
     def choose(board: chess.Board) -> chess.Move | None:
         search.forget()
         return search.run(board).move
 
-    return PuzzleFigures(solve_by_policy(drawn, bot), solve(drawn, choose), depth)
+    left_out = [f"{p.name}: {why}" for p, why in zip(drawn, faults, strict=True) if why]
+    return PuzzleFigures(solve_by_policy(good, bot), solve(good, choose), depth, left_out)

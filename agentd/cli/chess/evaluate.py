@@ -14,6 +14,7 @@ from agentd.chess.model.evaluation import (
 )
 from agentd.chess.model.model import load_bot
 from agentd.cli.chess.options import Threads
+from agentd.cli.chess.reading_view import ReadingView
 from agentd.cli.screen.options import JsonScreen
 from agentd.cli.screen.terminal import Terminal
 from agentd.errors import UsageError
@@ -33,7 +34,7 @@ def evaluate(
     ] = None,
     puzzles: Annotated[
         Path | None,
-        typer.Option(help="Lichess's puzzle file, .csv or .csv.zst.", show_default=False),
+        typer.Option(help="Lichess's puzzle file, packed or not.", show_default=False),
     ] = None,
     puzzle_count: Annotated[int, typer.Option(min=1, help="Puzzles drawn.")] = 1000,
     depth: Annotated[int, typer.Option(min=1, max=8, help="Of the search on puzzles.")] = 3,
@@ -54,7 +55,13 @@ def evaluate(
         _say_moves(screen, moves)
         record |= moves.record()
     if puzzles is not None:
-        solved = measure_puzzles(bot, puzzles, puzzle_count, depth, seed)
+        with ReadingView(screen, puzzles) as view:
+            solved = measure_puzzles(bot, puzzles, puzzle_count, depth, seed, view.update)
+        if solved.left_out:
+            screen.complain(
+                f"agentd: {puzzles}: {len(solved.left_out)} of {puzzle_count} puzzles drawn were "
+                f"left out, the first is {solved.left_out[0]}"
+            )
         _say_puzzles(screen, solved)
         record |= solved.record()
     screen.report(record, "")

@@ -6,17 +6,18 @@ from typing import Annotated
 import typer
 
 from agentd.chess.data.lessons import LessonsJob, make_lessons
+from agentd.cli.chess.reading_view import ReadingView
 from agentd.cli.screen.options import JsonScreen
 from agentd.errors import UsageError
 
 
 def lessons(
     screen: JsonScreen,
-    puzzles: Annotated[Path, typer.Option(help="Lichess's puzzle file, .csv or .csv.zst.")],
+    puzzles: Annotated[Path, typer.Option(help="Lichess's puzzle file, packed or not.")],
     out: Annotated[Path, typer.Option("--out", help="The folder for the shards.")],
     judgements: Annotated[
         Path | None,
-        typer.Option(help="Best moves: game_id, ply, best_uci (.tsv.zst).", show_default=False),
+        typer.Option(help="Best moves: game_id, ply, best_uci (TSV).", show_default=False),
     ] = None,
     games: Annotated[
         list[Path] | None, typer.Option(help="Dumps with the judged games.", show_default=False)
@@ -34,5 +35,12 @@ def lessons(
     if (judgements is None) != (not games):
         raise UsageError("--judgements and --games go together")
     job = LessonsJob(puzzles, out, judgements, games or (), apart_count, seed, reader)
-    made = make_lessons(job)
-    screen.report(made, "\n".join(f"{rows:,} positions: {out / n}" for n, rows in made.items()))
+    with ReadingView(screen, puzzles) as view:
+        made = make_lessons(job, view.update)
+    record = made.rows | ({"left_out": made.left_out} if made.left_out else {})
+    lines = (f"{rows:,} positions: {out / kind}" for kind, rows in made.rows.items())
+    screen.report(record, "\n".join(lines))
+    if made.left_out:
+        screen.complain(
+            f"agentd: {puzzles}: {made.left_out} puzzles were left out, the first is {made.first}"
+        )

@@ -15,7 +15,10 @@ from agentd.cli.screen.terminal import Terminal
 from agentd.errors import ExitCode, UsageError
 from agentd.store import DirectoryLock
 
-Dumps = Annotated[list[Path], typer.Argument(help="Dumps, .pgn.zst or .pgn.", show_default=False)]
+Dumps = Annotated[
+    list[Path],
+    typer.Argument(help="Dumps: PGN, plain or packed (zst, gz, bz2).", show_default=False),
+]
 Out = Annotated[Path, typer.Option("--out", help="The folder for the shards.")]
 FilterFile = Annotated[
     Path | None,

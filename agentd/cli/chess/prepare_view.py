@@ -59,10 +59,11 @@ class PreparationView(Picture):
 
     def _line(self, read: int) -> str:
         total, speeds = self._manifest.total, self.speeds()
+        share = f"read={read / self._size:.1%} " if self._size >= read > 0 else ""
         done = (read - self._first) / max(1, self._size - self._first)
-        left = speeds["seconds"] * (1 - done) / done if done > 0 else float("nan")
+        left = speeds["seconds"] * (1 - done) / done if 0 < done <= 1 else float("nan")
         return (
-            f"read={read / self._size:.1%} games={total.games:,} kept={total.kept:,} "
+            f"{share}games={total.games:,} kept={total.kept:,} "
             f"positions={total.rows:,} games_per_s={speeds['games_per_second']:,.0f} "
             f"left={clock(left)}"
         )

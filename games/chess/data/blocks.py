@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.games.chess.board.position import NO_CLOCK, POSITION, Positions
-from agentd.games.chess.data.dump import GAME_BYTES, split_games
+from agentd.games.chess.data.dump import GAME_BYTES
 from agentd.games.chess.data.filter import CODE, RESULTS, Filter, rating_of, start_clock
+from agentd.games.chess.data.game_starts import split_games
 from agentd.games.chess.data.pgn_reader import GameText, PgnReader, parse_game
 from agentd.games.chess.data.plies import TagColumns, pack_plies
 

@@ -24,7 +24,10 @@ REASONS = (
     "rating gap",
     "bad position",  # the FEN tag is none
     "no moves",
-    "illegal move",  # or one that cannot be read
+    "illegal move",
+    "ambiguous move",  # two pieces could make it
+    "unreadable move",  # a word that is no move
+    "not closed",  # it ends inside a comment or a variation
     "too few plies",
     "player cap",
 )
@@ -34,7 +37,7 @@ CODE = {reason: code for code, reason in enumerate(REASONS)}
 RESULTS = {"1-0": 1, "0-1": -1, "1/2-1/2": 0}
 """Result tags, in White's view."""
 
-_CLOCK = re.compile(r"(\d{1,6})\+(\d{1,6})$")
+_CLOCK = re.compile(r"(\d{1,6})(?:\+(\d{1,6}))?\Z")
 _ENDINGS = {"abandoned", "rules infraction"}
 
 
@@ -126,12 +129,12 @@ def start_clock(tags: Mapping[str, str]) -> int | None:
 
 
 def speed_of(time_control: str) -> str:
-    """Return the speed of ``180+2``: lichess's, from start + 40 increments; "" if unreadable."""
+    """Return lichess's speed of ``180+2``, by start + 40 increments; "" if unreadable."""
     if time_control == "-":
         return "correspondence"
     found = _CLOCK.match(time_control)
     if not found:
         return ""
-    seconds = int(found[1]) + 40 * int(found[2])
+    seconds = int(found[1]) + 40 * int(found[2] or 0)
     bounds = ((30, "ultrabullet"), (180, "bullet"), (480, "blitz"), (1500, "rapid"))
     return next((name for bound, name in bounds if seconds < bound), "classical")

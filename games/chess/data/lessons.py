@@ -6,21 +6,22 @@ caller asks for either by the rating. Positions of the puzzles that measure a mo
 """
 
 import csv
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import chess
 import numpy as np
-import zstandard
 from numpy.lib.recfunctions import repack_fields
 from numpy.typing import NDArray
 
 from agentd.games.chess.board.moves import MOVES, NUMBER, move_index
 from agentd.games.chess.board.position import MATE, Positions, encode_boards
 from agentd.games.chess.data.blocks import tag_columns
-from agentd.games.chess.data.dump import DumpBlocks, DumpDamaged, open_text, read_dump, split_games
+from agentd.games.chess.data.dump import DumpBlocks, read_dump
 from agentd.games.chess.data.filter import RESULTS
+from agentd.games.chess.data.game_starts import split_games
+from agentd.games.chess.data.packed import CountedFile, TableError, TextDamaged, open_text
 from agentd.games.chess.data.pgn_reader import PgnReader, parse_game
 from agentd.games.chess.data.plies import pack_plies
 from agentd.games.chess.data.puzzles import Puzzle
@@ -28,6 +29,7 @@ from agentd.games.chess.data.puzzles import Puzzle
 BEST = 3200
 """The rating that stands for best play; nobody in the games comes near it."""
 _SITE = "Site"
+_COLUMNS = ("game_id", "ply", "best_uci")
 _ROWS = 4096
 _ORIGINS = np.array([origin for origin, _, _ in MOVES], np.uint64)
 _TARGETS = np.array([target for _, target, _ in MOVES], np.uint64)
@@ -41,36 +43,48 @@ Judgements = dict[str, list[tuple[int, int]]]
 
 
 def read_judgements(path: Path) -> Judgements:
-    """Read lines of game, half-move counted from 1, ..., best move as UCI, packed (.zst) or not.
+    """Read lines of game, half-move counted from 1, ..., best move as UCI, packed or not.
 
-    Raises ValueError with the line that is wrong.
+    Raises TableError with the line that is wrong, or after which the file is cut off.
     """
     found: Judgements = {}
-    with open_text(path) as lines:
+    with open_text(path) as (lines, _):
         rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
         try:
+            missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
+            if missing:
+                raise ValueError(f"expected the columns {', '.join(_COLUMNS)}, got no {missing[0]}")
             for row in rows:
+                if None in row.values():
+                    raise ValueError("expected a value in each column, got fewer: is it cut off?")
                 ply = int(row["ply"]) - 1
+                if ply < 0:
+                    raise ValueError(f"ply: expected 1 or more, got {row['ply']}")
                 number = _number(row["best_uci"], ply % 2 == 0)
                 found.setdefault(row["game_id"], []).append((ply, number))
-        except (ValueError, KeyError, TypeError, csv.Error, zstandard.ZstdError) as error:
-            raise ValueError(f"{path}, line {rows.line_num}: {error!r}") from None
+        except (ValueError, csv.Error) as error:
+            raise TableError(f"{path}, line {rows.line_num}: {error}") from None
+        except TextDamaged as error:
+            raise TableError(f"{path}, after line {rows.line_num}: {error}") from None
     return found
 
 
 @lru_cache(maxsize=1 << 13)
 def _number(uci: str, white: bool) -> int:
-    return move_index(chess.Move.from_uci(uci), white)
+    try:
+        return move_index(chess.Move.from_uci(uci), white)
+    except (ValueError, KeyError):
+        raise ValueError(f"best_uci: expected a move, got {uci!r}") from None
 
 
 def judged_rows(dump: Path, reader: PgnReader, judgements: Judgements) -> Iterator[Positions]:
     """Yield the judged positions (B,) of a dump's games with the moves that were best there.
 
     A game is known by the last part of its Site. A judgement that does not fit its game, because
-    no piece of the mover's stands where the move begins, is left out. Raises DumpDamaged after
+    no piece of the mover's stands where the move begins, is left out. Raises TextDamaged after
     what came before the damage.
     """
-    with dump.open("rb") as file:
+    with CountedFile(dump) as file:
         blocks = DumpBlocks(read_dump(file), file)
         for block in blocks:
             games = [game for _, text in split_games(block.data) for game in parse_game(text)]
@@ -91,7 +105,7 @@ def judged_rows(dump: Path, reader: PgnReader, judgements: Judgements) -> Iterat
             _castles_by_step(rows)
             yield marked(rows[_pieces_at(rows, _ORIGINS) > 0])
         if blocks.damage is not None:
-            raise DumpDamaged(f"{dump.name}: {blocks.damage}")
+            raise TextDamaged(f"{dump.name}: {blocks.damage}")
 
 
 def _castles_by_step(rows: Positions) -> None:
@@ -116,28 +130,36 @@ def marked(rows: Positions) -> Positions:
     return rows
 
 
-def puzzle_rows(puzzles: Iterable[Puzzle]) -> Iterator[Positions]:
+def puzzle_rows(
+    puzzles: Iterable[Puzzle], left_out: Callable[[Puzzle, ValueError], None] | None = None
+) -> Iterator[Positions]:
     """Yield the positions (B,) that solvers of ``puzzles`` meet, with the moves on record.
 
-    A mate's evaluation is exact; another's is what lichess's theme says it comes to.
+    A mate's evaluation is exact; another's is what lichess's theme says it comes to. A puzzle that
+    cannot be played is given to ``left_out``; without it, raises ValueError.
     """
-    boards: list[chess.Board] = []
-    moves, evaluations = [], []
+    met: list[tuple[chess.Board, int, int]] = []
     for puzzle in puzzles:
-        left = len(puzzle.moves) // 2
-        for board, move in puzzle.positions():
-            boards.append(board.copy(stack=4))
-            moves.append(move_index(move, board.turn))
-            evaluations.append(MATE - left if puzzle.mate else puzzle.worth)
-            left -= 1
-        if len(boards) >= _ROWS:
-            yield _rows(boards, moves, evaluations)
-            boards, moves, evaluations = [], [], []
-    if boards:
-        yield _rows(boards, moves, evaluations)
+        before, left = len(met), len(puzzle.moves) // 2
+        try:
+            for board, move in puzzle.positions():
+                worth = MATE - left if puzzle.mate else puzzle.worth
+                met.append((board.copy(stack=4), move_index(move, board.turn), worth))
+                left -= 1
+        except ValueError as error:
+            if left_out is None:
+                raise
+            del met[before:]
+            left_out(puzzle, error)
+        if len(met) >= _ROWS:
+            yield _rows(met)
+            met = []
+    if met:
+        yield _rows(met)
 
 
-def _rows(boards: Sequence[chess.Board], moves: list[int], evaluations: list[int]) -> Positions:
+def _rows(met: Sequence[tuple[chess.Board, int, int]]) -> Positions:
+    boards, moves, evaluations = zip(*met, strict=True)
     rows = encode_boards(boards)
     rows["move"], rows["eval"] = moves, evaluations
     return marked(rows)

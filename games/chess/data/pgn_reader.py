@@ -1,7 +1,8 @@
 """Games in PGN: split into tags and moves, and replayed to columns of half-moves.
 
 Two readers fill the same columns: ``PythonChessReader`` here, and the optional one in Rust,
-``games.chess.data.rust_reader``. What they return is equal, row for row.
+``games.chess.data.rust_reader``. What they return is equal, row for row: the one in Rust leaves to
+this one every game that is not written as lichess writes them.
 """
 
 import re
@@ -17,23 +18,32 @@ from numpy.typing import NDArray
 from agentd.games.chess.board.position import NO_CLOCK, NO_EVAL
 from agentd.games.chess.board.san import find_move
 from agentd.games.chess.data.filter import CODE
+from agentd.games.chess.data.game_starts import HEAD
 from agentd.games.chess.data.plies import Plies, evaluation_code
 
-HEAD = re.compile(rb"(?:\s*\[[^\r\n]*)*")
-TAG = re.compile(r'^[ \t]*\[(\w+)[ \t]+"((?:[^"\\\n]|\\.)*)"[ \t]*\]', re.M)
+TAG = re.compile(r'^[ \t]*\[(\w+)[ \t]+"([^"\\\n]*+(?:\\.[^"\\\n]*+)*+)"[ \t]*\]', re.M)
 TOKEN = re.compile(
-    r"\{([^}]*)\}?"
+    r"\{([^}]*)\}"
     r"|(?:\d+\.+)?((?:[a-hKQRBNP][a-hxKQRBN1-8=-]{1,8}|O-O(?:-O)?|0-0(?:-0)?)[+#]?)[!?+#]*(?=[\s{}();$]|\Z)"
     r"|(?:;|^%)[^\n]*"
     r"|(?:\d+\.*|\$\d+|\.+|[!?]+|e\.p\.)(?=[\s{}();$]|\Z)"
-    r"|([()]|[^\s{}();$]+|[}$])",
+    r"|([()]|\{[^}]*|[^\s{}();$]+|[}$])",
     re.M,
 )
 """Groups: a comment, a move, or what is neither them nor without meaning."""
 RESULTS = ("1-0", "0-1", "1/2-1/2", "*")
-EVALUATION = re.compile(r"\[%eval\s+(#?-?\d{1,5}(?:\.\d+)?(?:,\d+)?)\s*\]")
+EVALUATION = re.compile(r"\[%eval\s+(#?[+-]?\d{1,5}(?:\.\d+)?(?:,\d+)?)\s*\]")
 CLOCK = re.compile(r"\[%clk\s+(\d{1,4}):(\d{1,2}):(\d{1,2})(?:\.\d+)?\s*\]")
 EMPTY_LINE = re.compile(r"\n[ \t\r]*\n\s*(?=\S)")
+_SAN = re.compile(
+    r"(?:[NBRQK][a-h]?[1-8]?x?[a-h][1-8]|[a-h](?:x[a-h])?[1-8](?:=?[NBRQ])?|[O0]-[O0](?:-[O0])?)[+#]?"
+)
+_ENDED = re.compile(r"(?:^|[\s}])(?:1-0|0-1|1/2-1/2|\*)\s*\Z")
+_FIRST_MOVE = re.compile(r"1\s*\.(?!\.)")
+
+
+class NotClosedError(ValueError):
+    """Moves end inside a comment or a variation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +71,27 @@ def parse_game(text: bytes) -> list[GameText]:
     moves = text[end:].decode("utf-8", "replace").strip()
     if not tags and not moves:
         return []
-    if "\n\n" not in moves and "\r" not in moves:
+    if EMPTY_LINE.search(moves) is None:
         return [GameText(tags, moves)]
     first, *others = _split_at_empty_lines(moves)
     return [GameText(tags, first), *(GameText({}, other) for other in others)]
 
 
 def _split_at_empty_lines(text: str) -> Iterator[str]:
-    """Yield the parts of ``text`` between empty lines, those inside a comment not counted."""
-    start = 0
+    """Yield the games in ``text``: one ends at an empty line after its result, or before move 1.
+
+    Empty lines inside a comment are part of it.
+    """
+    start, at, inside = 0, 0, False
     for found in EMPTY_LINE.finditer(text):
-        part = text[start : found.start()]
-        if part.count("{") <= part.count("}"):
-            yield part
-            start = found.end()
+        end = found.start()
+        if (opened := text.rfind("{", at, end)) != (closed := text.rfind("}", at, end)):
+            inside = opened > closed
+        at = found.end()
+        ended = _ENDED.search(text, max(start, end - 16), end) or _FIRST_MOVE.match(text, at)
+        if ended and not inside:
+            yield text[start:end]
+            start = at
     yield text[start:]
 
 
@@ -85,6 +102,20 @@ class PythonChessReader:
         columns = _Columns()
         faults = np.array([columns.replay(game) for game in games], np.uint8)
         return columns.plies(), faults
+
+
+def _reason(error: ValueError) -> str:
+    """Return why a game is dropped whose replay raised ``error``; python-chess names its moves."""
+    word = re.match(r"illegal san: '([^']*)'", str(error))
+    if word and not _SAN.fullmatch(word[1]):
+        return "unreadable move"  # as `bb5`, which python-chess takes for a pawn's
+    kinds: dict[type[Exception], str] = {
+        chess.IllegalMoveError: "illegal move",
+        chess.AmbiguousMoveError: "ambiguous move",
+        chess.InvalidMoveError: "unreadable move",
+        NotClosedError: "not closed",
+    }
+    return kinds.get(type(error), "bad position")
 
 
 class _Columns:
@@ -111,10 +142,8 @@ class _Columns:
             else:
                 self._replay(board, game.moves)
                 mated = board.is_checkmate()
-        except (chess.IllegalMoveError, chess.AmbiguousMoveError, chess.InvalidMoveError):
-            fault = CODE["illegal move"]
-        except ValueError:
-            fault = CODE["bad position"]
+        except ValueError as error:
+            fault = CODE[_reason(error)]
         if fault:
             del self._numbers[before * self.WIDTH :]
             del self._evaluations[before:], self._clocks[before:]
@@ -190,19 +219,24 @@ class _Columns:
 def main_line(moves: str) -> Iterator[tuple[str, str]]:
     """Yield (move, "") and ("", comment) of the main line, up to the result.
 
-    Raises chess.InvalidMoveError for a word that is neither.
+    Raises chess.InvalidMoveError for a word that is neither, NotClosedError.
     """
     depth = 0
     for comment, move, other in TOKEN.findall(moves):
-        if other == "(":
+        if not other:
+            if depth == 0:
+                yield move, comment
+        elif other == "(":
             depth += 1
         elif other == ")":
-            depth -= 1
+            depth = max(0, depth - 1)
+        elif other[0] == "{":
+            raise NotClosedError("a comment is not closed")
         elif depth > 0:
             continue
         elif other in RESULTS:
             return
-        elif other:
-            raise chess.InvalidMoveError(f"no move: {other[:20]!r}")
         else:
-            yield move, comment
+            raise chess.InvalidMoveError(f"no move: {other[:20]!r}")
+    if depth > 0:
+        raise NotClosedError("a variation is not closed")

@@ -4,7 +4,8 @@ Readers of PGN fill ``Plies`` as White sees the board; ``pack_plies`` turns it t
 and adds what depends on neighbours: the past, evaluations, clocks.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
@@ -59,6 +60,28 @@ class Plies:
     clock: NDArray[np.uint16]
     count: NDArray[np.int64]
     mated: NDArray[np.bool_]
+
+
+_OF_GAMES = ("count", "mated")
+
+
+def interleave(parts: Sequence[Plies], games: Sequence[NDArray[np.int64]]) -> Plies:
+    """Return the half-moves of several readings as one; ``games`` (G,) numbers each part's games.
+
+    The numbers of all parts together are 0, 1, 2 and so on, each once.
+    """
+    order = np.argsort(np.concatenate(games))
+    count = np.concatenate([part.count for part in parts])
+    starts = (np.cumsum(count) - count)[order]
+    count = count[order]
+    taken = np.repeat(starts - (np.cumsum(count) - count), count) + np.arange(count.sum())
+    columns = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])[
+            order if field.name in _OF_GAMES else taken
+        ]
+        for field in fields(Plies)
+    }
+    return Plies(**columns)
 
 
 @dataclass(frozen=True, slots=True)

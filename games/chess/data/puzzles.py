@@ -1,29 +1,24 @@
-"""Puzzles of lichess: read, drawn evenly by rating, solved by the policy alone or by a search.
+"""Puzzles: drawn evenly by rating, solved by the policy alone or by a search.
 
 A puzzle is solved if every move of its solver is the one on record; on the last move any mate will
 do. Mates are most of the pool and the easier part, so they are always counted apart.
 """
 
-import csv
+from array import array
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import chess
 import numpy as np
-import zstandard
 
 from agentd.games.chess.board.moves import legal_indices
-from agentd.games.chess.data.dump import open_text
 from agentd.games.chess.search.settings import Evaluator
 
 BAND = 200
 """Rating points of one band."""
 LOWEST, HIGHEST = 600, 2600
 """Puzzles below and above belong to the first and the last band."""
-_WORTH = {"advantage": 400, "crushing": 800, "equality": 0}
-"""Lichess's themes: 200 to 600 centipawns, more than those, less than those."""
-_COLUMNS = ("PuzzleId", "FEN", "Moves", "Rating", "Themes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +38,32 @@ class Puzzle:
     @property
     def band(self) -> int:
         """The rating at which its band begins."""
-        return max(LOWEST, min(HIGHEST - BAND, self.rating // BAND * BAND))
+        return band_of(self.rating)
 
     def positions(self) -> Iterator[tuple[chess.Board, chess.Move]]:
-        """Yield each position the solver meets and the move on record; the board is reused."""
+        """Yield each position the solver meets and the move on record; the board is reused.
+
+        Raises ValueError where the position cannot be, or a move not be made.
+        """
         board = chess.Board(self.fen)
+        if board.status() != chess.STATUS_VALID:
+            raise ValueError(f"FEN: such a position cannot be: {self.fen!r}")
         for number, uci in enumerate(self.moves):
             move = chess.Move.from_uci(uci)
+            if not board.is_legal(move):
+                raise ValueError(f"Moves: {uci} cannot be made: {board.fen()!r}")
             if number % 2:
                 yield board, move
             board.push(move)
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with its position or its moves, None where they can be played."""
+        try:
+            deque(self.positions(), maxlen=0)
+        except ValueError as error:
+            return str(error)
+        return None
 
     def accepts(self, board: chess.Board, move: chess.Move, recorded: chess.Move) -> bool:
         """True for the recorded move, and for any mate in place of the last one."""
@@ -75,62 +86,44 @@ class Solved:
     total: int
 
 
-def read_puzzles(path: Path) -> Iterator[Puzzle]:
-    """Yield the puzzles of lichess's CSV file, packed (.zst) or not, in its order.
+def band_of(rating: int) -> int:
+    """Return the rating at which the band of ``rating`` begins."""
+    return max(LOWEST, min(HIGHEST - BAND, rating // BAND * BAND))
 
-    Raises ValueError with the line that is wrong, or that the file is cut off.
+
+def draw_puzzles(puzzles: Sequence[Puzzle], count: int, seed: int = 0) -> list[Puzzle]:
+    """Return ``count`` of ``puzzles``, drawn by ``draw_places``. Raises ValueError."""
+    kinds = ((puzzle.mate, puzzle.band) for puzzle in puzzles)
+    return [puzzles[place] for place in draw_places(kinds, count, seed)]
+
+
+def draw_places(kinds: Iterable[tuple[bool, int]], count: int, seed: int) -> list[int]:
+    """Return which puzzles are drawn of those whose ``kinds`` (mate, band) come in their order.
+
+    As many mates as others are, each kind evenly over the rating bands. A band that holds too few
+    gives what it has and the others make up for it. The same kinds, count and seed draw the same
+    places. Raises ValueError if there are fewer puzzles than ``count``.
     """
-    with open_text(path) as lines:
-        rows = csv.DictReader(lines)
-        try:
-            missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
-            if missing:
-                raise ValueError(f"expected the columns of lichess, {missing[0]} is missing")
-            for row in rows:
-                yield _puzzle(row)
-        except (ValueError, TypeError, AttributeError, csv.Error) as error:
-            raise ValueError(f"{path}, line {rows.line_num}: {error}") from None
-        except zstandard.ZstdError as error:
-            raise ValueError(f"{path}, after line {rows.line_num}: {error}") from None
-
-
-def _puzzle(row: dict[str, str]) -> Puzzle:
-    moves = tuple(row["Moves"].split())
-    if len(moves) < 2 or len(moves) % 2:
-        raise ValueError(f"Moves: expected pairs of moves, got {row['Moves']!r}")
-    for uci in moves:
-        chess.Move.from_uci(uci)
-    themes = row["Themes"].split()
-    worth = next((_WORTH[theme] for theme in themes if theme in _WORTH), 0)
-    rating = int(row["Rating"])
-    return Puzzle(row["PuzzleId"], row["FEN"], moves, rating, "mate" in themes, worth)
-
-
-def draw_puzzles(puzzles: Iterable[Puzzle], count: int, seed: int = 0) -> list[Puzzle]:
-    """Return ``count`` puzzles: as many mates as others, each kind evenly over the rating bands.
-
-    A band that holds too few gives what it has and the others make up for it. The same file, count
-    and seed draw the same puzzles. Raises ValueError if there are fewer than ``count``.
-    """
-    pools: dict[tuple[bool, int], list[Puzzle]] = {}
-    for puzzle in puzzles:
-        pools.setdefault((puzzle.mate, puzzle.band), []).append(puzzle)
-    rng = np.random.default_rng(seed)
-    for key in sorted(pools):
-        pool = pools[key]
-        pools[key] = [pool[n] for n in rng.permutation(len(pool))]
+    pools: dict[tuple[bool, int], array[int]] = {}
+    for place, kind in enumerate(kinds):
+        if kind not in pools:
+            pools[kind] = array("I")
+        pools[kind].append(place)
     held = sum(len(pool) for pool in pools.values())
     if held < count:
         raise ValueError(f"expected at least {count} puzzles, got {held}")
-    return [puzzle for key in sorted(pools) for puzzle in pools[key][: _shares(pools, count)[key]]]
+    rng = np.random.default_rng(seed)
+    shuffled = {key: rng.permutation(len(pools[key])) for key in sorted(pools)}
+    shares = _shares({key: len(pool) for key, pool in pools.items()}, count)
+    return [pools[key][n] for key, order in shuffled.items() for n in order[: shares[key]]]
 
 
-def _shares(pools: dict[tuple[bool, int], list[Puzzle]], count: int) -> dict[tuple[bool, int], int]:
+def _shares(pools: dict[tuple[bool, int], int], count: int) -> dict[tuple[bool, int], int]:
     """How many of each pool: one after another in turn, until there are ``count``."""
     shares = dict.fromkeys(sorted(pools), 0)
     totals = {True: 0, False: 0}
     while sum(totals.values()) < count:
-        open_ = [key for key in shares if shares[key] < len(pools[key])]
+        open_ = [key for key in shares if shares[key] < pools[key]]
         key = min(open_, key=lambda key: (totals[key[0]], shares[key], key[1]))
         shares[key] += 1
         totals[key[0]] += 1

@@ -1,5 +1,6 @@
 """``chess lessons`` from its command line: shards of best moves, nothing that is measured on."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -35,6 +36,9 @@ def data(tmp_path: Path) -> Path:
     for name, text in (("p.csv", PUZZLES), ("j.tsv", JUDGED), ("g.pgn", GAME)):
         (tmp_path / name).write_text(text)
     (tmp_path / "cut.pgn.zst").write_bytes(zstandard.compress(GAME.encode())[:-9])
+    (tmp_path / "cut.tsv").write_text(JUDGED[:-6])
+    (tmp_path / "cut.tsv.gz").write_bytes(gzip.compress(JUDGED.encode())[:-9])
+    (tmp_path / "cut.csv.zst").write_bytes(zstandard.compress(PUZZLES.encode())[:-9])
     return tmp_path
 
 
@@ -56,14 +60,41 @@ def test_both_kinds_of_lessons(data: Path, capsys: pytest.CaptureFixture[str]):
     assert "holds shards already" in capsys.readouterr().err
 
 
+def test_a_puzzle_that_cannot_be_played_is_counted_and_told(
+    data: Path, capsys: pytest.CaptureFixture[str]
+):
+    odd = PUZZLES.replace("4k3/8/8/8/8/8/4q3/R3K3 w", "4z3/8/8/8/8/8/4q3/R3K3 w")
+    (data / "p.csv").write_text(odd)
+    assert run(data, "--apart", "1", "--out", str(data / "out")) == 0
+    done = capsys.readouterr()
+    assert json.loads(done.out) == {"puzzles": 1, "left_out": 1}
+    assert "p.csv: 1 puzzles were left out, the first is c: invalid character" in done.err
+
+
+def test_eval_measures_on_the_puzzles_that_can_be_played(
+    data: Path, capsys: pytest.CaptureFixture[str]
+):
+    odd = PUZZLES.replace("4k3/8/8/8/8/8/4q3/R3K3 w", "4z3/8/8/8/8/8/4q3/R3K3 w")
+    (data / "p.csv.gz").write_bytes(gzip.compress(odd.encode()))
+    words = ("--puzzle-count", "3", "--depth", "1", "--json")
+    assert main(["chess", "eval", "--puzzles", str(data / "p.csv.gz"), *words]) == 0
+    done = capsys.readouterr()
+    figures = json.loads(done.out)
+    assert (figures["puzzles"], figures["puzzles_left_out"]) == (2, 1)
+    assert "p.csv.gz: 1 of 3 puzzles drawn were left out, the first is c: invalid" in done.err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
         (("--judgements", "j.tsv"), 2, "go together"),
         (("--judgements", "none.tsv", "--games", "g.pgn"), 66, "no judgements in"),
-        (("--judgements", "p.csv", "--games", "g.pgn"), 65, "line 2"),
+        (("--judgements", "p.csv", "--games", "g.pgn"), 65, "got no game_id"),
         (("--judgements", "j.tsv", "--games", "none.pgn"), 66, "no dump none.pgn"),
         (("--judgements", "j.tsv", "--games", "cut.pgn.zst"), 65, "truncated"),
+        (("--judgements", "cut.tsv.gz", "--games", "g.pgn"), 65, "truncated"),
+        (("--judgements", "cut.tsv", "--games", "g.pgn"), 65, "line 3: expected a value in each"),
+        (("--puzzles", "cut.csv.zst"), 65, "cut.csv.zst, after line 0: truncated"),
         (("--apart", "9"), 65, "at least 9 puzzles"),
     ],
 )

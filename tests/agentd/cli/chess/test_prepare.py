@@ -1,10 +1,12 @@
 """``agentd chess prepare`` as a user runs it: several dumps, any number of processes, kill -9."""
 
+import gzip
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -101,13 +103,37 @@ def test_a_broken_dump_is_told_and_its_whole_games_are_kept(run, tmp_path, write
     assert len(np.concatenate(open_shards(tmp_path / "o"))) == report["rows"]
 
 
+def test_a_pipe_is_read_once(capsys, tmp_path, write_games):
+    text, file, pipe = write_games(20, plies=20), tmp_path / "a.pgn", tmp_path / "pipe"
+    file.write_bytes(text)
+    os.mkfifo(pipe)
+    words = ("--workers", "1", "--out")
+    assert main(["chess", "prepare", str(file), *words, str(tmp_path / "a")]) == 0
+    writer = threading.Thread(target=pipe.write_bytes, args=(gzip.compress(text),))
+    writer.start()
+    assert main(["chess", "prepare", str(pipe), *words, str(tmp_path / "b")]) == 0
+    writer.join()
+
+    one, two = (content(tmp_path / out) for out in "ab")
+    assert one["shard-00000.bin"] == two["shard-00000.bin"]
+    assert main(["chess", "prepare", str(pipe), *words, str(tmp_path / "b")]) == 2
+    assert "a pipe, holds the same games" in capsys.readouterr().err
+
+
 def test_refusals_are_one_line(capsys, dumps, tmp_path):
     out = ("--out", str(tmp_path / "o"))
     bad = tmp_path / "bad.yaml"
     bad.write_text("rated: true\nspeed: [blitz]\n")
     gap = tmp_path / "gap.yaml"
     gap.write_text("rating: {min: 2000, max: 1000}\n")
+    names = {"utf16.pgn": "[a]".encode("utf-16"), "none.pgn": b"", "p.csv": b"PuzzleId,FEN\n"}
+    for name, data in names.items():
+        (tmp_path / name).write_bytes(data)
     cases = [
+        ([*dumps, str(tmp_path / "utf16.pgn"), *out], 65, "utf16.pgn: it is UTF-16"),
+        ([*dumps, str(tmp_path / "none.pgn"), *out], 65, "none.pgn: it is empty"),
+        ([*dumps, str(tmp_path / "p.csv"), *out], 65, "p.csv: it is no PGN"),
+        ([*dumps, str(tmp_path), *out], 66, "no dump"),
         (["nowhere.pgn", *out], 66, "no dump nowhere.pgn"),
         ([*dumps, *out, "--reader", "fast"], 2, "use one of python-chess, rust"),
         ([*dumps, *out, "--filter", "no.yaml"], 66, "no filter file no.yaml"),

@@ -1,5 +1,7 @@
 """Dumps as streams: cut at games, wherever the pieces end; what breaks is told, never raised."""
 
+import bz2
+import gzip
 import hashlib
 import io
 
@@ -7,7 +9,9 @@ import pytest
 import zstandard
 
 from agentd.games.chess.data import dump as chess_dump
-from agentd.games.chess.data.dump import DumpBlocks, last_game_start, read_dump, split_games
+from agentd.games.chess.data import packed
+from agentd.games.chess.data.dump import DumpBlocks, read_dump
+from agentd.games.chess.data.game_starts import last_game_start, split_games
 
 
 def blocks_of(data: bytes, start: int = 0) -> tuple[list[chess_dump.DumpBlock], DumpBlocks]:
@@ -20,13 +24,17 @@ def blocks_of(data: bytes, start: int = 0) -> tuple[list[chess_dump.DumpBlock], 
 def _small_blocks(monkeypatch):
     monkeypatch.setattr(chess_dump, "BLOCK_BYTES", 6000)
     monkeypatch.setattr(chess_dump, "PIECE_BYTES", 500)
-    monkeypatch.setattr(chess_dump, "READ_BYTES", 700)
+    monkeypatch.setattr(packed, "PIECE_BYTES", 500)
+    monkeypatch.setattr(packed, "READ_BYTES", 700)
 
 
-@pytest.mark.parametrize("compress", [True, False], ids=["zstd", "plain"])
-def test_blocks_are_whole_games_and_the_whole_text(write_games, compress):
+PACKERS = {"plain": bytes, "zstd": zstandard.compress, "gzip": gzip.compress, "bzip2": bz2.compress}
+
+
+@pytest.mark.parametrize("pack", PACKERS.values(), ids=PACKERS)
+def test_blocks_are_whole_games_and_the_whole_text(write_games, pack):
     text = write_games(30)
-    data = zstandard.compress(text) if compress else text
+    data = pack(text)
     digest = hashlib.sha256()
 
     file = io.BytesIO(data)
@@ -107,6 +115,74 @@ def test_game_starts_are_tags_after_an_empty_line():
     assert last_game_start(b'*\n\n\xef\xbb\xbf[A "2"]') == 6
 
 
-def test_an_empty_file_is_no_games():
-    found, blocks = blocks_of(b"")
-    assert (found, blocks.damage) == ([], None)
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress], ids=["gzip", "bzip2"])
+def test_every_packed_dump_is_told_that_is_cut_off_or_corrupt(write_games, pack):
+    text = write_games(60)
+    data = (
+        pack(text[: len(text) // 2])
+        + pack(text[len(text) // 2 :])
+        + b"\0" * 512 * (pack is gzip.compress)
+    )
+    found, blocks = blocks_of(data)
+    assert (b"".join(block.data for block in found), blocks.damage) == (text, None)
+
+    cut, blocks = blocks_of(pack(text) + data[: len(data) // 3])
+    assert "truncated: ends at byte" in str(blocks.damage)
+    assert b"".join(block.data for block in cut).startswith(text)
+    spoiled = bytearray(pack(text))
+    spoiled[len(spoiled) // 2 : len(spoiled) // 2 + 40] = b"\xaa" * 40
+    assert "corrupt near byte" in str(blocks_of(bytes(spoiled))[1].damage)
+
+
+def test_the_longest_window_is_read(write_games):
+    text = write_games(3)
+    block = (1 | len(text) << 3).to_bytes(3, "little") + text  # the last block, not compressed
+    data = b"\x28\xb5\x2f\xfd" + bytes((0, 31 - 10 << 3)) + block  # as of zstd --long=31
+
+    found, blocks = blocks_of(data)
+
+    assert (b"".join(block.data for block in found), blocks.damage) == (text, None)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "empty"),
+        (zstandard.compress(b""), "empty"),
+        ('[Event "a"]\n\n1. e4 *\n'.encode("utf-16"), "UTF-16"),
+        ('[Event "a"]\n\n1. e4 *\n'.encode("utf-16-be"), "UTF-16"),
+        (b"PuzzleId,FEN\n" * 9, "no PGN"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(99), "no PGN"),
+    ],
+    ids=["nothing", "nothing-packed", "utf16", "utf16-be", "table", "picture"],
+)
+def test_what_is_no_pgn_is_told(data, told):
+    found, blocks = blocks_of(data)
+    assert found == []
+    assert told in str(blocks.damage)
+
+
+GAME = '[Event "{}"]\n[Result "1-0"]\n\n1. e4 {{a "b" [c]}} e5 1-0'
+JOINED = {
+    "nothing": "",
+    "a newline": "\n",
+    "blanks": " \t",
+    "an empty line with blanks": "\n \t \n",
+    "a mark and blanks": "\n\n\ufeff  ",
+    "old Macs' lines": "\r\r",
+}
+
+
+@pytest.mark.parametrize("between", JOINED.values(), ids=JOINED)
+def test_games_are_told_apart_whatever_stands_between_them(between):
+    text = between.join(GAME.format(n) for n in range(60))
+    if "\r" in between:
+        text = text.replace("\n", "\r")
+    found, _ = blocks_of(text.encode())
+
+    games = [game for block in found for _, game in split_games(block.data)]
+    assert len(games) == 60
+    assert all(game.split(b'"')[1] == str(n).encode() for n, game in enumerate(games))
+    at = found[-1].offset
+    rest, _ = blocks_of(text.encode(), at)
+    assert b"".join(block.data for block in rest) == found[-1].data

@@ -35,6 +35,8 @@ GAME = {
         ("900+10", "rapid"),
         ("900+15", "classical"),
         ("1800+0", "classical"),
+        ("600", "rapid"),
+        ("60", "bullet"),
         ("-", "correspondence"),
         ("?", ""),
         ("", ""),
@@ -48,6 +50,7 @@ def test_speed_is_lichess_s(control, speed):
 
 def test_clocks_and_ratings_that_are_none():
     assert start_clock({"TimeControl": "600+5"}) == 600
+    assert start_clock({"TimeControl": "600"}) == 600
     assert start_clock({"TimeControl": "-"}) is None
     assert start_clock({}) is None
     assert [rating_of({"a": text}, "a") for text in ("1500", "?", "", "-5", "99999", "²")] == [

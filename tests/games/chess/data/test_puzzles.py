@@ -5,12 +5,11 @@ from pathlib import Path
 import chess
 import numpy as np
 import pytest
-import zstandard
 
+from agentd.games.chess.data.puzzle_table import PuzzleTable
 from agentd.games.chess.data.puzzles import (
     Puzzle,
     draw_puzzles,
-    read_puzzles,
     share_solved,
     solve,
     solve_by_policy,
@@ -19,52 +18,10 @@ from agentd.games.chess.search.material import MaterialEvaluator
 from agentd.games.chess.search.search import Search
 from agentd.games.chess.search.settings import SearchSettings
 
-HEAD = "PuzzleId,FEN,Moves,Rating,RatingDeviation,Popularity,NbPlays,Themes,GameUrl,OpeningTags\n"
 BACK_RANK = Puzzle("a", "6k1/5ppp/8/8/8/8/p7/R5K1 b - - 0 1", ("g8h8", "a1a2"), 700, False)
 TWO_MATES = Puzzle(
     "b", "k7/8/1K6/8/8/8/8/6QR b - - 0 1", ("a8b8", "h1h8"), 1_500, True
 )  # Qg8 mates too
-
-
-def row(name: str, moves: str = "g8h8 a1a8", rating: str = "900", themes: str = "mate") -> str:
-    return f"{name},6k1/5ppp/8/8/8/8/8/R5K1 b - - 0 1,{moves},{rating},75,90,1,{themes},u,\n"
-
-
-@pytest.mark.parametrize("packed", [True, False])
-def test_reads_the_official_columns(tmp_path: Path, packed: bool) -> None:
-    text = (HEAD + row("x") + row("y", rating="2999", themes="endgame short")).encode()
-    path = tmp_path / ("p.csv.zst" if packed else "p.csv")
-    path.write_bytes(zstandard.compress(text) if packed else text)
-
-    first, second = read_puzzles(path)
-
-    assert (first.name, first.moves, first.rating) == ("x", ("g8h8", "a1a8"), 900)
-    assert (first.mate, first.band) == (True, 800)
-    assert (second.mate, second.band) == (False, 2400)
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("a,b\n1,2\n", "PuzzleId is missing"),
-        (HEAD + row("x", moves="g8h8"), "line 2: Moves: expected pairs"),
-        (HEAD + row("x") + row("x", rating="high"), "line 3: invalid literal"),
-        (HEAD + row("x", moves="e9e4 a1a8"), "line 2"),
-        (HEAD + "x,y\n", "line 2"),
-    ],
-)
-def test_says_what_is_wrong_where(tmp_path: Path, text: str, reason: str) -> None:
-    (tmp_path / "p.csv").write_text(text)
-
-    with pytest.raises(ValueError, match=reason):
-        list(read_puzzles(tmp_path / "p.csv"))
-
-
-def test_a_file_that_is_not_packed_as_its_name_says(tmp_path: Path) -> None:
-    (tmp_path / "p.csv.zst").write_text(HEAD)
-
-    with pytest.raises(ValueError, match=r"p\.csv\.zst, after line 0"):
-        list(read_puzzles(tmp_path / "p.csv.zst"))
 
 
 def test_draws_evenly_by_kind_and_rating() -> None:
@@ -98,6 +55,20 @@ def test_any_mate_ends_a_puzzle_but_no_other_move_does() -> None:
     assert share_solved(solve([BACK_RANK], lambda board: None)) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("fen", "moves", "fault"),
+    [
+        ("6k1/5ppp/8/8/8/8/9/R5K1 b - - 0 1", "g8h8 a1a8", "invalid character in position"),
+        ("8/5ppp/8/8/8/8/8/R5K1 b - - 0 1", "g7g6 a1a8", "cannot be"),
+        ("6k1/5ppp/8/8/8/8/8/R5K1 b - - 0 1", "g8h8 a1b8", "a1b8 cannot be made"),
+        ("6k1/5ppp/8/8/8/8/8/R5K1 b - - 0 1", "g8h8 a1a8", None),
+    ],
+)
+def test_a_puzzle_that_cannot_be_played_says_so(fen: str, moves: str, fault: str | None) -> None:
+    found = Puzzle("x", fen, tuple(moves.split()), 900, False).fault
+    assert found is None if fault is None else fault in str(found)
+
+
 def test_counts_kinds_apart() -> None:
     counts = solve([TWO_MATES, BACK_RANK], lambda board: chess.Move.from_uci("a1a2"))
 
@@ -122,7 +93,7 @@ def test_a_search_on_material_solves_real_puzzles() -> None:
     path = data / "lichess/puzzles/lichess_puzzles_public.csv.zst"
     if not path.is_file():
         pytest.skip(f"no {path}: set AGENTD_DATA")
-    puzzles = [puzzle for puzzle in read_puzzles(path) if puzzle.rating < 1_200]
+    puzzles = [puzzle for puzzle in PuzzleTable(path) if puzzle.rating < 1_200]
     assert len(puzzles) > 10_000
     drawn = draw_puzzles(puzzles, 20, seed=1)
     search = Search(MaterialEvaluator(), SearchSettings(nodes=150))
