@@ -5,8 +5,8 @@ many updates a second the learner makes while it works, and F how many rows a se
 owed for longer than a second is forgotten, so a learner that is too slow never works on a past
 that nobody remembers, and one that was asleep does not make up for it.
 
-Only rows that come while the learner runs are counted, so there are never more than R_max updates
-a row: a few hundred rows are never learned by heart before the game has begun.
+A row is counted once, so there are never more than R_max updates a row: a few hundred rows are
+never learned by heart before the game has begun.
 """
 
 import math
@@ -34,7 +34,7 @@ class UpdateBudget:
     """
 
     def __init__(self, max_per_row: float, rows: int, now: float) -> None:
-        """Begin at ``rows`` rows: what came before is owed nothing."""
+        """Begin at ``rows`` rows: those are counted already."""
         self.max_per_row = max_per_row
         self.forgotten = 0.0
         self._rows, self._now = rows, now

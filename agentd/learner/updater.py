@@ -133,7 +133,15 @@ class LiveUpdater(Updater):
 
     def __init__(self, learner: Learner[Any], reader: RingReader, config: AgentConfig) -> None:
         super().__init__(learner, reader, config)
-        self._restart()
+        self._budget: UpdateBudget | None = None
+
+    @property
+    def budget(self) -> UpdateBudget:
+        """What is owed, from the rows on that ``progress`` has counted."""
+        if self._budget is None:
+            rows = self.pace.rows_at(self.progress.due)
+            self._budget = UpdateBudget(self.config.max_updates_per_row, rows, time.monotonic())
+        return self._budget
 
     @property
     def next_rows(self) -> int:
@@ -177,7 +185,7 @@ class LiveUpdater(Updater):
     def jump(self) -> None:
         """Go on from now: rows that are there are owed nothing."""
         super().jump()
-        self._restart()
+        self._budget = None
 
     def stats(self) -> dict[str, float]:
         """Return figures for the board, see `agentd.memory.weight_board.STATS`."""
@@ -188,11 +196,6 @@ class LiveUpdater(Updater):
             "rows_per_second": self.budget.rows_per_second,
             "possible_updates_per_second": self.budget.updates_per_second,
         }
-
-    def _restart(self) -> None:
-        """Owe nothing for the rows that are there now."""
-        rows = max(self.reader.head, self.config.learn_start - 1)
-        self.budget = UpdateBudget(self.config.max_updates_per_row, rows, time.monotonic())
 
     def _count(self) -> None:
         self.budget.see(self.reader.head, time.monotonic())

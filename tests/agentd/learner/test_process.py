@@ -203,7 +203,7 @@ def test_a_free_learner_forgets_debt_and_makes_nobody_wait(make_agent):
     assert agent.board.stats()["dropped"] == agent.pace.reached(1200) - 9
 
 
-def test_a_live_learner_makes_what_it_has_time_for_and_nothing_for_rows_of_before(make_agent):
+def test_a_live_learner_makes_what_it_has_time_for_and_counts_a_row_once(make_agent):
     agent = make_agent(pace={"mode": "live", "max_updates_per_row": 4.0})
     agent.feed(63)
     process = agent.start()
@@ -233,7 +233,7 @@ def test_a_live_learner_makes_what_it_has_time_for_and_nothing_for_rows_of_befor
     while agent.board.newest.version <= made:
         assert time.monotonic() < end, (agent.board.newest, agent.board.stats())
         again.read(0.01)
-    assert made < again.stop()["step"] <= made + 4
+    assert made < again.stop()["step"] <= made + 4 * (901 - 103)
 
 
 def test_save_names_a_checkpoint_that_is_there_and_load_goes_back_to_it(make_agent):
