@@ -96,13 +96,14 @@ def seed_kmeans(data_dir: Path) -> None:
     from agentd.engine.layers import Dense
     from agentd.engine.network import Network
     from agentd.engine.network.weights import split
-    from agentd.store import write_checkpoint
+    from agentd.store import write_checkpoint, write_file
 
     network = Network(Dense(len(CENTROIDS)), input_shape=(2,))
     flat = np.concatenate([(2 * CENTROIDS.T).reshape(-1), -(CENTROIDS**2).sum(axis=1)])
     folder = data_dir / "agents" / "kmeans" / "checkpoints"
     folder.mkdir(parents=True)
     weights = split(network, flat.astype(np.float32))
+    write_file(folder.parent / "config.yaml", json.dumps(AGENTS["kmeans"]).encode())
     write_checkpoint(folder, 1, {"learner": "none"}, weights, {}, keep=1)
 
 

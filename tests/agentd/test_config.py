@@ -431,4 +431,4 @@ def test_home_is_meant_wherever_a_path_is_read(
 def test_the_template_names_the_words_that_a_value_may_be() -> None:
     text = render_template()
     assert "  learner: dqn  # one of dqn, pqn, stream_q, supervised, none\n" in text
-    assert "mode: free  # one of free, paced\n" in text
+    assert "mode: live  # one of live, free, paced\n" in text

@@ -39,7 +39,7 @@ def parts(make_agent):
         format = row_format(agent.schema)
         learner = learner_for(agent.config, agent.network, backend_for("cpu"), format)
         reader = open_reader(agent.folder / "replay", format, taught=agent.taught)
-        updater = Updater(learner, reader, agent.config.pace)
+        updater = Updater(learner, reader, agent.config)
         saver = Saver(
             agent.folder / "checkpoints", agent.config, agent.schema, agent.network, updater, files
         )

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(300)
         (["--load", "no.pgn"], 66, "no game no.pgn"),
         (["--model", "no.model"], 66, "no chess model no.model"),
         (["--connect", "127.0.0.1:1"], 69, "127.0.0.1:1"),
-        (["--connect", "::what"], 2, "--connect"),
+        (["--connect", "::what"], 69, "--connect"),
         (["--save", __file__], 2, "it is there already"),
         (["--save", f"{__file__}/a.pgn"], 74, "nothing can be written there"),
     ],

@@ -21,6 +21,7 @@ class Tty(io.StringIO):
 
 def test_a_terminal_that_changed_its_size_is_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("COLUMNS", raising=False)
     out = Tty()
     clear = "\x1b[2J\x1b[H"
     with Picture(Terminal(out, io.StringIO())) as picture:

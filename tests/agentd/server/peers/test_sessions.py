@@ -229,7 +229,9 @@ async def test_operations_need_the_admin_grant(serve):
 
     await boss.say(m.Agents())
 
-    assert (await boss.hear()).agents == [{"agent": "a", "loaded": True, "sessions": 1}]
+    assert (await boss.hear()).agents == [
+        {"agent": "a", "loaded": True, "sessions": 1, "frozen": False}
+    ]
 
 
 async def test_operations_make_save_load_and_delete_an_agent(serve):
