@@ -70,13 +70,16 @@ class FrameQueue:
         before it did. Where not all fit, a group of the smallest is followed by one that begins
         with the oldest.
         """
+        if len(self._realtime) == 1 and not self._bulk:
+            return self._next_of(self._realtime[0], trains)
         group: list[Frame] = []
-        small = None
+        small, owed = None, False
         if self.rows > max_rows and not self._owed:
             small = _smallest(self._realtime, trains, max_rows)
-        oldest = next((s for s in self._realtime if trains or not s.trains), None)
+            oldest = next((s for s in self._realtime if trains or not s.trains), None)
+            owed = oldest is not None and oldest not in small
         rows, self._realtime = self._gather(self._realtime, trains, max_rows, group, small=small)
-        self._owed = small is not None and oldest is not None and oldest not in small
+        self._owed = owed
         before = len(group)
         if self._bulk and not any(trains or not session.trains for session in self._realtime):
             most = min(max_rows, rows + BULK_ROWS)
@@ -100,6 +103,17 @@ class FrameQueue:
         """When the first frame here will be overdue, in monotonic seconds; infinity for never."""
         sessions = (*self._realtime, *self._bulk)
         return min((s.deadline_of_oldest() for s in sessions), default=float("inf"))
+
+    def _next_of(self, session: Session, trains: bool) -> list[Frame]:
+        """The group where only this session has frames, a realtime one: no choice to make."""
+        self._owed = self._bulk_served = False
+        if session.trains and not trains:
+            return []
+        frame = session.pending.popleft()
+        self.rows -= frame.rows
+        if not session.pending:
+            self._realtime = []
+        return [frame]
 
     def _gather(
         self,
