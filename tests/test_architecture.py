@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
@@ -68,9 +69,15 @@ def files(root: Path, rooms: tuple[str, ...] = SOURCE, suffix: str = "py") -> It
                 yield path
 
 
+@cache
+def nodes(text: str) -> list[ast.AST]:
+    """All nodes of a file's syntax tree."""
+    return list(ast.walk(ast.parse(text)))
+
+
 def imports(path: Path) -> Iterator[str]:
     """Every absolute module name that ``path`` imports, at any depth of the code."""
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+    for node in nodes(path.read_text()):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
@@ -81,7 +88,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def calls(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+    for node in nodes(path.read_text()):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func) + ("(allow_pickle)" if _allows_pickle(node) else "")
 
@@ -156,7 +163,7 @@ def import_graph(root: Path) -> dict[str, set[str]]:
     graph: dict[str, set[str]] = {}
     for module, path in modules.items():
         graph[module] = set()
-        for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        for node in nodes(path.read_text()):
             if isinstance(node, ast.Import):
                 named = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):

@@ -1,5 +1,6 @@
 """The README and docs/ run: every program and command in them, against one real daemon."""
 
+import json
 import os
 import re
 import shlex
@@ -148,7 +149,7 @@ def test_raw_example_is_no_longer_than_promised() -> None:
 
 @pytest.mark.slow
 def test_quick_start_demo(tmp_path: Path) -> None:
-    """``scripts/demo`` with this environment standing in for the one it would make."""
+    """``scripts/demo``, in this environment instead of one of its own, solves CartPole."""
     assert "scripts/demo" in COMMANDS
     (tmp_path / "bin").symlink_to(BIN)
     (tmp_path / ".installed-base").touch()
@@ -163,6 +164,7 @@ def test_quick_start_demo(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["greedy_mean"] >= 450
 
 
 def test_the_readme_is_read_in_four_minutes() -> None:

@@ -24,9 +24,9 @@ async def refused(house, **changes) -> m.Error:
     return error
 
 
-async def begun(serve, data_dir) -> None:
+async def begun(serve, data_dir, **limits) -> None:
     """A daemon that ends with a session which waits for its resume."""
-    house = await serve(DQN, data_dir=data_dir)
+    house = await serve(DQN, data_dir=data_dir, **limits)
     peer = await house.peer()
     await peer.hello()
     await peer.step([FIRST] * 4)
@@ -52,7 +52,7 @@ async def test_a_damaged_schema_refuses_its_agent_and_no_other(serve, tmp_path, 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "random", "no header", "other size"])
 async def test_a_damaged_session_table_is_begun_anew(serve, tmp_path, damage):
-    await begun(serve, tmp_path / "data")
+    await begun(serve, tmp_path / "data", max_sessions=300)
     path = tmp_path / "data" / "sessions.bin"
     whole = bytearray(path.read_bytes())
     noise = np.random.default_rng(0).bytes(len(whole))
@@ -66,8 +66,8 @@ async def test_a_damaged_session_table_is_begun_anew(serve, tmp_path, damage):
         case "no header":
             path.write_bytes(noise)
 
-    more = {"max_sessions": 100} if damage == "other size" else {}
-    house = await serve(DQN, data_dir=tmp_path / "data", **more)
+    sessions = 100 if damage == "other size" else 300
+    house = await serve(DQN, data_dir=tmp_path / "data", max_sessions=sessions)
 
     peer = await house.peer()
     assert not (await peer.hello()).resumed
