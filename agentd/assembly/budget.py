@@ -27,7 +27,7 @@ _IMAGES = (1, 8, 36, 84, 128, 256)
 """Sides of the squares that are tried where a model reads planes and no game is known yet."""
 
 
-class Budget(NamedTuple):
+class AgentSize(NamedTuple):
     """What an agent takes, bytes by part. ``parameters`` counts its network's numbers."""
 
     parameters: int
@@ -35,7 +35,7 @@ class Budget(NamedTuple):
     disk: Mapping[str, int]
 
 
-def estimate(config: AgentConfig, schema: Schema, limits: LimitsConfig) -> Budget:
+def estimate(config: AgentConfig, schema: Schema, limits: LimitsConfig) -> AgentSize:
     """Return what an agent takes for games of ``schema``. Raises ModelError, OverBudget.
 
     OverBudget where the parameters alone are more than the limit: nothing else is looked at then.
@@ -67,10 +67,10 @@ def estimate(config: AgentConfig, schema: Schema, limits: LimitsConfig) -> Budge
         plan = plan_ring(config, schema, limits)
         disk = {"replay ring": plan.bytes, "weight board": 2 * params}
     disk["checkpoints"] = (config.checkpoint.keep + 1) * state
-    return Budget(network.n_params, memory, disk)
+    return AgentSize(network.n_params, memory, disk)
 
 
-def estimate_least(config: AgentConfig, limits: LimitsConfig) -> Budget | None:
+def estimate_least(config: AgentConfig, limits: LimitsConfig) -> AgentSize | None:
     """Return what an agent takes at least, whatever the game; None where that cannot be told.
 
     Raises OverBudget as ``estimate``.
@@ -96,7 +96,7 @@ class OverBudget(ConfigError):
     """An agent would take more than a limit allows; ``expected`` names the limit."""
 
 
-def check_memory(budget: Budget, limits: LimitsConfig) -> None:
+def check_memory(budget: AgentSize, limits: LimitsConfig) -> None:
     """Raise OverBudget when an agent takes more memory than is allowed."""
     _check_memory(budget.memory, limits)
 

@@ -9,7 +9,7 @@ WAIT_S = 0.2  # between looks at whether to give up
 SLOW_S = 10.0  # after which it is told that it goes on
 
 
-class Evaluator(GameProcess):
+class GreedyPlayer(GameProcess):
     """A process that looks at a game, and plays it greedily when asked to."""
 
     asked: Evaluate | None = None

@@ -21,7 +21,7 @@ from agentd.errors import JobFailed, TrainingDiverged
 from agentd.interrupts import Interrupts
 from agentd.protocol.errors import Code
 from agentd.rl.daemon import Daemon
-from agentd.rl.evaluation import Evaluator
+from agentd.rl.evaluation import GreedyPlayer
 from agentd.rl.games import LONGEST, check_game
 from agentd.rl.history import History, Reading
 from agentd.rl.process import GamePlayer
@@ -114,7 +114,7 @@ def run_plan(plan: TrainingPlan, watcher: Watcher) -> RunOutcome:
         check_game(game)
     history = History(play.steps, play.solved, measured=play.evaluation is not None)
     interrupts = Interrupts()
-    with interrupts.trapped(), Evaluator(watcher.tell) as evaluator:
+    with interrupts.trapped(), GreedyPlayer(watcher.tell) as evaluator:
         looks = evaluator.look(plan.game, interrupts)
         watcher.tell(_understood(plan, looks))
         with (
@@ -149,7 +149,7 @@ class _TrainingRun:
     watcher: Watcher
     history: History
     interrupts: Interrupts
-    evaluator: Evaluator
+    evaluator: GreedyPlayer
     players: list[GamePlayer] = field(default_factory=list)
     returns: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=256))

@@ -10,7 +10,7 @@ _FADES = 0.8
 """Of an overrun, what is still expected of the next search."""
 
 
-class Pace:
+class Overheads:
     """What this machine was seen to need, in seconds.
 
     least   one look of the network at a position: no search takes less
@@ -31,9 +31,9 @@ class Pace:
 class Clock:
     """The time of one move; it runs from ``start`` on, and never where ``seconds`` is None."""
 
-    def __init__(self, seconds: float | None, pace: Pace, spent: float = 0.0) -> None:
+    def __init__(self, seconds: float | None, overheads: Overheads, spent: float = 0.0) -> None:
         """``spent`` seconds of the move are gone when the clock starts."""
-        self._seconds, self._pace, self._spent = seconds, pace, spent
+        self._seconds, self._overheads, self._spent = seconds, overheads, spent
         self._stop: float | None = None
 
     def start(self) -> None:
@@ -41,7 +41,7 @@ class Clock:
         if self._seconds is None:
             return
         seconds = max(self._seconds - self._spent, 0.0)
-        self._stop = time.monotonic() + seconds - min(self._pace.late, 0.5 * seconds)
+        self._stop = time.monotonic() + seconds - min(self._overheads.late, 0.5 * seconds)
 
     def over(self) -> bool:
         """True from when the search must end."""
@@ -51,4 +51,4 @@ class Clock:
         """The answer is out: learn how late it was."""
         if self._stop is not None:
             late = time.monotonic() - self._stop
-            self._pace.late = max(late, _FADES * self._pace.late)
+            self._overheads.late = max(late, _FADES * self._overheads.late)

@@ -13,7 +13,7 @@ import chess
 
 from agentd import __version__
 from agentd.chess.play.book import Book
-from agentd.chess.play.clock import Clock, Pace
+from agentd.chess.play.clock import Clock, Overheads
 from agentd.chess.play.uci_options import NO_MODEL, OPTIONS, UciOptions
 from agentd.chess.play.uci_words import Go, parse_go, parse_position, parse_setoption
 from agentd.errors import AgentdError
@@ -42,7 +42,7 @@ class UciSession:
         self._playing: tuple[str | None, int | None, int] | None = None
         self._run: SearchThread | None = None
         self._reading = 0.0  # seconds that the last position took to read, on the GUI's clock
-        self._pace = Pace()
+        self._overheads = Overheads()
 
     def run(self, lines: Iterable[str]) -> None:
         """Answer ``lines`` until ``quit`` or their end; a search that runs then is stopped."""
@@ -122,12 +122,12 @@ class UciSession:
                 self._say("info string a move of the book", f"bestmove {move.uci()}")
                 return
         overhead = self._options.number("Move Overhead")
-        seconds = go.seconds(self._board.turn, overhead, self._pace.least)
+        seconds = go.seconds(self._board.turn, overhead, self._overheads.least)
         nodes = go.nodes
         if nodes is None and seconds is not None and self._forced():
             nodes = _FORCED_NODES
         search.settings = self._options.settings(nodes, go.plies())
-        clock = Clock(seconds, self._pace, self._reading)
+        clock = Clock(seconds, self._overheads, self._reading)
         self._run = SearchThread(search, self._board.copy(), go, clock, self._say)
         self._run.start()
 
@@ -147,7 +147,7 @@ class UciSession:
             evaluator = self._load(*wanted[:2])
             self._search, self._playing = Search(evaluator), wanted
             self._begin_game()
-            self._pace.measure(evaluator)
+            self._overheads.measure(evaluator)
         return self._search
 
     def _begin_game(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from agentd.assembly.budget import (
-    Budget,
+    AgentSize,
     OverBudget,
     check_memory,
     estimate,
@@ -48,7 +48,7 @@ def check_daemon(screen: Terminal, file: Path) -> None:
                 hint=fault.hint,
             )
             continue
-        lines.append(f"  {key}: {_told(budget, known)}")
+        lines.append(f"  {key}: {_sizes(budget, known)}")
         if budget is not None:
             sums = {"memory_bytes": sum(budget.memory.values())}
             sums["disk_bytes"] = sum(budget.disk.values())
@@ -67,7 +67,7 @@ def _agents(config: ServerConfig) -> Iterator[tuple[str, str | None, AgentConfig
 
 def _estimate(
     stored: StoredAgents, name: str | None, agent: AgentConfig, config: ServerConfig
-) -> tuple[Budget | None, bool]:
+) -> tuple[AgentSize | None, bool]:
     """What an agent takes, and whether that is for the game it is bound to."""
     schema = stored.schema(name) if name is not None else None
     if schema is not None:
@@ -75,7 +75,7 @@ def _estimate(
     return estimate_least(agent, config.limits), False
 
 
-def _told(budget: Budget | None, known: bool) -> str:
+def _sizes(budget: AgentSize | None, known: bool) -> str:
     if budget is None:
         return "what it takes follows from its game"
     least = "" if known else "at least "

@@ -10,7 +10,7 @@ from agentd.cli.screen.options import JsonScreen
 from agentd.config import load_preset
 from agentd.errors import MissingInput, UsageError
 from agentd.rl.daemon import Daemon
-from agentd.rl.evaluation import Evaluator
+from agentd.rl.evaluation import GreedyPlayer
 from agentd.rl.games import LONGEST, check_game
 from agentd.rl.tasks import Evaluate, GameSource
 
@@ -43,7 +43,7 @@ def evaluate(
         known = sorted(p.name for p in (data_dir / "agents").glob("[!.]*") if p.is_dir())
         hint = f"there are {', '.join(known)}" if known else "no agent is kept there"
         raise MissingInput(f"no agent {agent!r} in {data_dir}", hint=hint)
-    with Evaluator(out.note) as evaluator:
+    with GreedyPlayer(out.note) as evaluator:
         looks = evaluator.look(source)
         if looks.time_limit is None:
             out.note(f"{name} has no time limit: episodes are cut off at {LONGEST:,} steps")

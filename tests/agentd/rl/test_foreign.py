@@ -19,7 +19,7 @@ gymnasium = pytest.importorskip("gymnasium")
 
 from agentd.children import child_environment  # noqa: E402
 from agentd.errors import AgentdError, ExitCode  # noqa: E402
-from agentd.rl.evaluation import Evaluator  # noqa: E402
+from agentd.rl.evaluation import GreedyPlayer  # noqa: E402
 from agentd.rl.games import look, open_game  # noqa: E402
 from agentd.rl.tasks import GameSource, Look  # noqa: E402
 
@@ -189,7 +189,7 @@ def test_an_environment_without_a_limit_has_one_in_evaluations(folder: Path) -> 
 
 def test_a_process_that_dies_is_told_with_its_last_words(folder: Path) -> None:
     heard: list[str] = []
-    with Evaluator(heard.append) as evaluator:
+    with GreedyPlayer(heard.append) as evaluator:
         looks = evaluator.look(GameSource("mine:Mine-v0", {"level": 1}))
         assert looks.actions == (2, 2)
         evaluator.send(Look(GameSource("mine:Mine-v0", {"level": 1, "does": "no map"})))
