@@ -126,7 +126,7 @@ def fit_disk(
         f"{config.replay.capacity:,} rows of {schema.row_bytes:,} bytes need too much disk",
         key="replay.capacity",
         expected=f"at most {in_bytes(most)} ({named})",
-        got=f"{in_bytes(need)} ({told(budget.disk)})",
+        got=f"{in_bytes(need)} ({listed(budget.disk)})",
         hint=advice,
     )
 
@@ -146,7 +146,7 @@ def in_bytes(count: int) -> str:
     return f"{size:.0f} B" if units[0] == "B" else f"{size:.1f} {units[0]}"
 
 
-def told(parts: Mapping[str, int]) -> str:
+def listed(parts: Mapping[str, int]) -> str:
     """The parts of an estimate for people, the largest first."""
     ordered = sorted(parts.items(), key=lambda part: -part[1])
     return ", ".join(f"{name} {in_bytes(count)}" for name, count in ordered if count)
@@ -159,7 +159,7 @@ def _check_memory(parts: Mapping[str, int], limits: LimitsConfig) -> None:
             "an agent of this model needs too much memory",
             key="model",
             expected=f"at most {in_bytes(most)} (limits.agent_memory_bytes)",
-            got=f"{in_bytes(need)} ({told(parts)})",
+            got=f"{in_bytes(need)} ({listed(parts)})",
             hint="make the model or the rows smaller, or raise the limit",
         )
 

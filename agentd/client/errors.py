@@ -45,12 +45,12 @@ class NotAgentd(Unreachable):
     def __init__(self, address: object, fault: FrameTooLarge) -> None:
         head = int(fault.got or 0).to_bytes(4, "little")
         if head == b"HTTP":
-            told = "that is an HTTP port; games connect to the game port, 7331 where nobody chose"
+            what = "that is an HTTP port; games connect to the game port, 7331 where nobody chose"
         elif head[:2] in (b"\x15\x03", b"\x16\x03"):
-            told = "that port speaks TLS, and this client was not told to"
+            what = "that port speaks TLS, and this client was not told to"
         else:
-            told = f"what answers there does not speak the protocol: it begins with {head!r}"
-        super().__init__(f"{address}: {told}")
+            what = f"what answers there does not speak the protocol: it begins with {head!r}"
+        super().__init__(f"{address}: {what}")
 
 
 class Refused(ClientError, ProtocolError):

@@ -74,9 +74,9 @@ def _entries(kind: Any, tree: dict[str, Any], depth: int) -> Iterator[str]:
     for field in msgspec.structs.fields(kind):
         key = field.encode_name
         value = tree[key]
-        told = [comments[key]] if key in comments else []
-        told += [f"one of {', '.join(choices)}"] if (choices := words_of(field.type)) else []
-        note = f"  # {'; '.join(told)}" if told else ""
+        listed = [comments[key]] if key in comments else []
+        listed += [f"one of {', '.join(choices)}"] if (choices := words_of(field.type)) else []
+        note = f"  # {'; '.join(listed)}" if listed else ""
         inner = record_of(field.type)
         if inner is not None and isinstance(value, dict):
             note = note or f"  # {_first_line(inner)}"

@@ -331,8 +331,8 @@ class LearnerProcess:
         )
 
     def _refuse(self, number: int, code: str, error: Exception) -> None:
-        told = {"code": code, "message": str(error), "hint": getattr(error, "hint", None)}
-        self._control.send("refused", id=number, **told, **self._flags())
+        answer = {"code": code, "message": str(error), "hint": getattr(error, "hint", None)}
+        self._control.send("refused", id=number, **answer, **self._flags())
 
     def _flags(self) -> dict[str, bool | str | None]:
         updater = self._updater

@@ -70,7 +70,7 @@ class GameProcess:
         except queue.Empty:
             return None
         if not line:
-            raise JobFailed(self._end_told())
+            raise JobFailed(self._last_words())
         self._heard_s = time.monotonic()
         report = msgspec.json.decode(line, type=Report)
         if report.fault is not None:
@@ -117,7 +117,7 @@ class GameProcess:
                 self._words.append(text)
                 self._tell(text)
 
-    def _end_told(self) -> str:
+    def _last_words(self) -> str:
         assert self._process is not None
         code = self._process.wait(STOP_S)
         how = signal.Signals(-code).name if code < 0 else f"code {code}"

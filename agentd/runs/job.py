@@ -66,7 +66,7 @@ class FitJob:
     resumed: bool = False
     seconds: list[float] = field(default_factory=list)
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """What was understood of the data, in one line."""
         data, rows = self.train, f"{len(self.train):,} rows"
         if self.validation is not None:
@@ -77,7 +77,7 @@ class FitJob:
             names = data.names or tuple(map(str, range(data.classes)))
             shown = ", ".join([*names[:8], "..."] if len(names) > 10 else names)
             targets = f"{data.classes} classes ({shown})"
-        read = f"{data.told}; " if data.told else f"inputs {shape}; "
+        read = f"{data.description}; " if data.description else f"inputs {shape}; "
         return f"{data.file}: {rows}; {read}{targets}; device {self.device}"
 
 

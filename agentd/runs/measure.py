@@ -60,8 +60,10 @@ class Measured:
             mark = "" if self.snapshot.is_class and each["expected"] == each["told"] else "  <-"
             mark = mark if self.snapshot.is_class else ""
             values = " ".join(f"{value:.3f}" for value in each["output"])
-            told = f" told {each['told']}" if "told" in each else ""
-            lines.append(f"{i + 1:>5}: expected {each['expected']}{told} output {values}{mark}")
+            predicted = f" told {each['told']}" if "told" in each else ""
+            lines.append(
+                f"{i + 1:>5}: expected {each['expected']}{predicted} output {values}{mark}"
+            )
         return "\n".join(lines)
 
     def write_outputs(self, path: Path) -> None:
@@ -110,7 +112,7 @@ def measure(run_path: Path, data: Path | None, *, part: str, best: bool) -> Meas
         snapshot.spec, snapshot.network, snapshot.is_class, snapshot.normalizer, snapshot.weights
     )
     evaluation = trainer.evaluate(found)
-    outputs = told_outputs(snapshot, trainer.predict(found.inputs))
+    outputs = shown_outputs(snapshot, trainer.predict(found.inputs))
     return Measured(snapshot, run_path, found, evaluation, outputs)
 
 
@@ -121,8 +123,8 @@ def class_names(snapshot: Snapshot) -> list[str] | None:
     return list(snapshot.names) or [str(i) for i in range(snapshot.network.output_shape[0])]
 
 
-def told_outputs(snapshot: Snapshot, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return outputs (N, K) as a person is told them: probabilities where they are classes'."""
+def shown_outputs(snapshot: Snapshot, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return outputs (N, K) as a person reads them: probabilities where they are classes'."""
     loss = snapshot.spec.loss
     if snapshot.is_class and (loss is None or loss.name.startswith("soft")):
         return _softmax(outputs)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from agentd.engine.data import load_inputs
 from agentd.runs import Run, Snapshot
 from agentd.runs.job import make_trainer
-from agentd.runs.measure import class_names, told_outputs
+from agentd.runs.measure import class_names, shown_outputs
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,10 @@ class Predicted:
         values = np.round(self.outputs.astype(np.float64), 6).tolist()
         if names is None:
             return record | {"predictions": [{"output": row} for row in values]}
-        told = self.outputs.argmax(1).tolist()
-        answers = [{"class": names[c], "output": row} for c, row in zip(told, values, strict=True)]
+        chosen = self.outputs.argmax(1).tolist()
+        answers = [
+            {"class": names[c], "output": row} for c, row in zip(chosen, values, strict=True)
+        ]
         return record | {"classes": names, "predictions": answers}
 
     def text(self) -> str:
@@ -51,7 +53,7 @@ class Predicted:
         return out.getvalue()
 
     def _targets(self) -> list[str]:
-        """The names of the numbers that are told."""
+        """The names of the numbers that are answers."""
         columns = self.snapshot.columns
         if columns is not None and columns.names:
             return [columns.names[at] for at in columns.labels]
@@ -69,4 +71,4 @@ def predict(run_path: Path, data: Path, *, part: str = "test", best: bool = Fals
     features = int(snapshot.facts["features"])
     inputs = load_inputs(data, features, part, options, like=snapshot.columns)
     trainer = make_trainer(spec, network, snapshot.is_class, snapshot.normalizer, snapshot.weights)
-    return Predicted(snapshot, run_path, data, told_outputs(snapshot, trainer.predict(inputs)))
+    return Predicted(snapshot, run_path, data, shown_outputs(snapshot, trainer.predict(inputs)))

@@ -30,7 +30,7 @@ class NpzReader:
     format = "npz"
     label = None
     columns: Columns | None = None
-    told = ""
+    description = ""
     mapped: NDArray[Any] | None = None
 
     def __init__(self, path: Path, part: str = "train") -> None:
@@ -40,7 +40,7 @@ class NpzReader:
         y_name = _find(arrays, TARGETS, part)
         if x_name is None:
             x_name, y_name = _by_position(arrays, part)
-            self.told = f"inputs {x_name}, label {y_name}" if x_name else ""
+            self.description = f"inputs {x_name}, label {y_name}" if x_name else ""
         if x_name is None:
             raise DataError(
                 "no inputs",
@@ -75,7 +75,7 @@ class NpyReader:
 
     format = "npy"
     columns: Columns | None = None
-    told = ""
+    description = ""
 
     def __init__(
         self, path: Path, labels: tuple[str | int, ...] = (-1,), inputs: int | None = None

@@ -91,7 +91,7 @@ class CsvReader:
         return Columns(self._inputs, self._labels, self._width, self.names if unique else ())
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """How the file is read, for a person."""
         names = [self.names[at] or f"column {at + 1}" for at in self._inputs if self.names]
         shown = ", ".join([*names[:4], f"... {names[-1]}"] if len(names) > 6 else names)

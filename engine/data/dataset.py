@@ -73,7 +73,7 @@ class Reader(Protocol):
         """Which columns of a table are read; None for what is no table."""
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """How the file is read, for a person; "" where there was nothing to find out."""
 
     @property
@@ -95,7 +95,7 @@ class Dataset:
     shape    of one input as the file has it; its product is D
     classes  how many there are; 0 where the targets are numbers
     names    of the classes, if the file names them
-    columns  of the table that the data was read from; told: how it was read, for a person
+    columns  of the table that the data was read from; description: how it was read
     index    the rows that count, in this order; None for all
     """
 
@@ -108,7 +108,7 @@ class Dataset:
     file: str = ""
     format: str = field(default="", compare=False)
     columns: Columns | None = None
-    told: str = ""
+    description: str = ""
 
     def __post_init__(self) -> None:
         n, d = self.inputs.shape
@@ -194,7 +194,7 @@ def collect(
         file=reader.file,
         format=reader.format,
         columns=reader.columns,
-        told=reader.told,
+        description=reader.description,
     )
 
 

@@ -105,7 +105,7 @@ class IdxReader:
     format = "idx"
     label = None
     columns: Columns | None = None
-    told = ""
+    description = ""
 
     def __init__(self, images: Path, labels: Path | None) -> None:
         self.file = str(images)

@@ -30,7 +30,7 @@ class StorageReader:
     format = "pb"
     label = None
     columns: Columns | None = None
-    told = ""
+    description = ""
     count: int | None = None
     mapped: NDArray[Any] | None = None
 

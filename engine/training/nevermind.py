@@ -195,9 +195,9 @@ def _translate_optimizer(source: Document, target: Document) -> dict[str, Any]:
     unsaid = {key: value for key, value in DEFAULTS[name].items() if found[key] is None}
     found |= unsaid
     if unsaid:
-        told = ", ".join(f"{key} {value:g}" for key, value in unsaid.items())
+        values = ", ".join(f"{key} {value:g}" for key, value in unsaid.items())
         what = f"no optim.cfg: {name}, " if source.file == target.file else "not said: "
-        target.notes.append(f"{source.file}: {what}{told}, as nevermind-neu has it")
+        target.notes.append(f"{source.file}: {what}{values}, as nevermind-neu has it")
     options: dict[str, Any] = {"name": name, "lr": found["learning_rate"]}
     if name == "sgd" and found["momentum"]:
         options |= {"name": "momentum", "momentum": found["momentum"]}

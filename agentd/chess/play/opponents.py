@@ -91,6 +91,7 @@ class LocalPolicy:
         return self.advise(board) if move is None else Advice(move)
 
     def advise(self, board: chess.Board) -> Advice:
+        """Search the position, without the book; the move and what was seen."""
         limit = None if self._seconds is None else time.monotonic() + self._seconds
         result = self._search.run(
             board, should_stop=lambda: limit is not None and time.monotonic() >= limit

@@ -190,7 +190,7 @@ class SearchThread:
         self._clock = clock
         self._stopped, self._free = threading.Event(), threading.Event()
         self._began = time.monotonic()
-        self._told = False
+        self._reported = False
         self._thread = threading.Thread(target=self._work, name="chess-search", daemon=True)
 
     def start(self) -> None:
@@ -228,7 +228,7 @@ class SearchThread:
             )
             if result.move is None:
                 self._write(f"info depth 0 score {'mate' if self._board.is_check() else 'cp'} 0")
-            elif not self._told:  # the policy's answer, without a tree and its lines
+            elif not self._reported:  # the policy's answer, without a tree and its lines
                 self._write_info(result.info)
             last = _bestmove(result)
         except BrokenPipeError:
@@ -246,7 +246,7 @@ class SearchThread:
             self._say(" ".join(line.split()))
 
     def _write_info(self, info: SearchInfo) -> None:
-        self._told = True
+        self._reported = True
         spent = time.monotonic() - self._began
         speed = round(info.nodes / max(spent, 1e-3))
         for number, line in enumerate(info.lines, 1):

@@ -12,7 +12,7 @@ from agentd.assembly.budget import (
     estimate,
     estimate_least,
     in_bytes,
-    told,
+    listed,
 )
 from agentd.cli.screen.terminal import Terminal
 from agentd.config import AgentConfig, resolve
@@ -82,5 +82,5 @@ def _sizes(budget: AgentSize | None, known: bool) -> str:
     memory, disk = sum(budget.memory.values()), sum(budget.disk.values())
     return (
         f"{budget.parameters:,} parameters, {least}{in_bytes(memory)} of memory "
-        f"({told(budget.memory)}), {least}{in_bytes(disk)} of disk ({told(budget.disk)})"
+        f"({listed(budget.memory)}), {least}{in_bytes(disk)} of disk ({listed(budget.disk)})"
     )

@@ -91,8 +91,8 @@ def _tune(device: str, out: Terminal) -> dict[str, Any]:
     )
     path = save_tuning(choose(device), best.tuning)
     sizes = asdict(best.tuning)
-    told = f"{device} {best.seconds * 1e3:.2f} ms with {sizes}, kept in {path}"
-    return {"device": device, "seconds": best.seconds, "tuning": sizes, "told": told}
+    found = f"{device} {best.seconds * 1e3:.2f} ms with {sizes}, kept in {path}"
+    return {"device": device, "seconds": best.seconds, "tuning": sizes, "told": found}
 
 
 def examine(data_dir: Path | None) -> Iterator[Finding]:

@@ -166,8 +166,8 @@ def _activations(said: str | list[str], layers: int) -> list[str]:
 def _optimizer(name: str, lr: float) -> str:
     """The optimizer with its rate and its own constants, in YAML."""
     found = own_defaults(name) if name in RULES else {}  # type: ignore[arg-type]
-    told = ", ".join(f"{key}: {value:g}" for key, value in (found | {"lr": lr}).items())
-    return f"{{name: {name}, {told}}}"
+    values = ", ".join(f"{key}: {value:g}" for key, value in (found | {"lr": lr}).items())
+    return f"{{name: {name}, {values}}}"
 
 
 def _number(key: str, value: Any) -> Any:

@@ -99,7 +99,7 @@ def train(
 
     @contextmanager
     def watch(job: FitJob, metrics: Path) -> Iterator[FittingView]:
-        for line in (job.told(), *job.notes):
+        for line in (job.describe(), *job.notes):
             screen.note(line)
         with Keys() as keys, FittingView(screen, job, metrics, keys) as view:
             yield view

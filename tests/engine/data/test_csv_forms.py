@@ -124,9 +124,9 @@ def test_an_index_column_is_left_out_or_told(write):
         "column Id left out: it numbers the rows"
         in load_data(
             write("Id,a,b,y\n" + "".join(f"{i},{i % 3},2,{i % 2}\n" for i in range(9)))
-        ).told
+        ).description
     )
-    told = load_data(write("".join(f"{i},{i % 3},{i % 2}\n" for i in range(9)))).told
+    told = load_data(write("".join(f"{i},{i % 3},{i % 2}\n" for i in range(9)))).description
     assert "column 1 numbers the rows but is learned from" in told
 
 

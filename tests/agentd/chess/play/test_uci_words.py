@@ -105,7 +105,8 @@ def test_position_says_why_it_is_refused(text: str, reason: str) -> None:
 
 
 def test_an_odd_position_is_played() -> None:
-    parse_fen("QQQQ3k/8/8/8/8/8/8/K7 b - - 0 1")
+    fen = "QQQQ3k/8/8/8/8/8/8/K7 b - - 0 1"
+    assert parse_fen(fen).fen() == fen
 
 
 @pytest.mark.parametrize(
