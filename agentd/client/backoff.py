@@ -26,12 +26,17 @@ class Patience:
         self._delays = delays(rng)
 
     def next_delay(self, at_least: float = 0.0) -> float | None:
-        """Return the seconds to wait before the next try, or None when it is time to give up."""
+        """Return the seconds to wait before the next try, or None when it is time to give up.
+
+        The last try is made when the patience ends, not before it.
+        """
         now = self._clock()
         if self._until is None:
             self._until = now + self._seconds
-        delay = max(next(self._delays), at_least)
-        return delay if now + delay < self._until else None
+        left = self._until - now
+        if left <= 0 or left < at_least:
+            return None
+        return min(left, max(next(self._delays), at_least))
 
     def restore(self) -> None:
         """Something went well: the next trouble is met with full patience."""

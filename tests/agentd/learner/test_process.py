@@ -136,8 +136,8 @@ def test_end_of_stdin_ends_the_process_at_once_and_signals_do_not(make_agent):
 
     began = time.monotonic()
     process.popen.stdin.close()
-    assert process.popen.wait(5) == 0
-    assert time.monotonic() - began < 0.5
+    assert process.popen.wait(10) == 0
+    assert time.monotonic() - began < 5
     process.popen.stdin = open(os.devnull, "rb")  # noqa: SIM115 - closed with the others
 
 
@@ -436,7 +436,7 @@ def test_nothing_but_events_comes_out_of_stdout(make_agent):
     process = agent.start()
     process.expect("ready")
     assert process.expect("stopped", id=process.ask("stop", save=False))
-    assert process.popen.wait(5) == 0
+    assert process.popen.wait(10) == 0
     assert process.popen.stdout.read() in (b"", None)
     assert list_checkpoints(agent.folder / "checkpoints") == []
     assert json.loads((agent.folder / "learner.lock").read_text())["pid"] == process.popen.pid

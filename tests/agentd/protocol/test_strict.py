@@ -31,12 +31,12 @@ def refusal(decode: Callable[[bytes], object], body: bytes) -> ProtocolError:
 
 
 def best_of(times: int, work: Callable[[], object]) -> float:
-    """The shortest of several runs, in milliseconds: what the work costs on an idle core."""
+    """The shortest of several runs, in milliseconds of this thread's processor time."""
     best = float("inf")
     for _ in range(times):
-        start = time.perf_counter()
+        start = time.thread_time()
         work()
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.thread_time() - start)
     return 1e3 * best
 
 
@@ -225,7 +225,7 @@ def test_a_bomb_is_refused_and_costs_under_5_ms(name: str) -> None:
 
     assert fault.fatal
     assert len(str(fault.to_message())) < 2000
-    assert best_of(3, again) < 5.0
+    assert best_of(10, again) < 5.0
 
 
 @given(body=st.binary(max_size=200))

@@ -50,7 +50,7 @@ def test_waiting_for_an_owner_to_go_is_bounded(tmp_path, holder):
     began = time.monotonic()
     with pytest.raises(Locked):
         DirectoryLock(tmp_path / "lock", "it").acquire(0.1)
-    assert 0.1 <= time.monotonic() - began < 2.0
+    assert 0.1 <= time.monotonic() - began < 20
 
 
 def test_a_released_lock_may_be_taken_again(tmp_path):

@@ -75,6 +75,14 @@ class Typist:
         came, self._at = plain[self._at : end], end
         return came
 
+    def interrupt(self, text: str) -> str:
+        """Send SIGINT until ``text`` comes: readline misses one that comes before it waits."""
+        for _ in range(20):
+            os.kill(self.process.pid, signal.SIGINT)
+            if select.select([self._fd], [], [], 5.0)[0]:
+                break
+        return self.wait_for(text)
+
     def type(self, line: str, answer: str) -> str:
         """Type a line and wait for ``answer``."""
         os.write(self._fd, line.encode() + b"\n")
@@ -134,9 +142,8 @@ def test_ctrl_c_leaves_the_game_behind(tmp_path):
     typist = Typist("--model", "material", "--nodes", "2", "--color", "white")
     typist.wait_for("1. White> ")
     typist.type("e4", "2. White> ")
-    os.kill(typist.process.pid, signal.SIGINT)
 
-    told = typist.wait_for("the game is kept in ")
+    told = typist.interrupt("the game is kept in ")
     path = Path(typist.wait_for(".pgn").strip())
     assert typist.leave() == 130
     assert "1. e4 " in path.read_text()

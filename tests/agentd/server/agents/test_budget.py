@@ -41,7 +41,7 @@ async def test_a_hello_for_a_model_that_is_too_large_leaves_nothing(serve, tmp_p
     began = time.monotonic()
     error = await refused(house)
 
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 10
     assert (error.code, error.field, error.fatal) == ("BAD_CONFIG", "model", True)
     assert "limits.agent_memory_bytes" in error.expected
     assert "parameters" in error.got
@@ -126,7 +126,7 @@ async def test_an_agent_being_built_does_not_hold_up_the_others(serve):
         slowest = max(slowest, time.monotonic() - began)
 
     assert isinstance(welcomed.result(), m.Welcome)
-    assert slowest < 0.25
+    assert slowest < 1
 
 
 def test_limits_have_defaults_of_the_machine():

@@ -112,7 +112,7 @@ async def test_frames_are_answered_late_when_the_learner_makes_no_progress(serve
     os.kill(pid, signal.SIGSTOP)
     began = time.monotonic()
     await play(peer, 10)
-    assert 0.4 < time.monotonic() - began < 3
+    assert 0.4 < time.monotonic() - began < 30
     stats = await stats_of(peer)
     assert "no progress" in stats["state_reason"]
     assert stats["overdue_frames"] >= 5
