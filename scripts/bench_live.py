@@ -7,7 +7,9 @@ A run is a daemon with one agent, and one client that plays one stream of the ga
 time. At the task's marks (in rows) the game stands still and the agent plays greedy episodes.
 ``--who``: ``live`` is the daemon's default configuration and nothing else; ``free`` and ``paced``
 change the pace's mode alone; ``old`` is the default of before; ``preset`` is the bundled preset in
-its own pace.
+its own pace. ``sb3`` and ``sb3_thread`` are Stable-Baselines3's DQN with agentd's settings, which
+trains in the game's loop and in a thread beside it (`live_peers.py`); ``sb3_default`` trains as
+often as it does by default, once in four rows.
 
 Every finished run is added to ``--results`` at once: the same command again goes on where an
 interrupted one stopped. ``--fps 0`` plays as fast as it can, for modes that wait for the learner.
@@ -78,11 +80,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "old": OLD,
 }
 
+PEERS = {"sb3": (1, 8), "sb3_thread": (1, 8), "sb3_default": (4, 1)}
+"""Stable-Baselines3: rows between two trainings, and updates each."""
+
+PLAYERS = [*SETTINGS, "preset", *PEERS]
 Run = dict[str, Any]
 
 
 def agent_of(spec: Run) -> str:
     """Return the agent's section as YAML."""
+    if spec["who"] in PEERS:
+        return json.dumps([spec["seed"], *PEERS[spec["who"]]])
     if spec["who"] == "preset":
         config = load_preset(TASKS[spec["task"]].preset).agent
         return dump_yaml(config).replace("seed: 0", f"seed: {spec['seed']}", 1)
@@ -100,6 +108,8 @@ def run(spec: Run) -> Run:
     """Play one run; its scores at the marks and the times of its frames."""
     task = TASKS[spec["task"]]
     marks = [mark for mark in task.marks if mark <= spec["rows"]] or [spec["rows"]]
+    if spec["who"] in PEERS:
+        return _play_peer(spec, task, marks)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         config = Path(folder) / "daemon.yaml"
         section = "".join(f"    {line}\n" for line in agent_of(spec).splitlines())
@@ -130,14 +140,55 @@ def _play(spec: Run, task: Task, marks: list[int], address: tuple[str, int]) -> 
                 break
         stats = client.stats(AGENT).agents[AGENT]
     found["updates"] = stats["updates"]
-    found["frames"] = {
+    found["frames"] = frames_of(times)
+    return found
+
+
+def _play_peer(spec: Run, task: Task, marks: list[int]) -> Run:
+    """Play one run of Stable-Baselines3, which must be installed (the extra ``bench``)."""
+    from live_peers import LiveEnv, greedy_returns, learn_beside, learn_inline, make_model
+
+    times = FrameTimes(1 / (spec["fps"] or FPS))
+    env = LiveEnv(open_game(GameSource(task.game), 1, spec["seed"]), spec["fps"] or FPS, times)
+    train_every, updates = PEERS[spec["who"]]
+    model = make_model(env, spec["seed"], train_every, updates)
+    found: Run = {"marks": marks, "scores": [], "seconds": []}
+    began, stood = time.perf_counter(), 0.0
+
+    def look(rows: int, model: Any) -> bool:
+        nonlocal stood
+        if rows < marks[len(found["scores"])]:
+            return False
+        pause = time.perf_counter()
+        found["seconds"].append(round(pause - began - stood, 1))
+        name, episodes = task.evaluation or task.game, spec["episodes"]
+        game = open_game(
+            GameSource(name), min(episodes, 32), SEED_OF_EVALUATION + int(spec["seed"])
+        )
+        scores = env.stand_still(lambda: greedy_returns(model, game, episodes))
+        won = [float(value > 0) for value in scores] if task.wins else scores
+        found["scores"].append(sum(won) / len(won))
+        stood += time.perf_counter() - pause
+        return len(found["scores"]) == len(marks)
+
+    if spec["who"] == "sb3_thread":
+        learn_beside(model, env, marks[-1], look, updates)
+    else:
+        learn_inline(model, marks[-1], look)
+    found["returns"], found["updates"] = env.returns, model._n_updates
+    found["frames"] = frames_of(times)
+    return found
+
+
+def frames_of(times: FrameTimes) -> Run:
+    """The times of the frames, for the results."""
+    return {
         "count": times.frames,
         "late": times.late,
         "longest_ms": round(times.longest_s * 1e3, 2),
         "p50_ms": round(times.histogram.quantile(0.5) * 1e3, 3),
         "p99_ms": round(times.histogram.quantile(0.99) * 1e3, 3),
     }
-    return found
 
 
 def greedily(address: tuple[str, int], name: str, episodes: int, seed: int) -> Scores:
@@ -219,7 +270,7 @@ def show(rows: list[Run]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tasks", default="cartpole,catch,snake,duel,lunarlander")
-    parser.add_argument("--who", default="live", help="of " + ", ".join([*SETTINGS, "preset"]))
+    parser.add_argument("--who", default="live", help="of " + ", ".join(PLAYERS))
     parser.add_argument("--seeds", default="1..5", help="FIRST..LAST")
     parser.add_argument("--rows", type=int, default=36_000, help="leave later marks out")
     parser.add_argument("--fps", type=float, default=FPS, help="0: as fast as it goes")
@@ -235,7 +286,7 @@ def main() -> None:
         print(json.dumps(run(json.loads(args.one))))
         return
     tasks, players = args.tasks.split(","), args.who.split(",")
-    if unknown := sorted({*tasks} - TASKS.keys() | {*players} - {*SETTINGS, "preset"}):
+    if unknown := sorted({*tasks} - TASKS.keys() | {*players} - {*PLAYERS}):
         parser.error(f"there is no {', '.join(unknown)}")
     first, _, last = args.seeds.partition("..")
     common = {"rows": args.rows, "fps": args.fps, "episodes": args.episodes}
