@@ -5,14 +5,18 @@ import subprocess
 
 import pytest
 
+from agentd.cli.completion import _words, script
 from agentd.cli.menu import COMMANDS, GROUPS
 
 
 @pytest.fixture(scope="module")
-def bash_script():
-    from agentd.cli.completion import _words, script
+def words():
+    return _words()
 
-    return script("bash", _words())
+
+@pytest.fixture(scope="module")
+def bash_script(words):
+    return script("bash", words)
 
 
 def completed(script: str, *words: str) -> list[str]:
@@ -36,17 +40,23 @@ def test_bash_completes_commands_groups_and_options(bash_script):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_gets_a_script_that_it_reads(run, shell):
-    done = run("completion", shell)
+def test_each_shell_gets_a_script_that_it_reads(words, shell):
+    text = script(shell, words)
+
+    assert "chess uci" in text
+    if shutil.which(shell) is not None:
+        checked = subprocess.run(
+            [shell, "-n", "/dev/stdin"], input=text, capture_output=True, text=True
+        )
+        assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_the_command_prints_the_script_behind_a_comment(run, bash_script):
+    done = run("completion", "bash")
 
     assert done.returncode == 0
     assert done.stdout.startswith("# ")
-    assert "chess uci" in done.stdout
-    if shutil.which(shell) is not None:
-        checked = subprocess.run(
-            [shell, "-n", "/dev/stdin"], input=done.stdout, capture_output=True, text=True
-        )
-        assert (checked.returncode, checked.stderr) == (0, "")
+    assert done.stdout.endswith(bash_script)
 
 
 def test_another_shell_is_refused_by_name(run):
