@@ -6,5 +6,6 @@
     y = Pass(net, backend, capacity=32).forward(params, x)
 
 A network holds no numbers: its parameters are one flat vector. A pass holds its activations on a
-backend. ``engine.backend`` says what a backend must do; ``engine.layers`` what there is to build.
+backend. ``engine.backend`` says what a backend must do; ``engine.layers`` what there is to build;
+``engine.tensor`` has plain arithmetic, sums and extremes of whole arrays.
 """

@@ -15,5 +15,15 @@ class ShapeError(EngineError):
         self.got = got
 
 
+class ArrayTypeError(EngineError):
+    """Raised when an op gets something else than its backend's arrays, or other numbers."""
+
+    def __init__(self, what: str, expected: object, got: object) -> None:
+        super().__init__(f"{what}: expected {expected}, got {got}")
+        self.what = what
+        self.expected = expected
+        self.got = got
+
+
 class ModelError(EngineError):
     """Raised when layers do not fit together: a Dense after an image, a pool larger than it."""

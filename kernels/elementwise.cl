@@ -3,8 +3,8 @@
 // Shapes   all arrays (n,) float32, y may be x; for add_row y (rows, n).
 // Launch   global (round_up(ceil(n / CHUNK), local),), any local; for add_row a vector an item,
 //          global (round_up(rows * ceil(n / WIDTH), local),). Items past the end do nothing.
-// Mirror   engine/numpy_backend/memory.py: add, add_row, plus, multiply, blend; optimizers.py: clip_value, penalty.
-// Bound    memory: 12 bytes a number (add, plus, multiply, blend, penalty), 8 (clip_value).
+// Mirror   engine/numpy_backend/memory.py: add, add_row, multiply, blend; optimizers.py: clip_value, penalty.
+// Bound    memory: 12 bytes a number (add, multiply, blend, penalty), 8 (clip_value).
 // Tuning   WIDTH, CHUNK.
 #include "vector.clh"
 
@@ -28,15 +28,6 @@ __kernel void add_row(
     const int at = item % chunks * WIDTH;
     y += y_at + (long)(item / chunks) * n;
     store(load(n, at, y) + load(n, at, row + row_at), n, at, y);
-}
-
-__kernel void plus(
-    const int n,
-    __global const float *a, const ulong a_at,
-    __global const float *b, const ulong b_at,
-    __global float *y, const ulong y_at)
-{
-    FOR_CHUNK(at, n) store(load(n, at, a + a_at) + load(n, at, b + b_at), n, at, y + y_at);
 }
 
 __kernel void multiply(

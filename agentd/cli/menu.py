@@ -42,7 +42,7 @@ predict         supervised.train:predict_rows
 new             supervised.models:new
     Write a model file, from flags or by asking for what they leave open.
 check           supervised.models:check
-    Check a model file or a daemon's configuration: keys, values, shapes, memory.
+    Check a model file, a daemon's configuration or a preset: keys, values, shapes, memory.
 export          supervised.models:export
     Write a trained network's weights in another format; onnx holds the whole model.
 doctor          daemon.doctor:doctor

@@ -7,9 +7,9 @@ from agentd.config.resolve import (
     agent_config_from_wire,
     default_data_dir,
     is_loopback,
-    load_agent_config,
     resolve,
 )
+from agentd.config.sealed import dump_agent_config, load_agent_config
 from agentd.engine.strictyaml import ConfigError
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "TlsConfig",
     "agent_config_from_wire",
     "default_data_dir",
+    "dump_agent_config",
     "dump_yaml",
     "is_loopback",
     "load_agent_config",

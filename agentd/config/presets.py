@@ -3,12 +3,13 @@
 import difflib
 from collections.abc import Mapping
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from agentd.config.convert import convert, parse_layer
 from agentd.config.layers import ConfigLayer, overlay
 from agentd.config.records import Preset
-from agentd.config.sources import flag_layer
+from agentd.config.sources import file_layer, flag_layer
 from agentd.errors import MissingInput
 
 FOLDER = "presets"
@@ -40,3 +41,8 @@ def load_preset(name: str, flags: Mapping[str, Any] | None = None) -> Preset:
     Raises MissingInput or ConfigError.
     """
     return convert(overlay(preset_layer(name), flag_layer(flags or {})), Preset)
+
+
+def load_preset_file(path: Path) -> Preset:
+    """The preset in a file of one's own, validated. Raises MissingInput or ConfigError."""
+    return convert(file_layer(path), Preset)

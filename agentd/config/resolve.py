@@ -92,11 +92,6 @@ def agent_config_from_wire(
     return convert(overlay(below, request), AgentConfig)
 
 
-def load_agent_config(path: FilePath) -> AgentConfig:
-    """An agent's own ``config.yaml``. Raises ConfigError or MissingInput."""
-    return convert(file_layer(path), AgentConfig)
-
-
 def _expand_agents(layer: ConfigLayer) -> ConfigLayer:
     """Put the presets below ``agent`` and, with ``agent``, below each of ``agents``."""
     agent = overlay(_preset_agent(layer.under("agent"), "agent"), layer.under("agent"))

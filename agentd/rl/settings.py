@@ -4,7 +4,13 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from agentd.config import AgentConfig, agent_config_from_wire, dump_yaml, load_agent_config, plain
+from agentd.config import (
+    AgentConfig,
+    agent_config_from_wire,
+    dump_agent_config,
+    load_agent_config,
+    plain,
+)
 from agentd.config.changes import apply_changes
 from agentd.store import DirectoryLock, write_file
 
@@ -29,7 +35,7 @@ def change_settings(
         stored = load_agent_config(path)
         config, made, left = apply_changes(stored, _with(stored, wanted, asked))
         if made:
-            write_file(path, dump_yaml(config).encode())
+            write_file(path, dump_agent_config(config))
     for change in made:
         tell(f"changed {change.key}: {change.wanted!r}, before {change.stored!r}")
     for change in left:

@@ -15,6 +15,7 @@ Shapes: B batch, P parameters, D input and E output features, C classes, K a fre
 
 from typing import Protocol
 
+from agentd.engine.backend.arithmetic import ArithmeticOps
 from agentd.engine.backend.array import (
     Activation,
     Array,
@@ -74,6 +75,7 @@ __all__ = [
 
 class Backend(
     MemoryOps,
+    ArithmeticOps,
     LayerOps,
     ImageOps,
     RecurrentOps,

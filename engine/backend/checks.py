@@ -1,7 +1,11 @@
-"""Shapes that every backend's ops ask for, and the ShapeError where they are others."""
+"""What every backend's ops ask of arrays, and the errors where they are others."""
+
+from typing import Any
+
+import numpy as np
 
 from agentd.engine.backend.array import Array, Shape
-from agentd.engine.errors import ShapeError
+from agentd.engine.errors import ArrayTypeError, ShapeError
 
 
 def same_shape(what: str, a: Array, b: Array) -> None:
@@ -30,3 +34,37 @@ def distribution_sizes(what: str, y: Array, q: Array) -> tuple[int, int, int]:
     if q.shape != (batch, width):
         raise ShapeError(what, (batch, width), q.shape)
     return batch, z, width
+
+
+def check_arrays(what: str, array_type: type, dtype: np.dtype[Any], **arrays: Any) -> None:
+    """Refuse what is no ``array_type`` of ``dtype``."""
+    for name, array in arrays.items():
+        expected = f"{array_type.__name__} of {dtype}"
+        if not isinstance(array, array_type):
+            raise ArrayTypeError(f"{what} {name}", expected, type(array).__name__)
+        found = getattr(array, "dtype", None)
+        if found != dtype:
+            raise ArrayTypeError(f"{what} {name}", expected, f"{array_type.__name__} of {found}")
+
+
+def check_shapes(what: str, expected: Shape, **arrays: Array) -> None:
+    """Refuse arrays of another shape than ``expected``."""
+    for name, array in arrays.items():
+        if array.shape != expected:
+            raise ShapeError(f"{what} {name}", expected, array.shape)
+
+
+def check_matmul(x: Array, w: Array, y: Array) -> None:
+    """Refuse arrays that are not x (B, D), w (D, E) and y (B, E), or empty."""
+    for name, array in (("x", x), ("w", w)):
+        if len(array.shape) != 2 or 0 in array.shape:
+            raise ShapeError(f"matmul {name}", "(rows, columns), neither 0", array.shape)
+    check_shapes("matmul", (x.shape[1], w.shape[1]), w=w)
+    check_shapes("matmul", (x.shape[0], w.shape[1]), y=y)
+
+
+def check_extreme(what: str, x: Array, value: Array, index: Array) -> None:
+    """Refuse an empty x, and results that are not (1,)."""
+    if 0 in x.shape:
+        raise ShapeError(f"{what} x", "of at least one number", x.shape)
+    check_shapes(what, (1,), value=value, index=index)

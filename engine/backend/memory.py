@@ -47,9 +47,6 @@ class MemoryOps(Protocol):
     def multiply(self, x: Array, y: Array) -> Step:
         """y *= x, in place, of one shape."""
 
-    def plus(self, a: Array, b: Array, y: Array) -> Step:
-        """y = a + b, of one shape."""
-
     def blend(self, x: Array, y: Array, weight: float) -> Step:
         """y += weight * (x - y), in place: a soft target update, a running mean."""
 

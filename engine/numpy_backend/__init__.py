@@ -1,5 +1,6 @@
 """The engine's ops in NumPy: the reference for every other backend, and the fast one on a CPU."""
 
+from agentd.engine.numpy_backend.arithmetic import ArithmeticOps
 from agentd.engine.numpy_backend.distributions import DistributionOps
 from agentd.engine.numpy_backend.heads import HeadOps
 from agentd.engine.numpy_backend.images import ImageOps
@@ -14,6 +15,7 @@ __all__ = ["NumPyBackend"]
 
 
 class NumPyBackend(
+    ArithmeticOps,
     HeadOps,
     ImageOps,
     NoiseOps,

@@ -87,9 +87,6 @@ class MemoryOps:
     def multiply(self, x: Nd, y: Nd) -> Step:
         return lambda: multiply(x, y, y)
 
-    def plus(self, a: Nd, b: Nd, y: Nd) -> Step:
-        return lambda: add(a, b, y)
-
     def holds(self, nbytes: int) -> bool:
         return False
 

@@ -1,5 +1,6 @@
 """The engine's ops in OpenCL: the same numbers on any device, with kernels of our own."""
 
+from agentd.engine.opencl_backend.arithmetic import ArithmeticOps
 from agentd.engine.opencl_backend.distributions import DistributionOps
 from agentd.engine.opencl_backend.images import ImageOps
 from agentd.engine.opencl_backend.noise import NoiseOps
@@ -13,6 +14,7 @@ __all__ = ["OpenCLBackend"]
 
 
 class OpenCLBackend(
+    ArithmeticOps,
     RecurrentOps,
     SparseOps,
     ImageOps,

@@ -126,9 +126,6 @@ class MemoryOps:
     def multiply(self, x: Dv, y: Dv) -> Step:
         return self.spread("elementwise", "multiply", y.size, x, y)
 
-    def plus(self, a: Dv, b: Dv, y: Dv) -> Step:
-        return self.spread("elementwise", "plus", y.size, a, b, y)
-
     def blend(self, x: Dv, y: Dv, weight: float) -> Step:
         return self.spread("elementwise", "blend", y.size, x, y, float(weight))
 

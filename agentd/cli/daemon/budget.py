@@ -1,7 +1,7 @@
-"""``agentd check`` on a daemon's configuration: what its agents will take of memory and disk."""
+"""``agentd check`` on a daemon's file or a preset: what its agents will take of memory and disk."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ from agentd.assembly.budget import (
 )
 from agentd.cli.screen.terminal import Terminal
 from agentd.config import AgentConfig, resolve
-from agentd.config.records import ServerConfig
+from agentd.config.presets import load_preset_file
+from agentd.config.records import LimitsConfig, ServerConfig
+from agentd.protocol.schema import Schema
 from agentd.server.agents.stored import StoredAgents
 
 MODEL_KEYS = {"layers", "ls", "layers_cfg"}
+PRESET_KEYS = {"description", "play"}  # a daemon's file has `agent` too, but none of these
 
 
 def is_daemon_file(tree: Any) -> bool:
@@ -28,16 +31,41 @@ def is_daemon_file(tree: Any) -> bool:
     return isinstance(tree, dict) and not MODEL_KEYS & tree.keys() and bool(known & tree.keys())
 
 
+def is_preset_file(tree: Any) -> bool:
+    """Whether the content of a YAML file is a preset: an agent and the game it is for."""
+    return isinstance(tree, dict) and not MODEL_KEYS & tree.keys() and bool(PRESET_KEYS & set(tree))
+
+
 def check_daemon(screen: Terminal, file: Path) -> None:
     """Check a daemon's configuration; tell each agent's estimate. Raises ConfigError."""
     config = resolve(file, {}, os.environ).config
     stored = StoredAgents(Path(config.data_dir) / "agents")
-    lines, found, too_large = [f"{file} is sound"], {}, None
-    for key, name, agent in _agents(config):
+    sized = ((key, agent, _schema(stored, name)) for key, name, agent in _agents(config))
+    _tell(screen, file, f"{file} is sound", sized, config.limits)
+
+
+def check_preset(screen: Terminal, file: Path) -> None:
+    """Check a preset; tell its agent's estimate. Raises ConfigError."""
+    preset = load_preset_file(file)
+    head = f"{file} is sound: a preset for {preset.play.game}"
+    _tell(screen, file, head, [("agent", preset.agent, None)], LimitsConfig())
+
+
+def _tell(
+    screen: Terminal,
+    file: Path,
+    head: str,
+    agents: Iterable[tuple[str, AgentConfig, Schema | None]],
+    limits: LimitsConfig,
+) -> None:
+    """Tell the estimate of each (key in the file, agent, its schema where it has one)."""
+    lines, found, too_large = [head], {}, None
+    for key, agent, schema in agents:
+        known = schema is not None
         try:
-            budget, known = _estimate(stored, name, agent, config)
+            budget = estimate(agent, schema, limits) if schema else estimate_least(agent, limits)
             if budget is not None:
-                check_memory(budget, config.limits)
+                check_memory(budget, limits)
         except OverBudget as fault:
             too_large = too_large or OverBudget(
                 *(fault.message,),
@@ -65,14 +93,9 @@ def _agents(config: ServerConfig) -> Iterator[tuple[str, str | None, AgentConfig
         yield f"agents.{name}", name, agent
 
 
-def _estimate(
-    stored: StoredAgents, name: str | None, agent: AgentConfig, config: ServerConfig
-) -> tuple[AgentSize | None, bool]:
-    """What an agent takes, and whether that is for the game it is bound to."""
-    schema = stored.schema(name) if name is not None else None
-    if schema is not None:
-        return estimate(agent, schema, config.limits), True
-    return estimate_least(agent, config.limits), False
+def _schema(stored: StoredAgents, name: str | None) -> Schema | None:
+    """What a stored agent is bound to."""
+    return stored.schema(name) if name is not None else None
 
 
 def _sizes(budget: AgentSize | None, known: bool) -> str:

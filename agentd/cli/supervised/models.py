@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from agentd.assembly.budget import in_bytes, training_bytes
-from agentd.cli.daemon.budget import check_daemon, is_daemon_file
+from agentd.cli.daemon.budget import check_daemon, check_preset, is_daemon_file, is_preset_file
 from agentd.cli.screen.options import JsonScreen, Screen
 from agentd.cli.supervised.dialogue import LOSSES, ask_for_model
 from agentd.engine.optim import RULES, own_defaults
@@ -80,11 +80,14 @@ def new(
 
 def check(
     screen: JsonScreen,
-    file: Annotated[Path, typer.Argument(help="A model, nevermind-neu's net.cfg, or a daemon's.")],
+    file: Annotated[Path, typer.Argument(help="A model, net.cfg, a daemon's file, or a preset.")],
     optimizer: Annotated[Path | None, typer.Option(help="nevermind-neu's optim.cfg.")] = None,
 ) -> None:
-    """Check a model file or a daemon's configuration: keys, values, shapes, memory."""
+    """Check a model file, a daemon's configuration or a preset: keys, values, shapes, memory."""
     document = read_model_file(file, optimizer)
+    if is_preset_file(document.value):
+        check_preset(screen, file)
+        return
     if is_daemon_file(document.value):
         check_daemon(screen, file)
         return

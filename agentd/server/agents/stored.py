@@ -13,7 +13,7 @@ import json
 import shutil
 from pathlib import Path
 
-from agentd.config import AgentConfig, ConfigError, dump_yaml, load_agent_config
+from agentd.config import AgentConfig, ConfigError, dump_agent_config, load_agent_config
 from agentd.errors import DamagedFile, StorageError
 from agentd.memory.ring_reader import ROWS, TEACH, has_rows
 from agentd.protocol.errors import ProtocolError
@@ -65,7 +65,7 @@ class StoredAgents:
         if not self._root.is_dir():
             raise StorageError(f"{self._root} was removed while in use")
         folder.mkdir(exist_ok=True)
-        write_file(folder / CONFIG, dump_yaml(config).encode())
+        write_file(folder / CONFIG, dump_agent_config(config))
 
     def schema(self, name: str) -> Schema | None:
         """The schema that an agent was bound to; None before its first hello.

@@ -12,6 +12,7 @@ from agentd.engine.numpy_backend import NumPyBackend
 
 sys.path.insert(0, str(Path(__file__).parent))  # op_cases and the files that fill it
 
+CUTS = ("cpu", "gpu")
 CLOSE = 1e-5
 """Largest relative error of a kernel against its NumPy twin, in float32."""
 
@@ -33,10 +34,18 @@ def opencl() -> Any:
     return _backend("cpu")
 
 
-@pytest.fixture(scope="session", params=["cpu", "gpu"])
+@pytest.fixture(scope="session", params=CUTS)
 def cut(request: pytest.FixtureRequest) -> Any:
     """The backend with kernels cut for a CPU and for a GPU, whatever the device is."""
     return _backend(request.param)
+
+
+@pytest.fixture(
+    scope="session", params=["numpy", *(pytest.param(c, marks=pytest.mark.opencl) for c in CUTS)]
+)
+def everywhere(request: pytest.FixtureRequest) -> Any:
+    """Every backend in turn: NumPy in float32, and the device with both cuts."""
+    return NumPyBackend() if request.param == "numpy" else _backend(request.param)
 
 
 @pytest.fixture(scope="session")

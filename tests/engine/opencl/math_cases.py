@@ -24,7 +24,11 @@ def elementwise(op: str, *names: str, fixed: tuple[Any, ...] = ()) -> None:
 
 elementwise("copy", "x", "y")
 elementwise("add", "x", "y")
+elementwise("absolute", "x", "y")
 elementwise("plus", "a", "b", "y")
+elementwise("minus", "a", "b", "y")
+elementwise("times", "a", "b", "y")
+elementwise("divide", "a", "b", "y")
 elementwise("multiply", "x", "y")
 elementwise("blend", "x", "y", fixed=(0.25,))
 elementwise("fill", "y", fixed=(1.5,))
@@ -61,8 +65,26 @@ def product(op: str, left: str, right: str, out: str) -> None:
             yield f"{b}x{d}x{e} NaN", bind, {"x": with_nan(x), "w": w, "y": y}, ()
 
 
+product("matmul", "bd", "de", "be")
 product("matmul_tn", "bd", "be", "de")
 product("matmul_nt", "be", "de", "bd")
+
+
+def reduction(op: str, **results: Any) -> None:
+    @case(op)
+    def make(rng: np.random.Generator) -> Iterator[Case]:
+        def bind(be: Any, x: Any, **a: Any) -> Any:
+            return getattr(be, op)(x, **a)
+
+        for n in (*SIZES, 65_537):
+            x = floats(rng, n)
+            yield f"n={n}", bind, {"x": x, **results}, ()
+            yield f"n={n} NaN", bind, {"x": with_nan(x), **results}, ()
+
+
+reduction("sum_all", out=np.ones(1, np.float32))
+reduction("find_min", value=np.ones(1, np.float32), index=np.full(1, -1, np.int32))
+reduction("find_max", value=np.ones(1, np.float32), index=np.full(1, -1, np.int32))
 
 
 @case("add_row")

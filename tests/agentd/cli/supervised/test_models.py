@@ -115,6 +115,32 @@ def test_check_estimates_the_agents_of_a_daemon(call):
     assert "at most 2.0 GB (limits.agent_memory_bytes)" in err
 
 
+BIG = "{dense: 4000000}, {dense: 4000000}"
+
+
+def test_check_knows_a_preset(call):
+    preset = "description: mine\nplay: {game: catch}\nagent: {model: {layers: [{dense: 64}]}}\n"
+    Path("p.yaml").write_text(preset)
+    code, out, _ = call("check", "p.yaml")
+    assert (code, out.splitlines()[0]) == (0, "p.yaml is sound: a preset for catch")
+    assert " agent: " in out
+    assert " of memory (" in out
+    agents = json.loads(call("check", "p.yaml", "--json")[1])["agents"]
+    assert agents["agent"]["parameters"] > 64
+
+    for wrong, place, told in (
+        (preset.replace("agent:", "agnet:"), "p.yaml:3:1: agnet", "did you mean `agent`"),
+        (preset.replace("game:", "gmae:"), "p.yaml:2:8: play.gmae", "game"),
+        (preset.replace("dense: 64", "dense: 0"), "p.yaml:3:", "agent.model.layers"),
+        (preset.replace("{dense: 64}", BIG), "p.yaml: agent.model", "at most"),
+    ):
+        Path("p.yaml").write_text(wrong)
+        code, out, err = call("check", "p.yaml")
+        assert (code, out, err.count("\n")) == (78, "", 1), err
+        assert err.startswith(f"agentd: {place}"), err
+        assert told in err
+
+
 @pytest.fixture
 def idx(tmp_path):
     folder = tmp_path / "idx"

@@ -206,6 +206,27 @@ async def test_an_agent_that_was_refused_is_listed_and_may_be_deleted(serve, liv
     await (await house.peer()).hello("a")
 
 
+async def test_a_config_that_was_cut_into_valid_yaml_is_refused(serve, lived, tmp_path, caplog):
+    folder = lived.copy(tmp_path / "data")
+    path = folder / "agents" / "a" / "config.yaml"
+    whole = path.read_bytes()
+    header, body = whole.split(b"\n", 1)
+    ends = [at for at in range(len(whole)) if whole[at - 1 : at] == b"\n"]  # after a whole line
+    for cut in (0, 5, len(header), ends[0], ends[1], ends[len(ends) // 2], ends[-1]):
+        path.write_bytes(whole[:cut])
+        house = await serve(LEARNS, data_dir=folder)
+        found = await values(await house.peer(), "a")
+        assert isinstance(found, m.Error), whole[:cut]
+        assert found.code == "INTERNAL"  # as for any damaged file
+        assert "config.yaml" in found.message
+        assert "was cut" in found.message
+        await house.down()
+
+    for good in (whole, body):  # as it was written, now and by older releases
+        path.write_bytes(good)
+        assert await outcome(serve, lived, folder, caplog) == "on"
+
+
 async def test_exploration_goes_on_where_the_ring_was_lost(serve, lived, tmp_path):
     folder = lived.copy(tmp_path / "data")
     ring = folder / "agents" / "a" / "replay" / "rows.ring"
