@@ -76,7 +76,9 @@ class ReplayRingReader(RingReader):
             int(identity[key]) for key in ("row_bytes", "n_actions", "branches")
         )
         backwards = bool(identity.get("backwards", False))
-        super().__init__(path, identity, replay_columns(width, actions, branches, backwards))
+        timed = bool(identity.get("elapsed", False))
+        columns = replay_columns(width, actions, branches, backwards, timed)
+        super().__init__(path, identity, columns)
         column = self._file.columns
         self._rows = Rows(
             format,
@@ -90,6 +92,7 @@ class ReplayRingReader(RingReader):
             column["stream"],
             column["version"],
             prev=column["prev"] if backwards else None,
+            elapsed=column["elapsed"] if timed else None,
         )
 
     def rows(self, hi: int) -> Rows:
