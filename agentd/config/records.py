@@ -17,6 +17,7 @@ from agentd.engine.learners.supervised import SupervisedConfig
 from agentd.engine.learners.value_loss import ValueLoss
 from agentd.engine.network.spec import ModelSpec
 from agentd.engine.optim.spec import OptimizerSpec
+from agentd.engine.replay.demonstrations import DEMONSTRATIONS, DemonstrationConfig
 from agentd.engine.replay.rewards import UNSHAPED, RewardConfig
 from agentd.engine.rules.exploration import ExplorationConfig
 from agentd.engine.strictyaml import Count, Positive, Record
@@ -123,6 +124,7 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     pqn: PqnConfig = msgspec.field(default_factory=PqnConfig)
     stream_q: StreamQConfig = msgspec.field(default_factory=StreamQConfig)
     reward: RewardConfig = msgspec.field(default_factory=RewardConfig)
+    demonstrations: DemonstrationConfig = DEMONSTRATIONS
     supervised: SupervisedConfig = msgspec.field(default_factory=SupervisedConfig)
     replay: ReplayConfig = msgspec.field(default_factory=ReplayConfig)
     pace: PaceConfig = msgspec.field(default_factory=PaceConfig)

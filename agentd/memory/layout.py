@@ -13,7 +13,7 @@ class RingLayout:
     row_bytes: raw bytes of one observation; n_actions: mask width A; branches: action numbers per
     row; schema: digest of the agent's schema, so that another game's rows are never taken;
     backwards: whether a row also knows the one before it, which stacks of rows need; elapsed:
-    whether it also knows how many nominal steps it took.
+    whether it knows how many nominal steps led to it, which a horizon in seconds needs.
     """
 
     row_bytes: int
@@ -22,11 +22,6 @@ class RingLayout:
     schema: str
     backwards: bool = False
     elapsed: bool = False
-
-    @property
-    def plain(self) -> bool:
-        """Whether a row is made of nothing but what every row has."""
-        return not (self.backwards or self.elapsed)
 
     def identity(self, capacity: int, slack: int) -> dict[str, Any]:
         """What is written into the file's header and compared when it is opened again."""

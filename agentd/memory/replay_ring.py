@@ -99,23 +99,24 @@ class ReplayRing(RingWriter):
         session: NDArray[np.uint32] | int,
         seq: NDArray[np.uint64] | int,
         version: NDArray[np.uint64] | int,
-        played: Played | None = None,
         elapsed: NDArray[np.float32] | None = None,
+        played: Played | None = None,
     ) -> int:
         """Write N validated rows and commit them; return the absolute index of the first.
 
         obs (N, row_bytes), mask (N, A) bytes 0/1 or None, action (N, branches) with -1 on rows
         that end an episode, reward, kind, stream (N,); explored, session, seq and version are
-        (N,) or one number for all. Rows of one stream are in order. A row is linked to its
+        (N,) or one number for all; elapsed (N,) nominal steps, above 0, None for one each, kept
+        where the layout has them. Rows of one stream are in order. A row is linked to its
         stream's previous one unless it is ``first`` or the stream was closed in between; that
-        one's action is then what ``played`` says. ``elapsed`` (N,) is kept where the layout has
-        it, 1 where None.
+        one's action is from now on what ``played`` says.
         N is at most ``max_append``. Raises StorageError when the disk is full, and IndexError on
         a stream without room; nothing has changed then.
         """
         n, head = len(kind), self._counters.head
-        values = (action, reward, kind, explored, stream, session, seq, version)
-        if n == 1 and mask is None and played is None and self.layout.plain:
+        took = 1.0 if elapsed is None else elapsed
+        values = (action, reward, kind, explored, stream, session, seq, version, took)
+        if n == 1 and mask is None and played is None and not self.layout.backwards:
             return self._append_one(obs, values)
         parts = self._room(n)
         self._mark[stream] = self._count[:n]  # the last row of a stream wins
@@ -123,8 +124,6 @@ class ReplayRing(RingWriter):
         rows = (obs, None if mask is None else self._pack(mask), *values)
         for to, of in parts:
             self._write(to, of, rows)
-            if self.layout.elapsed:
-                self._file.columns["elapsed"][to] = 1.0 if elapsed is None else elapsed[of]
         if played is not None:
             self._put_right(stream[played.row], played, head + n)
         ended = self._link(head, stream, kind, reward, repeated)
@@ -141,7 +140,7 @@ class ReplayRing(RingWriter):
 
     def _append_one(self, obs: NDArray[np.uint8], values: Sequence[Any]) -> int:
         """`append` of one row without a mask, in plain numbers: a third of the time."""
-        action, reward, kind, explored, stream, session, seq, version = values
+        action, reward, kind, explored, stream, session, seq, version, took = values
         c = self._counters
         head, at, one = c.head, int(stream[0]), int(kind[0])
         slot = head % self.physical
@@ -160,6 +159,8 @@ class ReplayRing(RingWriter):
         column["session"][slot] = session if isinstance(session, int) else session[0]
         column["seq"][slot] = seq if isinstance(seq, int) else seq[0]
         column["version"][slot] = version if isinstance(version, int) else version[0]
+        if self.layout.elapsed:
+            column["elapsed"][slot] = took if isinstance(took, float) else took[0]
         total = gain if one == FIRST else float(self._return[at]) + gain
         if one != FIRST and last >= max(0, head + 1 - self.physical):
             column["next"][last % self.physical] = head
@@ -236,7 +237,7 @@ class ReplayRing(RingWriter):
 
     def _write(self, to: slice, of: slice, rows: Sequence[Any]) -> None:
         """Copy rows ``of`` the batch into the slots ``to``."""
-        obs, bits, action, reward, kind, explored, stream, session, seq, version = rows
+        obs, bits, action, reward, kind, explored, stream, session, seq, version, took = rows
         column = self._file.columns
         column["next"][to] = -1
         if self.layout.backwards:
@@ -248,6 +249,8 @@ class ReplayRing(RingWriter):
         column["kind"][to] = kind[of]
         column["stream"][to] = stream[of]
         each = {"explored": explored, "session": session, "seq": seq, "version": version}
+        if self.layout.elapsed:
+            each["elapsed"] = took
         for name, value in each.items():
             column[name][to] = value[of] if isinstance(value, np.ndarray) else value
 
@@ -366,6 +369,9 @@ def _sound(file: RingFile, at: NDArray[np.int64], head: int) -> NDArray[np.bool_
     if "prev" in file.columns:
         before = file.columns["prev"][slot]
         linked &= (before == -1) | ((before >= 0) & (before < at))
+    if "elapsed" in file.columns:
+        took = file.columns["elapsed"][slot]
+        linked &= np.isfinite(took) & (took > 0)
     sound: NDArray[np.bool_] = (
         (kind <= TRUNCATED) & linked & np.isfinite(file.columns["reward"][slot])
     )

@@ -205,6 +205,8 @@ def _facts(
     if given is not None and by is None:
         by = np.zeros((len(kind), 1), np.uint8)
     elapsed = _column([s.elapsed for s in steps], counts, np.ones(1, np.float32))
+    if elapsed is not None:
+        elapsed = np.where(kind[:, np.newaxis] == FIRST, np.float32(1), elapsed)
     success = _column([s.success for s in steps], counts, np.full(1, SILENT, np.uint8))
     flat = [None if column is None else column[:, 0] for column in (by, elapsed, success)]
     return RowFacts(given, taken, *flat)

@@ -196,8 +196,8 @@ class Learning:
             serials,
             seqs,
             choice.version,
+            _elapsed(batch.facts, rows),
             corrected(batch.facts, rows),
-            None if batch.facts is None else batch.facts.elapsed,
         )
         self._table.last_seq[slots] = newest
         self.handle.wake()
@@ -372,6 +372,10 @@ class Learning:
         if self._started:
             await self.handle.stop(save=save, within_s=within_s)
         self.ring.close()
+
+
+def _elapsed(facts: RowFacts | None, rows: int) -> NDArray[np.float32] | None:
+    return None if facts is None or facts.elapsed is None else facts.elapsed[:rows]
 
 
 def corrected(facts: RowFacts | None, rows: int) -> Played | None:
