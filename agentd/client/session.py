@@ -25,7 +25,7 @@ from agentd.client.errors import (
     WindowFull,
 )
 from agentd.client.frames import Act, Observations, Packer, Taught
-from agentd.client.played import RowFacts, pack_facts, read_log, rows_to_cut
+from agentd.client.played import StepFacts, pack_facts, read_log, rows_to_cut
 from agentd.client.settings import ConnectSettings
 from agentd.protocol import messages as m
 from agentd.protocol.codec import PROTOCOLS
@@ -131,7 +131,7 @@ class ClientSession:
         kind: ArrayLike,
         stream: ArrayLike | None,
         mask: ArrayLike | None,
-        facts: RowFacts | None = None,
+        facts: StepFacts | None = None,
     ) -> bytes:
         """Number a step and return its bytes.
 

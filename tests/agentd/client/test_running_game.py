@@ -21,7 +21,6 @@ from agentd.client import (
     Client,
     DataRefused,
     GameFrame,
-    SessionLost,
     demonstrate,
     join,
     play,
@@ -86,7 +85,7 @@ def state(x):
     return np.array([x, 0], np.float32)
 
 
-# -- the game jumps, stands still, slows down --------------------------------------------------------
+# -- the game jumps, stands still, slows down ------------------------------------------------------
 
 
 def test_a_quick_load_ends_the_episode_and_begins_another(daemon, connect):
@@ -135,17 +134,6 @@ def test_a_game_that_pauses_in_silence_resumes_its_episode(daemon, connect):
     rows = kept(daemon, "silent")
     assert client.reconnects == 1
     assert (rows.kind, rows.action[0], rows.by[0]) == ([FIRST, MID], 3, BY["person"])
-
-
-def test_a_pause_that_was_too_long_is_told_and_a_new_episode_begins(serve, tmp_path):
-    settings = f"limits.heartbeat_s={HEARTBEAT_S}", "limits.resume_s=0.2", "agent.learner=none"
-    daemon = serve(tmp_path / "data", *settings)
-    with Client.connect(daemon.address, "gone", *GAME) as client:
-        client.step(state(0), 0.0, FIRST)
-        time.sleep(5 * HEARTBEAT_S)
-        with pytest.raises(SessionLost):
-            client.step(state(1), 1.0, MID)
-        client.step(state(2), 0.0, FIRST)
 
 
 def test_a_frame_rate_that_falls_and_rises_is_kept_with_the_rows(daemon, connect):
