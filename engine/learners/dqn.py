@@ -75,8 +75,10 @@ class DqnLearner(DescentLearner):
         self._descent = Descent(network, backend, optimizer, config.clip_norm, weights)
         self._target = backend.asarray(weights)
         self._follow = self._bind_target()
-        gamma = config.per_row(dt_s)
-        self._source = BatchSource(backend, format, config, reward, seed, demonstrations, gamma)
+        self.gamma = config.per_row(dt_s)
+        self._source = BatchSource(
+            backend, format, config, reward, seed, demonstrations, self.gamma
+        )
         self._margin = MarginLoss(backend, size, format, head, demonstrations)
         self._inputs, self._observed = InputStatistics(network, backend), 0
         self._learn = Pass(network, backend, size, training=True, seed=seed)

@@ -25,8 +25,8 @@ class DemonstrationConfig(Record, frozen=True, kw_only=True):
     """
 
     share: Fraction = 0.5  # most of a batch that demonstrations fill; 0: none is set aside for them
-    min_rows: Count = 200  # fewer rows of demonstrations than these are learned from as any other
-    full_rows: Count = 1_000  # up to ``share`` they fill rows / full_rows of a batch
+    min_rows: Count = 200  # fewer demonstrated rows than these are learned from as any others
+    full_rows: Count = 1_000  # so many would fill a whole batch, fewer their part of it
     margin: Annotated[float, Meta(ge=0, le=1e3)] = 0.1  # in deviations of the n-step targets
     weight: Annotated[float, Meta(ge=0, le=1e3)] = 1.0  # of the margin loss at first
     weight_end: Annotated[float, Meta(ge=0, le=1e3)] = 0.1  # and in the end
