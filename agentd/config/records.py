@@ -43,6 +43,14 @@ GameName = Annotated[
         description="a game of agentd, gym:<id> or module:<id> for a Gymnasium environment",
     ),
 ]
+SettingName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9_./-]{1,64}$(?!\n)",
+        description="a name of 1 to 64 characters a-z, 0-9, '_', '.', '/', '-'",
+    ),
+]
+Finite = Annotated[float, Meta(ge=-1e308, le=1e308)]
 Device = Annotated[
     str,
     Meta(
@@ -122,6 +130,8 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     pace: PaceConfig = msgspec.field(default_factory=PaceConfig)
     exploration: ExplorationConfig = msgspec.field(default_factory=ExplorationConfig)
     checkpoint: CheckpointConfig = msgspec.field(default_factory=CheckpointConfig)
+    # numbers for its games: they are told, and the operation `settings` changes them
+    game: dict[SettingName, Finite] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         pace, capacity = self.pace, self.replay.capacity

@@ -62,8 +62,8 @@ def replay_columns(
     row_bytes: int, n_actions: int, branches: int, backwards: bool = False, elapsed: bool = False
 ) -> tuple[Column, ...]:
     """The columns of a replay ring file, in file order."""
-    more = [Column("prev", "<i8")] if backwards else []
-    more += [Column("elapsed", "<f4")] if elapsed else []
+    more: tuple[Column, ...] = (Column("prev", "<i8"),) if backwards else ()
+    more += (Column("elapsed", "<f4"),) if elapsed else ()
     return (
         Column("obs", "u1", row_bytes),
         Column("mask_bits", "u1", (n_actions + 7) // 8),

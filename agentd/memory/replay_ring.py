@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from agentd.engine.replay.rows import FIRST, MID, TERMINATED, TRUNCATED
 from agentd.memory.layout import RingLayout, default_slack
 from agentd.memory.mapped_file import RingCounters, RingFile, kept_slack
+from agentd.memory.played import Played, put_right
 from agentd.memory.recall import Answer, find_answer, open_episodes
 from agentd.memory.ring_writer import RingWriter
 
@@ -99,6 +100,7 @@ class ReplayRing(RingWriter):
         seq: NDArray[np.uint64] | int,
         version: NDArray[np.uint64] | int,
         elapsed: NDArray[np.float32] | None = None,
+        played: Played | None = None,
     ) -> int:
         """Write N validated rows and commit them; return the absolute index of the first.
 
@@ -106,14 +108,15 @@ class ReplayRing(RingWriter):
         that end an episode, reward, kind, stream (N,); explored, session, seq and version are
         (N,) or one number for all; elapsed (N,) nominal steps, above 0, None for one each, kept
         where the layout has them. Rows of one stream are in order. A row is linked to its
-        stream's previous one unless it is ``first`` or the stream was closed in between.
+        stream's previous one unless it is ``first`` or the stream was closed in between; that
+        one's action is from now on what ``played`` says.
         N is at most ``max_append``. Raises StorageError when the disk is full, and IndexError on
         a stream without room; nothing has changed then.
         """
         n, head = len(kind), self._counters.head
         took = 1.0 if elapsed is None else elapsed
         values = (action, reward, kind, explored, stream, session, seq, version, took)
-        if n == 1 and mask is None and not self.layout.backwards:
+        if n == 1 and mask is None and played is None and not self.layout.backwards:
             return self._append_one(obs, values)
         parts = self._room(n)
         self._mark[stream] = self._count[:n]  # the last row of a stream wins
@@ -121,6 +124,8 @@ class ReplayRing(RingWriter):
         rows = (obs, None if mask is None else self._pack(mask), *values)
         for to, of in parts:
             self._write(to, of, rows)
+        if played is not None:
+            self._put_right(stream[played.row], played, head + n)
         ended = self._link(head, stream, kind, reward, repeated)
         c = self._counters
         self._counters = RingCounters(
@@ -216,6 +221,16 @@ class ReplayRing(RingWriter):
         found: NDArray[np.uint8] = column["obs"][at]
         return found
 
+    def masks(self, base: int, streams: int) -> NDArray[np.uint8]:
+        """Return the mask bits of the newest rows of the slots [base, base + streams).
+
+        (streams, ceil(A / 8)); all 0 for a row without a mask and for a closed stream.
+        """
+        last = self._last[base : base + streams]
+        bits: NDArray[np.uint8] = self._file.columns["mask_bits"][last % self.physical]
+        bits[last < 0] = 0
+        return bits
+
     def answer(self, session: int, seq: int) -> Answer | None:
         """Return what was answered to this frame, or None when the ring has no row of it."""
         return find_answer(self.columns, self.oldest, self.head, session, seq)
@@ -238,6 +253,13 @@ class ReplayRing(RingWriter):
             each["elapsed"] = took
         for name, value in each.items():
             column[name][to] = value[of] if isinstance(value, np.ndarray) else value
+
+    def _put_right(self, stream: NDArray[np.int64], played: Played, head: int) -> None:
+        """Correct the newest rows of streams (M,) before the rows below ``head`` are linked."""
+        last = self._last[stream]
+        kept = last >= max(0, head - self.physical)
+        slot = last[kept] % self.physical
+        put_right(self._file.columns, slot, played.action[kept], played.by[kept])
 
     def _link(
         self,
