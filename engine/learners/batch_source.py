@@ -10,6 +10,7 @@ from agentd.engine.backend import Array, Backend, Host
 from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.replay.feed import BatchFeed
+from agentd.engine.replay.held_out import HeldOut
 from agentd.engine.replay.priorities import PrioritizedSampler
 from agentd.engine.replay.resident import ResidentRows
 from agentd.engine.replay.rewards import RewardConfig, RewardShaper
@@ -32,6 +33,7 @@ class BatchSource:
         config: DqnConfig,
         reward: RewardConfig,
         seed: int,
+        held_out: HeldOut | None = None,
     ) -> None:
         size, rng = config.batch, sampler_rng(seed)
         self._backend, self._size = backend, size
@@ -39,18 +41,26 @@ class BatchSource:
         self._placed = False  # whether `_resident` is decided: the first ring decides it
         self._shaper = RewardShaper(reward, config.per_row)
         shape = None if reward.changes_nothing else self._shaper
-        self._reader = TransitionReader(format, size, config.n_step, config.per_row, shape)
+        self._read_as = (config.n_step, config.per_row, shape)
+        self._format = format
+        self._reader = self.reader(size)
         self.priorities: PrioritizedSampler | None = None
         if config.prioritized:
-            self.priorities = PrioritizedSampler(size, config.priority, rng, format.stack)
+            self.priorities = PrioritizedSampler(
+                size, config.priority, rng, format.stack, held_out
+            )
         else:
-            even = UniformSampler(size, rng, format.stack)
+            even = UniformSampler(size, rng, format.stack, held_out)
             self._feed = BatchFeed(even, self._reader, 2 * size * format.features * 4)
 
     @property
     def weight(self) -> NDArray[np.float32] | None:
         """Importance weights (B,) of the last batch, None where all are 1."""
         return None if self.priorities is None else self.priorities.weight
+
+    def reader(self, size: int) -> TransitionReader:
+        """Return a new reader of ``size`` transitions; it shapes rewards as ``next`` does."""
+        return TransitionReader(self._format, size, *self._read_as)
 
     def next(
         self, rows: Rows, lo: int, hi: int, ahead: int

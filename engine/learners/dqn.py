@@ -21,12 +21,14 @@ from agentd.engine.learners.batch_source import BatchSource
 from agentd.engine.learners.descent import Descent, DescentLearner, quiet
 from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.heads import Head
+from agentd.engine.learners.held_out_gap import EVERY, HeldOutGap
 from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.learners.value_loss import ValueLoss, huber_width
 from agentd.engine.learners.whole_step import WholeUpdate, bind_q
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import InputStatistics
 from agentd.engine.optim import Optimizer
+from agentd.engine.replay.held_out import HeldOut
 from agentd.engine.replay.rewards import UNSHAPED, RewardConfig
 from agentd.engine.replay.rows import RowFormat, Rows
 from agentd.engine.replay.transitions import TransitionBatch, observations
@@ -40,7 +42,9 @@ class DqnLearner(DescentLearner):
 
     ``loss`` is that of plain values; distributions have their own. ``reward`` shapes rewards
     before they are summed. ``weights`` are the first parameters (n_params,); without them the
-    network draws them from ``seed``. The sampler has a generator of its own. Satisfies
+    network draws them from ``seed``. The sampler has a generator of its own. Rows that are
+    ``held_out`` are never trained on; how much worse they are known is measured every 500 updates,
+    which changes no update and is no state: it begins anew. Satisfies
     `engine.learners.learner.Learner`.
     """
 
@@ -56,6 +60,7 @@ class DqnLearner(DescentLearner):
         *,
         loss: ValueLoss = "huber",
         reward: RewardConfig = UNSHAPED,
+        held_out: HeldOut | None = None,
     ) -> None:
         head = config.head()
         wanted = (head.atoms * format.n_actions,)
@@ -69,7 +74,11 @@ class DqnLearner(DescentLearner):
         self._descent = Descent(network, backend, optimizer, config.clip_norm, weights)
         self._target = backend.asarray(weights)
         self._follow = self._bind_target()
-        self._source = BatchSource(backend, format, config, reward, seed)
+        self._source = BatchSource(backend, format, config, reward, seed, held_out)
+        self._gap: HeldOutGap | None = None
+        if held_out is not None:
+            told = held_out, self._source.reader, seed
+            self._gap = HeldOutGap(network, backend, format, config, *told)
         self._inputs, self._observed = InputStatistics(network, backend), 0
         self._learn = Pass(network, backend, size, training=True, seed=seed)
         self._select = Pass(network, backend, size, seed=seed ^ _NOISE[0], noisy=True)
@@ -89,16 +98,18 @@ class DqnLearner(DescentLearner):
         With distributions ``td_abs`` is the mean of their loss, the error that priorities use. All
         that an update measures is NaN before the first.
         """
-        on = self._on
+        on, told = self._on, self._descent.stats()
+        if self._gap is not None:
+            told["held_out_gap"] = self._gap.value
         if not self._descent.measured:
-            return {**self._descent.stats(), "td_abs": nan, "q_mean": nan}
+            return {**told, "td_abs": nan, "q_mean": nan}
         if self._whole is not None:
             target, error = self._backend.to_host(on.target), self._backend.to_host(on.error)
             taken = target[:, None] - error
         else:
             taken = on.values(self._learn.output(self.params, self.config.batch))
         return {
-            **self._descent.stats(),
+            **told,
             "td_abs": float(on.errors().mean()),
             "q_mean": float(taken.mean()),
         }
@@ -122,6 +133,8 @@ class DqnLearner(DescentLearner):
                 self._follow()
         if taken and self._source.priorities is not None:
             self._source.priorities.update(self._on.errors())
+        if taken and self._gap is not None and self.updates % EVERY == 0:
+            self._gap.measure(rows, lo, hi, self.updates, self._descent.params, self._target)
 
     def get_state(self) -> tuple[Arrays, Scalars]:
         """Return the parameters, target, optimizer, sampler, statistics and counters."""
