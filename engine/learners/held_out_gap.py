@@ -89,7 +89,7 @@ class HeldOutGap:
             return None
         row = rng.integers(lo, hi, 2 * _SIZE)
         row = row[is_start(rows, row, lo, hi, self._format.stack)]
-        row = row[~self._held_out.bars(rows, row, lo, hi)]
+        row = row[~self._held_out.barred(rows, lo, hi)[row % rows.capacity]]
         return np.resize(row, _SIZE) if len(row) else None
 
     def _error(

@@ -46,12 +46,14 @@ class HeldOut:
         chosen = (FIRST_HELD_OUT * group + BLOCK * self._choice(group) for group in groups)
         return [row for row in chosen if row < hi and row + BLOCK > lo]
 
-    def bars(self, rows: Rows, row: NDArray[np.int64], lo: int, hi: int) -> NDArray[np.bool_]:
-        """Return which starts (B,) in [lo, hi) may not be drawn: a row they read is held out."""
+    def barred(self, rows: Rows, lo: int, hi: int) -> NDArray[np.bool_]:
+        """Return by slot (C,) which starts in [lo, hi) may not be drawn; valid until the next call.
+
+        A row that they read is held out. What it says of other rows means nothing.
+        """
         if hi != self._seen or rows.capacity != len(self._barred):
             self._follow(rows, lo, hi)
-        barred: NDArray[np.bool_] = self._barred[row % rows.capacity]
-        return barred
+        return self._barred
 
     def _follow(self, rows: Rows, lo: int, hi: int) -> None:
         """Take note of the rows that have come. Only a held-out one bars those before it."""

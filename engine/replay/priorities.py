@@ -133,7 +133,7 @@ class PrioritizedSampler:
             start = hi - 1 - (hi - 1 - slot) % rows.capacity
             cut = cut_stacks(rows, start, lo, self._stack)
             if self._held_out is not None:
-                cut |= self._held_out.bars(rows, start, lo, hi)
+                cut |= self._held_out.barred(rows, lo, hi)[slot]
             if not cut.any():
                 break
             tree.set(slot[cut], 0.0)  # none comes back: an older frame has left, a row is held out
@@ -186,7 +186,7 @@ class PrioritizedSampler:
         after, begins = rows.next[slot], rows.kind[slot] <= MID
         starts = begins & (after > row) & (after < hi)
         self._pending = row[begins & ~starts]
-        if self._held_out is not None and len(row):
-            starts &= ~self._held_out.bars(rows, row, lo, hi)
+        if self._held_out is not None:
+            starts &= ~self._held_out.barred(rows, lo, hi)[slot]
         self._tree.set(slot, np.where(starts, self._greatest, 0.0))
         self._lo, self._hi = lo, hi

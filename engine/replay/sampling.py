@@ -52,11 +52,11 @@ class UniformSampler:
         index += lo
         self._reject(rows, hi)
         for _ in range(_REDRAWS):
-            wrong = np.count_nonzero(bad)
-            if not wrong:
+            wrong = np.flatnonzero(bad)
+            if not len(wrong):
                 return index
-            index[bad] = (self._rng.random(wrong) * (hi - lo)).astype(np.int64) + lo
-            self._reject(rows, hi)
+            again = (self._rng.random(len(wrong)) * (hi - lo)).astype(np.int64) + lo
+            index[wrong], bad[wrong] = again, ~self._may_be_drawn(rows, again, hi)
         return self._draw_listed(rows, lo, hi)
 
     def get_state(self) -> dict[str, Any]:
@@ -88,14 +88,20 @@ class UniformSampler:
         if self._stack > 1:
             bad |= cut_stacks(rows, self._index, self._lo, self._stack)
         if self._held_out is not None:
-            bad |= self._held_out.bars(rows, self._index, self._lo, hi)
+            barred = self._held_out.barred(rows, self._lo, hi)
+            bad |= np.take(barred, slot, out=self._also, mode="clip")
+
+    def _may_be_drawn(self, rows: Rows, row: NDArray[np.int64], hi: int) -> NDArray[np.bool_]:
+        """Return which rows (B,) start a transition that is not held out: what `_reject` marks."""
+        may = is_start(rows, row, self._lo, hi, self._stack)
+        if self._held_out is not None:
+            may &= ~self._held_out.barred(rows, self._lo, hi)[row % rows.capacity]
+        return may
 
     def _draw_listed(self, rows: Rows, lo: int, hi: int) -> NDArray[np.int64]:
         """Draw from the list of all valid starts: for ranges where few rows are valid."""
         row = np.arange(lo, hi)
-        starts = row[is_start(rows, row, lo, hi, self._stack)]
-        if self._held_out is not None:
-            starts = starts[~self._held_out.bars(rows, starts, lo, hi)]
+        starts = row[self._may_be_drawn(rows, row, hi)]
         if not len(starts):
             raise NoValidStart(f"no row of [{lo}, {hi}) starts a transition")
         self._rng.random(out=self._unit)
