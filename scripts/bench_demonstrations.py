@@ -31,10 +31,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from agentd.client.takeover import Moment
 from bench_live import SEED_OF_EVALUATION, greedily, merged, read_results
 
 from agentd.client.rollout import demonstrate, join, play
+from agentd.client.takeover import Moment
 from agentd.rl.daemon import Daemon
 from agentd.rl.games import open_game
 from agentd.rl.realtime import FrameTimes, play_realtime

@@ -10,6 +10,7 @@ from agentd.engine.replay.demonstrations import (
     DemonstrationIndex,
     MixedSampler,
 )
+from agentd.engine.replay.held_out import BLOCK, FIRST_HELD_OUT, HeldOut
 from agentd.engine.replay.priorities import PrioritizedSampler, PriorityConfig
 from agentd.engine.replay.rewards import RewardConfig, RewardShaper
 from agentd.engine.replay.rows import FIRST, MID, TERMINATED, TRUNCATED, chosen_by
@@ -208,3 +209,17 @@ def test_the_return_that_rewards_are_divided_by_fades_with_time(make_ring):
 
     deviation = np.std([1.0, 2.0 + 0.5**3 * 1.0])
     assert reward[0] == pytest.approx(1 / deviation, rel=1e-5)
+
+
+def test_what_is_held_out_is_not_drawn_as_a_demonstration_either(make_ring):
+    ring, held_out = make_ring(8_192), HeldOut(0, n_step=3)
+    for _ in range(300):
+        played(ring, 0, [PERSON] * 20)
+    index, lo = DemonstrationIndex(held_out=held_out), FIRST_HELD_OUT
+    index.follow(ring.rows, lo, ring.head)
+
+    drawn = index.draw(np.random.default_rng(0), ring.rows, 4_000)
+
+    first = held_out.blocks(lo, ring.head)[0]
+    assert 0 < len(drawn) < 4_000
+    assert not ((drawn > first - 3) & (drawn < first + BLOCK)).any()
