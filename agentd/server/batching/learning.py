@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from agentd.config.records import AgentConfig
 from agentd.errors import StorageError
 from agentd.learner.handle import LearnerHandle
+from agentd.learner.live import too_slow
 from agentd.learner.pace import NO_DUE
 from agentd.memory.played import PlayedRows
 from agentd.memory.replay_ring import ReplayRing
@@ -64,6 +65,7 @@ class Learning:
         self._started = False
         self._refused, self._refused_rows = "", 0  # why the newest rows were not kept
         self.lost_rows = 0
+        self.too_slow, self._seen = "", board.stats()  # in words; the reading of the last look
         self._paced_wait_s, self._late = paced_wait_s, False
         self._progress = Pulse(lambda: (board.newest, board.updates))
         untrained = actor.version == 0 and board.newest is None
@@ -158,7 +160,9 @@ class Learning:
                 self._keeps_again()
 
     def look(self) -> None:
-        """Look whether a disk that refused rows takes them again, and a learner goes on again."""
+        """Look whether a disk that refused rows takes them again, and how the learner does."""
+        before, self._seen = self._seen, self._board.stats()
+        self.too_slow = too_slow(before, self._seen)
         if self._refused and self.ring.has_room(self._refused_rows):
             self._keeps_again()
         if self._late:
