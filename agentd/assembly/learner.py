@@ -13,6 +13,7 @@ from agentd.engine.learners.stream_q import StreamQLearner
 from agentd.engine.learners.supervised import SupervisedLearner
 from agentd.engine.network import Network
 from agentd.engine.optim import make_optimizer
+from agentd.engine.replay.held_out import FIRST_HELD_OUT, HeldOut
 from agentd.engine.replay.rows import RowFormat
 from agentd.engine.replay.transitions import check_n_step
 
@@ -44,6 +45,7 @@ def learner_for(
                 reward=reward,
                 demonstrations=config.demonstrations,
                 dt_s=dt_s,
+                held_out=held_out_of(config),
             )
         case "pqn":
             return PqnLearner(
@@ -64,3 +66,14 @@ def learner_for(
             return SupervisedLearner(*given, config.supervised, seed, weights, loss=config.loss)
         case _:
             raise ValueError(f"an agent with learner {config.learner!r} learns nothing")
+
+
+def held_out_of(config: AgentConfig) -> HeldOut | None:
+    """Return which rows a live learner does not train on; None where it trains on all of them.
+
+    A ring too small for twenty blocks holds nothing out: one of them would be too much of it.
+    """
+    if config.pace.mode != "live" or config.replay.capacity < FIRST_HELD_OUT:
+        return None
+    steps = max(config.dqn.n_step, config.demonstrations.n_step)
+    return HeldOut(config.seed, steps, config.dqn.frame_stack)

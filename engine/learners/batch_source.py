@@ -15,6 +15,7 @@ from agentd.engine.replay.demonstrations import (
     MixedSampler,
 )
 from agentd.engine.replay.feed import BatchFeed
+from agentd.engine.replay.held_out import HeldOut
 from agentd.engine.replay.priorities import PrioritizedSampler
 from agentd.engine.replay.resident import ResidentRows
 from agentd.engine.replay.rewards import RewardConfig, RewardShaper
@@ -40,23 +41,24 @@ class BatchSource:
         seed: int,
         demonstrations: DemonstrationConfig,
         gamma: float,
+        held_out: HeldOut | None = None,
     ) -> None:
         size, rng = config.batch, sampler_rng(seed)
         self._backend, self._size, self._rng = backend, size, rng
         self._demonstrations = demonstrations
-        self._demonstrated = DemonstrationIndex(format.stack)
+        self._demonstrated = DemonstrationIndex(format.stack, held_out)
         self._resident: ResidentRows | None = None
         self._placed = False  # whether `_resident` is decided: the first ring decides it
         self._shaper = RewardShaper(reward, gamma)
         shape = None if reward.changes_nothing else self._shaper
-        self._reader = TransitionReader(
-            format, size, config.n_step, gamma, shape, demonstrations.n_step
-        )
+        self._read_as = (config.n_step, gamma, shape, demonstrations.n_step)
+        self._format = format
+        self._reader = self.reader(size)
         self.priorities: PrioritizedSampler | None = None
         if config.prioritized:
-            self.priorities = PrioritizedSampler(size, config.priority, rng, format.stack)
+            self.priorities = PrioritizedSampler(size, config.priority, rng, format.stack, held_out)
         else:
-            even = UniformSampler(size, rng, format.stack)
+            even = UniformSampler(size, rng, format.stack, held_out)
             mixed = MixedSampler(even, self._demonstrated, demonstrations, rng, size)
             self._feed = BatchFeed(mixed, self._reader, 2 * size * format.features * 4)
 
@@ -69,6 +71,10 @@ class BatchSource:
     def demonstrations(self) -> int:
         """Rows of the last batch's window that a person or a script played."""
         return len(self._demonstrated)
+
+    def reader(self, size: int) -> TransitionReader:
+        """Return a new reader of ``size`` transitions; it shapes rewards as ``next`` does."""
+        return TransitionReader(self._format, size, *self._read_as)
 
     def next(
         self, rows: Rows, lo: int, hi: int, ahead: int

@@ -21,6 +21,7 @@ from agentd.engine.learners.batch_source import BatchSource
 from agentd.engine.learners.descent import Descent, DescentLearner, quiet
 from agentd.engine.learners.dqn_config import NOMINAL_DT_S, DqnConfig
 from agentd.engine.learners.heads import Head
+from agentd.engine.learners.held_out_gap import EVERY, HeldOutGap
 from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.learners.margin import MarginLoss
 from agentd.engine.learners.value_loss import ValueLoss, huber_width
@@ -29,6 +30,7 @@ from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import InputStatistics
 from agentd.engine.optim import Optimizer
 from agentd.engine.replay.demonstrations import DEMONSTRATIONS, DemonstrationConfig
+from agentd.engine.replay.held_out import HeldOut
 from agentd.engine.replay.rewards import UNSHAPED, RewardConfig
 from agentd.engine.replay.rows import RowFormat, Rows
 from agentd.engine.replay.transitions import TransitionBatch, observations
@@ -44,7 +46,9 @@ class DqnLearner(DescentLearner):
     before they are summed. ``weights`` are the first parameters (n_params,); without them the
     network draws them from ``seed``. The sampler has a generator of its own. ``dt_s`` are the
     seconds from row to row, for ``config.horizon_s``. A backend that has the whole update in one
-    call makes it so only as long as there are no demonstrations. Satisfies
+    call makes it so only as long as there are no demonstrations. Rows that are ``held_out`` are
+    never trained on; how much worse they are known is measured every 500 updates, which changes no
+    update and is no state: it begins anew. Satisfies
     `engine.learners.learner.Learner`.
     """
 
@@ -62,6 +66,7 @@ class DqnLearner(DescentLearner):
         reward: RewardConfig = UNSHAPED,
         demonstrations: DemonstrationConfig = DEMONSTRATIONS,
         dt_s: float = NOMINAL_DT_S,
+        held_out: HeldOut | None = None,
     ) -> None:
         head = config.head()
         wanted = (head.atoms * format.n_actions,)
@@ -75,9 +80,15 @@ class DqnLearner(DescentLearner):
         self._descent = Descent(network, backend, optimizer, config.clip_norm, weights)
         self._target = backend.asarray(weights)
         self._follow = self._bind_target()
-        gamma = config.per_row(dt_s)
-        self._source = BatchSource(backend, format, config, reward, seed, demonstrations, gamma)
+        self.gamma = config.per_row(dt_s)
+        self._source = BatchSource(
+            backend, format, config, reward, seed, demonstrations, self.gamma, held_out
+        )
         self._margin = MarginLoss(backend, size, format, head, demonstrations)
+        self._gap: HeldOutGap | None = None
+        if held_out is not None:
+            found = held_out, self._source.reader, seed
+            self._gap = HeldOutGap(network, backend, format, config, *found)
         self._inputs, self._observed = InputStatistics(network, backend), 0
         self._learn = Pass(network, backend, size, training=True, seed=seed)
         self._select = Pass(network, backend, size, seed=seed ^ _NOISE[0], noisy=True)
@@ -98,16 +109,18 @@ class DqnLearner(DescentLearner):
         that an update measures is NaN before the first. Where there was a demonstration:
         ``demonstrations``, the rows of them, and ``margin_loss``, which is part of the loss.
         """
-        on = self._on
+        on, told = self._on, self._descent.stats()
+        if self._gap is not None:
+            told["held_out_gap"] = self._gap.value
         if not self._descent.measured:
-            return {**self._descent.stats(), "td_abs": nan, "q_mean": nan}
+            return {**told, "td_abs": nan, "q_mean": nan}
         if self._whole is not None:
             target, error = self._backend.to_host(on.target), self._backend.to_host(on.error)
             taken = target[:, None] - error
         else:
             taken = on.values(self._learn.output(self.params, self.config.batch))
         figures = {
-            **self._descent.stats(),
+            **told,
             "td_abs": float(on.errors().mean()),
             "q_mean": float(taken.mean()),
         }
@@ -135,6 +148,8 @@ class DqnLearner(DescentLearner):
                 self._follow()
         if taken and self._source.priorities is not None:
             self._source.priorities.update(self._on.errors())
+        if taken and self._gap is not None and self.updates % EVERY == 0:
+            self._gap.measure(rows, lo, hi, self.updates, self._descent.params, self._target)
 
     def get_state(self) -> tuple[Arrays, Scalars]:
         """Return the parameters, target, optimizer, sampler, statistics and counters."""

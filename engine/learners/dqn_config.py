@@ -1,7 +1,7 @@
 """The configuration of deep Q-learning."""
 
 from math import exp
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -30,6 +30,7 @@ class TargetConfig(Record, frozen=True, kw_only=True):
 
 
 GAMMA = 0.99
+Horizon: TypeAlias = Annotated[float, Meta(gt=0, le=1e6)] | None
 NOMINAL_DT_S = 1 / 60
 """Seconds from row to row of a game that does not say how many."""
 
@@ -38,9 +39,8 @@ class DqnConfig(Record, frozen=True, kw_only=True):
     """Double Q-learning from replay (van Hasselt et al. 2015, arXiv:1509.06461)."""
 
     gamma: Fraction = GAMMA  # discount per step
-    # seconds after which a reward counts 1/e: gamma follows from the time between two rows, and
-    # from how long each took; null: `gamma` counts
-    horizon_s: Annotated[float, Meta(gt=0, le=1e6)] | None = None
+    # gamma then follows from the time between two rows, and from how long each of them took
+    horizon_s: Horizon = None  # seconds after which a reward counts 1/e; null: `gamma` counts
     # a stream's rows are those of two sides in turn: what the next row gains, this one loses
     alternating: bool = False
     n_step: Annotated[int, Meta(ge=1, le=64)] = 1  # rewards summed before the bootstrap

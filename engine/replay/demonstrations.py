@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from agentd.engine.replay.held_out import HeldOut
 from agentd.engine.replay.rows import MID, Rows, chosen_by
 from agentd.engine.replay.sampling import UniformSampler, cut_stacks
 from agentd.engine.strictyaml import Count, Fraction, Record
@@ -25,8 +26,8 @@ class DemonstrationConfig(Record, frozen=True, kw_only=True):
     """
 
     share: Fraction = 0.5  # most of a batch that demonstrations fill; 0: none is set aside for them
-    min_rows: Count = 200  # fewer rows of demonstrations than these are learned from as any other
-    full_rows: Count = 1_000  # up to ``share`` they fill rows / full_rows of a batch
+    min_rows: Count = 200  # fewer demonstrated rows than these are learned from as any others
+    full_rows: Count = 1_000  # so many would fill a whole batch, fewer their part of it
     margin: Annotated[float, Meta(ge=0, le=1e3)] = 0.1  # in deviations of the n-step targets
     weight: Annotated[float, Meta(ge=0, le=1e3)] = 1.0  # of the margin loss at first
     weight_end: Annotated[float, Meta(ge=0, le=1e3)] = 0.1  # and in the end
@@ -60,8 +61,8 @@ class DemonstrationIndex:
     the window and the rows alone, so it is no part of a learner's state.
     """
 
-    def __init__(self, stack: int = 1) -> None:
-        self._stack = stack
+    def __init__(self, stack: int = 1, held_out: HeldOut | None = None) -> None:
+        self._stack, self._held_out = stack, held_out
         self._rows: NDArray[np.int64] = np.empty(0, np.int64)  # (M,), sorted
         self._pending: NDArray[np.int64] = self._rows  # no next row yet
         self._lo = self._hi = self._capacity = 0
@@ -93,10 +94,16 @@ class DemonstrationIndex:
         self._lo, self._hi = lo, hi
 
     def draw(self, rng: np.random.Generator, rows: Rows, count: int) -> NDArray[np.int64]:
-        """Return ``count`` of the rows, each equally likely; fewer where some cannot be stacked."""
+        """Return ``count`` of the rows, each equally likely.
+
+        They are fewer where some cannot be stacked or touch a row that is held out.
+        """
         drawn = self._rows[(rng.random(count) * len(self._rows)).astype(np.int64)]
         if self._stack > 1:
             drawn = drawn[~cut_stacks(rows, drawn, self._lo, self._stack)]
+        if self._held_out is not None:
+            barred = self._held_out.barred(rows, self._lo, self._hi)
+            drawn = drawn[~barred[drawn % rows.capacity]]
         return drawn
 
 

@@ -1,9 +1,9 @@
 """Fresh rows of a ring as transitions, in order, joined into fragments of their streams.
 
-A fragment is a run of consecutive rows of one stream and one episode, whose actions were chosen by
-one of agent, person and script. A transition belongs to the
-window of rows in which it *ends*, and to no other. So no transition is lost between two windows,
-however slow its stream is, as long as its first row is still in the ring.
+A fragment is a run of consecutive rows of one stream and one episode whose actions the same one of
+agent, person and script chose. A transition belongs to the window of rows in which it *ends*, and
+to no other. So no transition is lost between two windows, however slow its stream is, as long as
+its first row is still in the ring.
 
 Shapes: M transitions, B rows of a block, D features, A actions over all branches, N branches.
 """

@@ -85,7 +85,8 @@ class RewardShaper:
         if rows.elapsed is None:
             return [self._gamma] * len(slot)
         gamma = abs(self._gamma) ** rows.elapsed[slot].astype(np.float64)
-        return np.copysign(gamma, self._gamma).tolist()
+        discount: list[float] = np.copysign(gamma, self._gamma).tolist()
+        return discount
 
     def _returns_into(self, rows: Rows, first: int, hi: int) -> dict[int, float]:
         """Remove the streams that continue in [first, hi); return their returns by that row."""

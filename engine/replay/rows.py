@@ -152,7 +152,7 @@ class Rows:
 
 def chosen_by(explored: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return who chose each action, from rows' ``explored``: 0 agent, 1 person, 2 script."""
-    by: NDArray[np.uint8] = (explored >> 1) & 3
+    by: NDArray[np.uint8] = np.bitwise_and(explored >> np.uint8(1), np.uint8(3))
     return by
 
 

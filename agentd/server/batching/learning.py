@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from agentd.config.records import AgentConfig
 from agentd.errors import StorageError
 from agentd.learner.handle import LearnerHandle
+from agentd.learner.live import too_slow
 from agentd.learner.pace import NO_DUE
-from agentd.memory.played import Played
+from agentd.memory.played import PlayedRows
 from agentd.memory.replay_ring import ReplayRing
 from agentd.memory.session_table import SessionRecord, SessionTable
 from agentd.memory.teach_ring import TeachRing
@@ -64,6 +65,7 @@ class Learning:
         self._started = False
         self._refused, self._refused_rows = "", 0  # why the newest rows were not kept
         self.lost_rows = 0
+        self.too_slow, self._seen = "", board.stats()  # in words; the reading of the last look
         self._paced_wait_s, self._late = paced_wait_s, False
         self._progress = Pulse(lambda: (board.newest, board.updates))
         untrained = actor.version == 0 and board.newest is None
@@ -158,7 +160,9 @@ class Learning:
                 self._keeps_again()
 
     def look(self) -> None:
-        """Look whether a disk that refused rows takes them again, and a learner goes on again."""
+        """Look whether a disk that refused rows takes them again, and how the learner does."""
+        before, self._seen = self._seen, self._board.stats()
+        self.too_slow = too_slow(before, self._seen)
         if self._refused and self.ring.has_room(self._refused_rows):
             self._keeps_again()
         if self._late:
@@ -378,12 +382,12 @@ def _elapsed(facts: RowFacts | None, rows: int) -> NDArray[np.float32] | None:
     return None if facts is None or facts.elapsed is None else facts.elapsed[:rows]
 
 
-def corrected(facts: RowFacts | None, rows: int) -> Played | None:
+def corrected(facts: RowFacts | None, rows: int) -> PlayedRows | None:
     """What was played before the first ``rows`` rows of a batch, where games said it."""
     if facts is None or facts.given is None or facts.taken is None or facts.by is None:
         return None
     row = np.flatnonzero(facts.given[:rows])
-    return Played(row, facts.taken[row], facts.by[row]) if len(row) else None
+    return PlayedRows(row, facts.taken[row], facts.by[row]) if len(row) else None
 
 
 def _whole(stats: dict[str, float]) -> dict[str, float]:

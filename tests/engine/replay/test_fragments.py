@@ -84,6 +84,16 @@ def test_transitions_are_joined_within_their_episode_only(make_ring):
     assert join(ring.rows, steps.start[:0], steps.end[:0]).after.tolist() == []
 
 
+def test_returns_reach_no_further_than_the_one_who_plays(make_ring):
+    ring = make_ring(64)
+    for i, by in enumerate([0, 0, 1, 1, 2, 0, 0]):
+        ring.add(0, MID if i else FIRST, obs=[0], explored=2 * by + 1)
+
+    steps = join(ring.rows, *fresh_transitions(ring.rows, 0, ring.head, 64))
+
+    assert steps.after.tolist() == [1, -1, 3, -1, -1, -1]
+
+
 def test_stale_rows_are_measured_and_dropped_where_a_bound_is_set(make_ring):
     ring = make_ring(64)
     for i in range(6):

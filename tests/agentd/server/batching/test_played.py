@@ -29,7 +29,7 @@ def actions(reply):
 
 @pytest.fixture
 async def house(serve):
-    return await serve(TIMED)
+    return await serve(TIMED, drain_s=60.0)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ async def test_the_row_before_holds_what_was_played_and_who_chose_it(house, ring
 
 
 async def test_the_agent_s_own_late_action_counts_as_explored(serve):
-    house = await serve(AGENT | {"exploration": {"start": 0.0, "end": 0.0}})
+    house = await serve(AGENT | {"exploration": {"start": 0.0, "end": 0.0}}, drain_s=60.0)
     peer = await house.peer()
     await peer.hello(protocol=BOTH)
     (greedy,) = actions(await peer.step([FIRST]))
@@ -97,7 +97,7 @@ async def test_elapsed_is_kept_only_where_time_counts(house, ring, serve):
     await peer.step([MID, MID])
     assert ring("elapsed") == [[1, 1, 0.5, 36_000, 1, 1]]
 
-    plain = await serve(AGENT)
+    plain = await serve(AGENT, drain_s=60.0)
     peer = await plain.peer()
     await peer.hello(protocol=BOTH)
     await peer.step([FIRST])
