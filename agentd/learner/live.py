@@ -11,6 +11,7 @@ never learned by heart before the game has begun.
 
 import math
 from collections import deque
+from collections.abc import Mapping
 
 SHARE = 0.8
 """Part of the learner's time that updates may fill; the rest keeps it behind no game."""
@@ -18,6 +19,8 @@ MIN_PER_ROW = 0.25
 """R_min, updates a row that are owed however many rows come."""
 FORGET_S = 1.0
 """Seconds after which an update that was not made is owed no more."""
+MUCH = 0.1
+"""A learner that forgets this part of what it owes is too slow."""
 _RATE_S = 2.0
 """Time constant of the rows a second."""
 _COST_UPDATES = 50
@@ -104,3 +107,21 @@ class UpdateBudget:
     def clear(self) -> None:
         """Owe nothing: learning was switched off, or there was nothing to learn from."""
         self._owed.clear()
+
+
+def too_slow(before: Mapping[str, float], now: Mapping[str, float]) -> str:
+    """Say that a learner is too slow for its rows, and what comes of it; "" where it is not.
+
+    ``before`` and ``now`` are two readings of its statistics, a second or so apart.
+    """
+    per_row, rate = now["updates_per_row"], now["rows_per_second"]
+    told = []
+    if SHARE * now["possible_updates_per_second"] < per_row * rate:
+        told.append(f"{per_row:.2g} updates a row, the least")
+    made = now["updates"] - before["updates"]
+    forgotten = now["updates_forgotten"] - before["updates_forgotten"]
+    if forgotten >= 1 and forgotten > MUCH * (made + forgotten):
+        told.append(f"{forgotten / (made + forgotten):.0%} of the updates that it owes it forgets")
+    if not told:
+        return ""
+    return f"the learner is too slow for {rate:,.0f} rows a second: {' and '.join(told)}"

@@ -195,6 +195,8 @@ class LiveUpdater(Updater):
             "updates_per_row": self.budget.per_row,
             "rows_per_second": self.budget.rows_per_second,
             "possible_updates_per_second": self.budget.updates_per_second,
+            "updates_owed": self.budget.owed,
+            "updates_forgotten": self.budget.forgotten,
         }
 
     def _count(self) -> None:

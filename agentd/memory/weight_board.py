@@ -44,11 +44,19 @@ STATS = (
     *("loss", "q_mean", "td_abs", "grad_norm", "lr", "accuracy"),
     *("policy_lag", "policy_lag_max", "stale"),
     *("checkpoint_step", "storage_degraded", "frozen", "diverged"),
+    *("demonstrations", "margin_loss"),
     *("updates_per_row", "rows_per_second", "possible_updates_per_second"),
+    *("updates_owed", "updates_forgotten", "held_out_gap"),
 )
-"""The board's statistics by name, in file order. A value not known yet is NaN."""
+"""The board's statistics by name, in file order. A value not known yet is NaN.
+
+Live learners alone know the last two lines: R, F and U of `agentd.learner.live`; the updates that
+are due now and those that were due for too long; and how much worse rows are known that were never
+trained on (`agentd.engine.learners.held_out_gap`).
+"""
 _COUNTS = frozenset(("updates", "due", "rows", "backlog", "dropped", "skipped", "stale"))
-_COUNTS |= {"policy_lag_max", "checkpoint_step"}
+_COUNTS |= {"updates_owed", "updates_forgotten"}
+_COUNTS |= {"policy_lag_max", "checkpoint_step", "demonstrations"}
 
 
 class Publication(NamedTuple):

@@ -1,6 +1,7 @@
 """What a run of Q-learning has shown so far."""
 
 from dataclasses import dataclass, field
+from math import nan
 
 MOST = 4096  # readings that are kept
 
@@ -23,6 +24,12 @@ class Reading:
     p50_s: float  # from a step frame's arrival to its answer
     p99_s: float
     clients: int
+    updates_per_row: float = nan  # these are known of a live learner alone
+    rows_per_s: float = nan
+    possible_updates_per_s: float = nan
+    updates_owed: float = nan
+    held_out_gap: float = nan
+    too_slow: str = ""  # in words, where the learner is
 
 
 @dataclass

@@ -268,6 +268,7 @@ class _TrainingRun:
                 p50_s=known(stats, "act_p50_ms") / 1e3,
                 p99_s=known(stats, "act_p99_ms") / 1e3,
                 clients=int(stats.get("connections") or 0),
+                **live_figures(stats),
             )
         )
 
@@ -354,6 +355,18 @@ def require_learning(agent: str, stats: dict[str, Any]) -> None:
         )
     if stats.get("learner_state") == "failed":
         raise JobFailed(f"agent {agent} does not learn: {stats['learner_failure']}")
+
+
+def live_figures(stats: dict[str, Any]) -> dict[str, Any]:
+    """What a `Reading` says of a live learner."""
+    return {
+        "updates_per_row": known(stats, "updates_per_row"),
+        "rows_per_s": known(stats, "rows_per_second"),
+        "possible_updates_per_s": known(stats, "possible_updates_per_second"),
+        "updates_owed": known(stats, "updates_owed"),
+        "held_out_gap": known(stats, "held_out_gap"),
+        "too_slow": stats["state_reason"] if stats.get("state") == "learning" else "",
+    }
 
 
 def derive_seed(*parts: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.engine.replay.held_out import HeldOut
 from agentd.engine.replay.rows import FIRST, MID, NoValidStart, Rows, row_before
 
 _REDRAWS = 32
@@ -19,12 +20,20 @@ class UniformSampler:
     """Draws the starts of transitions, each valid one equally likely, with replacement.
 
     A start is a first or mid row i of [lo, hi) whose next row lies in (i, hi), so the newest row of
-    a stream is none. With ``stack`` the rows of its stack lie in the range too. The draws depend on
-    the generator's state, the range and the rows, and on nothing else.
+    a stream is none. With ``stack`` the rows of its stack lie in the range too. With ``held_out``
+    no start touches a row that is. The draws depend on the generator's state, the range and the
+    rows, and on nothing else.
     """
 
-    def __init__(self, batch: int, rng: np.random.Generator, stack: int = 1) -> None:
+    def __init__(
+        self,
+        batch: int,
+        rng: np.random.Generator,
+        stack: int = 1,
+        held_out: HeldOut | None = None,
+    ) -> None:
         self._rng, self._batch, self._stack, self._lo = rng, batch, stack, 0
+        self._held_out = held_out
         self._make(batch)
 
     def draw(self, rows: Rows, lo: int, hi: int, batches: int = 1) -> NDArray[np.int64]:
@@ -43,11 +52,11 @@ class UniformSampler:
         index += lo
         self._reject(rows, hi)
         for _ in range(_REDRAWS):
-            wrong = np.count_nonzero(bad)
-            if not wrong:
+            wrong = np.flatnonzero(bad)
+            if not len(wrong):
                 return index
-            index[bad] = (self._rng.random(wrong) * (hi - lo)).astype(np.int64) + lo
-            self._reject(rows, hi)
+            again = (self._rng.random(len(wrong)) * (hi - lo)).astype(np.int64) + lo
+            index[wrong], bad[wrong] = again, ~self._may_be_drawn(rows, again, hi)
         return self._draw_listed(rows, lo, hi)
 
     def get_state(self) -> dict[str, Any]:
@@ -78,19 +87,34 @@ class UniformSampler:
         bad |= np.greater(self._kind, MID, out=self._also)
         if self._stack > 1:
             bad |= cut_stacks(rows, self._index, self._lo, self._stack)
+        if self._held_out is not None:
+            barred = self._held_out.barred(rows, self._lo, hi)
+            bad |= np.take(barred, slot, out=self._also, mode="clip")
+
+    def _may_be_drawn(self, rows: Rows, row: NDArray[np.int64], hi: int) -> NDArray[np.bool_]:
+        """Return which rows (B,) start a transition that is not held out: what `_reject` marks."""
+        may = is_start(rows, row, self._lo, hi, self._stack)
+        if self._held_out is not None:
+            may &= ~self._held_out.barred(rows, self._lo, hi)[row % rows.capacity]
+        return may
 
     def _draw_listed(self, rows: Rows, lo: int, hi: int) -> NDArray[np.int64]:
         """Draw from the list of all valid starts: for ranges where few rows are valid."""
         row = np.arange(lo, hi)
-        slot = row % rows.capacity
-        after = rows.next[slot]
-        starts = row[(rows.kind[slot] <= MID) & (after > row) & (after < hi)]
-        starts = starts[~cut_stacks(rows, starts, lo, self._stack)]
+        starts = row[self._may_be_drawn(rows, row, hi)]
         if not len(starts):
             raise NoValidStart(f"no row of [{lo}, {hi}) starts a transition")
         self._rng.random(out=self._unit)
         np.take(starts, (self._unit * len(starts)).astype(np.int64), out=self._index)
         return self._index
+
+
+def is_start(rows: Rows, row: NDArray[np.int64], lo: int, hi: int, stack: int) -> NDArray[np.bool_]:
+    """Return which rows (B,) of [lo, hi) start a transition that lies in the range."""
+    slot = row % rows.capacity
+    after = rows.next[slot]
+    starts: NDArray[np.bool_] = (rows.kind[slot] <= MID) & (after > row) & (after < hi)
+    return starts & ~cut_stacks(rows, row, lo, stack)
 
 
 def cut_stacks(rows: Rows, row: NDArray[np.int64], lo: int, stack: int) -> NDArray[np.bool_]:

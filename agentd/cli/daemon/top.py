@@ -113,13 +113,13 @@ def render(
     parts += [
         Text(f"{name} is {agent['state']}: {agent['state_reason']}")
         for name, agent in sorted(now.agents.items())
-        if agent.get("state_reason") and agent["state"] not in QUIET
+        if agent.get("state_reason") and agent["state"] != QUIET
     ]
     return Group(*parts)
 
 
-QUIET = ("learning", "idle")
-"""States that need no words."""
+QUIET = "idle"
+"""A state that needs no words."""
 
 
 def fitting(columns: Sequence[Sequence[str]], width: int) -> list[int]:
@@ -129,21 +129,27 @@ def fitting(columns: Sequence[Sequence[str]], width: int) -> list[int]:
     """
     widths = [2 + max(map(cell_len, column)) for column in columns]
     shown = list(range(len(columns)))
-    for at in LEFT_OUT:
+    for head in LEFT_OUT:
         if sum(widths[each] for each in shown) <= width:
             break
-        shown.remove(at)
+        shown.remove(HEADS.index(head))
     return shown
 
 
 COLUMNS = (
     *("conn", "frames/s", "rows/s", "batch p50", "batch p99", "queued"),
     *("act p50", "act p99", "act p99.9"),
+    *("upd/row", "possible/s", "owed", "gap"),
     *("return", "version", "lag", "upd/s"),
 )
+"""``possible/s``: updates that the learner could make; ``gap``: see `held_out_gap` in `stats`."""
 HEADS = ("agent", *COLUMNS, "state")
-LEFT_OUT = (9, 5, 12, 4, 6, 7, 2, 11, 8, 13, 1, 3, 10, 14)
-"""Columns in the order in which they are left out, by their place in ``HEADS``."""
+LEFT_OUT = (
+    *("act p99.9", "batch p99", "owed", "lag", "batch p50", "possible/s", "queued", "act p50"),
+    *("frames/s", "gap", "version", "act p99", "upd/s", "conn", "upd/row", "rows/s", "return"),
+    "state",
+)
+"""Columns in the order in which they are left out."""
 
 
 def _cells(agent: Figures, rates: Mapping[str, float]) -> list[str]:
@@ -157,6 +163,10 @@ def _cells(agent: Figures, rates: Mapping[str, float]) -> list[str]:
         _ms(agent, "act_p50_ms"),
         _ms(agent, "act_p99_ms"),
         _ms(agent, "act_p999_ms"),
+        number(_value(agent, "updates_per_row"), ".2f"),
+        number(_value(agent, "possible_updates_per_second"), ",.0f"),
+        _whole(agent, "updates_owed"),
+        number(_value(agent, "held_out_gap"), ".3f"),
         number(_value(agent, "return_mean"), ".1f"),
         _whole(agent, "version"),
         _whole(agent, "policy_lag"),

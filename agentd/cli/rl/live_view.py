@@ -32,6 +32,8 @@ def render(
     if now is not None:
         parts.append(_numbers(history, now))
         parts.append(_progress(history, now))
+        if now.too_slow:
+            parts.append(Text(now.too_slow, style="yellow"))
     parts += [Text(line, style="dim") for line in log[-LOG_LINES:]]
     return Panel(Group(*parts), title=title, width=width, title_align="left")
 
@@ -59,6 +61,13 @@ def _numbers(history: History, now: Reading) -> Table:
         *("clients", str(now.clients)),
         *("speed", draw_spark([r.steps_per_s for r in history.readings], 10)),
     )
+    if now.updates_per_row == now.updates_per_row:
+        table.add_row(
+            *("upd/row", number(now.updates_per_row, ".2f")),
+            *("possible/s", number(now.possible_updates_per_s, ",.0f")),
+            *("owed", number(now.updates_owed, ",.0f")),
+            *("gap", number(now.held_out_gap, ".3f")),
+        )
     return table
 
 
@@ -77,13 +86,22 @@ def _progress(history: History, now: Reading) -> Table:
 
 def plain_line(history: History, now: Reading) -> str:
     """The view as one ``key=value`` line, for logs and pipes."""
+    live = ""
+    if now.updates_per_row == now.updates_per_row:
+        live = (
+            f" updates_per_row={number(now.updates_per_row, '.2f')}"
+            f" rows_per_s={number(now.rows_per_s, '.0f')}"
+            f" possible_updates_per_s={number(now.possible_updates_per_s, '.0f')}"
+            f" updates_owed={number(now.updates_owed, '.0f')}"
+            f" held_out_gap={number(now.held_out_gap, '.3f')}"
+        )
     return (
         f"steps={now.env_steps}/{history.total_steps} episodes={now.episodes} "
         f"return={number(now.return_mean)} greedy={number(now.greedy_mean)} "
         f"loss={number(now.loss, '.4f')} q={number(now.q_mean, '.2f')} "
         f"epsilon={number(now.epsilon, '.3f')} steps_per_s={number(now.steps_per_s, '.0f')} "
         f"p50_ms={number(now.p50_s * 1e3, '.2f')} p99_ms={number(now.p99_s * 1e3, '.2f')} "
-        f"clients={now.clients} left={clock(history.left_s)}"
+        f"clients={now.clients} left={clock(history.left_s)}{live}"
     )
 
 

@@ -4,7 +4,7 @@ degraded  something is broken, and acting goes on: a disk that refuses, files th
           away, a learner that ended, hangs or makes no progress
 paused    learning has stopped by itself, after updates that were not finite
 frozen    learning was switched off
-learning  updates are made
+learning  updates are made; the reason tells of a learner that is too slow for its rows
 starved   games train, and their rows do not suffice for an update
 idle      nothing is to be learned: no game trains, or the agent is one that only plays
 """
@@ -81,7 +81,8 @@ class Health:
             return Condition("frozen", "learning was switched off (freeze)")
         if self._advances(learning) or learning.owes_updates:
             starting = learning.handle.state == "starting"
-            return Condition("learning", "the learner is starting" if starting else "")
+            reason = "the learner is starting" if starting else learning.too_slow
+            return Condition("learning", reason)
         if training:
             return Condition("starved", f"it waits for rows: {learning.wants()}")
         return Condition("idle", "no game trains it")

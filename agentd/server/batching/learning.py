@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from agentd.config.records import AgentConfig
 from agentd.errors import StorageError
 from agentd.learner.handle import LearnerHandle
+from agentd.learner.live import too_slow
 from agentd.learner.pace import NO_DUE
+from agentd.memory.played import PlayedRows
 from agentd.memory.replay_ring import ReplayRing
 from agentd.memory.session_table import SessionRecord, SessionTable
 from agentd.memory.teach_ring import TeachRing
 from agentd.memory.weight_board import Publication, WeightBoard
+from agentd.protocol.facts import RowFacts
 from agentd.protocol.messages import ActReply, TaughtReply
 from agentd.server.batching.actor import Actor, Choice
 from agentd.server.batching.batch import Batch
@@ -62,6 +65,7 @@ class Learning:
         self._started = False
         self._refused, self._refused_rows = "", 0  # why the newest rows were not kept
         self.lost_rows = 0
+        self.too_slow, self._seen = "", board.stats()  # in words; the reading of the last look
         self._paced_wait_s, self._late = paced_wait_s, False
         self._progress = Pulse(lambda: (board.newest, board.updates))
         untrained = actor.version == 0 and board.newest is None
@@ -156,7 +160,9 @@ class Learning:
                 self._keeps_again()
 
     def look(self) -> None:
-        """Look whether a disk that refused rows takes them again, and a learner goes on again."""
+        """Look whether a disk that refused rows takes them again, and how the learner does."""
+        before, self._seen = self._seen, self._board.stats()
+        self.too_slow = too_slow(before, self._seen)
         if self._refused and self.ring.has_room(self._refused_rows):
             self._keeps_again()
         if self._late:
@@ -194,6 +200,8 @@ class Learning:
             serials,
             seqs,
             choice.version,
+            _elapsed(batch.facts, rows),
+            corrected(batch.facts, rows),
         )
         self._table.last_seq[slots] = newest
         self.handle.wake()
@@ -245,6 +253,12 @@ class Learning:
         """The newest raw rows of streams, (streams, rows, row_bytes), see `ReplayRing.recent`."""
         assert self._steps is not None
         return self._steps.recent(base, streams, rows)
+
+    def masks(self, base: int, streams: int) -> NDArray[np.uint8] | None:
+        """The mask bits of the newest rows of streams, see `ReplayRing.masks`; None without any."""
+        if self._steps is None or self._steps.counters.masks_since < 0:
+            return None
+        return self._steps.masks(base, streams)
 
     def note(self, session: Session, seq: int) -> None:
         """Remember a frame that was answered and left no row: it is not to be done again."""
@@ -362,6 +376,18 @@ class Learning:
         if self._started:
             await self.handle.stop(save=save, within_s=within_s)
         self.ring.close()
+
+
+def _elapsed(facts: RowFacts | None, rows: int) -> NDArray[np.float32] | None:
+    return None if facts is None or facts.elapsed is None else facts.elapsed[:rows]
+
+
+def corrected(facts: RowFacts | None, rows: int) -> PlayedRows | None:
+    """What was played before the first ``rows`` rows of a batch, where games said it."""
+    if facts is None or facts.given is None or facts.taken is None or facts.by is None:
+        return None
+    row = np.flatnonzero(facts.given[:rows])
+    return PlayedRows(row, facts.taken[row], facts.by[row]) if len(row) else None
 
 
 def _whole(stats: dict[str, float]) -> dict[str, float]:

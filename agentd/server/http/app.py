@@ -43,12 +43,24 @@ LATENCY_BOUNDS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 
 
 _COUNTERS = (
     *("env_steps", "episodes", "updates", "frames", "rows", "refused_frames", "overdue_frames"),
-    *("learner_restarts", "lost_rows"),
+    *("learner_restarts", "lost_rows", "log_messages", "log_dropped", "updates_forgotten"),
 )
 _GAUGES = (
-    *("return_mean", "eval_return_mean", "epsilon", "loss", "q_mean", "version", "policy_lag"),
+    *("return_mean", "eval_return_mean", "success_rate", "eval_success_rate", "epsilon", "loss"),
+    *("q_mean", "version", "policy_lag"),
     *("queued_rows", "queued_frames", "sessions", "connections"),
+    *("updates_per_row", "rows_per_second", "possible_updates_per_second", "updates_owed"),
+    "held_out_gap",
 )
+_HELP = {
+    "updates_forgotten": "Updates that were owed for more than a second (live).",
+    "updates_per_row": "Updates that the next row is worth (live).",
+    "rows_per_second": "Rows a second that came lately (live).",
+    "possible_updates_per_second": "Updates a second that the learner could make (live).",
+    "updates_owed": "Updates that are due now (live).",
+    "held_out_gap": "Squared TD error on held-out rows less that on trained ones, "
+    "in units of the targets' variance (live).",
+}
 _NO_GAME_PORT = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n"
     b"this is agentd's HTTP port; games connect to the game port\n"
@@ -80,12 +92,14 @@ class _Metrics(Collector):
         stats = self._stats.agents()
         for keys, family in ((_COUNTERS, CounterMetricFamily), (_GAUGES, GaugeMetricFamily)):
             for key in keys:
-                metric = family(f"agentd_agent_{key}", f"Agent: {key}.", labels=["agent"])
+                text = _HELP.get(key, f"Agent: {key}.")
+                metric = family(f"agentd_agent_{key}", text, labels=["agent"])
                 for name, values in stats.items():
                     if isinstance(values.get(key), int | float):
                         metric.add_metric([name], values[key])
                 yield metric
         yield _states(stats)
+        yield _logged(stats)
 
     def _batches(self) -> HistogramMetricFamily:
         family = HistogramMetricFamily(
@@ -105,6 +119,17 @@ def _states(agents: Mapping[str, Mapping[str, Any]]) -> GaugeMetricFamily:
     for name, values in agents.items():
         for state in STATES:
             family.add_metric([name, state], float(values["state"] == state))
+    return family
+
+
+def _logged(agents: Mapping[str, Mapping[str, Any]]) -> GaugeMetricFamily:
+    """The newest number under each name that a game logs under."""
+    family = GaugeMetricFamily(
+        "agentd_agent_log", "Agent: what its games log.", labels=["agent", "name"]
+    )
+    for agent, values in agents.items():
+        for name, value in values.get("log", {}).items():
+            family.add_metric([agent, name], value)
     return family
 
 
@@ -255,10 +280,11 @@ _PAGE = """<!doctype html>
  th:first-child,td:first-child{text-align:left} tr+tr{border-top:1px solid #8884}
 </style>
 <h1>agentd</h1><p id="server"></p>
-<table><thead><tr id="head"></tr></thead><tbody id="rows"></tbody></table>
+<table><thead><tr id="head"></tr></thead><tbody id="rows"></tbody></table><p id="words"></p>
 <script>
-const columns=["agent","state","env_steps","episodes","return_mean","epsilon","updates","loss",
- "q_mean","version","policy_lag","queued_frames","batch_p50","act_p50_ms","act_p99_ms","act_p999_ms"];
+const columns=["agent","state","env_steps","episodes","return_mean","epsilon","updates",
+ "updates_per_row","rows_per_second","possible_updates_per_second","updates_owed",
+ "updates_forgotten","held_out_gap","loss","q_mean","version","policy_lag","queued_frames","batch_p50","act_p50_ms","act_p99_ms","act_p999_ms"];
 const show=v=>typeof v=="number"?(Number.isInteger(v)?v.toLocaleString():v.toPrecision(4)):v??"";
 const cell=(tag,text)=>{const c=document.createElement(tag);c.textContent=text;return c};
 document.getElementById("head").append(...columns.map(c=>cell("th",c)));
@@ -272,6 +298,8 @@ async function refresh(){
  document.getElementById("rows").replaceChildren(...Object.entries(data.agents).map(([name,a])=>{
   const row=document.createElement("tr");
   row.append(...columns.map(c=>cell("td",c=="agent"?name:show(a[c]))));return row}));
+ document.getElementById("words").textContent=Object.entries(data.agents)
+  .filter(([_,a])=>a.state_reason).map(([n,a])=>`${n} is ${a.state}: ${a.state_reason}`).join(" · ");
 }
 refresh();setInterval(refresh,1000);
 </script></html>
