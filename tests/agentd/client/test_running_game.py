@@ -86,7 +86,7 @@ def state(x):
     return np.array([x, 0], np.float32)
 
 
-# -- the game jumps, stands still, slows down --------------------------------------------------------
+# -- the game jumps, stands still, slows down ------------------------------------------------------
 
 
 def test_a_quick_load_ends_the_episode_and_begins_another(daemon, connect):
