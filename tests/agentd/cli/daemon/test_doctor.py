@@ -23,7 +23,7 @@ def test_version_says_what_is_spoken(capsys: Out) -> None:
 
     assert json.loads(capsys.readouterr().out) == {
         "version": __version__,
-        "protocol": [1, 1],
+        "protocol": [1, 2],
         "checkpoint_format": 1,
     }
 

@@ -60,7 +60,8 @@ async def certificate(folder: Path) -> tuple[Path, Path]:
 async def test_health_metrics_and_stats_tell_what_was_played(serve):
     house = await serve(config=config())
     peer = await house.peer()
-    await peer.hello()
+    await peer.hello(protocol=(1, 2))
+    await peer.say(m.Log(values={"lap_s": 41.5}))
     await peer.step([FIRST] * 4)
 
     assert await get(house, "/livez") == (200, "alive\n")
@@ -75,7 +76,10 @@ async def test_health_metrics_and_stats_tell_what_was_played(serve):
     assert batches + '"4"} 1.0' in metrics
     for gauge in ("queued_frames", "policy_lag", "version"):
         assert f'agentd_agent_{gauge}{{agent="a"}} 0.0' in metrics
+    assert 'agentd_agent_log{agent="a",name="lap_s"} 41.5' in metrics
+    assert 'agentd_agent_log_dropped_total{agent="a"} 0.0' in metrics
     stats = json.loads((await get(house, "/stats"))[1])
+    assert stats["agents"]["a"]["log"] == {"lap_s": 41.5}
     assert stats["server"]["connections"] == 1
     assert stats["agents"]["a"]["frames"] == 1
     status, page = await get(house, "/")
