@@ -79,8 +79,9 @@ class LiveProgress:
     elapsed_s: float = 0.0  # of the game
     steps: int = 0
     scene: Scene | None = None
-    curve: list[tuple[float, float]] = field(default_factory=list)  # (seconds, return of an episode)
+    curve: list[tuple[float, float]] = field(default_factory=list)  # (seconds, return)
     person: list[float] = field(default_factory=list)  # returns of episodes that a person ended
+    agent: list[float] = field(default_factory=list)  # and of those that the agent ended
     epsilon: float = float("nan")
     updates: int = 0
     updates_per_row: float = float("nan")
@@ -112,8 +113,8 @@ class LiveProgress:
         for total in player.take_returns():
             self.curve.append((self.elapsed_s, total))
             self.recent.append(total)
-            if self.scene is not None and self.scene.taken:
-                self.person.append(total)
+            taken = self.scene is not None and self.scene.taken
+            (self.person if taken else self.agent).append(total)
 
 
 @dataclass

@@ -54,7 +54,7 @@ class FrameClock:
         self._due = clock()
 
     def wait(self, frame_s: float) -> None:
-        """Sleep until ``frame_s`` seconds after the last frame was due; not at all if it is past."""
+        """Sleep until ``frame_s`` seconds after the last frame was due; not at all once it is."""
         self._due += frame_s
         now = self._clock()
         if now < self._due:

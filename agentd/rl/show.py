@@ -71,9 +71,7 @@ class Handover:
         self.taken_steps += 1
         n = len(frame.kind)
         taken, by = np.full(n, action, np.int32), np.full(n, PERSON, np.uint8)
-        return TakenFrame(
-            frame.stream, frame.kind, frame.reward, frame.obs, frame.mask, taken, by
-        )
+        return TakenFrame(frame.stream, frame.kind, frame.reward, frame.obs, frame.mask, taken, by)
 
     def _noted(self, frame: FrameLike) -> FrameLike:
         self._mask = frame.mask

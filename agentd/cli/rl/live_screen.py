@@ -1,0 +1,148 @@
+"""What a person sees of a live run: the game's picture beside how well it is played.
+
+In a terminal the picture moves; elsewhere there is one plain line every few seconds.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from agentd.cli.screen.curve import draw_curve
+from agentd.cli.screen.keys import Keys
+from agentd.cli.screen.numbers import clock, number
+from agentd.cli.screen.picture import Picture
+from agentd.cli.screen.terminal import Terminal
+from agentd.games.pictures import WIDEST
+from agentd.rl.live import LiveProgress
+from agentd.rl.tasks import Steer
+
+PLAIN_EVERY_S = 3.0
+LOG_LINES = 2
+LEAST_CURVE = 24  # columns; in a narrower terminal the curve goes under the picture
+BINS = 60  # points of a curve
+
+Points = Sequence[tuple[float, float]]
+
+
+def draw_live(
+    now: LiveProgress, title: str, log: Sequence[str] = (), hint: str = "", width: int = 80
+) -> RenderableType:
+    """Draw the view at ``width`` columns, under it the newest lines of ``log`` and a ``hint``."""
+    scene = now.scene
+    taken = scene is not None and scene.taken
+    style = "bold yellow" if taken else "bold green"
+    picture = Text("\n".join(scene.picture if scene else ()), style=style, no_wrap=True)
+    beside = width - WIDEST - 7
+    stacked = beside < LEAST_CURVE
+    curve = draw_curve(
+        binned(now.curve), width=width - 4 if stacked else beside, height=7, x_label="s"
+    )
+    figures: RenderableType = Group(Text("\n".join(curve), style="cyan"), _figures(now))
+    if stacked:
+        top: RenderableType = Group(picture, figures)
+    else:
+        table = Table.grid(padding=(0, 3, 0, 0))
+        table.add_column(width=WIDEST)
+        table.add_column()
+        table.add_row(picture, figures)
+        top = table
+    parts: list[RenderableType] = [top]
+    if now.plan.seconds is not None:
+        parts.append(_progress(now, now.plan.seconds))
+    if hint:
+        parts.append(Text(hint, style=style))
+    parts += [Text(line, style="dim") for line in log[-LOG_LINES:]]
+    return Panel(Group(*parts), title=title, width=width, title_align="left")
+
+
+def binned(points: Points, bins: int = BINS) -> list[tuple[float, float]]:
+    """``points`` (x, y), x ascending from 0, as at most ``bins`` means over equal parts of x."""
+    if len(points) <= bins:
+        return list(points)
+    data = np.array(points)
+    part = np.minimum((data[:, 0] / data[-1, 0] * bins).astype(int), bins - 1)
+    count = np.bincount(part)
+    sums = [np.bincount(part, column) for column in data.T]
+    return [(x / n, y / n) for x, y, n in zip(*sums, count, strict=True) if n]
+
+
+def _figures(now: LiveProgress) -> Table:
+    scene = now.scene
+    table = Table.grid(padding=(0, 1))
+    for style in ("dim", "bold") * 2:
+        table.add_column(justify="left" if style == "dim" else "right", style=style)
+    table.add_row("mean of 10", number(now.mean), " best", number(now.best))
+    table.add_row("episodes", f"{len(now.curve):,}", " ε", number(now.epsilon, ".2f"))
+    updates = number(now.updates_per_row, ".1f")
+    table.add_row("updates", f"{now.updates:,}", " a row", updates)
+    if scene is not None:
+        late = Text(f"{scene.late:,}", style="bold red" if scene.late else "bold green")
+        table.add_row("frames", f"{scene.frames:,}", " late", late)
+        p99, longest = (number(s * 1e3, ".1f") + " ms" for s in (scene.p99_s, scene.longest_s))
+        table.add_row("answer p99", p99, " longest", longest)
+    return table
+
+
+def _progress(now: LiveProgress, seconds: float) -> Table:
+    row = Table.grid(padding=(0, 1), expand=True)
+    row.add_column(ratio=1)
+    row.add_column(justify="right")
+    gone = min(now.elapsed_s, seconds)
+    row.add_row(
+        ProgressBar(total=seconds, completed=gone), Text(f"{clock(gone)} of {clock(seconds)}")
+    )
+    return row
+
+
+def live_line(now: LiveProgress) -> str:
+    """The view as one ``key=value`` line, for logs and pipes."""
+    scene = now.scene
+    frames, late = (scene.frames, scene.late) if scene else (0, 0)
+    p99 = number(scene.p99_s * 1e3, ".2f") if scene else number(float("nan"))
+    return (
+        f"seconds={now.elapsed_s:.0f} frames={frames} late={late} p99_ms={p99} "
+        f"episodes={len(now.curve)} return={number(now.mean)} best={number(now.best)} "
+        f"epsilon={number(now.epsilon, '.3f')} updates={now.updates} "
+        f"updates_per_row={number(now.updates_per_row, '.1f')}"
+    )
+
+
+class LiveView(Picture):
+    """Shows a live run to a person, and takes the keys: an ``agentd.rl.live.Audience``."""
+
+    def __init__(self, terminal: Terminal, title: str, keys: Keys, hint: str = "") -> None:
+        super().__init__(terminal)
+        self._title, self._keys, self._hint = title, keys, hint
+        self._log: deque[str] = deque(maxlen=LOG_LINES)
+        self._last_line_s = 0.0
+        self._shown: object = None
+
+    def update(self, now: LiveProgress) -> None:
+        """Show the newest picture, unless it is shown already."""
+        if self.is_drawn:
+            if now.scene is not self._shown:
+                self._shown = now.scene
+                self.draw(draw_live(now, self._title, list(self._log), self._hint, self.width))
+        elif now.elapsed_s - self._last_line_s >= PLAIN_EVERY_S:
+            self._last_line_s = now.elapsed_s
+            self._terminal.note(live_line(now))
+
+    def tell(self, line: str) -> None:
+        """Show one event: in the view, or as a line of its own."""
+        self._log.append(line)
+        if not self.is_drawn:
+            self._terminal.note(line)
+
+    def pressed(self) -> list[str]:
+        """The keys since the last look."""
+        return self._keys.read()
+
+    def steers(self) -> Iterable[Steer] | None:
+        """None once q was pressed."""
+        return None if "q" in self.pressed() else ()
