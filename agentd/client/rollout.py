@@ -6,16 +6,17 @@
         for turn in play(client, game):
             ...
 
-A game is anything that plays S streams side by side and hands out frames (``VectorGame``).
+A game is anything that plays S streams side by side and hands out frames (``VectorGame``). A person
+or a script may play some of its rows (``take_over``), or all of them (``demonstrate``).
 Shape letters: S streams, N rows of a frame (S <= N <= 2S), A actions of all branches.
 """
 
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, Unpack
+from typing import NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,10 @@ from numpy.typing import NDArray
 from agentd.client.address import Address
 from agentd.client.blocking import Client
 from agentd.client.errors import DataRefused, SessionLost
+from agentd.client.game import FrameLike, GameFrame, VectorGame
+from agentd.client.played import RowFacts
 from agentd.client.settings import ConnectOptions
+from agentd.client.takeover import PlayerSeat, TakeOver
 from agentd.latency import Histogram
 from agentd.protocol.rows import FIRST, TERMINATED, TRUNCATED
 
@@ -31,55 +35,6 @@ log = logging.getLogger("agentd.client")
 
 REFUSALS = 3
 """So many refused frames in a row are the game's fault, not an accident."""
-
-
-class GameFrame(NamedTuple):
-    """The rows of one step of a game, as R5 wants them; no stream twice but by ended and first."""
-
-    stream: NDArray[np.uint32]  # (N,)
-    kind: NDArray[np.uint8]  # (N,)
-    reward: NDArray[np.float32]  # (N,)
-    obs: Mapping[str, NDArray[Any]]  # name -> (N, *shape)
-    mask: NDArray[np.uint8] | None  # (N, A)
-
-
-class FrameLike(Protocol):
-    """Anything with the fields of ``GameFrame``."""
-
-    @property
-    def stream(self) -> NDArray[np.uint32]: ...
-    @property
-    def kind(self) -> NDArray[np.uint8]: ...
-    @property
-    def reward(self) -> NDArray[np.float32]: ...
-    @property
-    def obs(self) -> Mapping[str, NDArray[Any]]: ...
-    @property
-    def mask(self) -> NDArray[np.uint8] | None: ...
-
-
-class GameSpec(Protocol):
-    """What a game looks like: (dtype, shape) of each tensor, how many actions (in each branch)."""
-
-    @property
-    def observation(self) -> Mapping[str, tuple[Any, Sequence[int]]]: ...
-    @property
-    def actions(self) -> int | Sequence[int]: ...
-
-
-class VectorGame(Protocol):
-    """S streams of one game; every game of the package ``games`` is one, and so is ``GymGame``."""
-
-    @property
-    def spec(self) -> GameSpec: ...
-    @property
-    def streams(self) -> int: ...
-
-    def reset(self) -> FrameLike:
-        """Begin anew in every stream."""
-
-    def step(self, actions: NDArray[np.int32], /) -> FrameLike:
-        """Play (S,) or (S, branches) actions; a stream without an episode may get any, even -1."""
 
 
 class Episode(NamedTuple):
@@ -111,21 +66,33 @@ def join(
     return Client.connect(address, agent, game.spec.observation, game.spec.actions, **options)
 
 
-def play(client: Client, game: VectorGame) -> Iterator[Turn]:
+def play(
+    client: Client, game: VectorGame, take_over: TakeOver | None = None, by: str = "person"
+) -> Iterator[Turn]:
     """Play without end, a frame at a time; whoever iterates says when it is enough.
 
+    ``take_over`` is asked about every row that waits for an action: what it returns is played in
+    place of the agent's answer, and the server hears of it as an action of ``by``, "person" or
+    "script", to learn from; None leaves the row to the agent. A frame of the game may say such
+    things itself, in ``facts``; those count then.
+
     When the server loses the session or refuses a frame (a NaN) the game is reset and its open
-    episodes are forgotten: they end as truncated. Raises as ``Client.step`` does otherwise, and
-    DataRefused for the last of ``REFUSALS`` refused frames in a row.
+    episodes are forgotten: they end as truncated. Raises as ``Client.step`` does otherwise,
+    DataRefused for the last of ``REFUSALS`` refused frames in a row, and ValueError for an action
+    of ``take_over`` that is not one.
     """
     score = _EpisodeScore(game.streams)
     actions = _no_actions(game)
+    seat = None if take_over is None else PlayerSeat(game, take_over, by)
     steps = refusals = 0
     frame = game.reset()
     while True:
+        facts = _facts_of(frame) if seat is None else seat.facts(frame, actions) | _facts_of(frame)
         asked = time.perf_counter()
         try:
-            act = client.step(frame.obs, frame.reward, frame.kind, frame.stream, frame.mask)
+            act = client.step(
+                frame.obs, frame.reward, frame.kind, frame.stream, frame.mask, **facts
+            )
         except (SessionLost, DataRefused) as fault:
             refusals += isinstance(fault, DataRefused)
             _begin_anew(client, fault, refusals)
@@ -137,7 +104,34 @@ def play(client: Client, game: VectorGame) -> Iterator[Turn]:
         steps += int(np.count_nonzero(frame.kind))
         yield Turn(steps, score.count(frame), act_s, act.version)
         actions[frame.stream] = act.actions  # of a stream's two rows the later one counts
+        if seat is not None:
+            seat.choose(frame, actions)
         frame = game.step(actions)
+
+
+def demonstrate(
+    client: Client, game: VectorGame, player: TakeOver, episodes: int, by: str = "person"
+) -> list[Episode]:
+    """Let ``player`` play until ``episodes`` have ended, for the agent to learn from; return them.
+
+    Before the agent plays, or at any time between. What is still open then is left behind as
+    truncated, so that ``play`` may begin. Errors as ``play``, and ValueError for fewer than one.
+    """
+    if episodes < 1:
+        raise ValueError(f"want at least 1 episode, got {episodes}")
+    found: list[Episode] = []
+    for turn in play(client, game, player, by):
+        found += turn.ended
+        if len(found) >= episodes:
+            break
+    client.abandon()
+    return found
+
+
+def _facts_of(frame: FrameLike) -> RowFacts:
+    """What a game's own frame says besides its rows; most say nothing."""
+    facts: RowFacts | None = getattr(frame, "facts", None)
+    return facts or {}
 
 
 def _begin_anew(client: Client, fault: SessionLost | DataRefused, refusals: int) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from agentd.client.blocking import Client
-from agentd.client.rollout import Turn, VectorGame, play
+from agentd.client.game import VectorGame
+from agentd.client.rollout import Turn, play
 from agentd.latency import Histogram
 
 
