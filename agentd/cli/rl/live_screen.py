@@ -5,6 +5,7 @@ In a terminal the picture moves; elsewhere there is one plain line every few sec
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -26,6 +27,7 @@ PLAIN_EVERY_S = 3.0
 LOG_LINES = 2
 LEAST_CURVE = 24  # columns; in a narrower terminal the curve goes under the picture
 BINS = 60  # points of a curve
+NAN = float("nan")
 
 Points = Sequence[tuple[float, float]]
 
@@ -35,29 +37,26 @@ def draw_live(
 ) -> RenderableType:
     """Draw the view at ``width`` columns, under it the newest lines of ``log`` and a ``hint``."""
     scene = now.scene
-    taken = scene is not None and scene.taken
-    style = "bold yellow" if taken else "bold green"
-    picture = Text("\n".join(scene.picture if scene else ()), style=style, no_wrap=True)
-    beside = width - WIDEST - 7
-    stacked = beside < LEAST_CURVE
-    curve = draw_curve(
-        binned(now.curve), width=width - 4 if stacked else beside, height=7, x_label="s"
-    )
-    figures: RenderableType = Group(Text("\n".join(curve), style="cyan"), _figures(now))
+    style = "bold yellow" if scene is not None and scene.taken else "bold green"
+    room = width - WIDEST - 6
+    stacked = room < LEAST_CURVE
+    points = binned(now.curve)
+    curve = draw_curve(points, width=width - 4 if stacked else room, height=7, x_label="s")
+    figures = [Text(line, "cyan") for line in curve] + _figures(now)
+    picture = scene.picture if scene else []
     if stacked:
-        top: RenderableType = Group(picture, figures)
+        lines = [Text(line, style) for line in picture] + figures
     else:
-        table = Table.grid(padding=(0, 3, 0, 0))
-        table.add_column(width=WIDEST)
-        table.add_column()
-        table.add_row(picture, figures)
-        top = table
-    parts: list[RenderableType] = [top]
+        lines = [
+            Text.assemble((f"{left:<{WIDEST + 2}}", style), right)
+            for left, right in zip_longest(picture, figures, fillvalue="")
+        ]
+    lines += [Text(line, style) for line in hint.splitlines()]
+    lines += [Text(line, "dim") for line in log[-LOG_LINES:]]
+    text = Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
+    parts: list[RenderableType] = [text]
     if now.plan.seconds is not None:
         parts.append(_progress(now, now.plan.seconds))
-    if hint:
-        parts.append(Text(hint, style=style))
-    parts += [Text(line, style="dim") for line in log[-LOG_LINES:]]
     return Panel(Group(*parts), title=title, width=width, title_align="left")
 
 
@@ -72,21 +71,31 @@ def binned(points: Points, bins: int = BINS) -> list[tuple[float, float]]:
     return [(x / n, y / n) for x, y, n in zip(*sums, count, strict=True) if n]
 
 
-def _figures(now: LiveProgress) -> Table:
+def _figures(now: LiveProgress) -> list[Text]:
+    """Two figures a line."""
     scene = now.scene
-    table = Table.grid(padding=(0, 1))
-    for style in ("dim", "bold") * 2:
-        table.add_column(justify="left" if style == "dim" else "right", style=style)
-    table.add_row("mean of 10", number(now.mean), " best", number(now.best))
-    table.add_row("episodes", f"{len(now.curve):,}", " ε", number(now.epsilon, ".2f"))
-    updates = number(now.updates_per_row, ".1f")
-    table.add_row("updates", f"{now.updates:,}", " a row", updates)
-    if scene is not None:
-        late = Text(f"{scene.late:,}", style="bold red" if scene.late else "bold green")
-        table.add_row("frames", f"{scene.frames:,}", " late", late)
-        p99, longest = (number(s * 1e3, ".1f") + " ms" for s in (scene.p99_s, scene.longest_s))
-        table.add_row("answer p99", p99, " longest", longest)
-    return table
+    late, p99, longest = (scene.late, scene.p99_s, scene.longest_s) if scene else (0, NAN, NAN)
+    rows = (
+        ("mean of 10", number(now.mean), "best", number(now.best)),
+        ("episodes", f"{len(now.curve):,}", "ε", number(now.epsilon, ".2f")),
+        ("updates", f"{now.updates:,}", "a row", number(now.updates_per_row, ".1f")),
+        ("frames", f"{scene.frames if scene else 0:,}", "late", f"{late:,}"),
+        ("answer p99", _milliseconds(p99), "longest", _milliseconds(longest)),
+    )
+    red = "bold red" if late else "bold green"
+    return [
+        Text.assemble(
+            (f"{name:<11}", "dim"),
+            (f"{value:>9}", "bold"),
+            (f"  {other:<8}", "dim"),
+            (f"{figure:>9}", red if other == "late" else "bold"),
+        )
+        for name, value, other, figure in rows
+    ]
+
+
+def _milliseconds(seconds: float) -> str:
+    return number(seconds * 1e3, ".1f") + " ms"
 
 
 def _progress(now: LiveProgress, seconds: float) -> Table:
