@@ -25,7 +25,7 @@ from agentd.rl.tasks import Steer
 
 PLAIN_EVERY_S = 3.0
 LOG_LINES = 2
-LEAST_CURVE = 24  # columns; in a narrower terminal the curve goes under the picture
+BESIDE = 34  # columns at least of what stands beside the picture; else it goes under it
 BINS = 60  # points of a curve
 NAN = float("nan")
 
@@ -39,17 +39,17 @@ def draw_live(
     scene = now.scene
     style = "bold yellow" if scene is not None and scene.taken else "bold green"
     room = width - WIDEST - 6
-    stacked = room < LEAST_CURVE
+    stacked = room < BESIDE
     points = binned(now.curve)
     curve = draw_curve(points, width=width - 4 if stacked else room, height=7, x_label="s")
-    figures = [Text(line, "cyan") for line in curve] + _figures(now)
+    drawn, figures = [Text(line, "cyan") for line in curve], _figures(now)
     picture = scene.picture if scene else []
     if stacked:
-        lines = [Text(line, style) for line in picture] + figures
+        lines = [Text(line, style) for line in picture] + figures + drawn
     else:
         lines = [
             Text.assemble((f"{left:<{WIDEST + 2}}", style), right)
-            for left, right in zip_longest(picture, figures, fillvalue="")
+            for left, right in zip_longest(picture, drawn + figures, fillvalue="")
         ]
     lines += [Text(line, style) for line in hint.splitlines()]
     lines += [Text(line, "dim") for line in log[-LOG_LINES:]]
@@ -85,10 +85,10 @@ def _figures(now: LiveProgress) -> list[Text]:
     red = "bold red" if late else "bold green"
     return [
         Text.assemble(
-            (f"{name:<11}", "dim"),
-            (f"{value:>9}", "bold"),
-            (f"  {other:<8}", "dim"),
-            (f"{figure:>9}", red if other == "late" else "bold"),
+            (f"{name:<10}", "dim"),
+            (f"{value:>8}", "bold"),
+            (f" {other:<7}", "dim"),
+            (f"{figure:>8}", red if other == "late" else "bold"),
         )
         for name, value, other, figure in rows
     ]
