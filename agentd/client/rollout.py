@@ -16,10 +16,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from agentd.client.address import Address
 from agentd.client.blocking import Client
@@ -71,10 +71,9 @@ def play(
 ) -> Iterator[Turn]:
     """Play without end, a frame at a time; whoever iterates says when it is enough.
 
-    ``take_over`` is asked about every row that waits for an action: what it returns is played in
-    place of the agent's answer, and the server hears of it as an action of ``by``, "person" or
-    "script", to learn from; None leaves the row to the agent. A frame of the game may say such
-    things itself, in ``facts``; those count then.
+    ``take_over`` is asked about every row that waits for an action. What it returns is played in
+    place of the agent's answer, and learned from as an action of ``by``, "person" or "script";
+    None leaves the row to the agent. What a game's frame says itself, in ``facts``, counts first.
 
     When the server loses the session or refuses a frame (a NaN) the game is reset and its open
     episodes are forgotten: they end as truncated. Raises as ``Client.step`` does otherwise,
@@ -87,12 +86,12 @@ def play(
     steps = refusals = 0
     frame = game.reset()
     while True:
-        facts = _facts_of(frame) if seat is None else seat.facts(frame, actions) | _facts_of(frame)
+        facts = _facts_of(client, frame)
+        played = facts if seat is None else seat.facts(frame, actions) | facts
         asked = time.perf_counter()
         try:
-            act = client.step(
-                frame.obs, frame.reward, frame.kind, frame.stream, frame.mask, **facts
-            )
+            rows = (frame.obs, frame.reward, frame.kind, frame.stream, frame.mask)
+            act = client.step(*rows, **played)
         except (SessionLost, DataRefused) as fault:
             refusals += isinstance(fault, DataRefused)
             _begin_anew(client, fault, refusals)
@@ -128,10 +127,14 @@ def demonstrate(
     return found
 
 
-def _facts_of(frame: FrameLike) -> RowFacts:
+def _facts_of(client: Client, frame: FrameLike) -> RowFacts:
     """What a game's own frame says besides its rows; most say nothing."""
     facts: RowFacts | None = getattr(frame, "facts", None)
-    return facts or {}
+    if not facts:
+        return {}
+    if client.welcome.protocol == 1:  # which counts no won episodes: no reason not to play
+        return {name: value for name, value in facts.items() if name != "success"}  # type: ignore[return-value]
+    return facts
 
 
 def _begin_anew(client: Client, fault: SessionLost | DataRefused, refusals: int) -> None:
@@ -247,7 +250,9 @@ def _evaluate(
         _choose_anything(actions, frame, game.spec.actions)
         if keep.any():
             sent = _select(frame, keep)
-            act = client.step(sent.obs, sent.reward, sent.kind, sent.stream, sent.mask)
+            won = _facts_of(client, frame).get("success")
+            facts: RowFacts = {} if won is None else {"success": _pick(won, keep)}
+            act = client.step(sent.obs, sent.reward, sent.kind, sent.stream, sent.mask, **facts)
             acting = sent.kind < TERMINATED
             actions[sent.stream[acting]] = act.actions[acting]
         if len(found) == episodes or should_stop():
@@ -300,6 +305,12 @@ def _choose_anything(
         actions[frame.stream] = np.stack([branch.argmax(axis=1) for branch in branches], axis=1)
     else:
         actions[frame.stream] = frame.mask.argmax(axis=1)
+
+
+def _pick(column: ArrayLike, keep: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return one value a row, or the one for all rows, of the rows to keep."""
+    values = np.asarray(column)
+    return values[keep] if values.ndim else values
 
 
 def _select(frame: FrameLike, keep: NDArray[np.bool_]) -> GameFrame:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TypeAlias
 
+import msgspec
 from numpy.typing import ArrayLike
 
 from agentd.client.errors import (
@@ -27,6 +28,7 @@ from agentd.client.frames import Act, Observations, Packer, Taught
 from agentd.client.played import RowFacts, pack_facts, read_log, rows_to_cut
 from agentd.client.settings import ConnectSettings
 from agentd.protocol import messages as m
+from agentd.protocol.codec import PROTOCOLS
 from agentd.protocol.connection import ClientConnection
 from agentd.protocol.errors import Code, FrameTooLarge, ProtocolError
 from agentd.protocol.schema import Schema
@@ -261,6 +263,9 @@ class ClientSession:
         elif not error.fatal and self._operations:
             self.replies.append((self._operations.popleft(), OperationRefused(error)))
         else:
+            if error.code == Code.UNSUPPORTED_VERSION and self._offered[0] > PROTOCOLS[0]:
+                message = f"dt_ms needs protocol {self._offered[0]}: {error.message}"
+                error = msgspec.structs.replace(error, message=message)
             self.fault = Refused(error)
 
     def _welcomed(self, message: m.Welcome) -> None:

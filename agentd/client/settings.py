@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 import numpy as np
 
 from agentd.client.address import Address
+from agentd.protocol.codec import PROTOCOLS
 from agentd.protocol.errors import ProtocolError
 from agentd.protocol.messages import Hello
 from agentd.protocol.schema import Schema
@@ -24,8 +25,6 @@ Observation: TypeAlias = TensorShape | Mapping[str, TensorShape]
 Actions: TypeAlias = int | Sequence[int]
 """How many actions there are, or how many in each branch."""
 
-SPOKEN = (1, 2)
-"""The lowest and the highest version of the protocol that the clients speak."""
 SOFTWARE = "agentd-python"
 CONNECT_S = 10.0  # patience with one try: TCP, TLS and welcome
 FAREWELL_S = 1.0  # patience with the server's goodbye
@@ -86,7 +85,7 @@ class ConnectSettings:
             raise ValueError(f"run: want 16 bytes, got {len(run)}")
         token = options.get("token")
         common: dict[str, Any] = {
-            "protocol": SPOKEN,
+            "protocol": PROTOCOLS,
             "client": SOFTWARE,
             "role": role,
             "run": run,
@@ -123,7 +122,7 @@ def _playing(options: ConnectOptions) -> dict[str, Any]:
         if not 0 < dt_ms < math.inf:
             raise ValueError(f"dt_ms: want milliseconds over 0, got {dt_ms}")
         # A hello must be valid in the lowest version that it offers, and 1 has no such key.
-        fields |= {"dt_ms": float(dt_ms), "protocol": (2, SPOKEN[1])}
+        fields |= {"dt_ms": float(dt_ms), "protocol": (2, PROTOCOLS[1])}
     return fields
 
 

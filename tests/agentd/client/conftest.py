@@ -51,6 +51,8 @@ class Peer:
         self.refuse_hello = []  # ProtocolErrors for the next hellos
         self.before_answer = None  # called with (peer, connection socket, step)
         self.resumes = True
+        self.protocol = 1  # what every welcome says
+        self.game = None
         self.window = 4
         self.heartbeat_s = 5.0
         self.max_frame = 1 << 20
@@ -117,7 +119,8 @@ class Peer:
         session = known if resumed else Session(hello)
         self.sessions[session.id] = session
         welcome = m.Welcome(
-            protocol=1,
+            protocol=self.protocol,
+            game=self.game,
             session=session.id,
             agent=hello.agent,
             version=3,
