@@ -10,7 +10,15 @@ from agentd.config.records import AgentConfig
 from agentd.config.resolve import agent_config_from_wire
 
 CHANGEABLE = (
-    *("checkpoint", "dqn.batch", "dqn.clip_norm", "dqn.gamma", "dqn.target", "optimizer.lr"),
+    *(
+        "checkpoint",
+        "demonstrations",
+        "dqn.batch",
+        "dqn.clip_norm",
+        "dqn.gamma",
+        "dqn.target",
+        "optimizer.lr",
+    ),
     *("exploration.end", "exploration.spread", "exploration.start", "exploration.steps"),
     *("pqn.gamma", "stream_q.gamma"),
 )
@@ -30,13 +38,16 @@ class Change(NamedTuple):
 
 
 def changes(stored: AgentConfig, wanted: AgentConfig) -> list[Change]:
-    """The values that differ between two configurations of one agent."""
+    """The values that differ between two configurations of one agent.
+
+    Its settings for games are not among them: the operation ``settings`` has the last word.
+    """
     before, after = dict(_leaves(plain(stored))), dict(_leaves(plain(wanted)))
     keys = dict.fromkeys([*before, *after])
     return [
         Change(key, before.get(key), after.get(key))
         for key in keys
-        if before.get(key) != after.get(key)
+        if before.get(key) != after.get(key) and key.split(".")[0] != "game"
     ]
 
 

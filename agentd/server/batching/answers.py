@@ -67,7 +67,7 @@ class Counters:
 def encode_answers(batch: Batch, choice: Choice) -> list[bytes]:
     """The ``act`` frames of a batch, in the order of its frames."""
     frames, rows = batch.frames, batch.frames[0].rows
-    if all(frame.rows == rows and not frame.session.explain for frame in frames):
+    if all(f.rows == rows and not f.session.explain and not f.late for f in frames):
         return encode_acts([frame.seq for frame in frames], choice.action.tobytes(), choice.version)
     out, start = [], 0
     for frame, end in zip(frames, batch.ends, strict=True):
@@ -76,7 +76,14 @@ def encode_answers(batch: Batch, choice: Choice) -> list[bytes]:
             q = memoryview(choice.q[start:end].tobytes())
             explored = memoryview(choice.explored[start:end].tobytes())
         action = memoryview(choice.action[start:end].tobytes())
-        act = ActReply(seq=frame.seq, action=action, version=choice.version, q=q, explored=explored)
+        act = ActReply(
+            seq=frame.seq,
+            action=action,
+            version=choice.version,
+            q=q,
+            explored=explored,
+            late=frame.late and frame.session.version > 1,
+        )
         out.append(encode(act))
         start = end
     return out
