@@ -12,15 +12,20 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from agentd.children import child_environment
 from agentd.cli import boundary
 from agentd.cli.app import app
+from agentd.cli.rl.demo_live import AGAINST
 from agentd.cli.rl.live_screen import binned, draw_live
 from agentd.cli.screen.terminal import Terminal
+from agentd.engine.replay.rows import RowFormat, TensorFormat
 from agentd.games.pictures import WIDEST
+from agentd.memory.played import BY_SHIFT
+from agentd.memory.ring_reader import ReplayRingReader
 from agentd.rl.live import LivePlan, LiveProgress
 from agentd.rl.tasks import Scene
 
@@ -129,6 +134,17 @@ def test_in_a_terminal_the_picture_moves_and_the_summary_stays(
     assert termios.tcgetattr(shown.theirs) == shown.before
 
 
+def persons_rows(agent: Path) -> int:
+    """How many rows of a stored agent's ring a person chose the action of; the last may be out."""
+    tensor = TensorFormat("planes", np.dtype("u1"), (4, 8, 8), 0, 256)
+    if "duel" in agent.name:
+        tensor = TensorFormat("sky", np.dtype("f4"), (56,), 0, 224)
+    format = RowFormat((tensor,), (4,) if "snake" in agent.name else (7,))
+    reader = ReplayRingReader(agent / "replay" / "rows.ring", format)
+    explored = reader.rows(reader.head).explored[: reader.head]
+    return int(np.count_nonzero(explored >> BY_SHIFT == 1))
+
+
 @pytest.mark.parametrize("ending", ["q", "\x03"])
 def test_a_person_plays_hands_over_and_takes_back(
     ending: str, screen: Callable[..., Screen], tmp_path: Path
@@ -153,6 +169,7 @@ def test_a_person_plays_hands_over_and_takes_back(
     assert played is not None
     mine, all_of_them = (int(text.replace(",", "")) for text in played.groups())
     assert 0 < mine < all_of_them
+    assert mine - 1 <= persons_rows(tmp_path / "agents" / f"demo-{AGAINST.get(game, game)}") <= mine
     with pytest.raises(ProcessLookupError):
         os.kill(daemon, 0)
     assert termios.tcgetattr(shown.theirs) == shown.before
