@@ -277,7 +277,7 @@ class Learning:
             seq=seq,
             action=memoryview(known.action.tobytes()),
             version=known.version,
-            explored=memoryview((known.explored & 1).tobytes()) if session.explain else None,
+            explored=memoryview(known.explored.tobytes()) if session.explain else None,
         )
 
     # -- operations ------------------------------------------------------------------------------
