@@ -33,7 +33,7 @@ RETRY_S = 2.0  # a daemon of our own that stays away for longer has failed
 
 
 @dataclass(frozen=True)
-class Mark:
+class SolvedMark:
     """A game counts as solved once so many last episodes have this mean return."""
 
     mean: float
@@ -44,10 +44,10 @@ class Mark:
 
 
 MARKS = {
-    "cartpole": Mark(400.0, 5),
-    "catch": Mark(0.9, 40),
-    "snake": Mark(8.0, 10),
-    "duel-script": Mark(0.5, 10),
+    "cartpole": SolvedMark(400.0, 5),
+    "catch": SolvedMark(0.9, 40),
+    "snake": SolvedMark(8.0, 10),
+    "duel-script": SolvedMark(0.5, 10),
 }
 
 
@@ -66,7 +66,7 @@ class LivePlan:
     by_hand: bool = False  # a person plays first, and nothing is evaluated
 
     @property
-    def mark(self) -> Mark | None:
+    def mark(self) -> SolvedMark | None:
         """When it is solved; None where nothing says so, or a person plays."""
         return None if self.by_hand else MARKS.get(self.game)
 
