@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from agentd.client import Client
 from agentd.client.errors import OperationRefused
-from agentd.config import ServerConfig, plain
+from agentd.config import AgentConfig, ServerConfig, plain
 from agentd.interrupts import Interrupts
 from agentd.protocol.errors import Code
 from agentd.rl.daemon import Daemon
@@ -64,6 +64,7 @@ class LivePlan:
     device: str | None = None  # None: the configuration's
     idle: int | None = None  # a person's action while no key is pressed; None: the last one
     by_hand: bool = False  # a person plays first, and nothing is evaluated
+    config: AgentConfig = field(default_factory=lambda: ServerConfig().agent)  # of a new agent
 
     @property
     def mark(self) -> SolvedMark | None:
@@ -215,8 +216,8 @@ class _LiveRun:
         return LiveOutcome(progress, before, after, self.interrupts.seen, saved.checkpoint)
 
     def _create(self) -> None:
-        """Create the agent as an unknown one is created, with the seed."""
-        config = plain(ServerConfig().agent) | {"seed": self.plan.seed}
+        """Create the agent, with the plan's seed."""
+        config = plain(self.plan.config) | {"seed": self.plan.seed}
         try:
             self.admin.create(self.plan.agent, config)
         except OperationRefused as refusal:

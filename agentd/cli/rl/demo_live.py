@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agentd.cli.rl.live_screen import LiveView, binned
 from agentd.cli.rl.train import kept_or_temporary
@@ -17,6 +17,7 @@ from agentd.cli.screen.curve import draw_curve
 from agentd.cli.screen.keys import Keys
 from agentd.cli.screen.numbers import clock
 from agentd.cli.screen.terminal import Terminal, in_foreground
+from agentd.config import agent_config_from_wire
 from agentd.errors import UsageError
 from agentd.rl.games import check_game, is_foreign
 from agentd.rl.live import LiveOutcome, LivePlan, LiveProgress, play_live
@@ -49,6 +50,11 @@ HANDS = {
     ),
     "snake": Hand(5.0, {"up": 0, "right": 1, "down": 2, "left": 3}, None, "← ↑ ↓ → steer"),
 }
+BY_HAND: dict[str, Any] = {
+    "pace": {"learn_start": 200},
+    "exploration": {"start": 0.1, "end": 0.02, "steps": 2_000},
+}
+"""What is not the default where a person shows how: little is left to chance, and soon learned."""
 CONTROLS = "a the agent plays  p you play  f faster  q ends"
 
 
@@ -120,7 +126,8 @@ def take_part(out: Terminal, asked: Asked) -> None:
     out.note(f"you play {game}; the agent learns from you, and goes on where you stop")
     with kept_or_temporary(asked.data_dir) as folder:
         plan = _plan(asked, game, folder, fps=hand.fps, seconds=asked.seconds)
-        plan = replace(plan, idle=hand.idle, by_hand=True)
+        config = agent_config_from_wire(BY_HAND)
+        plan = replace(plan, idle=hand.idle, by_hand=True, config=config)
         title = f"agentd demo · {game}: you and the agent"
         with Keys() as keys, Pilot(out, title, keys, hand) as view:
             outcome = play_live(plan, view)

@@ -80,7 +80,7 @@ def _figures(now: LiveProgress) -> list[Text]:
         ("episodes", f"{len(now.curve):,}", "ε", number(now.epsilon, ".2f")),
         ("updates", f"{now.updates:,}", "a row", number(now.updates_per_row, ".1f")),
         ("frames", f"{scene.frames if scene else 0:,}", "late", f"{late:,}"),
-        ("answer p99", _milliseconds(p99), "longest", _milliseconds(longest)),
+        ("p99", _milliseconds(p99), "longest", _milliseconds(longest)),
     )
     red = "bold red" if late else "bold green"
     return [
@@ -95,7 +95,7 @@ def _figures(now: LiveProgress) -> list[Text]:
 
 
 def _milliseconds(seconds: float) -> str:
-    return number(seconds * 1e3, ".1f") + " ms"
+    return number(seconds * 1e3, ".1f" if seconds < 0.1 else ".0f") + " ms"
 
 
 def _progress(now: LiveProgress, seconds: float) -> Table:
