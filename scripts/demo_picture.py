@@ -1,5 +1,7 @@
 """Run ``agentd demo`` in a pseudo-terminal, and write its last screen as an SVG.
 
+It takes up to three minutes of wall-clock time, on a machine that has nothing else to do.
+
 python scripts/demo_picture.py docs/images/demo.svg
 """
 

@@ -149,13 +149,13 @@ def test_raw_example_is_no_longer_than_promised() -> None:
 
 @pytest.mark.slow
 def test_quick_start_demo(tmp_path: Path) -> None:
-    """``scripts/demo``, in this environment instead of one of its own, solves CartPole."""
+    """``scripts/demo --fast``, in this environment instead of one of its own, solves CartPole."""
     assert "scripts/demo" in COMMANDS
     (tmp_path / "bin").symlink_to(BIN)
     (tmp_path / ".installed-base").touch()
 
     done = subprocess.run(
-        [str(ROOT / "scripts/demo"), "--json"],
+        [str(ROOT / "scripts/demo"), "--fast", "--json"],
         env=os.environ | {"VENV": str(tmp_path)},
         cwd=tmp_path,
         capture_output=True,

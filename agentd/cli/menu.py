@@ -30,7 +30,7 @@ TABLE = """\
 serve           daemon.serve:serve
     Run the daemon until SIGTERM or Ctrl-C; both save and end orderly.
 demo            rl.demo:demo
-    Start a daemon, play CartPole against it with real clients, and watch it learn.
+    Watch an agent learn a game that runs at 60 frames a second and never waits.
 top             daemon.top:top
     Show connections, rates, latencies, queues and learning of a running daemon until Ctrl-C.
 train           supervised.train:train

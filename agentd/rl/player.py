@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -21,14 +21,13 @@ from agentd.client.rollout import evaluate, join, play
 from agentd.errors import AgentdError, ExitCode
 from agentd.rl.blame import one_line
 from agentd.rl.games import close_game, look, open_game
-from agentd.rl.tasks import Evaluate, Fault, GameSource, Look, Play, Report, Task
+from agentd.rl.show import Hear, Send, show
+from agentd.rl.tasks import Evaluate, Fault, GameSource, Look, Play, Report, Show, Steer, Task
 
 REPORT_S = 0.1
 STOP_S = 3.0  # a game that holds on for longer after the end of stdin is left behind
 RETRY_S = 2.0  # a daemon of our own that stays away for longer has failed
 MAX_STREAMS = 32  # of an evaluation
-
-Send = Callable[[Report], None]
 
 
 def main() -> int:
@@ -45,9 +44,17 @@ def main() -> int:
         while data:
             data = data[os.write(answers, data) :]
 
+    def hear() -> Steer | None:
+        if tasks.empty():
+            return None
+        line = tasks.get()
+        if not line:
+            tasks.put(line)  # the end is for the loop
+        return msgspec.json.decode(line, type=Steer) if line else None
+
     while line := tasks.get():
         try:
-            run_task(msgspec.json.decode(line, type=Task), stop, send)
+            run_task(msgspec.json.decode(line, type=Task), stop, send, hear)
         except BrokenPipeError:
             return ExitCode.FAILED  # nobody is left to tell
         except (Exception, SystemExit) as error:
@@ -57,8 +64,11 @@ def main() -> int:
     return ExitCode.OK
 
 
-def run_task(task: Task, stop: threading.Event, send: Send) -> None:
-    """Do ``task``; its last report is ``done``. Once ``stop`` is set it ends early."""
+def run_task(task: Task, stop: threading.Event, send: Send, hear: Hear) -> None:
+    """Do ``task``; its last report is ``done``. Once ``stop`` is set it ends early.
+
+    ``hear`` returns what a person did meanwhile, None for nothing.
+    """
     match task:
         case Look():
             with _opened(task.game, 1, 0) as game:
@@ -68,6 +78,9 @@ def run_task(task: Task, stop: threading.Event, send: Send) -> None:
             _play(task, stop, send)
         case Evaluate():
             _evaluate(task, stop, send)
+        case Show():
+            with _opened(task.game, 1, task.seed) as game:
+                show(task, game, stop, send, hear)
 
 
 def _play(task: Play, stop: threading.Event, send: Send) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from agentd.children import child_environment, python_module
 from agentd.errors import AgentdError, ExitCode, JobFailed, MissingInput, UsageError
-from agentd.rl.tasks import Fault, Play, Report, Task
+from agentd.rl.tasks import Fault, Play, Report, Scene, Show, Steer, Task
 
 STOP_S = 3.0
 POLL_S = 0.1
@@ -49,8 +49,8 @@ class GameProcess:
         """Seconds since the last report or task."""
         return time.monotonic() - self._heard_s
 
-    def send(self, task: Task) -> None:
-        """Hand over a task; the first one starts the process."""
+    def send(self, task: Task | Steer) -> None:
+        """Hand over a task, or what a person did; the first one starts the process."""
         if self._process is None:
             self._start()
         assert self._process is not None
@@ -126,11 +126,15 @@ class GameProcess:
 
 
 class GamePlayer(GameProcess):
-    """A process that plays one task and counts what it has done."""
+    """A process that plays one task and counts what it has done.
 
-    def __init__(self, task: Play, tell: Tell) -> None:
+    scene  where a game that is shown stands; None before the first picture
+    """
+
+    def __init__(self, task: Play | Show, tell: Tell) -> None:
         super().__init__(tell)
         self.task = task
+        self.scene: Scene | None = None
         self.steps = 0
         self.episodes = 0
         self.elapsed_s = 0.0
@@ -147,7 +151,9 @@ class GamePlayer(GameProcess):
             self.steps, self.elapsed_s = report.steps, report.elapsed_s
             self.episodes += len(report.returns)
             self._returns.extend(report.returns)
+            self.scene = report.scene or self.scene
             self.done = report.done
+            wait_s = 0.0
         return not self.done
 
     def take_returns(self) -> list[float]:

@@ -39,6 +39,31 @@ class FrameTimes:
         self.histogram.add(answer_s)
 
 
+class FrameClock:
+    """Says when a frame is due.
+
+    A frame that came too late moves the ones after it: a game does not run faster to make up for
+    lost time.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.perf_counter,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._clock, self._sleep = clock, sleep
+        self._due = clock()
+
+    def wait(self, frame_s: float) -> None:
+        """Sleep until ``frame_s`` seconds after the last frame was due; not at all once it is."""
+        self._due += frame_s
+        now = self._clock()
+        if now < self._due:
+            self._sleep(self._due - now)
+        else:
+            self._due = now
+
+
 def play_realtime(
     client: Client,
     game: VectorGame,
@@ -49,16 +74,10 @@ def play_realtime(
 ) -> Iterator[Turn]:
     """Play without end, a frame every 1/``fps`` seconds; fill ``times``.
 
-    A frame that was answered too late moves the ones after it: a game does not run faster to make
-    up for lost time. Errors as `agentd.client.rollout.play`.
+    Errors as `agentd.client.rollout.play`.
     """
-    due = clock()
+    due = FrameClock(clock, sleep)
     for turn in play(client, game):
         times.add(turn.act_s)
         yield turn
-        due += 1.0 / fps
-        now = clock()
-        if now < due:
-            sleep(due - now)
-        else:
-            due = now
+        due.wait(1.0 / fps)

@@ -47,7 +47,31 @@ class Evaluate(msgspec.Struct, frozen=True, tag="evaluate"):
     within_s: float | None = None
 
 
-Task = Look | Play | Evaluate
+class Show(msgspec.Struct, frozen=True, tag="show"):
+    """Play one stream of a game of ours in wall-clock time, to be watched, and learn.
+
+    A person may take it over (``Steer``): ``idle`` is the action while no key is pressed, None the
+    last one again.
+    """
+
+    host: str
+    port: int
+    agent: str
+    game: GameSource
+    seed: int
+    fps: float  # frames a second
+    idle: int | None = None
+
+
+Task = Look | Play | Evaluate | Show
+
+
+class Steer(msgspec.Struct, frozen=True):
+    """What a person does to a game that is shown; what is None stays as it is."""
+
+    action: int | None = None  # one action more, in its turn
+    taken: bool | None = None  # whether the person plays
+    fps: float | None = None  # frames a second from now on
 
 
 class Looks(msgspec.Struct, frozen=True):
@@ -77,6 +101,18 @@ class Fault(msgspec.Struct, frozen=True):
     trace: str = ""
 
 
+class Scene(msgspec.Struct, frozen=True):
+    """A game that is shown: where it stands, and how long its answers took since it began."""
+
+    picture: list[str]  # lines of text
+    taken: bool  # whether a person plays
+    taken_steps: int  # actions that the person chose
+    frames: int
+    late: int  # answers that took longer than a frame
+    p99_s: float
+    longest_s: float
+
+
 class Report(msgspec.Struct, frozen=True):
     """What was done of a task so far, and the returns of the episodes since the last report."""
 
@@ -86,4 +122,5 @@ class Report(msgspec.Struct, frozen=True):
     cut_off: int = 0  # episodes of an evaluation that a time limit ended
     looks: Looks | None = None
     fault: Fault | None = None
+    scene: Scene | None = None
     done: bool = False

@@ -1,10 +1,13 @@
-"""``agentd demo``: see it learn, in under a minute."""
+"""``agentd demo``: see it learn. ``--fast`` is over in under a minute."""
 
 import shlex
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+import typer
 
+from agentd.cli.rl.demo_live import Asked, take_part, watch
 from agentd.cli.rl.live_view import RunView
 from agentd.cli.rl.train import (
     Clients,
@@ -15,11 +18,12 @@ from agentd.cli.rl.train import (
     kept_or_temporary,
     tell_outcome,
 )
+from agentd.cli.rl.what_next import GONE, next_lines
 from agentd.cli.screen.flags import Device
 from agentd.cli.screen.options import JsonScreen
-from agentd.config import ServerConfig, load_preset
-from agentd.errors import JobFailed
-from agentd.protocol.address import host_port
+from agentd.cli.screen.terminal import Terminal
+from agentd.config import load_preset
+from agentd.errors import JobFailed, UsageError
 from agentd.rl.run import TrainingPlan, run_plan
 from agentd.rl.settings import change_settings
 
@@ -27,18 +31,67 @@ PRESET = "cartpole-demo"
 AGENT = "demo"
 
 
+Fast = Annotated[
+    bool,
+    typer.Option(
+        "--fast", help="As fast as the machine can: four clients, CartPole, and it is solved."
+    ),
+]
+Play = Annotated[
+    bool, typer.Option("--play", help="Play Duel or Snake yourself, and hand over to the agent.")
+]
+Game = Annotated[
+    str | None, typer.Option("--game", help="A game of agentd.", show_default="cartpole")
+]
+Seconds = Annotated[
+    float | None,
+    typer.Option(
+        min=1.0, max=86_400.0, help="It ends after so long.", show_default="180; --play: never"
+    ),
+]
+
+
 def demo(
     out: JsonScreen,
+    fast: Fast = False,
+    play: Play = False,
+    game: Game = None,
+    seconds: Seconds = None,
     seed: Seed = None,
     steps: Steps = None,
     clients: Clients = None,
     data_dir: KeepDir = None,
     device: Device = None,
 ) -> None:
+    """Watch an agent learn a game that runs at 60 frames a second and never waits.
+
+    Starts a daemon and a game client. Ends by itself after three minutes, or once it is solved;
+    q and Ctrl-C end it earlier. --play lets you play, and hand over; --fast is the demo whose game
+    waits for the learner, and exits 1 if CartPole is not solved at the step limit.
+    """
+    if fast and (play or game is not None or seconds is not None):
+        raise UsageError("--fast goes with none of --play, --game and --seconds")
+    if not fast and (steps is not None or clients is not None):
+        raise UsageError("--steps and --clients go with --fast only")
+    if fast:
+        run_fast(out, seed, steps, clients, data_dir, device)
+        return
+    asked = Asked(game, seconds, seed, data_dir, device)
+    (take_part if play else watch)(out, asked)
+
+
+def run_fast(
+    out: Terminal,
+    seed: int | None,
+    steps: int | None,
+    clients: int | None,
+    data_dir: Path | None,
+    device: str | None,
+) -> None:
     """Start a daemon, play CartPole against it with real clients, and watch it learn.
 
-    Ends by itself when the greedy mean return over 20 new episodes says solved; exit 1 if it is
-    not solved at the step limit.
+    Ends by itself when the greedy mean return over 20 new episodes says solved. Raises JobFailed
+    if it is not solved at the step limit.
     """
     preset = change_play(load_preset(PRESET), {"steps": steps, "clients": clients})
     play = preset.play
@@ -62,23 +115,8 @@ def demo(
 
 def what_next(data_dir: Path | None) -> str:
     """Where the agent is, and what to do with it and without it."""
-    config = ServerConfig()
-    page = f"http://{host_port(config.host, config.http_port or 0)}/"
     if data_dir is None:
-        kept = (
-            "the agent was in a temporary folder and is gone; `agentd demo --data-dir DIR` keeps it"
-        )
-        again, where = "agentd rl train --preset snake", ""
-    else:
-        place, where = shlex.quote(str(data_dir)), f" --data-dir {shlex.quote(str(data_dir))}"
-        kept = f"the agent is kept in {data_dir / 'agents' / AGENT}"
-        again = f"agentd rl eval --data-dir {place} --agent {AGENT} --preset {PRESET}"
-    return "\n".join(
-        [
-            f"\n{kept}. Next:",
-            f"  {again}",
-            f"  agentd serve{where}: games connect to {host_port(config.host, config.port)}, "
-            f"and {page} shows them",
-            "  agentd top: the same in the terminal",
-        ]
-    )
+        return next_lines(GONE, None, "agentd rl train --preset snake")
+    place = shlex.quote(str(data_dir))
+    again = f"agentd rl eval --data-dir {place} --agent {AGENT} --preset {PRESET}"
+    return next_lines(f"the agent is kept in {data_dir / 'agents' / AGENT}", data_dir, again)

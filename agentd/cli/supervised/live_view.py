@@ -1,11 +1,6 @@
 """The live view of supervised training: curves, progress, time left; plain lines without a tty."""
 
-import contextlib
-import select
-import sys
-import termios
 import time
-import tty
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from agentd.cli.screen.curve import draw_curve
+from agentd.cli.screen.keys import Keys
 from agentd.cli.screen.numbers import clock, number
 from agentd.cli.screen.picture import Picture
-from agentd.cli.screen.terminal import Terminal, in_foreground
+from agentd.cli.screen.terminal import Terminal
 from agentd.engine.training import Callback, EpochReport, Trainer
 from agentd.runs import read_metrics
 from agentd.runs.job import FitJob
@@ -28,52 +24,6 @@ PLAIN_S = 10.0
 POINTS = 400
 
 Curve = list[tuple[float, float]]
-
-
-class Keys:
-    """Single keys from the terminal while training; none where stdin is no terminal of ours.
-
-    The terminal is read and changed only while this process is in its foreground.
-    """
-
-    def __init__(self) -> None:
-        self._before: Any = None  # while the terminal is changed
-        self._next_s = 0.0
-
-    def __enter__(self) -> Self:
-        self._listens()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._before is not None and in_foreground(sys.stdin):
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
-
-    def _listens(self) -> bool:
-        """Whether keys can be read now; makes the terminal give them one by one."""
-        if not in_foreground(sys.stdin):
-            self._before = None  # the shell has its own settings while it has the terminal
-            return False
-        if self._before is None:
-            with contextlib.suppress(termios.error, OSError, ValueError):
-                self._before = termios.tcgetattr(sys.stdin)
-                tty.setcbreak(sys.stdin)
-        return self._before is not None
-
-    def pressed(self, key: str) -> bool:
-        """Whether ``key`` was pressed; other keys are dropped. Looks a few times a second."""
-        now = time.monotonic()
-        if now < self._next_s:
-            return False
-        self._next_s = now + REDRAW_S
-        if not self._listens():
-            return False
-        found = False
-        while select.select([sys.stdin], [], [], 0)[0]:
-            read = sys.stdin.read(1)
-            if not read:
-                break
-            found = found or read.lower() == key
-        return found
 
 
 class FittingView(Picture, Callback):
@@ -91,7 +41,7 @@ class FittingView(Picture, Callback):
         self._keys = keys
         self._curves: dict[str, Curve] = {}
         self._running: dict[str, Curve] = {"loss": [], "accuracy": []}
-        self._next_s = 0.0
+        self._next_s = self._listen_s = 0.0
         self._began: tuple[float, int] | None = None
 
     def __enter__(self) -> Self:
@@ -104,8 +54,10 @@ class FittingView(Picture, Callback):
         now = time.monotonic()
         if now >= self._next_s:
             self._update(trainer, now)
-        if self._keys.pressed("q"):
-            trainer.stop("by `q`; --resume goes on")
+        if now >= self._listen_s:
+            self._listen_s = now + REDRAW_S
+            if "q" in self._keys.read():
+                trainer.stop("by `q`; --resume goes on")
 
     def _update(self, trainer: Trainer, now: float) -> None:
         if self._began is None:

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from agentd.cli.screen.keys import Keys
 from agentd.cli.screen.options import JsonScreen
 from agentd.cli.supervised.data import column
-from agentd.cli.supervised.live_view import FittingView, Keys
+from agentd.cli.supervised.live_view import FittingView
 from agentd.errors import UsageError
 from agentd.runs.fit import run_training
 from agentd.runs.job import FitJob, Request

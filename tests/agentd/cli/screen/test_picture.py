@@ -34,15 +34,15 @@ def test_a_terminal_that_changed_its_size_is_drawn_anew(monkeypatch: pytest.Monk
 
 SHELL = """
 import os, signal, sys
+from agentd.cli.screen.keys import Keys
 from agentd.cli.screen.terminal import Terminal, in_foreground
-from agentd.cli.supervised.live_view import Keys
 
 job = os.fork()
 if not job:
     if sys.argv[1] == "background":
         os.setpgid(0, 0)
     with Keys() as keys:
-        seen = in_foreground(sys.stdin), Terminal().live, keys.pressed("q")
+        seen = in_foreground(sys.stdin), Terminal().live, keys.read()
     print(*seen, flush=True)
     os._exit(0)
 _, status = os.waitpid(job, os.WUNTRACED)
@@ -53,8 +53,8 @@ print("stopped" if os.WIFSTOPPED(status) else "ended", flush=True)
 @pytest.mark.parametrize(
     ("where", "said"),
     [
-        ("foreground", ["True True False", "ended"]),
-        ("background", ["False False False", "ended"]),
+        ("foreground", ["True True []", "ended"]),
+        ("background", ["False False []", "ended"]),
     ],
 )
 def test_a_terminal_is_touched_only_in_its_foreground(where: str, said: list[str]) -> None:
