@@ -24,7 +24,7 @@ from agentd.client.errors import (
 )
 from agentd.client.frames import Act, Taught
 from agentd.client.game import GameFrame, VectorGame
-from agentd.client.played import RowFacts
+from agentd.client.played import StepFacts
 from agentd.client.rollout import (
     Episode,
     Evaluation,
@@ -68,9 +68,9 @@ __all__ = [
     "OutcomeUnknown",
     "ProtocolError",
     "Refused",
-    "RowFacts",
     "ServerTooOld",
     "SessionLost",
+    "StepFacts",
     "TakeOver",
     "Tally",
     "Taught",

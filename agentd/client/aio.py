@@ -22,7 +22,7 @@ from agentd.client.facts import SessionFacts
 from agentd.client.frames import Act, Observations, Taught
 from agentd.client.link import Link
 from agentd.client.operations import AsyncOperations
-from agentd.client.played import NOTHING, RowFacts
+from agentd.client.played import NOTHING, StepFacts
 from agentd.client.session import Reply
 from agentd.client.settings import (
     CONNECT_S,
@@ -77,7 +77,7 @@ class AsyncClient(AsyncOperations, SessionFacts):
         kind: ArrayLike,
         stream: ArrayLike | None = None,
         mask: ArrayLike | None = None,
-        **facts: Unpack[RowFacts],
+        **facts: Unpack[StepFacts],
     ) -> Act:
         """Send one frame and return its actions; arguments and errors as ``Client.step``."""
         return await (await self.send(obs, reward, kind, stream, mask, **facts))
@@ -89,7 +89,7 @@ class AsyncClient(AsyncOperations, SessionFacts):
         kind: ArrayLike,
         stream: ArrayLike | None = None,
         mask: ArrayLike | None = None,
-        **facts: Unpack[RowFacts],
+        **facts: Unpack[StepFacts],
     ) -> asyncio.Future[Act]:
         """Send one frame; awaiting the returned future gives its answer.
 

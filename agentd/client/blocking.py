@@ -19,7 +19,7 @@ from agentd.client.errors import ClientClosed, DataRefused, NotAgentd, Unreachab
 from agentd.client.facts import SessionFacts
 from agentd.client.frames import Act, Observations, Taught
 from agentd.client.operations import Operations
-from agentd.client.played import NOTHING, RowFacts
+from agentd.client.played import NOTHING, StepFacts
 from agentd.client.session import Reply
 from agentd.client.settings import (
     CONNECT_S,
@@ -79,7 +79,7 @@ class Client(Operations, SessionFacts):
         kind: ArrayLike,
         stream: ArrayLike | None = None,
         mask: ArrayLike | None = None,
-        **facts: Unpack[RowFacts],
+        **facts: Unpack[StepFacts],
     ) -> Act:
         """Send one frame of N rows (R5) and return its actions.
 
@@ -89,7 +89,7 @@ class Client(Operations, SessionFacts):
         kind    (N,), or one number for all rows: 0 first, 1 mid, 2 terminated, 3 truncated
         stream  (N,) ids below ``streams``; 0..N-1 when left out
         mask    (N, A) of 0 and 1, 1 = legal; everything is legal when left out
-        facts   ``taken``, ``by``, ``elapsed``, ``success``: see ``RowFacts``
+        facts   ``taken``, ``by``, ``elapsed``, ``success``: see ``StepFacts``
 
         Raises DataRefused (nothing of the frame was learned; go on), SessionLost (reset the game),
         Refused, Unreachable; ValueError or TypeError for arrays that do not fit the schema;
@@ -125,7 +125,7 @@ class Client(Operations, SessionFacts):
         kind: ArrayLike,
         stream: ArrayLike | None = None,
         mask: ArrayLike | None = None,
-        **facts: Unpack[RowFacts],
+        **facts: Unpack[StepFacts],
     ) -> None:
         """Send one frame as ``step`` does, without waiting; ``receive`` returns its answer.
 

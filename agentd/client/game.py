@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.client.played import RowFacts
+from agentd.client.played import StepFacts
 
 
 class GameFrame(NamedTuple):
@@ -20,7 +20,7 @@ class GameFrame(NamedTuple):
     reward: NDArray[np.float32]  # (N,)
     obs: Mapping[str, NDArray[Any]]  # name -> (N, *shape)
     mask: NDArray[np.uint8] | None  # (N, A)
-    facts: RowFacts | None = None  # what was really played, won, and how long it took
+    facts: StepFacts | None = None  # what was really played, won, and how long it took
 
 
 class FrameLike(Protocol):

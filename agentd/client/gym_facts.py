@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from agentd.client.gym_actions import ActionCoder
 from agentd.client.gym_spaces import Misfit
-from agentd.client.played import WHO, RowFacts
+from agentd.client.played import WHO, StepFacts
 from agentd.protocol.rows import TERMINATED
 
 TAKEN, WON = "intervene_action", "is_success"
@@ -41,7 +41,7 @@ def read_facts(
     told: Sequence[Mapping[str, Any]],
     kind: NDArray[np.uint8],
     actions: NDArray[np.integer[Any]],
-) -> RowFacts:
+) -> StepFacts:
     """Return what ``told`` of S environments says of the rows of ``kind`` (N,), N >= S.
 
     ``actions`` are the (S,) or (S, branches) that were asked for; rows after the S-th begin
@@ -55,7 +55,7 @@ def read_facts(
             taken[i], by[i] = coder.encode_one(one[TAKEN]), WHO.index("person")
         if kind[i] >= TERMINATED and WON in one:
             won[i] = _truth(one[WON])
-    facts: RowFacts = {}
+    facts: StepFacts = {}
     if by.any():
         facts = {"taken": taken, "by": by}
     if (kind >= TERMINATED).any() and any(WON in one for one in told):

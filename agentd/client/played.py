@@ -26,7 +26,7 @@ _steps = msgspec.msgpack.Decoder(Step)
 _NAME = re.compile(r"[a-z0-9_./-]{1,64}")
 
 
-class RowFacts(TypedDict, total=False):
+class StepFacts(TypedDict, total=False):
     """Keyword arguments of ``step`` and ``send`` that need protocol 2; None counts as left out."""
 
     taken: ArrayLike | None
@@ -40,13 +40,13 @@ class RowFacts(TypedDict, total=False):
     """Whether an episode that ended was won: truths (N,), or one for all."""
 
 
-def pack_facts(schema: Schema, n: int, facts: RowFacts) -> dict[str, memoryview]:
+def pack_facts(schema: Schema, n: int, facts: StepFacts) -> dict[str, memoryview]:
     """Return what was given for ``n`` rows as the fields of a step.
 
     Raises ValueError or TypeError, naming the argument.
     """
-    if unknown := facts.keys() - RowFacts.__annotations__.keys():
-        known = ", ".join(RowFacts.__annotations__)
+    if unknown := facts.keys() - StepFacts.__annotations__.keys():
+        known = ", ".join(StepFacts.__annotations__)
         raise TypeError(f"{min(unknown)}: no argument of a step; want {known}")
     fields: dict[str, memoryview] = {}
     if (taken := facts.get("taken")) is not None:

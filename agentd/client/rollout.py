@@ -25,7 +25,7 @@ from agentd.client.address import Address
 from agentd.client.blocking import Client
 from agentd.client.errors import DataRefused, SessionLost
 from agentd.client.game import FrameLike, GameFrame, VectorGame
-from agentd.client.played import RowFacts
+from agentd.client.played import StepFacts
 from agentd.client.settings import ConnectOptions
 from agentd.client.takeover import PlayerSeat, TakeOver
 from agentd.latency import Histogram
@@ -127,9 +127,9 @@ def demonstrate(
     return found
 
 
-def _facts_of(client: Client, frame: FrameLike) -> RowFacts:
+def _facts_of(client: Client, frame: FrameLike) -> StepFacts:
     """What a game's own frame says besides its rows; most say nothing."""
-    facts: RowFacts | None = getattr(frame, "facts", None)
+    facts: StepFacts | None = getattr(frame, "facts", None)
     if not facts:
         return {}
     if client.welcome.protocol == 1:  # which counts no won episodes: no reason not to play
@@ -251,7 +251,7 @@ def _evaluate(
         if keep.any():
             sent = _select(frame, keep)
             won = _facts_of(client, frame).get("success")
-            facts: RowFacts = {} if won is None else {"success": _pick(won, keep)}
+            facts: StepFacts = {} if won is None else {"success": _pick(won, keep)}
             act = client.step(sent.obs, sent.reward, sent.kind, sent.stream, sent.mask, **facts)
             acting = sent.kind < TERMINATED
             actions[sent.stream[acting]] = act.actions[acting]

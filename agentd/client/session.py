@@ -4,6 +4,7 @@ The blocking and the asyncio client are shells around this object: they move byt
 connect again. One object lives through all connections of a session (R7).
 """
 
+import logging
 from collections import deque
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -25,13 +26,15 @@ from agentd.client.errors import (
     WindowFull,
 )
 from agentd.client.frames import Act, Observations, Packer, Taught
-from agentd.client.played import RowFacts, pack_facts, read_log, rows_to_cut
+from agentd.client.played import StepFacts, pack_facts, read_log, rows_to_cut
 from agentd.client.settings import ConnectSettings
 from agentd.protocol import messages as m
 from agentd.protocol.codec import PROTOCOLS
 from agentd.protocol.connection import ClientConnection
 from agentd.protocol.errors import Code, FrameTooLarge, ProtocolError
 from agentd.protocol.schema import Schema
+
+log = logging.getLogger("agentd.client")
 
 Answer: TypeAlias = Act | Taught | DataRefused
 Reply: TypeAlias = m.ServerMessage | OperationRefused | OutcomeUnknown
@@ -131,7 +134,7 @@ class ClientSession:
         kind: ArrayLike,
         stream: ArrayLike | None,
         mask: ArrayLike | None,
-        facts: RowFacts | None = None,
+        facts: StepFacts | None = None,
     ) -> bytes:
         """Number a step and return its bytes.
 
@@ -258,7 +261,9 @@ class ClientSession:
             raise ProtocolError(
                 Code.BAD_MESSAGE, f"an error code of no protocol: {error.code[:80]}", field="code"
             )
-        if not error.fatal and error.seq is not None:
+        if error.code == Code.BAD_LOG:  # it answers nothing, and nobody waits for it
+            log.warning("a log was refused: %s", error.message)
+        elif not error.fatal and error.seq is not None:
             self.inbox.append(DataRefused(error))
         elif not error.fatal and self._operations:
             self.replies.append((self._operations.popleft(), OperationRefused(error)))

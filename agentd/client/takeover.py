@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentd.client.game import FrameLike, VectorGame
-from agentd.client.played import WHO, RowFacts
+from agentd.client.played import WHO, StepFacts
 from agentd.protocol.rows import FIRST, TERMINATED
 
 
@@ -40,7 +40,7 @@ class PlayerSeat:
         self._sizes = tuple(many) if isinstance(many, Sequence) else (many,)
         self._by = np.zeros(game.streams, np.uint8)  # who chose each stream's last action
 
-    def facts(self, frame: FrameLike, actions: NDArray[np.int32]) -> RowFacts:
+    def facts(self, frame: FrameLike, actions: NDArray[np.int32]) -> StepFacts:
         """Return what to say of ``frame``, which the played ``actions`` (S, ...) led to."""
         by = np.where(frame.kind == FIRST, 0, self._by[frame.stream])
         if not by.any():

@@ -12,7 +12,7 @@ BY_SHIFT = 1
 """Bits 1 and 2 of a row's ``explored`` say who chose: 0 the agent, 1 a person, 2 a script."""
 
 
-class Played(NamedTuple):
+class PlayedRows(NamedTuple):
     """The actions that led to M rows of a batch of N.
 
     row (M,) int64 in the batch; action (M, branches) int32; by (M,) uint8: see BY_SHIFT.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from agentd.engine.replay.rows import FIRST, MID, TERMINATED, TRUNCATED
 from agentd.memory.layout import RingLayout, default_slack
 from agentd.memory.mapped_file import RingCounters, RingFile, kept_slack
-from agentd.memory.played import Played, put_right
+from agentd.memory.played import PlayedRows, put_right
 from agentd.memory.recall import Answer, find_answer, open_episodes
 from agentd.memory.ring_writer import RingWriter
 
@@ -100,7 +100,7 @@ class ReplayRing(RingWriter):
         seq: NDArray[np.uint64] | int,
         version: NDArray[np.uint64] | int,
         elapsed: NDArray[np.float32] | None = None,
-        played: Played | None = None,
+        played: PlayedRows | None = None,
     ) -> int:
         """Write N validated rows and commit them; return the absolute index of the first.
 
@@ -254,7 +254,7 @@ class ReplayRing(RingWriter):
         for name, value in each.items():
             column[name][to] = value[of] if isinstance(value, np.ndarray) else value
 
-    def _put_right(self, stream: NDArray[np.int64], played: Played, head: int) -> None:
+    def _put_right(self, stream: NDArray[np.int64], played: PlayedRows, head: int) -> None:
         """Correct the newest rows of streams (M,) before the rows below ``head`` are linked."""
         last = self._last[stream]
         kept = last >= max(0, head - self.physical)

@@ -274,7 +274,7 @@ def _mutations() -> list[str]:
             continue
         found.append("\n".join([*lines[:at], f"{key}x:{value}", *lines[at + 1 :]]))
         if value.strip() and not value.strip().startswith("#"):
-            found.append("\n".join([*lines[:at], f"{key}: {{no: 1}}", *lines[at + 1 :]]))
+            found.append("\n".join([*lines[:at], f"{key}: {{no: x}}", *lines[at + 1 :]]))
     return found
 
 

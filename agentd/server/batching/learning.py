@@ -16,7 +16,7 @@ from agentd.errors import StorageError
 from agentd.learner.handle import LearnerHandle
 from agentd.learner.live import too_slow
 from agentd.learner.pace import NO_DUE
-from agentd.memory.played import Played
+from agentd.memory.played import PlayedRows
 from agentd.memory.replay_ring import ReplayRing
 from agentd.memory.session_table import SessionRecord, SessionTable
 from agentd.memory.teach_ring import TeachRing
@@ -382,12 +382,12 @@ def _elapsed(facts: RowFacts | None, rows: int) -> NDArray[np.float32] | None:
     return None if facts is None or facts.elapsed is None else facts.elapsed[:rows]
 
 
-def corrected(facts: RowFacts | None, rows: int) -> Played | None:
+def corrected(facts: RowFacts | None, rows: int) -> PlayedRows | None:
     """What was played before the first ``rows`` rows of a batch, where games said it."""
     if facts is None or facts.given is None or facts.taken is None or facts.by is None:
         return None
     row = np.flatnonzero(facts.given[:rows])
-    return Played(row, facts.taken[row], facts.by[row]) if len(row) else None
+    return PlayedRows(row, facts.taken[row], facts.by[row]) if len(row) else None
 
 
 def _whole(stats: dict[str, float]) -> dict[str, float]:

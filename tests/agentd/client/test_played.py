@@ -180,6 +180,18 @@ def test_a_log_that_does_not_fit_is_named(values, words):
         read_log(values)
 
 
+def test_a_log_that_the_server_refuses_harms_nobody(new_peer, connect, caplog):
+    client = connect(new_peer)
+    new_peer.operations[m.Log] = ProtocolError(Code.BAD_LOG, "values.level: no more names")
+    new_peer.operations[m.Freeze] = m.Frozen(agent="pong", on=True)
+    client.log(level=1)
+    client.freeze("pong")
+
+    assert client.step([3, 0], 0.0, FIRST).actions.tolist() == [3]
+    assert client.reconnects == 0
+    assert "a log was refused: values.level: no more names" in caplog.text
+
+
 # -- what is heard ---------------------------------------------------------------------------------
 
 

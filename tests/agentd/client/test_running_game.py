@@ -21,7 +21,6 @@ from agentd.client import (
     Client,
     DataRefused,
     GameFrame,
-    SessionLost,
     demonstrate,
     join,
     play,
@@ -86,7 +85,7 @@ def state(x):
     return np.array([x, 0], np.float32)
 
 
-# -- the game jumps, stands still, slows down --------------------------------------------------------
+# -- the game jumps, stands still, slows down ------------------------------------------------------
 
 
 def test_a_quick_load_ends_the_episode_and_begins_another(daemon, connect):
@@ -108,7 +107,7 @@ def test_a_quick_load_ends_the_episode_and_begins_another(daemon, connect):
 def test_a_game_that_pauses_and_answers_pings_goes_on_with_its_episode(daemon, connect):
     client = connect("paused")
     client.step(state(0), 0.0, FIRST)
-    until = time.monotonic() + 5 * HEARTBEAT_S
+    until = time.monotonic() + 3 * HEARTBEAT_S
     while time.monotonic() < until:
         client.poll()
         time.sleep(HEARTBEAT_S / 4)
@@ -117,7 +116,7 @@ def test_a_game_that_pauses_and_answers_pings_goes_on_with_its_episode(daemon, c
     async def await_it():
         async with await AsyncClient.connect(daemon.address, "paused", *GAME) as other:
             await other.step(state(2), 0.0, FIRST)
-            await asyncio.sleep(5 * HEARTBEAT_S)
+            await asyncio.sleep(3 * HEARTBEAT_S)
             await other.step(state(3), 0.0, MID)
             return other.reconnects
 
@@ -135,17 +134,6 @@ def test_a_game_that_pauses_in_silence_resumes_its_episode(daemon, connect):
     rows = kept(daemon, "silent")
     assert client.reconnects == 1
     assert (rows.kind, rows.action[0], rows.by[0]) == ([FIRST, MID], 3, BY["person"])
-
-
-def test_a_pause_that_was_too_long_is_told_and_a_new_episode_begins(serve, tmp_path):
-    settings = f"limits.heartbeat_s={HEARTBEAT_S}", "limits.resume_s=0.2", "agent.learner=none"
-    daemon = serve(tmp_path / "data", *settings)
-    with Client.connect(daemon.address, "gone", *GAME) as client:
-        client.step(state(0), 0.0, FIRST)
-        time.sleep(5 * HEARTBEAT_S)
-        with pytest.raises(SessionLost):
-            client.step(state(1), 1.0, MID)
-        client.step(state(2), 0.0, FIRST)
 
 
 def test_a_frame_rate_that_falls_and_rises_is_kept_with_the_rows(daemon, connect):
@@ -228,7 +216,7 @@ def test_only_a_persons_rows_and_none_of_the_agents(daemon):
     with join(daemon.address, "person", game) as client:
         episodes = demonstrate(client, game, lambda moment: 3, 40)
         with Client.connect(daemon.address, role="admin") as admin:
-            until = time.monotonic() + 30
+            until = time.monotonic() + 60
             while not (facts := admin.stats("person").agents["person"])["updates"]:
                 assert time.monotonic() < until, "it never learned from them"
                 time.sleep(0.05)
@@ -282,6 +270,6 @@ def test_settings_reach_the_game_and_its_numbers_the_operator(daemon, connect):
             assert time.monotonic() < until, "it was not told"
             client.poll()
             time.sleep(0.01)
-        facts = str(admin.stats("facts").agents["facts"])
+        facts = admin.stats("facts").agents["facts"]
 
-    assert "level" in facts
+    assert (facts["log"], facts["success_rate"]) == ({"level": 3.0}, 1.0)
