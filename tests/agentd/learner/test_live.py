@@ -155,8 +155,9 @@ def test_after_a_pause_or_a_slow_stretch_the_game_is_worth_what_it_was(kind):
     else:
         game.fps = 5 if kind == "slow" else 0
         game.play(8)
+        assert game.budget.rows_per_second == pytest.approx(game.fps, abs=5)
         game.fps = 240
-    game.play(8)  # what was owed for more is made, or forgotten
+    game.play(20 if kind == "slow" else 8)  # what was owed for more is made, or forgotten
     assert game.play(3)[0] == pytest.approx(0.8 * 500, rel=0.1)
     assert game.updates <= 8 * game.rows + 1
 
