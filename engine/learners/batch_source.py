@@ -46,9 +46,7 @@ class BatchSource:
         self._reader = self.reader(size)
         self.priorities: PrioritizedSampler | None = None
         if config.prioritized:
-            self.priorities = PrioritizedSampler(
-                size, config.priority, rng, format.stack, held_out
-            )
+            self.priorities = PrioritizedSampler(size, config.priority, rng, format.stack, held_out)
         else:
             even = UniformSampler(size, rng, format.stack, held_out)
             self._feed = BatchFeed(even, self._reader, 2 * size * format.features * 4)

@@ -109,9 +109,7 @@ class UniformSampler:
         return self._index
 
 
-def is_start(
-    rows: Rows, row: NDArray[np.int64], lo: int, hi: int, stack: int
-) -> NDArray[np.bool_]:
+def is_start(rows: Rows, row: NDArray[np.int64], lo: int, hi: int, stack: int) -> NDArray[np.bool_]:
     """Return which rows (B,) of [lo, hi) start a transition that lies in the range."""
     slot = row % rows.capacity
     after = rows.next[slot]

@@ -134,7 +134,9 @@ def test_whatever_happens_no_row_is_worth_more_than_the_ceiling_and_old_debt_is_
         budget.see(rows, now)
         seen.append((now, new))
         assert min(MIN_PER_ROW, most) <= budget.per_row <= most
-        recent = sum(n for at, n in seen if now - at <= FORGET_S + 0.05)  # debts close in time merge
+        recent = sum(
+            n for at, n in seen if now - at <= FORGET_S + 0.05
+        )  # debts close in time merge
         assert budget.owed <= most * recent * (1 + 1e-9) + 1e-9
         for _ in range(tries):
             if budget.owed < 1.0:

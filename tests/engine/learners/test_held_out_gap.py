@@ -1,4 +1,4 @@
-"""The gap between held-out and trained rows: right where it can be computed by hand, and harmless."""
+"""The gap between held-out and trained rows: right where it is known by hand, and harmless."""
 
 import json
 from math import isnan
@@ -50,9 +50,7 @@ def test_rewards_that_differ_on_held_out_rows_show_as_the_gap(backend, make_ring
     def reader(size):
         return TransitionReader(ring.rows.format, size, 1, 0.99)
 
-    gap = HeldOutGap(
-        network, backend, ring.rows.format, config, HeldOut(0, 1), reader, seed=0
-    )
+    gap = HeldOutGap(network, backend, ring.rows.format, config, HeldOut(0, 1), reader, seed=0)
     gap.measure(ring.rows, 0, FIRST_HELD_OUT, 500, zeros, zeros)
     assert isnan(gap.value)  # nothing is held out yet
     for k in range(5):

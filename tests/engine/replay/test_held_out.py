@@ -26,7 +26,9 @@ def test_a_twentieth_is_held_out_in_whole_blocks_and_none_of_the_first_rows():
     assert 1 <= len(HeldOut(3, 1).blocks(far, far + 10_000)) <= 3
 
 
-@pytest.mark.parametrize(("n_step", "streams", "stack"), [(1, 1, 1), (5, 3, 1), (3, 300, 1), (2, 4, 3)])
+@pytest.mark.parametrize(
+    ("n_step", "streams", "stack"), [(1, 1, 1), (5, 3, 1), (3, 300, 1), (2, 4, 3)]
+)
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_start_is_barred_where_a_row_that_it_reads_is_held_out(
     make_ring, n_step, streams, stack, at_once
