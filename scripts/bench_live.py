@@ -13,6 +13,8 @@ often as it does by default, once in four rows.
 
 Every finished run is added to ``--results`` at once: the same command again goes on where an
 interrupted one stopped. ``--fps 0`` plays as fast as it can, for modes that wait for the learner.
+``--together cartpole,catch,snake,duel`` plays several games at once on one daemon instead, and each
+alone before (`live_together`).
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import live_together
 
 from agentd.client.rollout import evaluate, join, play
 from agentd.config import dump_yaml, load_preset
@@ -279,11 +283,24 @@ def main() -> None:
     parser.add_argument("--set", default="{}", help="JSON over the agent's settings")
     parser.add_argument("--label", default="", help="name of what --set tries")
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--together", help="games that play at once on one daemon")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of --together, each")
     parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--player", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     if args.one:
         print(json.dumps(run(json.loads(args.one))))
+        return
+    if args.player:
+        print(json.dumps(live_together.play_one(json.loads(args.player))))
+        return
+    if args.together:
+        if unknown := sorted({*args.together.split(",")} - TASKS.keys()):
+            parser.error(f"there is no {', '.join(unknown)}")
+        games = {name: TASKS[name].game for name in args.together.split(",")}
+        found = live_together.compare(games, args.fps or FPS, args.seconds)
+        print(json.dumps(found)) if args.json else live_together.show(found)
         return
     tasks, players = args.tasks.split(","), args.who.split(",")
     if unknown := sorted({*tasks} - TASKS.keys() | {*players} - {*PLAYERS}):

@@ -43,6 +43,7 @@ class UpdateBudget:
         self._rows, self._now = rows, now
         self._owed: deque[list[float]] = deque()  # [since when, how many], oldest first
         self._count = self._span = 0.0  # rows and seconds, both fading
+        self._idle = 0.0  # seconds since the last row
         self._cost = math.nan  # seconds of one update
 
     @property
@@ -52,13 +53,13 @@ class UpdateBudget:
 
     @property
     def rows_per_second(self) -> float:
-        """F: how many rows a second came lately."""
-        return self._count / self._span if self._span > 0 else 0.0
+        """F: how many rows a second come; 0 while none has come for a second."""
+        return 0.0 if self._idle > FORGET_S else self._rate
 
     @property
     def per_row(self) -> float:
         """R: how many updates the next row is worth."""
-        rate = self.rows_per_second
+        rate = self._rate
         if not rate or math.isnan(self._cost):
             return self.max_per_row
         affordable = SHARE * self.updates_per_second / rate
@@ -75,14 +76,21 @@ class UpdateBudget:
         missing = 1.0 - self.owed
         return self._rows + max(0, math.ceil(missing / self.per_row))
 
+    @property
+    def _rate(self) -> float:
+        """How many rows a second came lately, pauses left out."""
+        return self._count / self._span if self._span > 0 else 0.0
+
     def see(self, rows: int, now: float) -> None:
         """Take note that ``rows`` rows are there, and forget what is too old."""
         new, gone = max(0, rows - self._rows), max(0.0, now - self._now)
         self._rows, self._now = max(rows, self._rows), now
         if new or gone:
-            keep = math.exp(-gone / _RATE_S)
+            counted = min(gone, max(0.0, FORGET_S - self._idle))  # a long pause is no low rate
+            self._idle = 0.0 if new else self._idle + gone
+            keep = math.exp(-counted / _RATE_S)
             self._count = self._count * keep + new
-            self._span = self._span * keep + min(gone, FORGET_S)  # a long pause is no low rate
+            self._span = self._span * keep + counted
         if new:
             amount = new * self.per_row
             if self._owed and now - self._owed[-1][0] < _CHUNK_S:

@@ -299,7 +299,8 @@ async function refresh(){
   const row=document.createElement("tr");
   row.append(...columns.map(c=>cell("td",c=="agent"?name:show(a[c]))));return row}));
  document.getElementById("words").textContent=Object.entries(data.agents)
-  .filter(([_,a])=>a.state_reason).map(([n,a])=>`${n} is ${a.state}: ${a.state_reason}`).join(" · ");
+  .filter(([_,a])=>a.state_reason).map(([n,a])=>`${n} is ${a.state}: ${a.state_reason}`)
+  .join(" · ");
 }
 refresh();setInterval(refresh,1000);
 </script></html>

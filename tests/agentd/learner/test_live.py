@@ -3,8 +3,10 @@
 import math
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from agentd.learner.live import UpdateBudget
+from agentd.learner.live import FORGET_S, MIN_PER_ROW, UpdateBudget, too_slow
 
 
 class Game:
@@ -108,3 +110,78 @@ def test_what_is_cleared_is_not_owed():
     budget.see(10, 0.1)
     budget.clear()
     assert budget.owed == 0
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.one_of(st.integers(0, 3), st.integers(0, 5_000)),  # rows that come
+        st.one_of(st.floats(0, 0.05), st.floats(0, 3), st.sampled_from([600.0, 1e6])),  # seconds
+        st.integers(0, 40),  # updates that the learner then tries to make
+        st.floats(1e-6, 2.0),  # seconds of each
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(events=EVENTS, most=st.sampled_from([0.1, 0.25, 1.0, 8.0, 32.0]))
+def test_whatever_happens_no_row_is_worth_more_than_the_ceiling_and_old_debt_is_gone(events, most):
+    now, rows, made = 5.0, 1_000, 0
+    budget = UpdateBudget(most, rows, now)
+    seen = []  # (when, rows) that came
+    for new, pause, tries, cost in events:
+        now, rows = now + pause, rows + new
+        budget.see(rows, now)
+        seen.append((now, new))
+        assert min(MIN_PER_ROW, most) <= budget.per_row <= most
+        recent = sum(
+            n for at, n in seen if now - at <= FORGET_S + 0.05
+        )  # debts close in time merge
+        assert budget.owed <= most * recent * (1 + 1e-9) + 1e-9
+        for _ in range(tries):
+            if budget.owed < 1.0:
+                break
+            budget.pay(cost)
+            made, now = made + 1, now + cost
+        total = made + budget.owed + budget.forgotten
+        assert total <= most * (rows - 1_000) * (1 + 1e-9) + 1e-6
+        assert budget.next_rows >= rows
+
+
+@pytest.mark.parametrize("kind", ["slow", "asleep", "nobody plays"])
+def test_after_a_pause_or_a_slow_stretch_the_game_is_worth_what_it_was(kind):
+    game = Game(240, 1 / 500)
+    game.play(4)
+    if kind == "asleep":
+        game.now += 600  # and nobody looked
+    else:
+        game.fps = 5 if kind == "slow" else 0
+        game.play(8)
+        assert game.budget.rows_per_second == pytest.approx(game.fps, abs=5)
+        game.fps = 240
+    game.play(20 if kind == "slow" else 8)  # what was owed for more is made, or forgotten
+    assert game.play(3)[0] == pytest.approx(0.8 * 500, rel=0.1)
+    assert game.updates <= 8 * game.rows + 1
+
+
+def readings(**changes):
+    before = {
+        "updates": 100, "updates_forgotten": 0, "updates_per_row": 2.0,
+        "rows_per_second": 60.0, "possible_updates_per_second": 150.0,
+    }  # fmt: skip
+    return before, before | {"updates": 220} | changes
+
+
+def test_a_learner_that_is_too_slow_is_said_to_be():
+    assert too_slow(*readings()) == ""
+    assert too_slow(*readings(updates_forgotten=5)) == ""
+    nan = float("nan")
+    assert too_slow(*readings(updates_per_row=nan, updates=nan, updates_forgotten=nan)) == ""
+    floor = too_slow(*readings(updates_per_row=0.25, rows_per_second=1000.0))
+    assert floor == (
+        "the learner is too slow for 1,000 rows a second: 0.25 updates a row, the least"
+    )
+    both = {"updates_per_row": 0.25, "rows_per_second": 1000.0, "updates_forgotten": 40}
+    assert too_slow(*readings(**both)).endswith(
+        "the least and 25% of the updates that it owes it forgets"
+    )

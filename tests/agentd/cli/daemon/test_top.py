@@ -22,8 +22,8 @@ AGENT = {
 SERVER = {"connections": 3, "accepted": 9, "refusals": 1, "act_p50_ms": 0.25, "queued_frames": 5}
 
 
-def drawn(now: Sample, before: Sample | None) -> str:
-    console = Console(file=io.StringIO(), width=140, color_system=None)
+def drawn(now: Sample, before: Sample | None, width: int = 160) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(render(now, before, "here"))
     return console.file.getvalue()
 
@@ -44,6 +44,18 @@ def test_why_an_agent_does_not_learn_stands_below(run):
     text = drawn(Sample(1.0, SERVER, {"good": AGENT, "cart": AGENT | stopped}), None)
     assert text.rstrip().splitlines()[-1] == "cart is paused: 10 updates were not finite"
     assert "good is" not in text
+
+
+def test_what_a_live_learner_does_is_shown_and_told_in_words():
+    live = {
+        "updates_per_row": 6.25, "possible_updates_per_second": 512.4, "updates_owed": 3,
+        "held_out_gap": 0.0625, "state_reason": "the learner is too slow for 60 rows a second",
+    }  # fmt: skip
+    text = drawn(Sample(1.0, SERVER, {"cart": AGENT | live}), None, 200)
+    head, row = (line.split() for line in text.splitlines() if line[1:6] in ("agent", "cart "))
+    assert "upd/row possible/s owed gap" in " ".join(head)
+    assert "6.25 512 3 0.062" in " ".join(row)
+    assert "cart is learning: the learner is too slow" in text
 
 
 def test_what_is_not_known_is_a_dash():
@@ -74,7 +86,7 @@ def test_top_without_a_daemon_says_that_nobody_answers(run):
     assert found.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("width", [140, 120, 100, 80, 60, 40, 20])
+@pytest.mark.parametrize("width", [180, 140, 120, 100, 80, 60, 40, 20])
 def test_where_there_is_no_room_whole_columns_are_left_out(width):
     before = Sample(10.0, SERVER, {"cart": AGENT})
     now = Sample(12.0, SERVER, {"cart": AGENT | {"frames": 300}, "snake-of-one": AGENT})

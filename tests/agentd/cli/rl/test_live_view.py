@@ -60,6 +60,20 @@ def test_the_view_shows_every_number() -> None:
     assert max(map(len, text.splitlines())) == 80
 
 
+def test_a_live_learner_shows_what_a_row_is_worth_and_says_when_it_is_too_slow() -> None:
+    live = {"updates_per_row": 6.25, "rows_per_s": 60.0, "possible_updates_per_s": 512.4}
+    live |= {"updates_owed": 3.0, "held_out_gap": 0.0625}
+    slow = reading(2, 2000, **live, too_slow="the learner is too slow")  # type: ignore[arg-type]
+    text = drawn(history(slow))
+
+    for part in ("upd/row", "6.25", "possible/s", "512", "owed", "gap", "0.062", "is too slow"):
+        assert part in text
+    assert "upd/row" not in drawn(history(reading(1, 1000)))
+    line = plain_line(history(), slow)
+    assert "updates_per_row=6.25 rows_per_s=60 possible_updates_per_s=512" in line
+    assert line.endswith("updates_owed=3 held_out_gap=0.062")
+
+
 def test_the_view_stands_before_the_first_reading() -> None:
     assert "too few points" in drawn(history())
 
