@@ -146,12 +146,20 @@ class AgentConfig(Record, frozen=True, kw_only=True):
             self._check_stream_q()
         if self.learner == "dqn":
             self._check_dqn()
+        elif self.dqn.last_actions:
+            raise ValueError(
+                f"dqn.last_actions ({self.dqn.last_actions}) is for learner dqn: "
+                f"{self.learner} does not have the last actions in its input"
+            )
 
     def _check_dqn(self) -> None:
         dqn, capacity = self.dqn, self.replay.capacity
-        if dqn.n_step + dqn.frame_stack > capacity:
+        deep = {"dqn.frame_stack": dqn.frame_stack, "dqn.last_actions": dqn.last_actions + 1}
+        name = max(deep, key=lambda key: deep[key])
+        if dqn.n_step + deep[name] > capacity:
+            said = dqn.frame_stack if name == "dqn.frame_stack" else dqn.last_actions
             raise ValueError(
-                f"dqn.n_step ({dqn.n_step}) and dqn.frame_stack ({dqn.frame_stack}) need more rows "
+                f"dqn.n_step ({dqn.n_step}) and {name} ({said}) need more rows "
                 f"than replay.capacity ({capacity})"
             )
         if dqn.distribution != "none" and self.loss == "mse":

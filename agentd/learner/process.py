@@ -20,7 +20,7 @@ import numpy as np
 from agentd.assembly.device import backend_for
 from agentd.assembly.learner import learner_for
 from agentd.assembly.network import network_for
-from agentd.assembly.rows import row_format, stack_of
+from agentd.assembly.rows import format_of
 from agentd.config import AgentConfig, ConfigError, load_agent_config
 from agentd.engine.errors import EngineError
 from agentd.engine.replay.rows import ReplayError
@@ -107,7 +107,7 @@ class LearnerProcess:
     ) -> None:
         """Open everything. Raises StorageError, ModelError, ShapeError, WeightsError."""
         network = network_for(config, schema)
-        format, replay = row_format(schema, stack_of(config)), agent_dir / "replay"
+        format, replay = format_of(config, schema), agent_dir / "replay"
         backend = backend_for(device)
         self._learner = learner_for(config, network, backend, format)
         reader = open_reader(replay, format, taught=config.learner == "supervised")

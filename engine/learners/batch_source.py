@@ -42,9 +42,9 @@ class BatchSource:
         self._reader = TransitionReader(format, size, config.n_step, config.per_row, shape)
         self.priorities: PrioritizedSampler | None = None
         if config.prioritized:
-            self.priorities = PrioritizedSampler(size, config.priority, rng, format.stack)
+            self.priorities = PrioritizedSampler(size, config.priority, rng, format.depth)
         else:
-            even = UniformSampler(size, rng, format.stack)
+            even = UniformSampler(size, rng, format.depth)
             self._feed = BatchFeed(even, self._reader, 2 * size * format.features * 4)
 
     @property

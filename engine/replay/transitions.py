@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.engine.replay.rows import MID, TERMINATED, ReplayError, RowFormat, Rows, stacked
+from agentd.engine.replay.rows import MID, TERMINATED, ReplayError, RowFormat, Rows, inputs
 
 
 class NStepTooLong(ReplayError):
@@ -80,19 +80,13 @@ class TransitionReader:
         pairs[:, 0], pairs[:, 1] = self._first, self._slot.reshape(-1, self._batch)
         slots = pairs.reshape(-1)
         if self.observes:
-            self._observe(rows, slots)
+            inputs(rows, slots, self._raw, self._x)
         np.take(rows.action, self._first.reshape(-1), axis=0, out=self._action, mode="clip")
         if not rows.has_masks:
             return self._batches
         mask = self._masks.read(rows.mask_bits, slots)
         parts = mask.reshape(len(self._batches), -1, mask.shape[1])
         return [b._replace(mask=m) for b, m in zip(self._batches, parts, strict=True)]
-
-    def _observe(self, rows: Rows, slots: NDArray[np.int64]) -> None:
-        frames = slots if self._format.stack == 1 else stacked(rows, slots, self._format.stack)
-        np.take(rows.obs, frames, axis=0, out=self._raw, mode="clip")
-        if not self._format.is_float32:
-            self._format.decode(self._raw, self._x)
 
     def _make(self, size: int) -> None:
         """Allocate buffers for ``size`` transitions, which are k batches."""
@@ -174,10 +168,10 @@ class _MaskReader:
 
 def observations(rows: Rows, row: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the features of rows (B,) by absolute index, (B, D) float32."""
-    format, slots = rows.format, row % rows.capacity
-    frames = slots if format.stack == 1 else stacked(rows, slots, format.stack)
+    format = rows.format
     x = np.empty((len(row), format.features), np.float32)
-    format.decode(rows.obs[frames], x)
+    raw = np.empty((len(row) * format.stack, format.row_bytes), np.uint8)
+    inputs(rows, row % rows.capacity, raw, x)
     return x
 
 

@@ -10,6 +10,7 @@ from agentd.protocol.messages import ActReply
 from agentd.protocol.pattern import encode_acts
 from agentd.server.batching.actor import Choice
 from agentd.server.batching.batch import Batch
+from agentd.server.batching.holds import EXPLORED
 from agentd.server.batching.session import Frame
 
 _WHOLE = ("frames", "rows", "refused_frames", "overdue_frames", "passes")
@@ -74,7 +75,7 @@ def encode_answers(batch: Batch, choice: Choice) -> list[bytes]:
         q = explored = None
         if frame.session.explain:
             q = memoryview(choice.q[start:end].tobytes())
-            explored = memoryview(choice.explored[start:end].tobytes())
+            explored = memoryview((choice.explored[start:end] & EXPLORED).tobytes())
         action = memoryview(choice.action[start:end].tobytes())
         act = ActReply(seq=frame.seq, action=action, version=choice.version, q=q, explored=explored)
         out.append(encode(act))

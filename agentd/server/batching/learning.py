@@ -22,7 +22,9 @@ from agentd.memory.weight_board import Publication, WeightBoard
 from agentd.protocol.messages import ActReply, TaughtReply
 from agentd.server.batching.actor import Actor, Choice
 from agentd.server.batching.batch import Batch
+from agentd.server.batching.holds import EXPLORED
 from agentd.server.batching.session import Session
+from agentd.server.batching.stacks import Stacks
 from agentd.server.batching.teaching import TaughtRows
 from agentd.supervision import Pulse
 
@@ -239,12 +241,19 @@ class Learning:
         if self._steps is None:
             return last, np.zeros(record.streams, np.bool_)
         self._steps.reopen(record.base, record.streams, record.serial, record.since)
+        if self._actor.holds is not None:
+            self._actor.holds.restore(self._steps, record.base, record.streams, record.serial)
         return last, self._steps.under_way(record.base, record.streams)
 
-    def recent(self, base: int, streams: int, rows: int) -> NDArray[np.uint8]:
-        """The newest raw rows of streams, (streams, rows, row_bytes), see `ReplayRing.recent`."""
+    def refill(self, stacks: Stacks, record: SessionRecord) -> None:
+        """Let ``stacks`` know again what a session's streams showed and what was played there."""
         assert self._steps is not None
-        return self._steps.recent(base, streams, rows)
+        base, streams = record.base, record.streams
+        shown = self._steps.recent(base, streams, stacks.stack - 1)
+        row = self._steps.newest(base, streams, record.serial, stacks.last_actions)[:, ::-1]
+        action = self._steps.columns["action"][row % self._steps.physical]
+        action[row < 0] = -1
+        stacks.restore(base, shown, action)
 
     def note(self, session: Session, seq: int) -> None:
         """Remember a frame that was answered and left no row: it is not to be done again."""
@@ -267,7 +276,7 @@ class Learning:
             seq=seq,
             action=memoryview(known.action.tobytes()),
             version=known.version,
-            explored=memoryview(known.explored.tobytes()) if session.explain else None,
+            explored=memoryview((known.explored & EXPLORED).tobytes()) if session.explain else None,
         )
 
     # -- operations ------------------------------------------------------------------------------

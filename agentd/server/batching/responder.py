@@ -136,9 +136,9 @@ class Responder:
     def _act(self, batch: Batch) -> Choice:
         learned = self._learned_rows(batch)
         learning = self._learning
-        obs = batch.obs
+        obs, played = batch.obs, None
         if self._stacks is not None:
-            obs = self._stacks.push(batch.stream, batch.kind, obs)
+            obs, played = self._stacks.push(batch.stream, batch.kind, obs)
         choice = self._actor.act(
             obs,
             batch.mask,
@@ -148,7 +148,11 @@ class Responder:
             learned,
             learning.head if learning is not None else 0,
             learning.env_steps if learning is not None else 0,
+            played=played,
+            slot=batch.stream,
         )
+        if self._stacks is not None:
+            self._stacks.note(batch.stream, choice.action)
         if learned and learning is not None:
             learning.keep(batch, learned, choice)
         self.states.apply(batch.stream, batch.kind)
