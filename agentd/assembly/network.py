@@ -5,7 +5,7 @@ import msgspec
 from agentd.assembly.rows import format_of
 from agentd.config.records import STREAMING, AgentConfig
 from agentd.engine.errors import ModelError
-from agentd.engine.layers import Dense, Flatten, Normalize, Scale
+from agentd.engine.layers import Dense, Flatten, Normalize
 from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.network import Network
 from agentd.engine.network.spec import build_network
@@ -26,11 +26,6 @@ def network_for(config: AgentConfig, schema: Schema, *, acting: bool = False) ->
     model, format, dqn = config.model, format_of(config, schema), _dqn_of(config)
     first = [layer for layer in model.layers if not isinstance(layer, Normalize)][:1]
     layers = model.layers
-    if format.last_actions and any(isinstance(x, Scale) for x in first):
-        raise ModelError(
-            "dqn.last_actions: the model begins with `scale`, which would shrink the actions in "
-            "the input as well; expected another first layer, `normalize` for one"
-        )
     if len(format.input_shape) > 1 and all(isinstance(x, Dense) for x in first):
         layers = (Flatten(), *layers)
     if dqn.normalize_observations and not any(isinstance(x, Normalize) for x in layers):
@@ -46,11 +41,6 @@ def network_for(config: AgentConfig, schema: Schema, *, acting: bool = False) ->
         noisy=dqn.noisy,
         tail=head.expectation() if acting else (),
     )
-    if format.last_actions and network.input_kind != "float":
-        raise ModelError(
-            "dqn.last_actions: the model begins with `embedding`, which reads every number of the "
-            "input as a word; expected another first layer"
-        )
     noisy = any(slot.name.endswith(".sigma") for slot in network.slots)
     if config.exploration.kind == "noisy" and not noisy:
         raise ModelError("exploration.kind noisy: expected a model with noisy_dense layers")

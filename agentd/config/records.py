@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from agentd.engine.layers import Dense, Expectation, Relu
+from agentd.engine.layers import Dense, EmbeddingBag, Expectation, Normalize, Relu, Scale
 from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.pqn import PqnConfig
 from agentd.engine.learners.stream_q import StreamQConfig
@@ -161,6 +161,12 @@ class AgentConfig(Record, frozen=True, kw_only=True):
             raise ValueError(
                 f"dqn.n_step ({dqn.n_step}) and {name} ({said}) need more rows "
                 f"than replay.capacity ({capacity})"
+            )
+        first = [type(x) for x in self.model.layers if not isinstance(x, Normalize)][:1]
+        if dqn.last_actions and first in ([Scale], [EmbeddingBag]):
+            raise ValueError(
+                f"dqn.last_actions ({dqn.last_actions}) and a model that begins with `scale` or "
+                "`embedding_bag`: expected a first layer that takes actions, 0 or 1, as they are"
             )
         if dqn.distribution != "none" and self.loss == "mse":
             raise ValueError(
