@@ -112,6 +112,7 @@ class LearnerProcess:
         self._learner = learner_for(config, network, backend, format)
         reader = open_reader(replay, format, taught=config.learner == "supervised")
         self._reader, self._backend, self._control = reader, backend, control
+        self._depth = format.depth
         self._updater = updater_for(self._learner, reader, config)
         self._free = config.pace.mode != "paced"
         if self._free:
@@ -147,6 +148,8 @@ class LearnerProcess:
             notes.append(f"{source}, but weights of version {adopted}: they go on with {optimizer}")
         if behind:
             notes.append("the ring is younger than the checkpoint; learning goes on from now")
+        if self._depth > 1 and self._backend.holds(0):
+            notes.append("inputs of several rows or actions are put together by the host")
         self._heart.beat()  # from here on a sign of life is wanted more often than during the start
         self._control.send(
             "ready",

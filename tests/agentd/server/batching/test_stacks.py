@@ -176,6 +176,29 @@ async def test_stacked_images_and_branches_learn_through_the_daemon(serve):
     assert version >= 12
 
 
+LAST = {
+    "learner": "dqn",
+    "model": {"layers": [{"dense": 8}, "relu"]},
+    "dqn": {"batch": 8, "last_actions": 2},
+    "pace": {"mode": "paced", "learn_start": 1000},
+}
+
+
+async def test_sessions_that_do_not_learn_have_the_last_actions_too(serve):
+    house, values = await serve(LAST), []
+    for role in ("eval", "play"):
+        peer = await house.peer()
+        await peer.hello(role=role, streams=1, explain=True)
+        kinds = (FIRST, MID, MID, MID, TERMINATED, FIRST)
+        acts = [await peer.step([kind], np.ones((1, 4))) for kind in kinds]
+        values.append([bytes(act.q) for act in acts])
+
+    eval_q, play_q = values
+    assert eval_q == play_q
+    assert len(set(eval_q[:3])) == 3  # no action, one, two
+    assert eval_q[5] == eval_q[0] != eval_q[4]
+
+
 def test_a_branching_dueling_head_has_a_mean_for_each_branch():
     schema = Schema.from_wire(
         {"x": {"dtype": "float32", "shape": [4]}}, {"kind": "multi_discrete", "n": [2, 3]}
