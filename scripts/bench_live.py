@@ -33,7 +33,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentd.client.rollout import VectorGame, evaluate, join, play
+from agentd.client.game import VectorGame
+from agentd.client.rollout import evaluate, join, play
 from agentd.config import dump_yaml, load_preset
 from agentd.games.cartpole import MAX_STEPS, TAU, CartPole
 from agentd.rl.daemon import Daemon
@@ -122,7 +123,7 @@ def _play(spec: Run, task: Task, marks: list[int], address: tuple[str, int]) -> 
     found: Run = {"marks": marks, "scores": [], "returns": [], "seconds": []}
     seed = SEED_OF_EVALUATION + spec["seed"]
     began, stood = time.perf_counter(), 0.0
-    with join(address, AGENT, game) as client:
+    with join(address, AGENT, game, **timing(spec)) as client:
         turns = play_realtime(client, game, spec["fps"], times) if spec["fps"] else None
         for turn in turns or play(client, game):
             found["returns"] += [round(e.total, 3) for e in turn.ended]
@@ -158,11 +159,16 @@ def opened(spec: Run, name: str, streams: int, seed: int) -> VectorGame:
     return DelayedGame(game, spec["delay"]) if spec["delay"] else game
 
 
+def timing(spec: Run) -> dict[str, float]:
+    """What a client says of its frames' rate, where the run has one of its own."""
+    return {"dt_ms": 1000 / spec["hz"]} if spec["hz"] else {}
+
+
 def greedily(spec: Run, address: tuple[str, int], name: str, seed: int) -> Scores:
     """Play episodes with role eval; nothing of them is learned."""
     episodes = spec["episodes"]
     game = opened(spec, name, min(episodes, 32), seed)
-    with join(address, AGENT, game, role="eval") as client:
+    with join(address, AGENT, game, role="eval", **timing(spec)) as client:
         return Scores(tuple(float(total) for total in evaluate(client, game, episodes).totals))
 
 

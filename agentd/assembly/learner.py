@@ -6,6 +6,7 @@ from agentd.assembly.weights import initial_weights
 from agentd.config import AgentConfig
 from agentd.engine.backend import Backend
 from agentd.engine.learners.dqn import DqnLearner
+from agentd.engine.learners.dqn_config import NOMINAL_DT_S
 from agentd.engine.learners.learner import Learner
 from agentd.engine.learners.pqn import PqnLearner
 from agentd.engine.learners.stream_q import StreamQLearner
@@ -17,9 +18,13 @@ from agentd.engine.replay.transitions import check_n_step
 
 
 def learner_for(
-    config: AgentConfig, network: Network, backend: Backend, format: RowFormat
+    config: AgentConfig,
+    network: Network,
+    backend: Backend,
+    format: RowFormat,
+    dt_s: float = NOMINAL_DT_S,
 ) -> Learner[Any]:
-    """Return a learner at its first weights.
+    """Return a learner at its first weights; ``dt_s`` are the seconds between a game's rows.
 
     Raises NStepTooLong when n steps do not fit into the ring, ValueError when nothing learns.
     """
@@ -30,7 +35,16 @@ def learner_for(
     match config.learner:
         case "dqn":
             check_n_step(config.dqn.n_step, config.replay.capacity)
-            return DqnLearner(*given, config.dqn, seed, weights, loss=config.loss, reward=reward)
+            return DqnLearner(
+                *given,
+                config.dqn,
+                seed,
+                weights,
+                loss=config.loss,
+                reward=reward,
+                demonstrations=config.demonstrations,
+                dt_s=dt_s,
+            )
         case "pqn":
             return PqnLearner(
                 *given, config.pqn, seed, weights, window=window, loss=config.loss, reward=reward

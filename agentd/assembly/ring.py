@@ -43,5 +43,6 @@ def plan_ring(config: AgentConfig, schema: Schema, limits: LimitsConfig) -> Ring
             len(schema.branches),
             schema.digest(),
             backwards=format_of(config, schema).depth > 1,
+            elapsed=config.learner == "dqn" and config.dqn.horizon_s is not None,
         )
     return RingPlan(layout, capacity, slack)

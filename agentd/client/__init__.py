@@ -17,23 +17,26 @@ from agentd.client.errors import (
     OperationRefused,
     OutcomeUnknown,
     Refused,
+    ServerTooOld,
     SessionLost,
     Unreachable,
     WindowFull,
 )
 from agentd.client.frames import Act, Taught
+from agentd.client.game import GameFrame, VectorGame
+from agentd.client.played import RowFacts
 from agentd.client.rollout import (
     Episode,
     Evaluation,
-    GameFrame,
     Tally,
     Turn,
-    VectorGame,
+    demonstrate,
     evaluate,
     join,
     play,
 )
 from agentd.client.settings import ConnectOptions
+from agentd.client.takeover import Moment, TakeOver
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.rows import FIRST, MID, TERMINATED, TRUNCATED
 
@@ -58,19 +61,24 @@ __all__ = [
     "Evaluation",
     "Frame",
     "GameFrame",
+    "Moment",
     "NotAgentd",
     "OperationRefused",
     "Options",
     "OutcomeUnknown",
     "ProtocolError",
     "Refused",
+    "RowFacts",
+    "ServerTooOld",
     "SessionLost",
+    "TakeOver",
     "Tally",
     "Taught",
     "Turn",
     "Unreachable",
     "VectorGame",
     "WindowFull",
+    "demonstrate",
     "evaluate",
     "join",
     "play",

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, Self, Unpack
 
 from numpy.typing import ArrayLike
@@ -21,6 +22,7 @@ from agentd.client.facts import SessionFacts
 from agentd.client.frames import Act, Observations, Taught
 from agentd.client.link import Link
 from agentd.client.operations import AsyncOperations
+from agentd.client.played import NOTHING, RowFacts
 from agentd.client.session import Reply
 from agentd.client.settings import (
     CONNECT_S,
@@ -75,9 +77,10 @@ class AsyncClient(AsyncOperations, SessionFacts):
         kind: ArrayLike,
         stream: ArrayLike | None = None,
         mask: ArrayLike | None = None,
+        **facts: Unpack[RowFacts],
     ) -> Act:
         """Send one frame and return its actions; arguments and errors as ``Client.step``."""
-        return await (await self.send(obs, reward, kind, stream, mask))
+        return await (await self.send(obs, reward, kind, stream, mask, **facts))
 
     async def send(
         self,
@@ -86,6 +89,7 @@ class AsyncClient(AsyncOperations, SessionFacts):
         kind: ArrayLike,
         stream: ArrayLike | None = None,
         mask: ArrayLike | None = None,
+        **facts: Unpack[RowFacts],
     ) -> asyncio.Future[Act]:
         """Send one frame; awaiting the returned future gives its answer.
 
@@ -94,7 +98,7 @@ class AsyncClient(AsyncOperations, SessionFacts):
         next one.
         """
         await self._ready()
-        return await self._transmit(self._session.step(obs, reward, kind, stream, mask))
+        return await self._transmit(self._session.step(obs, reward, kind, stream, mask, facts))
 
     async def teach(
         self, obs: Observations, target: ArrayLike, weight: ArrayLike | None = None
@@ -108,6 +112,16 @@ class AsyncClient(AsyncOperations, SessionFacts):
         """Send rows as ``teach`` does; awaiting the returned future gives the answer."""
         await self._ready()
         return await self._transmit(self._session.teach(obs, target, weight))
+
+    async def cut(self, stream: ArrayLike | None = None, reward: float = 0.0) -> None:
+        """End episodes where they stand because the game jumps; as ``Client.cut``.
+
+        Where tasks share the client each names its streams, and the last step must have been its
+        own: else it sends its last state with kind truncated.
+        """
+        await self._ready()
+        if data := self._session.cut(stream, reward):
+            await (await self._transmit(data))
 
     async def abandon(self) -> None:
         """End every open episode and begin a new session; as ``Client.abandon``.
@@ -126,6 +140,11 @@ class AsyncClient(AsyncOperations, SessionFacts):
         await self._connected()
 
     # -- the rest ------------------------------------------------------------------------------
+
+    async def log(self, values: Mapping[str, float] = NOTHING, /, **named: float) -> None:
+        """Show numbers of the game beside the agent's; arguments and errors as ``Client.log``."""
+        link = await self._connected()
+        link.write(self._session.log({**values, **named}))
 
     async def operate(self, operation: m.Operation) -> Reply:
         """Send any operation of R11 and return its reply, a refusal included."""

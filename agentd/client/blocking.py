@@ -9,6 +9,7 @@ nothing else, or SessionLost when the server no longer knows the session.
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Self, Unpack
 
 from numpy.typing import ArrayLike
@@ -18,6 +19,7 @@ from agentd.client.errors import ClientClosed, DataRefused, NotAgentd, Unreachab
 from agentd.client.facts import SessionFacts
 from agentd.client.frames import Act, Observations, Taught
 from agentd.client.operations import Operations
+from agentd.client.played import NOTHING, RowFacts
 from agentd.client.session import Reply
 from agentd.client.settings import (
     CONNECT_S,
@@ -77,6 +79,7 @@ class Client(Operations, SessionFacts):
         kind: ArrayLike,
         stream: ArrayLike | None = None,
         mask: ArrayLike | None = None,
+        **facts: Unpack[RowFacts],
     ) -> Act:
         """Send one frame of N rows (R5) and return its actions.
 
@@ -86,13 +89,15 @@ class Client(Operations, SessionFacts):
         kind    (N,), or one number for all rows: 0 first, 1 mid, 2 terminated, 3 truncated
         stream  (N,) ids below ``streams``; 0..N-1 when left out
         mask    (N, A) of 0 and 1, 1 = legal; everything is legal when left out
+        facts   ``taken``, ``by``, ``elapsed``, ``success``: see ``RowFacts``
 
         Raises DataRefused (nothing of the frame was learned; go on), SessionLost (reset the game),
         Refused, Unreachable; ValueError or TypeError for arrays that do not fit the schema;
-        RuntimeError when earlier answers wait to be received.
+        RuntimeError when earlier answers wait to be received; ServerTooOld for ``facts`` that a
+        server of protocol 1 does not know.
         """
         self._ready(alone=True)
-        self._transmit(self._session.step(obs, reward, kind, stream, mask))
+        self._transmit(self._session.step(obs, reward, kind, stream, mask, facts))
         answer = self.receive()
         assert isinstance(answer, Act)
         return answer
@@ -120,13 +125,14 @@ class Client(Operations, SessionFacts):
         kind: ArrayLike,
         stream: ArrayLike | None = None,
         mask: ArrayLike | None = None,
+        **facts: Unpack[RowFacts],
     ) -> None:
         """Send one frame as ``step`` does, without waiting; ``receive`` returns its answer.
 
         Up to ``welcome.window`` frames may be pending. Raises WindowFull beyond that.
         """
         self._ready(alone=False)
-        self._transmit(self._session.step(obs, reward, kind, stream, mask))
+        self._transmit(self._session.step(obs, reward, kind, stream, mask, facts))
 
     def send_teach(
         self, obs: Observations, target: ArrayLike, weight: ArrayLike | None = None
@@ -152,6 +158,18 @@ class Client(Operations, SessionFacts):
             raise answer
         return answer
 
+    def cut(self, stream: ArrayLike | None = None, reward: float = 0.0) -> None:
+        """End episodes where they stand because the game jumps, as when a save is loaded.
+
+        They end as truncated, with the last state that was sent as their final one and ``reward``
+        for the action since; the next row of each stream must be ``first``. Without ``stream`` all
+        that are open in the last step end, and none is fine. Raises as ``step`` does.
+        """
+        self._ready(alone=True)
+        if data := self._session.cut(stream, reward):
+            self._transmit(data)
+            self.receive()
+
     def abandon(self) -> None:
         """End every open episode as truncated, without a final row, and begin a new session.
 
@@ -169,6 +187,17 @@ class Client(Operations, SessionFacts):
         self._connected()
 
     # -- the rest ------------------------------------------------------------------------------
+
+    def log(self, values: Mapping[str, float] = NOTHING, /, **named: float) -> None:
+        """Show numbers of the game beside the agent's: ``log(level=3)``, ``log({"team/gold": 9})``.
+
+        At most 32 finite numbers under names of a-z 0-9 _ . / -, and 100 calls a second: the server
+        drops more. Nothing is answered, and what a broken connection swallows is gone. Raises
+        ValueError for values that do not fit, ServerTooOld, Unreachable, Refused.
+        """
+        self._connected()
+        if data := self._session.log({**values, **named}):
+            self._transmit(data)
 
     def operate(self, operation: m.Operation) -> Reply:
         """Send any operation of R11 and return its reply, a refusal included."""

@@ -7,6 +7,7 @@
     │   ├── DataRefused       ... about one frame; nothing of it was learned, the session goes on
     │   └── OperationRefused  ... about one operation; the session goes on
     ├── SessionLost       the server no longer knows our episodes: begin new ones
+    ├── ServerTooOld      this needs a newer protocol than the server speaks
     ├── OutcomeUnknown    the connection broke while an operation was on its way
     ├── WindowFull        too many frames are unanswered: receive first
     └── ClientClosed      the client was closed before, or gave up
@@ -88,6 +89,10 @@ class SessionLost(ClientError):
     The client itself stands: its next frame must open a new episode (kind ``first``) in every
     stream.
     """
+
+
+class ServerTooOld(ClientError):
+    """The server speaks an older protocol than this needs; nothing was sent, all else works."""
 
 
 class OutcomeUnknown(ClientError):

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Mapping
 
 from agentd.client.backoff import Patience
 from agentd.client.errors import ClientError
@@ -44,6 +45,15 @@ class SessionFacts:
     def version(self) -> int:
         """The newest weights heard of."""
         return self._session.version
+
+    @property
+    def settings(self) -> Mapping[str, float]:
+        """Numbers that the agent's operator gives to the game: its difficulty, say (R19).
+
+        Those of the agent's configuration (``game``), as the server said them last; none from an
+        older server. A new mapping stands here when they have changed.
+        """
+        return self._session.settings
 
     @property
     def pending(self) -> int:

@@ -25,6 +25,7 @@ class Act(NamedTuple):
     seq: int
     q: NDArray[np.float32] | None = None  # (N, A), with explain
     explored: NDArray[np.bool_] | None = None  # (N,), with explain: chosen at random
+    late: bool = False  # answered at the deadline by an older policy
 
 
 class Taught(NamedTuple):
@@ -122,7 +123,7 @@ class Packer:
                 explored = np.frombuffer(message.explored, np.uint8).astype(np.bool_)
         except ValueError as fault:
             raise ProtocolError(Code.BAD_SHAPE, f"an act of odd size: {fault}") from None
-        return Act(actions, message.version, message.seq, q, explored)
+        return Act(actions, message.version, message.seq, q, explored, message.late)
 
     def _count(self, n: int) -> memoryview:
         """Return the stream ids 0..N-1; a frame that names none has all of them in order."""

@@ -16,6 +16,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
+from agentd.client.game import GameFrame
 from agentd.client.gym_checks import (
     Ask,
     SpaceReader,
@@ -26,7 +27,7 @@ from agentd.client.gym_checks import (
     read_reset,
     read_step,
 )
-from agentd.client.rollout import GameFrame
+from agentd.client.gym_facts import read_facts, split_info, tells_facts
 from agentd.protocol.rows import FIRST, MID, TERMINATED, TRUNCATED
 
 Rows = dict[str, NDArray[Any]]
@@ -46,8 +47,10 @@ class GymGame:
     Observations: Box, Discrete, MultiDiscrete, MultiBinary, and Dict and Tuple of them (see
     ``gym_spaces.leaves``). Actions: all of them but Box (see ``gym_actions.ActionCoder``). Masks
     are taken from the first of ``info["action_mask"]``, the observation's key of that name and the
-    method ``action_masks()``; ``masks_in`` names it once there was one. What does not fit the
-    spaces raises ``gym_spaces.Misfit``, a ValueError, from ``reset`` and ``step``.
+    method ``action_masks()``; ``masks_in`` names it once there was one. An ``intervene_action`` in
+    ``info`` is what a person played instead, and ``is_success`` tells of won episodes
+    (``gym_facts``). What does not fit the spaces raises ``gym_spaces.Misfit``, a ValueError, from
+    ``reset`` and ``step``.
     """
 
     def __init__(
@@ -92,6 +95,10 @@ class GymGame:
         """Play (S,) or (S, branches) actions, -1 where a stream has no episode under way."""
         return self._source.step(actions)
 
+    def encode(self, action: Any) -> NDArray[np.int32]:
+        """Return one environment's action as a ``take_over`` must give it. Raises Misfit."""
+        return self._coder.encode_one(action)
+
     def close(self) -> None:
         """Close the environment."""
         self.env.close()
@@ -114,11 +121,20 @@ class _Single:
         rows, mask = self._reader.single(obs), self._reader.find_mask(obs, info, self._ask)
         reward = one_number(given)
         if not (terminated or truncated):
-            return self._frame([MID], [reward], rows, [mask])
+            return self._told(self._frame([MID], [reward], rows, [mask]), info, actions)
         first, first_mask = self._begin()
         both = {name: np.concatenate((rows[name], first[name])) for name in rows}
         end = TERMINATED if terminated else TRUNCATED
-        return self._frame([end, FIRST], [reward, 0.0], both, [mask, first_mask])
+        frame = self._frame([end, FIRST], [reward, 0.0], both, [mask, first_mask])
+        return self._told(frame, info, actions)
+
+    def _told(
+        self, frame: GameFrame, info: dict[str, Any], actions: NDArray[np.integer[Any]]
+    ) -> GameFrame:
+        """Return ``frame`` with what ``info`` says of its first row."""
+        if not tells_facts(info):
+            return frame
+        return frame._replace(facts=read_facts(self._reader.coder, [info], frame.kind, actions))
 
     def _begin(self) -> tuple[Rows, Any]:
         obs, info = read_reset(self._env.reset(seed=self._seed))
@@ -169,6 +185,16 @@ class _Vector:
 
     def step(self, actions: NDArray[np.integer[Any]]) -> GameFrame:
         answer = self._env.step(self._reader.coder.decode(actions))
+        frame, info = self._read(answer)
+        final = info.get("final_info", {})
+        if not tells_facts(info, final):
+            return frame
+        ended = frame.kind[: self._env.num_envs] >= TERMINATED
+        told = [split_info(final if final and ended[i] else info, i) for i in range(len(ended))]
+        return frame._replace(facts=read_facts(self._reader.coder, told, frame.kind, actions))
+
+    def _read(self, answer: Any) -> tuple[GameFrame, dict[str, Any]]:
+        """Return the frame of a step's answer, and the step's info."""
         obs, given, terminated, truncated, info = read_step(answer)
         reward = numbers(given, self._env.num_envs)
         kind = np.full(self._env.num_envs, MID, np.uint8)
@@ -178,22 +204,22 @@ class _Vector:
         if self._mode is AutoresetMode.NEXT_STEP:
             kind[self._over] = FIRST
             self._over = kind >= TERMINATED
-            return self._frame(kind, reward, rows, masks)
+            return self._frame(kind, reward, rows, masks), info
         ended = np.flatnonzero(kind >= TERMINATED)
         if not ended.size:
-            return self._frame(kind, reward, rows, masks)
+            return self._frame(kind, reward, rows, masks), info
         if self._mode is AutoresetMode.SAME_STEP:
             first = {name: part[ended] for name, part in rows.items()}
             first_masks = [masks[i] for i in ended]
             self._put_finals(info, ended, rows, masks)
         else:
             rows = {name: part.copy() for name, part in rows.items()}  # before a reset reuses them
-            again, info = self._env.reset(options={"reset_mask": kind >= TERMINATED})
+            again, begun = self._env.reset(options={"reset_mask": kind >= TERMINATED})
             first = {name: part[ended] for name, part in self._reader.batch(again).items()}
-            renewed = self._masks(again, info, self._ask)
+            renewed = self._masks(again, begun, self._ask)
             first_masks = [renewed[i] for i in ended]
         both = {name: np.concatenate((part, first[name])) for name, part in rows.items()}
-        return self._frame(kind, reward, both, masks + first_masks, ended)
+        return self._frame(kind, reward, both, masks + first_masks, ended), info
 
     def _put_finals(
         self, info: dict[str, Any], ended: NDArray[np.int64], rows: Rows, masks: list[Any]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -19,6 +20,7 @@ class _Part(NamedTuple):
 
     sizes: tuple[int, ...]
     build: Callable[[Numbers], Any]  # (S, branches) -> arrays of S, in the space's structure
+    number: Callable[[Any], Numbers]  # one action -> (branches,); anything may be wrong with it
 
 
 class ActionCoder:
@@ -35,7 +37,8 @@ class ActionCoder:
     def __init__(self, space: gymnasium.Space[Any]) -> None:
         """Raises CannotBeSent, a TypeError, for a space whose actions are not numbered."""
         part = _part(space)
-        self._build, self._space = part.build, space
+        self._build, self._number, self._space = part.build, part.number, space
+        self._sizes = part.sizes
         self.actions: int | tuple[int, ...] = part.sizes
         if isinstance(space, spaces.Discrete):
             (self.actions,) = part.sizes
@@ -54,6 +57,21 @@ class ActionCoder:
     def decode_one(self, actions: NDArray[np.integer[Any]]) -> Any:
         """Return what one environment takes for ``actions``, (1,) or (1, branches)."""
         return _first(self.decode(actions))
+
+    def encode_one(self, action: Any) -> NDArray[np.int32]:
+        """Return the numbers of one environment's ``action``: () or (branches,). Raises Misfit."""
+        try:
+            numbers = self._number(action)
+        except (TypeError, ValueError, KeyError, IndexError):
+            raise Misfit("action", f"one of {self._space}", repr(action)) from None
+        if (
+            len(numbers) != len(self._sizes)
+            or (numbers < 0).any()
+            or (numbers >= self._sizes).any()
+        ):
+            raise Misfit("action", f"one of {self._space}", repr(action))
+        found = numbers.astype(np.int32)
+        return found if isinstance(self.actions, tuple) else found.reshape(())
 
     def flat_mask(self, mask: Any) -> NDArray[np.uint8]:
         """Return one environment's mask as (A,), whether it came flat or in the space's structure.
@@ -74,7 +92,12 @@ class ActionCoder:
 def _part(space: gymnasium.Space[Any]) -> _Part:
     match space:
         case spaces.Discrete():
-            return _Part((int(space.n),), lambda numbers: numbers[:, 0] + int(space.start))
+            start = int(space.start)
+            return _Part(
+                (int(space.n),),
+                lambda numbers: numbers[:, 0] + start,
+                lambda one: _whole(one, start),
+            )
         case spaces.MultiDiscrete():
             return _array(space, tuple(map(int, space.nvec.reshape(-1))), space.start)
         case spaces.MultiBinary():
@@ -96,7 +119,20 @@ def _array(space: Any, sizes: tuple[int, ...], start: Any) -> _Part:
     def build(numbers: Numbers) -> Any:
         return numbers.reshape(len(numbers), *space.shape).astype(space.dtype) + start
 
-    return _Part(sizes, build)
+    return _Part(sizes, build, partial(_whole, start=start))
+
+
+def _first_branch(numbers: Numbers, start: int) -> Numbers:
+    return numbers[:, 0] + start
+
+
+def _whole(action: Any, start: Any) -> Numbers:
+    """Return an array of whole numbers, flat and counted from 0."""
+    found = np.asarray(action)
+    if found.dtype.kind not in "biu":
+        raise TypeError(found.dtype)
+    numbers: Numbers = (found.astype(np.int64) - start).reshape(-1)
+    return numbers
 
 
 def _several(inner: list[gymnasium.Space[Any]], keys: list[str] | None) -> _Part:
@@ -108,7 +144,11 @@ def _several(inner: list[gymnasium.Space[Any]], keys: list[str] | None) -> _Part
         built = tuple(part.build(own) for part, own in zip(parts, split, strict=True))
         return built if keys is None else dict(zip(keys, built, strict=True))
 
-    return _Part(tuple(size for part in parts for size in part.sizes), build)
+    def number(one: Any) -> Numbers:
+        inner = one if keys is None else [one[key] for key in keys]
+        return np.concatenate([part.number(own) for part, own in zip(parts, inner, strict=True)])
+
+    return _Part(tuple(size for part in parts for size in part.sizes), build, number)
 
 
 def _first(actions: Any) -> Any:

@@ -1,6 +1,7 @@
 """The operations of R11 as methods, once for each kind of client."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from agentd.client.errors import ClientError
@@ -25,7 +26,7 @@ class Operations(ABC):
 
     Every method raises OperationRefused when the server refuses, Unreachable when it stays away,
     and OutcomeUnknown when the connection broke on the way (``agents``, ``info``, ``save``,
-    ``freeze`` and ``stats`` are asked again instead).
+    ``freeze``, ``stats`` and ``change_settings`` are asked again instead).
     """
 
     @abstractmethod
@@ -63,6 +64,11 @@ class Operations(ABC):
     def freeze(self, agent: str, on: bool = True) -> None:
         """Stop an agent's learning, or let it go on."""
         expect(self.operate(m.Freeze(agent=agent, on=on)), m.Frozen)
+
+    def change_settings(self, agent: str, values: Mapping[str, float]) -> dict[str, float]:
+        """Change some of an agent's settings for its games, who hear of it; return all of them."""
+        asked = m.Settings(agent=agent, values=dict(values))
+        return expect(self.operate(asked), m.GameSettings).values
 
     def stats(self, agent: str | None = None) -> m.StatsReply:
         """Return the counters of the server and of one agent or all."""
@@ -107,6 +113,11 @@ class AsyncOperations(ABC):
     async def freeze(self, agent: str, on: bool = True) -> None:
         """Stop an agent's learning, or let it go on."""
         expect(await self.operate(m.Freeze(agent=agent, on=on)), m.Frozen)
+
+    async def change_settings(self, agent: str, values: Mapping[str, float]) -> dict[str, float]:
+        """Change some of an agent's settings for its games, who hear of it; return all of them."""
+        asked = m.Settings(agent=agent, values=dict(values))
+        return expect(await self.operate(asked), m.GameSettings).values
 
     async def stats(self, agent: str | None = None) -> m.StatsReply:
         """Return the counters of the server and of one agent or all."""

@@ -6,24 +6,28 @@
         for turn in play(client, game):
             ...
 
-A game is anything that plays S streams side by side and hands out frames (``VectorGame``).
+A game is anything that plays S streams side by side and hands out frames (``VectorGame``). A person
+or a script may play some of its rows (``take_over``), or all of them (``demonstrate``).
 Shape letters: S streams, N rows of a frame (S <= N <= 2S), A actions of all branches.
 """
 
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from agentd.client.address import Address
 from agentd.client.blocking import Client
 from agentd.client.errors import DataRefused, SessionLost
+from agentd.client.game import FrameLike, GameFrame, VectorGame
+from agentd.client.played import RowFacts
 from agentd.client.settings import ConnectOptions
+from agentd.client.takeover import PlayerSeat, TakeOver
 from agentd.latency import Histogram
 from agentd.protocol.rows import FIRST, TERMINATED, TRUNCATED
 
@@ -31,55 +35,6 @@ log = logging.getLogger("agentd.client")
 
 REFUSALS = 3
 """So many refused frames in a row are the game's fault, not an accident."""
-
-
-class GameFrame(NamedTuple):
-    """The rows of one step of a game, as R5 wants them; no stream twice but by ended and first."""
-
-    stream: NDArray[np.uint32]  # (N,)
-    kind: NDArray[np.uint8]  # (N,)
-    reward: NDArray[np.float32]  # (N,)
-    obs: Mapping[str, NDArray[Any]]  # name -> (N, *shape)
-    mask: NDArray[np.uint8] | None  # (N, A)
-
-
-class FrameLike(Protocol):
-    """Anything with the fields of ``GameFrame``."""
-
-    @property
-    def stream(self) -> NDArray[np.uint32]: ...
-    @property
-    def kind(self) -> NDArray[np.uint8]: ...
-    @property
-    def reward(self) -> NDArray[np.float32]: ...
-    @property
-    def obs(self) -> Mapping[str, NDArray[Any]]: ...
-    @property
-    def mask(self) -> NDArray[np.uint8] | None: ...
-
-
-class GameSpec(Protocol):
-    """What a game looks like: (dtype, shape) of each tensor, how many actions (in each branch)."""
-
-    @property
-    def observation(self) -> Mapping[str, tuple[Any, Sequence[int]]]: ...
-    @property
-    def actions(self) -> int | Sequence[int]: ...
-
-
-class VectorGame(Protocol):
-    """S streams of one game; every game of the package ``games`` is one, and so is ``GymGame``."""
-
-    @property
-    def spec(self) -> GameSpec: ...
-    @property
-    def streams(self) -> int: ...
-
-    def reset(self) -> FrameLike:
-        """Begin anew in every stream."""
-
-    def step(self, actions: NDArray[np.int32], /) -> FrameLike:
-        """Play (S,) or (S, branches) actions; a stream without an episode may get any, even -1."""
 
 
 class Episode(NamedTuple):
@@ -111,21 +66,32 @@ def join(
     return Client.connect(address, agent, game.spec.observation, game.spec.actions, **options)
 
 
-def play(client: Client, game: VectorGame) -> Iterator[Turn]:
+def play(
+    client: Client, game: VectorGame, take_over: TakeOver | None = None, by: str = "person"
+) -> Iterator[Turn]:
     """Play without end, a frame at a time; whoever iterates says when it is enough.
 
+    ``take_over`` is asked about every row that waits for an action. What it returns is played in
+    place of the agent's answer, and learned from as an action of ``by``, "person" or "script";
+    None leaves the row to the agent. What a game's frame says itself, in ``facts``, counts first.
+
     When the server loses the session or refuses a frame (a NaN) the game is reset and its open
-    episodes are forgotten: they end as truncated. Raises as ``Client.step`` does otherwise, and
-    DataRefused for the last of ``REFUSALS`` refused frames in a row.
+    episodes are forgotten: they end as truncated. Raises as ``Client.step`` does otherwise,
+    DataRefused for the last of ``REFUSALS`` refused frames in a row, and ValueError for an action
+    of ``take_over`` that is not one.
     """
     score = _EpisodeScore(game.streams)
     actions = _no_actions(game)
+    seat = None if take_over is None else PlayerSeat(game, take_over, by)
     steps = refusals = 0
     frame = game.reset()
     while True:
+        facts = _facts_of(client, frame)
+        played = facts if seat is None else seat.facts(frame, actions) | facts
         asked = time.perf_counter()
         try:
-            act = client.step(frame.obs, frame.reward, frame.kind, frame.stream, frame.mask)
+            rows = (frame.obs, frame.reward, frame.kind, frame.stream, frame.mask)
+            act = client.step(*rows, **played)
         except (SessionLost, DataRefused) as fault:
             refusals += isinstance(fault, DataRefused)
             _begin_anew(client, fault, refusals)
@@ -137,7 +103,38 @@ def play(client: Client, game: VectorGame) -> Iterator[Turn]:
         steps += int(np.count_nonzero(frame.kind))
         yield Turn(steps, score.count(frame), act_s, act.version)
         actions[frame.stream] = act.actions  # of a stream's two rows the later one counts
+        if seat is not None:
+            seat.choose(frame, actions)
         frame = game.step(actions)
+
+
+def demonstrate(
+    client: Client, game: VectorGame, player: TakeOver, episodes: int, by: str = "person"
+) -> list[Episode]:
+    """Let ``player`` play until ``episodes`` have ended, for the agent to learn from; return them.
+
+    Before the agent plays, or at any time between. What is still open then is left behind as
+    truncated, so that ``play`` may begin. Errors as ``play``, and ValueError for fewer than one.
+    """
+    if episodes < 1:
+        raise ValueError(f"want at least 1 episode, got {episodes}")
+    found: list[Episode] = []
+    for turn in play(client, game, player, by):
+        found += turn.ended
+        if len(found) >= episodes:
+            break
+    client.abandon()
+    return found
+
+
+def _facts_of(client: Client, frame: FrameLike) -> RowFacts:
+    """What a game's own frame says besides its rows; most say nothing."""
+    facts: RowFacts | None = getattr(frame, "facts", None)
+    if not facts:
+        return {}
+    if client.welcome.protocol == 1:  # which counts no won episodes: no reason not to play
+        return {name: value for name, value in facts.items() if name != "success"}  # type: ignore[return-value]
+    return facts
 
 
 def _begin_anew(client: Client, fault: SessionLost | DataRefused, refusals: int) -> None:
@@ -253,7 +250,9 @@ def _evaluate(
         _choose_anything(actions, frame, game.spec.actions)
         if keep.any():
             sent = _select(frame, keep)
-            act = client.step(sent.obs, sent.reward, sent.kind, sent.stream, sent.mask)
+            won = _facts_of(client, frame).get("success")
+            facts: RowFacts = {} if won is None else {"success": _pick(won, keep)}
+            act = client.step(sent.obs, sent.reward, sent.kind, sent.stream, sent.mask, **facts)
             acting = sent.kind < TERMINATED
             actions[sent.stream[acting]] = act.actions[acting]
         if len(found) == episodes or should_stop():
@@ -306,6 +305,12 @@ def _choose_anything(
         actions[frame.stream] = np.stack([branch.argmax(axis=1) for branch in branches], axis=1)
     else:
         actions[frame.stream] = frame.mask.argmax(axis=1)
+
+
+def _pick(column: ArrayLike, keep: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return one value a row, or the one for all rows, of the rows to keep."""
+    values = np.asarray(column)
+    return values[keep] if values.ndim else values
 
 
 def _select(frame: FrameLike, keep: NDArray[np.bool_]) -> GameFrame:

@@ -5,8 +5,10 @@ connect again. One object lives through all connections of a session (R7).
 """
 
 from collections import deque
+from collections.abc import Mapping
 from typing import TypeAlias
 
+import msgspec
 from numpy.typing import ArrayLike
 
 from agentd.client.errors import (
@@ -18,13 +20,15 @@ from agentd.client.errors import (
     OperationRefused,
     OutcomeUnknown,
     Refused,
+    ServerTooOld,
     SessionLost,
     WindowFull,
 )
 from agentd.client.frames import Act, Observations, Packer, Taught
+from agentd.client.played import RowFacts, pack_facts, read_log, rows_to_cut
 from agentd.client.settings import ConnectSettings
 from agentd.protocol import messages as m
-from agentd.protocol.codec import PROTOCOL
+from agentd.protocol.codec import PROTOCOLS
 from agentd.protocol.connection import ClientConnection
 from agentd.protocol.errors import Code, FrameTooLarge, ProtocolError
 from agentd.protocol.schema import Schema
@@ -33,7 +37,7 @@ Answer: TypeAlias = Act | Taught | DataRefused
 Reply: TypeAlias = m.ServerMessage | OperationRefused | OutcomeUnknown
 
 # Doing these twice does what doing them once does, so a broken connection does not matter.
-_REPEATABLE = (m.Agents, m.Info, m.Stats, m.Save, m.Freeze)
+_REPEATABLE = (m.Agents, m.Info, m.Stats, m.Save, m.Freeze, m.Settings)
 
 
 class ClientSession:
@@ -47,6 +51,7 @@ class ClientSession:
         goodbye: the reason that the server gave for closing this connection.
         welcomed: True from ``welcome`` to the end of this connection.
         ponged: ``t`` of the last pong.
+        settings: numbers that the agent's operator gives to the game (R19), as they stand now.
     """
 
     def __init__(self, settings: ConnectSettings) -> None:
@@ -60,6 +65,8 @@ class ClientSession:
         self._row_bytes, self._other_bytes = _frame_bytes(settings.schema)
         self._begun = False  # a frame was sent in this session
         self._leaving = False  # this connection ends to begin a new session
+        self._offered = settings.hello.protocol
+        self._newest = b""  # the last step that was sent, as a whole frame
         self.version = 0  # newest weights seen
         self.inbox: deque[Answer] = deque()
         self.replies: deque[tuple[m.Operation, Reply]] = deque()
@@ -68,6 +75,7 @@ class ClientSession:
         self.goodbye: str | None = None
         self.welcomed = False
         self.ponged: int | float | None = None
+        self.settings: dict[str, float] = {}
 
     # -- what the shell asks ------------------------------------------------------------------
 
@@ -123,16 +131,38 @@ class ClientSession:
         kind: ArrayLike,
         stream: ArrayLike | None,
         mask: ArrayLike | None,
+        facts: RowFacts | None = None,
     ) -> bytes:
         """Number a step and return its bytes.
 
-        Raises WindowFull, and ValueError or TypeError for arrays that do not fit; nothing is
-        numbered then.
+        Raises WindowFull, ServerTooOld, and ValueError or TypeError for arrays that do not fit;
+        nothing is numbered then.
         """
-        fields = self._ready().step(obs, reward, kind, stream, mask)
-        self._check_size(len(fields["kind"]))
+        packer = self._ready()
+        fields = packer.step(obs, reward, kind, stream, mask)
+        n = len(fields["kind"])
+        if facts and (more := pack_facts(packer.schema, n, facts)):
+            self._need_protocol(2, ", ".join(more))
+            fields |= more
+            self._check_size(n, sum(column.nbytes + 16 for column in more.values()))
+        else:
+            self._check_size(n)
         self._begun = True
-        return self._wire.step(**fields)
+        self._newest = data = self._wire.step(**fields)
+        return data
+
+    def cut(self, stream: ArrayLike | None, reward: float) -> bytes:
+        """Number a step that ends open episodes where they stand; b"" when there is none to end.
+
+        Raises as ``step`` does, and ValueError for a stream that the last step had no open row of.
+        """
+        packer = self._ready()
+        if not self._begun or not self._newest:
+            return b""
+        fields = rows_to_cut(packer.schema, self._newest, stream, reward)
+        if stream is None:
+            self._newest = b""
+        return self._wire.step(**fields) if fields["kind"] else b""
 
     def teach(self, obs: Observations, target: ArrayLike, weight: ArrayLike | None) -> bytes:
         """Number a teach and return its bytes; raises as ``step`` does."""
@@ -141,13 +171,21 @@ class ClientSession:
         return self._wire.teach(**fields)
 
     def operate(self, operation: m.Operation) -> bytes:
-        """Remember an operation and return its bytes."""
+        """Remember an operation and return its bytes. Raises ServerTooOld."""
+        if isinstance(operation, m.Settings):
+            self._need_protocol(2, "settings")
         self._operations.append(operation)
         return self._wire.send(operation)
 
     def ping(self, t: float) -> bytes:
         """Return the bytes of a ping."""
         return self._wire.send(m.Ping(t=t))
+
+    def log(self, values: Mapping[str, float]) -> bytes:
+        """Return the bytes of a log. Raises ServerTooOld; ValueError names what does not fit."""
+        checked = read_log(values)
+        self._need_protocol(2, "log")
+        return self._wire.send(m.Log(values=checked)) if checked else b""
 
     def leave(self) -> bytes:
         """Return the bytes of goodbye."""
@@ -206,6 +244,8 @@ class ClientSession:
                 self._out += self._wire.send(m.Pong(t=t))
             case m.Pong(t=t):
                 self.ponged = t
+            case m.GameSettings(agent=None, values=values):
+                self.settings = values
             case m.Goodbye(reason=reason):
                 self.goodbye = reason
             case _ if isinstance(message, m.OperationReply) and self._operations:
@@ -223,15 +263,20 @@ class ClientSession:
         elif not error.fatal and self._operations:
             self.replies.append((self._operations.popleft(), OperationRefused(error)))
         else:
+            if error.code == Code.UNSUPPORTED_VERSION and self._offered[0] > PROTOCOLS[0]:
+                message = f"dt_ms needs protocol {self._offered[0]}: {error.message}"
+                error = msgspec.structs.replace(error, message=message)
             self.fault = Refused(error)
 
     def _welcomed(self, message: m.Welcome) -> None:
-        if message.protocol != PROTOCOL:
-            want, got = str(PROTOCOL), str(message.protocol)
+        low, high = self._offered
+        if not low <= message.protocol <= high:
+            want, got = f"{low}..{high}", str(message.protocol)
             said = "the server chose a version that was not offered"
             raise ProtocolError.unfit(Code.UNSUPPORTED_VERSION, "protocol", want, got, said=said)
         self.welcomed = True
         self.version = message.version
+        self.settings = message.game or {}
         if self._wire.lost and self._begun:
             self._begun = False
             self.inbox.clear()
@@ -251,12 +296,18 @@ class ClientSession:
             raise WindowFull(f"{self.pending} frames are unanswered; receive one first")
         return self._packer
 
-    def _check_size(self, n: int) -> None:
-        """Refuse a frame that the server would close the connection for."""
+    def _need_protocol(self, version: int, what: str) -> None:
+        if self.welcome.protocol < version:
+            spoken = self.welcome.protocol
+            raise ServerTooOld(f"{what}: needs protocol {version}, the server speaks {spoken}")
+
+    def _check_size(self, n: int, more: int = 0) -> None:
+        """Refuse a frame that the server would close the connection for; ``more`` bytes in it."""
         if n > self.welcome.max_rows:
             raise ValueError(f"want at most {self.welcome.max_rows} rows a frame, got {n}")
-        if n * self._row_bytes + self._other_bytes > self.welcome.max_frame:
-            most = (self.welcome.max_frame - self._other_bytes) // self._row_bytes
+        other = self._other_bytes + more
+        if n * self._row_bytes + other > self.welcome.max_frame:
+            most = (self.welcome.max_frame - other) // self._row_bytes
             raise ValueError(f"want at most {most} rows of this size a frame, got {n}")
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 import numpy as np
 
 from agentd.client.address import Address
-from agentd.protocol.codec import PROTOCOL
+from agentd.protocol.codec import PROTOCOLS
 from agentd.protocol.errors import ProtocolError
 from agentd.protocol.messages import Hello
 from agentd.protocol.schema import Schema
@@ -45,6 +45,8 @@ class ConnectOptions(TypedDict, total=False):
     """16 bytes that name this start of the game; drawn at random when not given."""
     explain: bool
     """Answers carry ``q`` and ``explored``."""
+    dt_ms: float | None
+    """Nominal milliseconds between two rows of a stream; needs a server of protocol 2."""
     deadline_ms: int | None
     priority: Literal["realtime", "bulk"]
     tls: ssl.SSLContext | None
@@ -83,7 +85,7 @@ class ConnectSettings:
             raise ValueError(f"run: want 16 bytes, got {len(run)}")
         token = options.get("token")
         common: dict[str, Any] = {
-            "protocol": (PROTOCOL, PROTOCOL),
+            "protocol": PROTOCOLS,
             "client": SOFTWARE,
             "role": role,
             "run": run,
@@ -109,12 +111,19 @@ def _playing(options: ConnectOptions) -> dict[str, Any]:
     streams = options.get("streams", 1)
     if not 1 <= streams <= MAX_STREAMS:
         raise ValueError(f"streams: want 1..{MAX_STREAMS}, got {streams}")
-    return {
+    fields: dict[str, Any] = {
         "streams": streams,
         "explain": options.get("explain", False),
         "deadline_ms": options.get("deadline_ms"),
         "priority": options.get("priority", "realtime"),
     }
+    dt_ms = options.get("dt_ms")
+    if dt_ms is not None:
+        if not 0 < dt_ms < math.inf:
+            raise ValueError(f"dt_ms: want milliseconds over 0, got {dt_ms}")
+        # A hello must be valid in the lowest version that it offers, and 1 has no such key.
+        fields |= {"dt_ms": float(dt_ms), "protocol": (2, PROTOCOLS[1])}
+    return fields
 
 
 def _schema(observation: Observation | None, actions: Actions | None) -> Schema:

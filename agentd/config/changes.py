@@ -12,8 +12,7 @@ from agentd.config.resolve import agent_config_from_wire
 CHANGEABLE = (
     *("checkpoint", "dqn.batch", "dqn.clip_norm", "dqn.gamma", "dqn.target", "optimizer.lr"),
     *("exploration.end", "exploration.hold", "exploration.spread", "exploration.start"),
-    *("exploration.steps",),
-    *("pqn.gamma", "stream_q.gamma"),
+    *("exploration.steps", "pqn.gamma", "stream_q.gamma", "demonstrations"),
 )
 """Keys, and all below them, that may change while an agent goes on. The others shape its network,
 its memory, or what is in its checkpoints."""
@@ -31,13 +30,16 @@ class Change(NamedTuple):
 
 
 def changes(stored: AgentConfig, wanted: AgentConfig) -> list[Change]:
-    """The values that differ between two configurations of one agent."""
+    """The values that differ between two configurations of one agent.
+
+    Its settings for games are not among them: the operation ``settings`` has the last word.
+    """
     before, after = dict(_leaves(plain(stored))), dict(_leaves(plain(wanted)))
     keys = dict.fromkeys([*before, *after])
     return [
         Change(key, before.get(key), after.get(key))
         for key in keys
-        if before.get(key) != after.get(key)
+        if before.get(key) != after.get(key) and key.split(".")[0] != "game"
     ]
 
 

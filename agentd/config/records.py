@@ -17,6 +17,7 @@ from agentd.engine.learners.supervised import SupervisedConfig
 from agentd.engine.learners.value_loss import ValueLoss
 from agentd.engine.network.spec import ModelSpec
 from agentd.engine.optim.spec import OptimizerSpec
+from agentd.engine.replay.demonstrations import DEMONSTRATIONS, DemonstrationConfig
 from agentd.engine.replay.rewards import UNSHAPED, RewardConfig
 from agentd.engine.rules.exploration import ExplorationConfig
 from agentd.engine.strictyaml import Count, Positive, Record
@@ -42,6 +43,14 @@ GameName = Annotated[
         description="a game of agentd, gym:<id> or module:<id> for a Gymnasium environment",
     ),
 ]
+SettingName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9_./-]{1,64}$(?!\n)",
+        description="a name of 1 to 64 characters a-z, 0-9, '_', '.', '/', '-'",
+    ),
+]
+Finite = Annotated[float, Meta(ge=-1e308, le=1e308)]
 Device = Annotated[
     str,
     Meta(
@@ -115,11 +124,14 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     pqn: PqnConfig = msgspec.field(default_factory=PqnConfig)
     stream_q: StreamQConfig = msgspec.field(default_factory=StreamQConfig)
     reward: RewardConfig = msgspec.field(default_factory=RewardConfig)
+    demonstrations: DemonstrationConfig = DEMONSTRATIONS
     supervised: SupervisedConfig = msgspec.field(default_factory=SupervisedConfig)
     replay: ReplayConfig = msgspec.field(default_factory=ReplayConfig)
     pace: PaceConfig = msgspec.field(default_factory=PaceConfig)
     exploration: ExplorationConfig = msgspec.field(default_factory=ExplorationConfig)
     checkpoint: CheckpointConfig = msgspec.field(default_factory=CheckpointConfig)
+    # numbers for its games: they are told, and the operation `settings` changes them
+    game: dict[SettingName, Finite] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         pace, capacity = self.pace, self.replay.capacity

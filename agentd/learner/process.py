@@ -23,6 +23,7 @@ from agentd.assembly.network import network_for
 from agentd.assembly.rows import format_of
 from agentd.config import AgentConfig, ConfigError, load_agent_config
 from agentd.engine.errors import EngineError
+from agentd.engine.learners.dqn_config import NOMINAL_DT_S
 from agentd.engine.replay.rows import ReplayError
 from agentd.errors import AgentdError, ExitCode, StorageError
 from agentd.learner.checkpoints import Saver, StoredCheckpoint
@@ -33,7 +34,7 @@ from agentd.learner.updater import Progress, updater_for
 from agentd.memory.ring_reader import open_reader
 from agentd.memory.weight_board import Publication, WeightBoard
 from agentd.protocol.schema import Schema
-from agentd.store import DirectoryLock, UnknownCheckpoint, is_frozen
+from agentd.store import DirectoryLock, UnknownCheckpoint, is_frozen, read_dt_ms
 from agentd.supervision import start_s
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,9 @@ class LearnerProcess:
         network = network_for(config, schema)
         format, replay = format_of(config, schema), agent_dir / "replay"
         backend = backend_for(device)
-        self._learner = learner_for(config, network, backend, format)
+        dt_ms = read_dt_ms(agent_dir)
+        dt_s = NOMINAL_DT_S if dt_ms is None else dt_ms / 1e3
+        self._learner = learner_for(config, network, backend, format, dt_s)
         reader = open_reader(replay, format, taught=config.learner == "supervised")
         self._reader, self._backend, self._control = reader, backend, control
         self._depth = format.depth

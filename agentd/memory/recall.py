@@ -59,7 +59,7 @@ def find_answer(columns: Columns, oldest: int, head: int, session: int, seq: int
     return Answer(
         action=columns["action"][slot].astype(np.int32),
         kind=columns["kind"][slot],
-        explored=columns["explored"][slot],
+        explored=columns["explored"][slot] & np.uint8(1),
         stream=columns["stream"][slot].astype(np.int64),
         version=int(columns["version"][slot[0]]),
     )

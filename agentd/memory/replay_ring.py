@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from agentd.engine.replay.rows import FIRST, MID, TERMINATED, TRUNCATED
 from agentd.memory.layout import RingLayout, default_slack
 from agentd.memory.mapped_file import RingCounters, RingFile, kept_slack
+from agentd.memory.played import Played, put_right
 from agentd.memory.recall import Answer, find_answer, newest_rows, open_episodes
 from agentd.memory.ring_writer import RingWriter
 
@@ -98,19 +99,24 @@ class ReplayRing(RingWriter):
         session: NDArray[np.uint32] | int,
         seq: NDArray[np.uint64] | int,
         version: NDArray[np.uint64] | int,
+        elapsed: NDArray[np.float32] | None = None,
+        played: Played | None = None,
     ) -> int:
         """Write N validated rows and commit them; return the absolute index of the first.
 
         obs (N, row_bytes), mask (N, A) bytes 0/1 or None, action (N, branches) with -1 on rows
         that end an episode, reward, kind, stream (N,); explored, session, seq and version are
-        (N,) or one number for all. Rows of one stream are in order. A row is linked to its
-        stream's previous one unless it is ``first`` or the stream was closed in between.
+        (N,) or one number for all; elapsed (N,) nominal steps, above 0, None for one each, kept
+        where the layout has them. Rows of one stream are in order. A row is linked to its
+        stream's previous one unless it is ``first`` or the stream was closed in between; that
+        one's action is from now on what ``played`` says.
         N is at most ``max_append``. Raises StorageError when the disk is full, and IndexError on
         a stream without room; nothing has changed then.
         """
         n, head = len(kind), self._counters.head
-        values = (action, reward, kind, explored, stream, session, seq, version)
-        if n == 1 and mask is None and not self.layout.backwards:
+        took = 1.0 if elapsed is None else elapsed
+        values = (action, reward, kind, explored, stream, session, seq, version, took)
+        if n == 1 and mask is None and played is None and not self.layout.backwards:
             return self._append_one(obs, values)
         parts = self._room(n)
         self._mark[stream] = self._count[:n]  # the last row of a stream wins
@@ -118,6 +124,8 @@ class ReplayRing(RingWriter):
         rows = (obs, None if mask is None else self._pack(mask), *values)
         for to, of in parts:
             self._write(to, of, rows)
+        if played is not None:
+            self._put_right(stream[played.row], played, head + n)
         ended = self._link(head, stream, kind, reward, repeated)
         c = self._counters
         self._counters = RingCounters(
@@ -132,7 +140,7 @@ class ReplayRing(RingWriter):
 
     def _append_one(self, obs: NDArray[np.uint8], values: Sequence[Any]) -> int:
         """`append` of one row without a mask, in plain numbers: a third of the time."""
-        action, reward, kind, explored, stream, session, seq, version = values
+        action, reward, kind, explored, stream, session, seq, version, took = values
         c = self._counters
         head, at, one = c.head, int(stream[0]), int(kind[0])
         slot = head % self.physical
@@ -151,6 +159,8 @@ class ReplayRing(RingWriter):
         column["session"][slot] = session if isinstance(session, int) else session[0]
         column["seq"][slot] = seq if isinstance(seq, int) else seq[0]
         column["version"][slot] = version if isinstance(version, int) else version[0]
+        if self.layout.elapsed:
+            column["elapsed"][slot] = took if isinstance(took, float) else took[0]
         total = gain if one == FIRST else float(self._return[at]) + gain
         if one != FIRST and last >= max(0, head + 1 - self.physical):
             column["next"][last % self.physical] = head
@@ -216,13 +226,23 @@ class ReplayRing(RingWriter):
         at = slice(base, base + streams)
         return newest_rows(self.columns, self.oldest, self.head, session, at, rows)
 
+    def masks(self, base: int, streams: int) -> NDArray[np.uint8]:
+        """Return the mask bits of the newest rows of the slots [base, base + streams).
+
+        (streams, ceil(A / 8)); all 0 for a row without a mask and for a closed stream.
+        """
+        last = self._last[base : base + streams]
+        bits: NDArray[np.uint8] = self._file.columns["mask_bits"][last % self.physical]
+        bits[last < 0] = 0
+        return bits
+
     def answer(self, session: int, seq: int) -> Answer | None:
         """Return what was answered to this frame, or None when the ring has no row of it."""
         return find_answer(self.columns, self.oldest, self.head, session, seq)
 
     def _write(self, to: slice, of: slice, rows: Sequence[Any]) -> None:
         """Copy rows ``of`` the batch into the slots ``to``."""
-        obs, bits, action, reward, kind, explored, stream, session, seq, version = rows
+        obs, bits, action, reward, kind, explored, stream, session, seq, version, took = rows
         column = self._file.columns
         column["next"][to] = -1
         if self.layout.backwards:
@@ -234,8 +254,17 @@ class ReplayRing(RingWriter):
         column["kind"][to] = kind[of]
         column["stream"][to] = stream[of]
         each = {"explored": explored, "session": session, "seq": seq, "version": version}
+        if self.layout.elapsed:
+            each["elapsed"] = took
         for name, value in each.items():
             column[name][to] = value[of] if isinstance(value, np.ndarray) else value
+
+    def _put_right(self, stream: NDArray[np.int64], played: Played, head: int) -> None:
+        """Correct the newest rows of streams (M,) before the rows below ``head`` are linked."""
+        last = self._last[stream]
+        kept = last >= max(0, head - self.physical)
+        slot = last[kept] % self.physical
+        put_right(self._file.columns, slot, played.action[kept], played.by[kept])
 
     def _link(
         self,
@@ -345,6 +374,9 @@ def _sound(file: RingFile, at: NDArray[np.int64], head: int) -> NDArray[np.bool_
     if "prev" in file.columns:
         before = file.columns["prev"][slot]
         linked &= (before == -1) | ((before >= 0) & (before < at))
+    if "elapsed" in file.columns:
+        took = file.columns["elapsed"][slot]
+        linked &= np.isfinite(took) & (took > 0)
     sound: NDArray[np.bool_] = (
         (kind <= TRUNCATED) & linked & np.isfinite(file.columns["reward"][slot])
     )

@@ -75,8 +75,9 @@ class ReplayRingReader(RingReader):
         width, actions, branches = (
             int(identity[key]) for key in ("row_bytes", "n_actions", "branches")
         )
-        backwards = bool(identity.get("backwards", False))
-        super().__init__(path, identity, replay_columns(width, actions, branches, backwards))
+        backwards, elapsed = (bool(identity.get(key, False)) for key in ("backwards", "elapsed"))
+        columns = replay_columns(width, actions, branches, backwards, elapsed)
+        super().__init__(path, identity, columns)
         column = self._file.columns
         self._rows = Rows(
             format,
@@ -90,6 +91,7 @@ class ReplayRingReader(RingReader):
             column["stream"],
             column["version"],
             prev=column["prev"] if backwards else None,
+            elapsed=column["elapsed"] if elapsed else None,
         )
 
     def rows(self, hi: int) -> Rows:

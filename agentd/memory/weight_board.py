@@ -45,10 +45,11 @@ STATS = (
     *("policy_lag", "policy_lag_max", "stale"),
     *("checkpoint_step", "storage_degraded", "frozen", "diverged"),
     *("updates_per_row", "rows_per_second", "possible_updates_per_second"),
+    *("demonstrations", "margin_loss"),
 )
 """The board's statistics by name, in file order. A value not known yet is NaN."""
 _COUNTS = frozenset(("updates", "due", "rows", "backlog", "dropped", "skipped", "stale"))
-_COUNTS |= {"policy_lag_max", "checkpoint_step"}
+_COUNTS |= {"policy_lag_max", "checkpoint_step", "demonstrations"}
 
 
 class Publication(NamedTuple):

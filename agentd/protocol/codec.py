@@ -12,7 +12,7 @@ import re
 import struct
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -35,7 +35,10 @@ CONTROL_FRAME = 16 * 1024
 """Bytes that a client's body may have when it is neither ``step`` nor ``teach``."""
 
 PROTOCOL = 1
-"""The version of the protocol that this package speaks."""
+"""The version of the protocol that the clients of this package speak."""
+
+PROTOCOLS = (1, 2)
+"""The lowest and the highest version of the protocol that the server speaks."""
 
 SURE_FRAME = 1024  # bytes; what is longer and free in form is counted before it is decoded
 SMALL_CHUNK = 4096  # bytes; smaller pieces of a frame are copied together as they come
@@ -44,8 +47,8 @@ _TYPE, _TYPE_STEP = b"\xa4type", b"\xa4type\xa4step"
 _TWO_KEYS = frozenset({m.Ping, m.Pong, m.Goodbye})  # with nothing inside: nothing more to check
 
 
-class _AnyRows(msgspec.Struct, forbid_unknown_fields=True):
-    """Every key of step and teach, whichever it is."""
+class _AnyRows1(msgspec.Struct, forbid_unknown_fields=True):
+    """Every key of step and teach in version 1, whichever it is."""
 
     type: str = ""
     seq: int = 0
@@ -58,10 +61,30 @@ class _AnyRows(msgspec.Struct, forbid_unknown_fields=True):
     weight: m.Bin | None = None
 
 
+class _AnyRows(_AnyRows1, forbid_unknown_fields=True):
+    """Every key of step and teach."""
+
+    taken: m.Bin | None = None
+    by: m.Bin | None = None
+    elapsed: m.Bin | None = None
+    success: m.Bin | None = None
+
+
+class _Decoders(NamedTuple):
+    """What reads a client's bodies: any of them, long ones, and the keys of long ones."""
+
+    client: msgspec.msgpack.Decoder[Any]
+    rows: msgspec.msgpack.Decoder[Any]
+    any_rows: msgspec.msgpack.Decoder[Any]
+
+
+def _decoders(client: Any, rows: Any, any_rows: Any) -> _Decoders:
+    return _Decoders(*map(msgspec.msgpack.Decoder, (client, rows, any_rows)))
+
+
 _encoder = msgspec.msgpack.Encoder()
-_client: msgspec.msgpack.Decoder[m.ClientMessage] = msgspec.msgpack.Decoder(m.ClientMessage)
-_rows: msgspec.msgpack.Decoder[Step | m.Teach] = msgspec.msgpack.Decoder(Step | m.Teach)
-_any_rows: msgspec.msgpack.Decoder[_AnyRows] = msgspec.msgpack.Decoder(_AnyRows)
+_newest = _decoders(m.ClientMessage, Step | m.Teach, _AnyRows)
+_of_version = {1: _decoders(m.ClientMessage1, m.Step1 | m.Teach, _AnyRows1), 2: _newest}
 _server: msgspec.msgpack.Decoder[m.ServerMessage] = msgspec.msgpack.Decoder(m.ServerMessage)
 _WORDS = {"None": "nil", "null": "nil"}
 _PATH = re.compile(r" - at `(?:(key)` in `)?\$?\.?(.*)`$")
@@ -173,51 +196,71 @@ def encode_into(message: m.Message, out: bytearray) -> None:
     HEADER.pack_into(out, start, len(out) - start - HEADER.size)
 
 
-def decode_client(body: memoryview | bytes) -> m.ClientMessage:
-    """A client's message from a frame's body. Raises ProtocolError BAD_FRAME or BAD_MESSAGE."""
-    keys = count_keys(body)
+def decode_client(body: memoryview | bytes, version: int = PROTOCOLS[1]) -> m.ClientMessage:
+    """A client's message from a frame's body, as the session's version has it.
+
+    Raises ProtocolError BAD_FRAME or BAD_MESSAGE.
+    """
+    keys, decoders = count_keys(body), _of_version[version]
     if len(body) > CONTROL_FRAME:
         if not starts_with(body, _TYPE):  # to find it costs passing over what stands before it
-            _decode(_any_rows, body)
-        message: m.ClientMessage = _decode(_rows, body)
+            _decode(decoders.any_rows, body)
+        message = _decode(decoders.rows, body)
     else:
         if len(body) > SURE_FRAME and not starts_with(body, _TYPE_STEP):
             check_plain(body)
-        message = _decode(_client, body)
+        message = _decode(decoders.client, body)
     kind = type(message)
-    if kind is Step:
-        if len(body) != step_size(message):  # type: ignore[arg-type]
+    if kind is Step or kind is m.Step1:
+        if len(body) != step_size(message):
             check_plain(body)
     elif keys != 2 or kind not in _TWO_KEYS:
         check_plain(body)
+    return message if version != 1 else _as_newest(message)
+
+
+def _as_newest(message: m.ClientMessage1) -> m.ClientMessage:
+    """A message of version 1 as the one of version 2 that says the same."""
+    if isinstance(message, m.Step1):
+        return Step(
+            seq=message.seq,
+            stream=message.stream,
+            kind=message.kind,
+            reward=message.reward,
+            obs=message.obs,
+            mask=message.mask,
+        )
+    if isinstance(message, m.Hello1):
+        return m.Hello(**msgspec.structs.asdict(message))
     return message
 
 
 def decode_hello(body: memoryview | bytes) -> m.ClientMessage:
-    """As ``decode_client``, for the first words of a connection.
+    """As ``decode_client``, for the first words of a connection, in the version that they choose.
 
     Raises UNSUPPORTED_VERSION whatever else is wrong with the hello of another version, whose
-    keys this one cannot know, and BAD_HELLO for a hello that this version cannot read.
+    keys this one cannot know, and BAD_HELLO for a hello that its version cannot read.
     """
+    versions = _glance(body)
     try:
-        message = decode_client(body)
+        return decode_client(body, common_version(versions) if versions else PROTOCOLS[0])
     except ProtocolError as fault:
-        if fault.code is Code.BAD_MESSAGE and (versions := _glance(body)) is not None:
-            if versions:
-                _check_version(versions)
+        if fault.code is Code.BAD_MESSAGE and versions is not None:
             fault.code = Code.BAD_HELLO
         raise
-    if isinstance(message, m.Hello):
-        _check_version(message.protocol)
-    return message
 
 
-def _check_version(versions: tuple[int, int]) -> None:
-    low, high = versions
-    if not low <= PROTOCOL <= high:
-        said = f"this server speaks protocol {PROTOCOL} to {PROTOCOL}, the client {low} to {high}"
-        want, got = f"[{PROTOCOL}, {PROTOCOL}]", f"[{low}, {high}]"
+def common_version(versions: tuple[int, int]) -> int:
+    """The highest version that a client and the server have in common.
+
+    Raises ProtocolError UNSUPPORTED_VERSION.
+    """
+    (low, high), (lowest, highest) = versions, PROTOCOLS
+    if not max(low, lowest) <= min(high, highest):
+        said = f"this server speaks protocol {lowest} to {highest}, the client {low} to {high}"
+        want, got = f"[{lowest}, {highest}]", f"[{low}, {high}]"
         raise ProtocolError.unfit(Code.UNSUPPORTED_VERSION, "protocol", want, got, said=said)
+    return min(high, highest)
 
 
 def decode_server(body: memoryview | bytes) -> m.ServerMessage:

@@ -13,7 +13,9 @@ from typing import get_args
 from agentd.protocol import messages as m
 from agentd.protocol.codec import (
     HEADER,
+    PROTOCOLS,
     FrameDecoder,
+    common_version,
     decode_client,
     decode_hello,
     decode_server,
@@ -48,15 +50,20 @@ TRANSITIONS: dict[State, dict[type[m.Message], State]] = {
     State.AWAIT_HELLO: {m.Hello: State.SHAKING, **_ALWAYS},
     State.SHAKING: {},
     State.OPEN: {
-        **dict.fromkeys((m.Step, m.Teach, m.Ping, m.Pong, *get_args(m.Operation)), State.OPEN),
+        **dict.fromkeys(
+            (m.Step, m.Teach, m.Log, m.Ping, m.Pong, *get_args(m.Operation)), State.OPEN
+        ),
         **_ALWAYS,
     },
     State.CLOSED: {},
 }
 """State × message from the client → next state; what is not listed is UNEXPECTED_MESSAGE."""
 
-NOT_FOR_ADMIN: frozenset[type[m.Message]] = frozenset({m.Step, m.Teach})
+NOT_FOR_ADMIN: frozenset[type[m.Message]] = frozenset({m.Step, m.Teach, m.Log})
 """What a connection of role ``admin`` may not send: it has no streams."""
+
+SINCE_2: frozenset[type[m.Message]] = frozenset({m.Log, m.Settings})
+"""What no session of version 1 may send."""
 
 
 class ServerConnection:
@@ -77,6 +84,7 @@ class ServerConnection:
         self.state = State.AWAIT_HELLO
         self._max_frame = max_frame
         self._decoder = FrameDecoder(min(max_frame, HANDSHAKE_FRAME))
+        self.version = PROTOCOLS[0]  # of the protocol; the hello chooses it
         self._role = ""
         self._seqs = (1, 1)  # lowest and highest seq that may come next
 
@@ -117,7 +125,7 @@ class ServerConnection:
             if body is None:
                 return None
             fresh = self.state is State.AWAIT_HELLO
-            message = decode_hello(body) if fresh else decode_client(body)
+            message = decode_hello(body) if fresh else decode_client(body, self.version)
             self._check(message)
         except ProtocolError as fault:
             if fault.fatal:
@@ -159,6 +167,7 @@ class ServerConnection:
             self._check_seq(message.seq)  # type: ignore[union-attr]
         elif isinstance(message, m.Hello):
             self._role = message.role
+            self.version = common_version(message.protocol)
         self.state = after
 
     def _check_seq(self, seq: int) -> None:
@@ -174,6 +183,8 @@ class ServerConnection:
         if self._role == "admin":
             where = f"role admin, {where}"
             legal -= NOT_FOR_ADMIN
+        if self.version == 1:
+            legal -= SINCE_2
         got, want = kind_of(message), " | ".join(sorted(map(kind_of, legal)))
         said = f"{got} is not allowed in {where}"
         return ProtocolError.unfit(Code.UNEXPECTED_MESSAGE, "type", want, got, said=said)

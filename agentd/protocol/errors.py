@@ -13,7 +13,7 @@ from agentd.protocol.messages import Error, Reason
 
 
 class Code(StrEnum):
-    """The closed list of error codes of protocol 1, by family: value, goodbye, meaning.
+    """The closed list of error codes of protocols 1 and 2, by family: value, goodbye, meaning.
 
     ``goodbye`` is the reason said before a fatal close.
     """
@@ -39,6 +39,7 @@ class Code(StrEnum):
     UNSUPPORTED_VERSION = "UNSUPPORTED_VERSION", "protocol", "No protocol version in common."
     BAD_HELLO = "BAD_HELLO", "protocol", "hello breaks a rule of R4."
     SCHEMA_MISMATCH = "SCHEMA_MISMATCH", "protocol", "The agent has another schema."
+    UNSUPPORTED_ACTION = "UNSUPPORTED_ACTION", "protocol", "No learner for this kind of action."
     UNAUTHORIZED = "UNAUTHORIZED", "auth", "The token is missing or unknown."
     LIMIT = "LIMIT", "limit", "The server is full; retry_ms says when to come back."
     SHUTTING_DOWN = "SHUTTING_DOWN", "shutdown", "The server is draining."
@@ -53,6 +54,9 @@ class Code(StrEnum):
     BAD_KIND = "BAD_KIND", "error", "The row's kind does not fit its stream's state."
     UNKNOWN_STREAM = "UNKNOWN_STREAM", "error", "A stream id is not below `streams`."
     DUPLICATE_STREAM = "DUPLICATE_STREAM", "error", "A stream twice in one frame."
+    BAD_TAKEN = "BAD_TAKEN", "error", "What was played is out of range or illegal, or `by` is."
+    BAD_ELAPSED = "BAD_ELAPSED", "error", "An elapsed time is not above 0 and at most 100000."
+    BAD_LOG = "BAD_LOG", "error", "A logged name or number is not allowed, or there are too many."
     BAD_TARGET = "BAD_TARGET", "error", "A taught class or target is out of range."
     NOT_SUPERVISED = "NOT_SUPERVISED", "error", "The agent does not learn from teach."
     ALREADY_REFUSED = "ALREADY_REFUSED", "error", "This seq was refused before a restart."

@@ -1,7 +1,8 @@
-"""The nouns of protocol 1 (R4–R11): frozen records, typed on decode, unknown keys refused.
+"""The nouns of protocols 1 and 2 (R4–R19): frozen records, typed on decode, unknown keys refused.
 
 Tensor fields arrive as memoryviews into the received bytes and may be any bytes-like on the way
-out. ``None`` fields are left out of the encoding.
+out. ``None`` fields are left out of the encoding. Protocol 2 adds keys and types to those of
+protocol 1: what a session of version 1 may send is ``ClientMessage1``.
 """
 
 from typing import Annotated, Any, Literal, TypeAlias
@@ -52,8 +53,8 @@ class _OfCheckpoint(_OfAgent, frozen=True, kw_only=True):
 # -- from the client ------------------------------------------------------------------------------
 
 
-class Hello(Message, tag="hello", frozen=True, kw_only=True, gc=True):
-    """First words. An admin needs only ``protocol``, ``client``, ``role`` and ``run``."""
+class Hello1(Message, tag="hello", frozen=True, kw_only=True, gc=True):
+    """First words in version 1."""
 
     protocol: tuple[int, int]
     client: str
@@ -70,8 +71,17 @@ class Hello(Message, tag="hello", frozen=True, kw_only=True, gc=True):
     priority: Literal["realtime", "bulk"] = "realtime"
 
 
-class Step(Message, tag="step", frozen=True, kw_only=True):
-    """N rows of states and rewards; answered by ``act``."""
+class Hello(Hello1, tag="hello", frozen=True, kw_only=True, gc=True):
+    """First words. An admin needs only ``protocol``, ``client``, ``role`` and ``run``.
+
+    dt_ms  nominal milliseconds between two rows of a stream
+    """
+
+    dt_ms: float | None = None
+
+
+class Step1(Message, tag="step", frozen=True, kw_only=True):
+    """N rows in version 1."""
 
     seq: int
     stream: Bin  # u32[N]
@@ -81,6 +91,15 @@ class Step(Message, tag="step", frozen=True, kw_only=True):
     mask: Bin | None = None  # u8[N * A]
 
 
+class Step(Step1, tag="step", frozen=True, kw_only=True):
+    """N rows of states and rewards; answered by ``act``."""
+
+    taken: Bin | None = None  # i32[N] or i32[N * branches]: what was played before each row
+    by: Bin | None = None  # u8[N]: 0 the agent, 1 a person, 2 a script chose it
+    elapsed: Bin | None = None  # f32[N]: nominal steps that led to each row
+    success: Bin | None = None  # u8[N]: whether an episode that ends here was won
+
+
 class Teach(Message, tag="teach", frozen=True, kw_only=True):
     """N rows with their right answers; answered by ``taught``."""
 
@@ -88,6 +107,12 @@ class Teach(Message, tag="teach", frozen=True, kw_only=True):
     obs: Tensors
     target: Bin  # i32[N] or f32[N * K]
     weight: Bin | None = None  # f32[N]
+
+
+class Log(Message, tag="log", frozen=True, kw_only=True):
+    """Numbers of the game's own, to be shown under the agent's name; not answered."""
+
+    values: dict[str, float]
 
 
 class Agents(Message, tag="agents", frozen=True, kw_only=True):
@@ -134,6 +159,12 @@ class Stats(Message, tag="stats", frozen=True, kw_only=True):
     agent: str | None = None
 
 
+class Settings(_OfAgent, tag="settings", frozen=True, kw_only=True):
+    """Change some of an agent's settings for its games."""
+
+    values: dict[str, float]
+
+
 # -- either way -----------------------------------------------------------------------------------
 
 
@@ -171,6 +202,7 @@ class Welcome(Message, tag="welcome", frozen=True, kw_only=True):
     heartbeat_s: float
     resumed: bool
     last_seq: int
+    game: dict[str, float] | None = None  # of version 2: settings of the agent for its games
 
 
 class ActReply(Message, tag="act", frozen=True, kw_only=True):
@@ -181,6 +213,7 @@ class ActReply(Message, tag="act", frozen=True, kw_only=True):
     version: int
     q: Bin | None = None  # f32[N * A]
     explored: Bin | None = None  # u8[N]
+    late: bool = False  # of version 2: given at the deadline, by an older policy
 
 
 class TaughtReply(Message, tag="taught", frozen=True, kw_only=True):
@@ -249,10 +282,28 @@ class StatsReply(Message, tag="stats", frozen=True, kw_only=True, gc=True):
     agents: dict[str, dict[str, Any]]
 
 
-Operation: TypeAlias = Agents | Info | Create | Save | Load | Unload | Delete | Freeze | Stats
-ClientMessage: TypeAlias = Hello | Step | Teach | Ping | Pong | Goodbye | Operation
+class GameSettings(Message, tag="settings", frozen=True, kw_only=True):
+    """All settings of an agent for its games: for its sessions, and with its name as a reply."""
+
+    values: dict[str, float]
+    agent: str | None = None
+
+
+Operation1: TypeAlias = Agents | Info | Create | Save | Load | Unload | Delete | Freeze | Stats
+Operation: TypeAlias = Operation1 | Settings
+ClientMessage1: TypeAlias = Hello1 | Step1 | Teach | Ping | Pong | Goodbye | Operation1
+ClientMessage: TypeAlias = Hello | Step | Teach | Log | Ping | Pong | Goodbye | Operation
 OperationReply: TypeAlias = (
-    AgentsReply | InfoReply | Created | Saved | Loaded | Unloaded | Deleted | Frozen | StatsReply
+    AgentsReply
+    | InfoReply
+    | Created
+    | Saved
+    | Loaded
+    | Unloaded
+    | Deleted
+    | Frozen
+    | StatsReply
+    | GameSettings
 )
 ServerMessage: TypeAlias = (
     Welcome | ActReply | TaughtReply | Ping | Pong | Goodbye | Error | OperationReply

@@ -26,6 +26,9 @@ MOST_BYTES = 1 << 20
 LONG_BIN = 8192
 """Bytes from which on a bin is copied by itself, not joined with the others first."""
 
+FACTS = ("taken", "by", "elapsed", "success")
+"""What a step may say of its rows beside R5, each a bin."""
+
 _SEQ = b"\xa3seq"
 _SEQ_BYTES = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}  # after the byte that says so
 
@@ -36,12 +39,14 @@ class Pattern:
     size          L
     rows          n, as ``kind`` counts them
     stream, kind, reward, mask, obs  where the bins lie in the frame; mask is None without one
+    facts         where those of ``FACTS`` lie, by name
+    bare          whether there is neither a mask nor a fact
     rewards       the n numbers of ``reward`` of a frame, where it is as long as it should be
     """
 
     __slots__ = (
-        *("_below", "_cut", "_end", "_pieces", "_start", "kind", "literals", "mask", "obs"),
-        *("reward", "rewards", "rows", "size", "stream"),
+        *("_below", "_cut", "_end", "_pieces", "_start", "bare", "facts", "kind", "literals"),
+        *("mask", "obs", "reward", "rewards", "rows", "size", "stream"),
     )
 
     def __init__(self, frame: bytes, bins: dict[str, slice], seq: slice) -> None:
@@ -49,6 +54,8 @@ class Pattern:
         self.size = len(frame)
         self.stream, self.kind, self.reward = bins["stream"], bins["kind"], bins["reward"]
         self.mask = bins.get("mask")
+        self.facts = {name: bins[name] for name in FACTS if name in bins}
+        self.bare = self.mask is None and not self.facts
         self.obs = {name[4:]: at for name, at in bins.items() if name.startswith("obs.")}
         self.rows = self.kind.stop - self.kind.start
         self.rewards = struct.Struct(f"<{self.reward.start}x{self.rows}f").unpack_from
@@ -78,6 +85,7 @@ class Pattern:
             reward=view[self.reward],
             obs={name: view[at] for name, at in self.obs.items()},
             mask=None if self.mask is None else view[self.mask],
+            **{name: view[at] for name, at in self.facts.items()},
         )
 
     def column(self, frames: Sequence[bytes], at: slice, dtype: Any) -> NDArray[Any]:
@@ -108,8 +116,8 @@ class Patterns:
             return None
         bins = {"stream": step.stream, "kind": step.kind, "reward": step.reward}
         bins |= {f"obs.{name}": data for name, data in step.obs.items()}
-        if step.mask is not None:
-            bins["mask"] = step.mask
+        more = {name: getattr(step, name) for name in ("mask", *FACTS)}
+        bins |= {name: data for name, data in more.items() if data is not None}
         if not all(bins.values()):  # an empty bin lies nowhere
             return None
         start = _address(body) - HEADER.size

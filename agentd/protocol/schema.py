@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.protocol.actions import read_action, require_branches
 from agentd.protocol.errors import Code, ProtocolError
 
 DTYPES = ("uint8", "int8", "int32", "float16", "float32")
 MAX_TENSORS, MAX_RANK, MAX_DIM = 64, 4, 65536
-MAX_ROW_BYTES, MAX_ACTIONS, MAX_BRANCHES = 4 << 20, 65536, 64
+MAX_ROW_BYTES = 4 << 20
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 
 
@@ -67,8 +68,11 @@ class Schema:
         return shape if len(self.tensors) == 1 and len(shape) == 3 else (self.features,)
 
     @classmethod
-    def from_wire(cls, observation: object, action: object) -> Schema:
-        """Read hello's ``observation`` and ``action``. Raises ProtocolError BAD_HELLO."""
+    def from_wire(cls, observation: object, action: object, version: int = 1) -> Schema:
+        """Read hello's ``observation`` and ``action`` as a version of the protocol has them.
+
+        Raises ProtocolError BAD_HELLO, and UNSUPPORTED_ACTION for what nothing here can learn.
+        """
         if not isinstance(observation, Mapping) or not 1 <= len(observation) <= MAX_TENSORS:
             raise _bad("observation", f"a map of 1..{MAX_TENSORS} tensors", _size(observation))
         tensors, offset = [], 0
@@ -78,8 +82,8 @@ class Schema:
             tensors.append(tensor)
         if offset > MAX_ROW_BYTES:
             raise _bad("observation", f"at most {MAX_ROW_BYTES} bytes a row", str(offset))
-        kind, branches = _action(action)
-        return cls(tuple(tensors), branches, kind)
+        space = require_branches(read_action(action, version))
+        return cls(tuple(tensors), space.n, space.kind)
 
     def to_wire(self) -> dict[str, Any]:
         """The ``observation`` and ``action`` maps as hello carries them."""
@@ -134,25 +138,6 @@ def _tensor(name: object, spec: object, offset: int) -> TensorLayout:
     kind = np.dtype(dtype).newbyteorder("<")
     size = math.prod(shape)
     return TensorLayout(name, kind, tuple(shape), size * kind.itemsize, offset, size)
-
-
-def _action(action: object) -> tuple[str, tuple[int, ...]]:
-    if not isinstance(action, Mapping) or set(action) != {"kind", "n"}:
-        raise _bad("action", "a map with kind and n", _size(action))
-    kind, n = action["kind"], action["n"]
-    if kind == "discrete":
-        branches: tuple[Any, ...] = (n,)
-    elif kind == "multi_discrete":
-        if not isinstance(n, list | tuple) or not 1 <= len(n) <= MAX_BRANCHES:
-            raise _bad("action.n", f"a list of 1..{MAX_BRANCHES} sizes", repr(n)[:80])
-        branches = tuple(n)
-    else:
-        raise _bad("action.kind", "discrete | multi_discrete", repr(kind)[:80])
-    if any(type(b) is not int or not 1 <= b <= MAX_ACTIONS for b in branches):
-        raise _bad("action.n", f"sizes of 1..{MAX_ACTIONS}", repr(n)[:80])
-    if sum(branches) > MAX_ACTIONS:
-        raise _bad("action.n", f"at most {MAX_ACTIONS} actions in all", str(sum(branches)))
-    return kind, branches
 
 
 def _size(value: object) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 import msgpack
 
 from agentd.protocol.errors import Code, ProtocolError
-from agentd.protocol.messages import Step
+from agentd.protocol.messages import Step, Step1
 
-MAX_KEYS = 15  # hello has 14; a longer map is no message
+MAX_KEYS = 15  # hello has as many; a longer map is no message
 MAX_VALUES = 1024  # inside one control message …
 MAX_DEPTH = 16  # … and how deep its maps and lists may nest
 
@@ -39,7 +39,7 @@ def starts_with(body: memoryview | bytes, key: bytes) -> bool:
     return body[start : start + len(key)] == key
 
 
-def step_size(step: Step) -> int:
+def step_size(step: Step1) -> int:
     """Bytes of ``step`` in the shortest encoding, with no key twice.
 
     A body of just this size needs no further look; any other gets one.
@@ -51,9 +51,17 @@ def step_size(step: Step) -> int:
         long = len(part)
         size += long + len(name) + (3 if long < 256 else 4 if long < 65536 else 6)
     if step.mask is not None:
-        long = len(step.mask)
-        size += long + (7 if long < 256 else 8 if long < 65536 else 10)
+        size += 5 + _bin_size(step.mask)
+    if isinstance(step, Step):
+        facts = (step.taken, 6), (step.by, 3), (step.elapsed, 8), (step.success, 8)
+        size += sum(key + _bin_size(fact) for fact, key in facts if fact is not None)
     return size if len(step.obs) < 16 else size + 2
+
+
+def _bin_size(part: memoryview) -> int:
+    """Bytes of a bin in the shortest encoding."""
+    long = len(part)
+    return long + (2 if long < 256 else 3 if long < 65536 else 5)
 
 
 def check_plain(body: memoryview | bytes) -> None:

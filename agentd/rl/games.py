@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.client.rollout import FrameLike, VectorGame
+from agentd.client.game import FrameLike, VectorGame
 from agentd.errors import AgentdError, JobFailed, MissingInput, UsageError
 from agentd.extras import install_hint
 from agentd.games import GAMES, make

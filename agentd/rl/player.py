@@ -16,7 +16,8 @@ from contextlib import contextmanager
 import msgspec
 
 from agentd.children import private_channel
-from agentd.client.rollout import VectorGame, evaluate, join, play
+from agentd.client.game import VectorGame
+from agentd.client.rollout import evaluate, join, play
 from agentd.errors import AgentdError, ExitCode
 from agentd.rl.blame import one_line
 from agentd.rl.games import close_game, look, open_game

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.client.blocking import Client
-from agentd.client.rollout import FrameLike, Turn, VectorGame, play
+from agentd.client.game import FrameLike, VectorGame
+from agentd.client.rollout import Turn, play
 from agentd.latency import Histogram
 from agentd.protocol.rows import FIRST
 

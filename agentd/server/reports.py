@@ -5,7 +5,10 @@ from typing import Any
 
 from agentd.server.batching.answers import Counters
 
-_SUMS = ("sessions", "connections", "queued_rows", "queued_frames")
+_SUMS = (
+    *("sessions", "connections", "queued_rows", "queued_frames"),
+    *("log_messages", "log_dropped"),
+)
 
 
 class Reports:
@@ -48,6 +51,7 @@ class Reports:
             merged.add(share["counters"])
             for key in _SUMS:
                 out[key] = out.get(key, 0) + share[key]
+            out["log"] = {**share["log"], **out.get("log", {})}
         return out | merged.stats()
 
     def agents(self) -> set[str]:

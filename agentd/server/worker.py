@@ -21,6 +21,7 @@ import msgspec
 from agentd.auth import Tokens
 from agentd.config import ConfigError, ServerConfig
 from agentd.errors import AgentdError
+from agentd.protocol.codec import common_version
 from agentd.protocol.errors import ProtocolError
 from agentd.protocol.messages import Hello
 from agentd.protocol.schema import Schema
@@ -102,6 +103,9 @@ class Worker:
                 self.server.adopt(0, False, fd, body)
             case "load":
                 self.server.spawn(self._load(message["agent"], message["checkpoint"]))
+            case "settings":
+                if (agent := self.server.registry.loaded.get(message["agent"])) is not None:
+                    agent.apply_settings(message["game"])
             case "drop":
                 self._drop(message["agent"])
             case _:
@@ -145,7 +149,8 @@ class Worker:
 async def _serves(registry: Registry, hello: Hello) -> bool:
     """Whether the agent of a hello may be played here: it is stored, it fits, it learns nothing."""
     try:
-        schema, stored = Schema.from_wire(hello.observation, hello.action), registry.stored
+        version, stored = common_version(hello.protocol), registry.stored
+        schema = Schema.from_wire(hello.observation, hello.action, version)
         if hello.agent not in registry.loaded:
             config = await asyncio.to_thread(stored.config, hello.agent)
             if config.learner != "none":

@@ -13,6 +13,7 @@ from agentd.store.files import Files, write_file
 from agentd.store.footing import Footing
 from agentd.store.lock import DirectoryLock
 from agentd.store.switch import is_frozen, set_frozen
+from agentd.store.timing import keep_dt_ms, read_dt_ms
 
 __all__ = [
     "Checkpoint",
@@ -22,8 +23,10 @@ __all__ = [
     "NoValidCheckpoint",
     "UnknownCheckpoint",
     "is_frozen",
+    "keep_dt_ms",
     "list_checkpoints",
     "read_checkpoint",
+    "read_dt_ms",
     "set_frozen",
     "sweep",
     "write_checkpoint",

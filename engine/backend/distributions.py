@@ -18,6 +18,17 @@ class DistributionOps(Protocol):
     def quantile_values(self, y: Array, q: Array) -> Step:
         """q[b, a] = mean_z y[b, z, a]. q (B, A)."""
 
+    def categorical_values_backward(
+        self, y: Array, low: float, high: float, q: Array, dq: Array, dy: Array
+    ) -> Step:
+        """dy[b, z, a] += dq[b, a] softmax(y[b, :, a])_z (atom_z - q[b, a]), in place.
+
+        ``q`` (B, A) is what categorical_values made of y; dq (B, A), dy (B, Z, A).
+        """
+
+    def quantile_values_backward(self, dq: Array, dy: Array) -> Step:
+        """dy[b, z, a] += dq[b, a] / Z, in place. dq (B, A), dy (B, Z, A)."""
+
     def categorical_target(
         self,
         value: Array,

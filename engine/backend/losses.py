@@ -152,3 +152,20 @@ class LossOps(Protocol):
 
     def td_step(self, step: TdStep) -> Step:
         """``td_target``, then ``td_loss`` towards it: one launch where the backend has one."""
+
+    def margin_loss(
+        self,
+        q: Array,
+        action: Array,
+        mask: Array | None,
+        weight: Array,
+        branches: tuple[int, ...],
+        margin: Array,
+        dq: Array,
+        loss: Array,
+    ) -> Step:
+        """loss[b] = mean over branches of max_a [q + margin (a != action)] - q[action].
+
+        q, dq (B, A); action (B, N) int32 for N branches; mask (B, A) uint8, 1 = legal, beside the
+        action itself; margin (1,); weight, loss (B,). dq is the gradient of mean(weight * loss).
+        """

@@ -9,6 +9,11 @@ from numpy.typing import NDArray
 from agentd.engine.backend import Array, Backend, Host
 from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.learner import Arrays, Scalars
+from agentd.engine.replay.demonstrations import (
+    DemonstrationConfig,
+    DemonstrationIndex,
+    MixedSampler,
+)
 from agentd.engine.replay.feed import BatchFeed
 from agentd.engine.replay.priorities import PrioritizedSampler
 from agentd.engine.replay.resident import ResidentRows
@@ -22,7 +27,8 @@ class BatchSource:
     """Draws starts, uniformly or by priority, and reads the transitions that follow them.
 
     Uniform batches are read several at once. Where the device has memory of its own, a copy of the
-    ring's observations may lie there.
+    ring's observations may lie there. While there are enough demonstrations, part of each batch is
+    drawn from them, each equally likely, and batches say who chose the actions.
     """
 
     def __init__(
@@ -32,25 +38,37 @@ class BatchSource:
         config: DqnConfig,
         reward: RewardConfig,
         seed: int,
+        demonstrations: DemonstrationConfig,
+        gamma: float,
     ) -> None:
         size, rng = config.batch, sampler_rng(seed)
-        self._backend, self._size = backend, size
+        self._backend, self._size, self._rng = backend, size, rng
+        self._demonstrations = demonstrations
+        self._demonstrated = DemonstrationIndex(format.depth)
         self._resident: ResidentRows | None = None
         self._placed = False  # whether `_resident` is decided: the first ring decides it
-        self._shaper = RewardShaper(reward, config.per_row)
+        self._shaper = RewardShaper(reward, gamma)
         shape = None if reward.changes_nothing else self._shaper
-        self._reader = TransitionReader(format, size, config.n_step, config.per_row, shape)
+        self._reader = TransitionReader(
+            format, size, config.n_step, gamma, shape, demonstrations.n_step
+        )
         self.priorities: PrioritizedSampler | None = None
         if config.prioritized:
             self.priorities = PrioritizedSampler(size, config.priority, rng, format.depth)
         else:
             even = UniformSampler(size, rng, format.depth)
-            self._feed = BatchFeed(even, self._reader, 2 * size * format.features * 4)
+            mixed = MixedSampler(even, self._demonstrated, demonstrations, rng, size)
+            self._feed = BatchFeed(mixed, self._reader, 2 * size * format.features * 4)
 
     @property
     def weight(self) -> NDArray[np.float32] | None:
         """Importance weights (B,) of the last batch, None where all are 1."""
         return None if self.priorities is None else self.priorities.weight
+
+    @property
+    def demonstrations(self) -> int:
+        """Rows of the last batch's window that a person or a script played."""
+        return len(self._demonstrated)
 
     def next(
         self, rows: Rows, lo: int, hi: int, ahead: int
@@ -64,10 +82,16 @@ class BatchSource:
             self._resident = ResidentRows.of(self._backend, rows, 2 * self._size)
             self._reader.observes = self._resident is None
         self._shaper.observe(rows, lo, hi)
+        index, options = self._demonstrated, self._demonstrations
+        index.follow(rows, lo, hi)
+        self._reader.sees_by = len(index) > 0
+        self._reader.tells_by = options.counts(len(index))
         if self.priorities is None:
             batch = self._feed.next(rows, lo, hi, ahead)
         else:
-            batch = self._reader.read(rows, hi, self.priorities.draw(rows, lo, hi))
+            count = options.rows_of(self._size, len(index))
+            shown = index.draw(self._rng, rows, count) if count else None
+            batch = self._reader.read(rows, hi, self.priorities.draw(rows, lo, hi, shown))
         if self._resident is None:
             return batch, batch.x
         return batch, self._resident.take(rows, lo, hi, batch.slot)

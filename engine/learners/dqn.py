@@ -3,7 +3,7 @@
 An update draws starts, reads n-step transitions from them, computes targets with the target
 network, and takes a gradient step of the online network. Its parts combine freely: uniform or
 prioritised sampling, shaped rewards, values or distributions (`engine.learners.heads`), double
-Q-learning, and any layers: dueling, noisy, normalising.
+Q-learning, demonstrations, and any layers: dueling, noisy, normalising.
 
 Shapes: B rows of a batch, D features, A actions over all branches, N branches, Z numbers an action.
 """
@@ -19,14 +19,16 @@ from agentd.engine.backend import Array, Backend, Host, QStep, Step, TdStep
 from agentd.engine.errors import ShapeError
 from agentd.engine.learners.batch_source import BatchSource
 from agentd.engine.learners.descent import Descent, DescentLearner, quiet
-from agentd.engine.learners.dqn_config import DqnConfig
+from agentd.engine.learners.dqn_config import NOMINAL_DT_S, DqnConfig
 from agentd.engine.learners.heads import Head
 from agentd.engine.learners.learner import Arrays, Scalars
+from agentd.engine.learners.margin import MarginLoss
 from agentd.engine.learners.value_loss import ValueLoss, huber_width
 from agentd.engine.learners.whole_step import WholeUpdate, bind_q
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import InputStatistics
 from agentd.engine.optim import Optimizer
+from agentd.engine.replay.demonstrations import DEMONSTRATIONS, DemonstrationConfig
 from agentd.engine.replay.rewards import UNSHAPED, RewardConfig
 from agentd.engine.replay.rows import RowFormat, Rows
 from agentd.engine.replay.transitions import TransitionBatch, observations
@@ -40,7 +42,9 @@ class DqnLearner(DescentLearner):
 
     ``loss`` is that of plain values; distributions have their own. ``reward`` shapes rewards
     before they are summed. ``weights`` are the first parameters (n_params,); without them the
-    network draws them from ``seed``. The sampler has a generator of its own. Satisfies
+    network draws them from ``seed``. The sampler has a generator of its own. ``dt_s`` are the
+    seconds from row to row, for ``config.horizon_s``. A backend that has the whole update in one
+    call makes it so only as long as there are no demonstrations. Satisfies
     `engine.learners.learner.Learner`.
     """
 
@@ -56,6 +60,8 @@ class DqnLearner(DescentLearner):
         *,
         loss: ValueLoss = "huber",
         reward: RewardConfig = UNSHAPED,
+        demonstrations: DemonstrationConfig = DEMONSTRATIONS,
+        dt_s: float = NOMINAL_DT_S,
     ) -> None:
         head = config.head()
         wanted = (head.atoms * format.n_actions,)
@@ -69,7 +75,11 @@ class DqnLearner(DescentLearner):
         self._descent = Descent(network, backend, optimizer, config.clip_norm, weights)
         self._target = backend.asarray(weights)
         self._follow = self._bind_target()
-        self._source = BatchSource(backend, format, config, reward, seed)
+        self.gamma = config.per_row(dt_s)
+        self._source = BatchSource(
+            backend, format, config, reward, seed, demonstrations, self.gamma
+        )
+        self._margin = MarginLoss(backend, size, format, head, demonstrations)
         self._inputs, self._observed = InputStatistics(network, backend), 0
         self._learn = Pass(network, backend, size, training=True, seed=seed)
         self._select = Pass(network, backend, size, seed=seed ^ _NOISE[0], noisy=True)
@@ -87,7 +97,8 @@ class DqnLearner(DescentLearner):
         """The last update's figures; ``td_abs`` and ``q_mean`` are means over its batch.
 
         With distributions ``td_abs`` is the mean of their loss, the error that priorities use. All
-        that an update measures is NaN before the first.
+        that an update measures is NaN before the first. Where there was a demonstration:
+        ``demonstrations``, the rows of them, and ``margin_loss``, which is part of the loss.
         """
         on = self._on
         if not self._descent.measured:
@@ -97,11 +108,15 @@ class DqnLearner(DescentLearner):
             taken = target[:, None] - error
         else:
             taken = on.values(self._learn.output(self.params, self.config.batch))
-        return {
+        figures = {
             **self._descent.stats(),
             "td_abs": float(on.errors().mean()),
             "q_mean": float(taken.mean()),
         }
+        if self._margin.updates:
+            figures["demonstrations"] = float(self._source.demonstrations)
+            figures["margin_loss"] = self._margin.loss
+        return figures
 
     @quiet
     def update(self, rows: Rows, lo: int, hi: int, ahead: int = 1) -> None:
@@ -112,7 +127,7 @@ class DqnLearner(DescentLearner):
         if self._inputs and hi != self._observed:
             self._observe(rows, lo, hi)
         batch, x = self._source.next(rows, lo, hi, ahead)
-        if self._whole is not None:
+        if self._whole is not None and batch.by is None:
             masked = self._write(batch)[1] is not None
             taken = self._whole(x, masked, self._tau(self.updates + 1))
         else:
@@ -133,6 +148,7 @@ class DqnLearner(DescentLearner):
         return {**arrays, **drawn, **seen}, {
             **scalars,
             **source,
+            **self._margin.get_state(),
             "inputs": {**inputs, "to": self._observed},
             "passes": [run.get_state() for run in passes],
         }
@@ -142,6 +158,7 @@ class DqnLearner(DescentLearner):
         self._descent.set_state(arrays, scalars)
         self._backend.write(self._target, arrays["target"])
         self._source.set_state(arrays, scalars)
+        self._margin.set_state(scalars)
         self._inputs.set_state(arrays, scalars["inputs"])
         self._observed = int(scalars["inputs"]["to"])
         for run, state in zip(
@@ -184,6 +201,9 @@ class DqnLearner(DescentLearner):
             self._steps[mask_t is not None] = steps
         for step in steps:
             step()
+        if batch.by is not None:
+            given = (on.action, on.target, y, on.dy, self._descent.loss)
+            self._margin.add(batch.by, mask_tm1, *given)
         self._learn.backward(self._descent.gradient, on.dy)
 
     def _write(self, batch: TransitionBatch) -> tuple[Host | None, Host | None]:

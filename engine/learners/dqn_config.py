@@ -1,6 +1,7 @@
 """The configuration of deep Q-learning."""
 
-from typing import Annotated, Literal
+from math import exp
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -28,10 +29,18 @@ class TargetConfig(Record, frozen=True, kw_only=True):
             raise ValueError("exactly one of `every` and `tau`")
 
 
+GAMMA = 0.99
+Horizon: TypeAlias = Annotated[float, Meta(gt=0, le=1e6)] | None
+NOMINAL_DT_S = 1 / 60
+"""Seconds from row to row of a game that does not say how many."""
+
+
 class DqnConfig(Record, frozen=True, kw_only=True):
     """Double Q-learning from replay (van Hasselt et al. 2015, arXiv:1509.06461)."""
 
-    gamma: Fraction = 0.99  # discount per step
+    gamma: Fraction = GAMMA  # discount per step
+    # gamma then follows from the time between two rows, and from how long each of them took
+    horizon_s: Horizon = None  # seconds after which a reward counts 1/e; null: `gamma` counts
     # a stream's rows are those of two sides in turn: what the next row gains, this one loses
     alternating: bool = False
     n_step: Annotated[int, Meta(ge=1, le=64)] = 1  # rewards summed before the bootstrap
@@ -54,13 +63,21 @@ class DqnConfig(Record, frozen=True, kw_only=True):
     last_actions: Annotated[int, Meta(ge=0, le=16)] = 0
     normalize_observations: bool = False  # by the mean and variance of all that was seen
 
-    @property
-    def per_row(self) -> float:
-        """The discount from row to row; negative where two sides move in turn (negamax).
+    def __post_init__(self) -> None:
+        if self.horizon_s is not None and self.gamma != GAMMA:
+            raise ValueError(
+                f"horizon_s ({self.horizon_s:g}) and gamma ({self.gamma:g}) both say how far ahead "
+                f"rewards count: leave one of them out (horizon_s: null, or gamma: {GAMMA})"
+            )
 
-        Alternating Markov games: Littman 1996, section 3.2.
+    def per_row(self, dt_s: float = NOMINAL_DT_S) -> float:
+        """Return the discount from row to row, ``dt_s`` seconds apart by ``horizon_s``.
+
+        It is negative where two sides move in turn (negamax): alternating Markov games, Littman
+        1996, section 3.2.
         """
-        return -self.gamma if self.alternating else self.gamma
+        gamma = self.gamma if self.horizon_s is None else exp(-dt_s / self.horizon_s)
+        return -gamma if self.alternating else gamma
 
     def head(self) -> Head:
         """Return what the network's outputs mean."""

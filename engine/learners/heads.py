@@ -40,8 +40,16 @@ class Head(Protocol):
     def bind_values(self, backend: Backend, y: Array, q: Array) -> Step:
         """Bind q (B, A) = the value of each action."""
 
+    def bind_values_backward(
+        self, backend: Backend, y: Array, q: Array, dq: Array, dy: Array
+    ) -> Step:
+        """Bind dy += the gradient of values q (B, A) that ``bind_values`` made of ``y``."""
+
     def bind_step(self, backend: Backend, step: TdStep) -> Step:
         """Bind target, loss and gradient."""
+
+    def means(self, target: Host) -> NDArray[np.floating[Any]]:
+        """Return the value of each row's target, (B,), from what a step wrote to ``target``."""
 
     def errors(self, found: Host, target: Host) -> NDArray[np.floating[Any]]:
         """Return each row's error, not negative, the mean over its branches, (B,).
@@ -88,6 +96,14 @@ class ValueHead:
 
     def bind_values(self, backend: Backend, y: Array, q: Array) -> Step:
         return backend.copy(y, q)
+
+    def bind_values_backward(
+        self, backend: Backend, y: Array, q: Array, dq: Array, dy: Array
+    ) -> Step:
+        return backend.add(dq, dy)
+
+    def means(self, target: Host) -> NDArray[np.floating[Any]]:
+        return target
 
     def bind_step(self, backend: Backend, step: TdStep) -> Step:
         return backend.td_step(step)
@@ -173,6 +189,19 @@ class CategoricalHead(_DistributionHead):
             self._split(backend, y), self.config.low, self.config.high, q
         )
 
+    def bind_values_backward(
+        self, backend: Backend, y: Array, q: Array, dq: Array, dy: Array
+    ) -> Step:
+        ends = self.config.low, self.config.high
+        split, slope = self._split(backend, y), self._split(backend, dy)
+        return backend.categorical_values_backward(split, *ends, q, dq, slope)
+
+    def means(self, target: Host) -> NDArray[np.floating[Any]]:
+        mean: NDArray[np.floating[Any]] = target @ np.linspace(
+            self.config.low, self.config.high, self.atoms
+        )
+        return mean
+
     def _bind_target(self, backend: Backend, step: TdStep) -> Step:
         s, ends = step, (self.config.low, self.config.high)
         y = self._split(backend, s.value)
@@ -207,6 +236,15 @@ class QuantileHead(_DistributionHead):
 
     def bind_values(self, backend: Backend, y: Array, q: Array) -> Step:
         return backend.quantile_values(self._split(backend, y), q)
+
+    def bind_values_backward(
+        self, backend: Backend, y: Array, q: Array, dq: Array, dy: Array
+    ) -> Step:
+        return backend.quantile_values_backward(dq, self._split(backend, dy))
+
+    def means(self, target: Host) -> NDArray[np.floating[Any]]:
+        mean: NDArray[np.floating[Any]] = target.mean(axis=1)
+        return mean
 
     def _bind_target(self, backend: Backend, step: TdStep) -> Step:
         s, y = step, self._split(backend, step.value)

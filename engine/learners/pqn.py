@@ -2,7 +2,8 @@
 
 A window is the newest ``window`` rows. The λ-returns of its transitions are computed once, with the
 parameters of that moment; the minibatches of an epoch then go through them in a new order. Every
-transition is in exactly one window.
+transition is in exactly one window. What a person or a script played is learned from as well, but
+no return reaches from the agent's rows into theirs, or back.
 
 Shapes: M transitions of a window, B rows of a minibatch, A actions over all branches, N branches.
 """
@@ -192,7 +193,7 @@ class PqnLearner(DescentLearner):
         self._dropped += self._lag.dropped
         self._rewards.observe(rows, lo, hi)
         self._observe(rows, max(lo, hi - self._length), hi)
-        steps = join(*kept)
+        steps = join(rows, *kept)
         target = self._returns(rows, steps)
         self._window, self._done = _Window(hi, steps.start, target.astype(np.float32)), 0
 

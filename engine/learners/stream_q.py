@@ -6,7 +6,8 @@ layer) and rewards.
 
 Each stream has an eligibility trace of its own; all of them change the same parameters, in the
 order of the rows that end the transitions. A trace is set to 0 when its episode terminates or is
-truncated, after an exploratory action that was not the greedy one, and when a row was dropped. At
+truncated, after an action that was not the greedy one because it explored or because a person or a
+script chose it, and when a row was dropped. At
 most ``traces`` streams have a trace at once: a further one takes that of the stream that has been
 idle for the longest time.
 
@@ -235,7 +236,7 @@ class StreamQLearner:
         self._step(trace, action, error)
         self._last.value = self._taken(q, action)
         trace.tail = end
-        explored = bool(rows.explored[i])
+        explored = bool(rows.explored[i])  # or chosen by someone else: as far off the policy
         greedy = not explored or self._is_greedy(q, masks[0], action)
         ended = kind >= TERMINATED
         if not trace_goes_on(ended, explored, greedy):

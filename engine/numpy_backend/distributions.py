@@ -39,6 +39,31 @@ class DistributionOps(LossOps, TdOps):
 
         return step
 
+    def categorical_values_backward(
+        self, y: Nd, low: float, high: float, q: Nd, dq: Nd, dy: Nd
+    ) -> Step:
+        _, z, _ = distribution_sizes("categorical_values_backward", y, q)
+        p, atoms = self.empty(y.shape), self._atoms(low, high, z)[:, None]
+
+        def step() -> None:
+            np.subtract(y, np.maximum.reduce(y, 1, keepdims=True), p)
+            np.exp(p, p)
+            np.divide(p, np.add.reduce(p, 1, keepdims=True), p)
+            np.multiply(p, atoms - q[:, None, :], p)
+            np.multiply(p, dq[:, None, :], p)
+            np.add(dy, p, dy)
+
+        return step
+
+    def quantile_values_backward(self, dq: Nd, dy: Nd) -> Step:
+        _, z, _ = distribution_sizes("quantile_values_backward", dy, dq)
+        share = self.scalar(1 / z)
+
+        def step() -> None:
+            np.add(dy, (dq * share)[:, None, :], dy)
+
+        return step
+
     def categorical_target(
         self,
         value: Nd,

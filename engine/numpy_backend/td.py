@@ -84,6 +84,41 @@ class TdOps(MemoryOps):
 
         return step
 
+    def margin_loss(
+        self,
+        q: Nd,
+        action: Nd,
+        mask: Nd | None,
+        weight: Nd,
+        branches: tuple[int, ...],
+        margin: Nd,
+        dq: Nd,
+        loss: Nd,
+    ) -> Step:
+        check_values("margin_loss", branches, q, dq)
+        legal, hide = self._legal(q, mask)
+        lifted, row = self.empty(q.shape), np.arange(len(q))
+        share = self.scalar(1 / len(branches))
+        slope, each = self.scalar(1 / (len(q) * len(branches))), self.empty(weight.shape)
+
+        def step() -> None:
+            hide()
+            add(legal, margin, lifted)
+            dq.fill(0)
+            loss.fill(0)
+            multiply(weight, slope, each)
+            for i, (at, n) in enumerate(ranges(branches)):
+                taken = np.clip(action[:, i], 0, n - 1) + at
+                value = q[row, taken]
+                lifted[row, taken] = value
+                best = lifted[:, at : at + n].argmax(1) + at
+                add(loss, lifted[row, best] - value, loss)
+                dq[row, best] += each
+                dq[row, taken] -= each
+            multiply(loss, share, loss)
+
+        return step
+
     def td_step(self, step: TdStep) -> Step:
         s = step
         ahead = (s.value, s.select, s.mask, s.branches, s.reward, s.discount, s.target)

@@ -19,6 +19,20 @@ class DistributionOps(LossOps, TdOps):
         sizes = distribution_sizes("quantile_values", y, q)
         return self._bind("quantile_values", q.size, *sizes, y, q)
 
+    def categorical_values_backward(
+        self, y: Dv, low: float, high: float, q: Dv, dq: Dv, dy: Dv
+    ) -> Step:
+        sizes = distribution_sizes("categorical_values_backward", y, q)
+        args = (*sizes, y, float(low), (high - low) / (sizes[1] - 1), q, dq, dy)
+        return self._bind_margin("categorical_values_backward", q.size, *args)
+
+    def quantile_values_backward(self, dq: Dv, dy: Dv) -> Step:
+        sizes = distribution_sizes("quantile_values_backward", dy, dq)
+        return self._bind_margin("quantile_values_backward", dq.size, *sizes, dq, dy)
+
+    def _bind_margin(self, name: str, items: int, *args: Dv) -> Step:
+        return self.runtime.bind("margin", name, *self.runtime.items(items), *args)
+
     def categorical_target(
         self,
         value: Dv,

@@ -43,6 +43,21 @@ class TdOps(HeadOps):
         args = (*self._rows(q, branches), *taken, target, dq, td, loss)
         return self.runtime.bind("td", "td_loss", *self.runtime.each_row(1), *args)
 
+    def margin_loss(
+        self,
+        q: Dv,
+        action: Dv,
+        mask: Dv | None,
+        weight: Dv,
+        branches: tuple[int, ...],
+        margin: Dv,
+        dq: Dv,
+        loss: Dv,
+    ) -> Step:
+        check_values("margin_loss", branches, q, dq)
+        args = (*self._rows(q, branches), q, action, *optional(mask, q), weight, margin, dq, loss)
+        return self.runtime.bind("margin", "margin_loss", *self.runtime.items(q.shape[0]), *args)
+
     def td_step(self, step: TdStep) -> Step:
         s = step
         check_values("td_step", s.branches, s.value, s.select)

@@ -6,14 +6,29 @@ a group a feed was saved, and the feed then reads the same group again.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from agentd.engine.replay.rows import Rows
-from agentd.engine.replay.sampling import UniformSampler
 from agentd.engine.replay.transitions import TransitionBatch, TransitionReader
 
 GROUP_BYTES = 1 << 20
 """Most bytes of observations in a group: they should still be in the cache when they are used."""
+
+
+class Sampler(Protocol):
+    """Draws the starts of transitions, a number of batches at once."""
+
+    def draw(self, rows: Rows, lo: int, hi: int, batches: int = 1) -> NDArray[np.int64]:
+        """Return ``batches`` * B absolute indices, valid until the next call."""
+
+    def get_state(self) -> dict[str, Any]:
+        """Return a generator's state as JSON values."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue exactly where ``state`` was taken."""
 
 
 @dataclass(slots=True)
@@ -33,7 +48,7 @@ class BatchFeed:
     ``batch_bytes`` is what one batch's observations take; a group has at most `GROUP_BYTES`.
     """
 
-    def __init__(self, sampler: UniformSampler, reader: TransitionReader, batch_bytes: int) -> None:
+    def __init__(self, sampler: Sampler, reader: TransitionReader, batch_bytes: int) -> None:
         self._sampler, self._reader = sampler, reader
         self._most = max(1, GROUP_BYTES // batch_bytes)
         self._group: _Group | None = None

@@ -1,8 +1,9 @@
 """Fresh rows of a ring as transitions, in order, joined into fragments of their streams.
 
-A fragment is a run of consecutive rows of one stream and one episode. A transition belongs to the
-window of rows in which it *ends*, and to no other. So no transition is lost between two windows,
-however slow its stream is, as long as its first row is still in the ring.
+A fragment is a run of consecutive rows of one stream and one episode whose actions the same one of
+agent, person and script chose. A transition belongs to the window of rows in which it *ends*, and
+to no other. So no transition is lost between two windows, however slow its stream is, as long as
+its first row is still in the ring.
 
 Shapes: M transitions, B rows of a block, D features, A actions over all branches, N branches.
 """
@@ -13,7 +14,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from agentd.engine.replay.rows import MID, ReplayError, RowFormat, Rows, inputs
+from agentd.engine.replay.rows import MID, ReplayError, RowFormat, Rows, chosen_by, inputs
 from agentd.engine.rules.traces import policy_lag
 
 Index = NDArray[np.int64]
@@ -89,14 +90,19 @@ def drop_stale(
     return start[keep], end[keep], found
 
 
-def join(start: Index, end: Index) -> Transitions:
-    """Return the transitions, each linked to the one that follows it."""
+def join(rows: Rows, start: Index, end: Index) -> Transitions:
+    """Return the transitions, each linked to the one that follows it.
+
+    Where another one (agent, person, script) chooses the next action, nothing follows.
+    """
     if not len(start):
         return Transitions(start, end, np.empty(0, np.intp))
     order = np.argsort(start, kind="stable")
     place = np.searchsorted(start[order], end)
     after = order[np.minimum(place, len(start) - 1)]
-    return Transitions(start, end, np.where(start[after] == end, after, -1))
+    by = chosen_by(rows.explored[start % rows.capacity])
+    follows = (start[after] == end) & (by[after] == by)
+    return Transitions(start, end, np.where(follows, after, -1))
 
 
 class RowReader:

@@ -107,7 +107,6 @@ class PrioritizedSampler:
         self.config = config
         self.weight = np.ones(batch, np.float32)
         self._rng, self._stack = rng, stack
-        self._place = np.arange(batch)
         self._tree = SumTree(0)
         self._pending: NDArray[np.int64] = np.empty(0, np.int64)  # no next row yet
         self._lo = self._hi = 0
@@ -115,24 +114,40 @@ class PrioritizedSampler:
         self._draws = 0
         self._slot: NDArray[np.int64] = np.empty(0, np.int64)  # drawn last
 
-    def draw(self, rows: Rows, lo: int, hi: int) -> NDArray[np.int64]:
-        """Return B absolute indices. Raises NoValidStart."""
+    def draw(
+        self, rows: Rows, lo: int, hi: int, given: NDArray[np.int64] | None = None
+    ) -> NDArray[np.int64]:
+        """Return B absolute indices, the last of them those ``given``. Raises NoValidStart.
+
+        A row that is given weighs 1, and gets a priority as all others.
+        """
         self._follow(rows, lo, hi)
-        tree, batch = self._tree, len(self._place)
+        own = len(self.weight) - (0 if given is None else len(given))
+        start = self._draw(rows, lo, hi, own)
+        self.weight.fill(1.0)
+        if own:
+            priority = self._tree.leaves[self._slot]
+            beta = self.config.beta_after(self._draws)
+            self.weight[:own] = (priority / priority.min()) ** -beta
+        self._draws += 1
+        if given is not None:
+            start = np.concatenate([start, given])
+            self._slot = start % rows.capacity
+        return start
+
+    def _draw(self, rows: Rows, lo: int, hi: int, count: int) -> NDArray[np.int64]:
+        """Draw ``count`` rows by priority, one from each of as many equal parts of the sum."""
+        tree, place = self._tree, np.arange(count)
         while True:
             total = tree.total
             if not total > 0:
                 raise NoValidStart(f"no row of [{lo}, {hi}) starts a transition")
-            slot = tree.find((self._place + self._rng.random(batch)) * (total / batch))
+            slot = tree.find((place + self._rng.random(count)) * (total / max(1, count)))
             start = hi - 1 - (hi - 1 - slot) % rows.capacity
             cut = cut_stacks(rows, start, lo, self._stack)
             if not cut.any():
                 break
             tree.set(slot[cut], 0.0)  # an older frame of theirs has left: none of them comes back
-        priority = tree.leaves[slot]
-        beta = self.config.beta_after(self._draws)
-        self.weight[:] = (priority / priority.min()) ** -beta
-        self._draws += 1
         self._slot = slot
         return start
 

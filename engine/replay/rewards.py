@@ -66,8 +66,11 @@ class RewardShaper:
         slot = np.arange(first, hi) % rows.capacity
         columns = (rows.kind[slot].tolist(), rows.reward[slot].tolist(), rows.next[slot].tolist())
         found: list[float] = []
-        for row, kind, reward, after in zip(range(first, hi), *columns, strict=True):
-            total = 0.0 if kind == FIRST else self._gamma * coming.pop(row, 0.0) + reward
+        discount = self._discounts(rows, slot)
+        for row, kind, reward, after, gamma in zip(
+            range(first, hi), *columns, discount, strict=True
+        ):
+            total = 0.0 if kind == FIRST else gamma * coming.pop(row, 0.0) + reward
             if kind != FIRST:
                 found.append(total)
             if kind <= MID and row < after < hi:
@@ -76,6 +79,14 @@ class RewardShaper:
                 self._open[row] = total
         self._moments.merge(np.array(found).reshape(-1, 1))
         self._seen = hi
+
+    def _discounts(self, rows: Rows, slot: NDArray[np.int64]) -> list[float]:
+        """Return how much what was before each row counts there, by the time that it took."""
+        if rows.elapsed is None:
+            return [self._gamma] * len(slot)
+        gamma = abs(self._gamma) ** rows.elapsed[slot].astype(np.float64)
+        discount: list[float] = np.copysign(gamma, self._gamma).tolist()
+        return discount
 
     def _returns_into(self, rows: Rows, first: int, hi: int) -> dict[int, float]:
         """Remove the streams that continue in [first, hi); return their returns by that row."""

@@ -161,12 +161,15 @@ class Rows:
     reward     (C,) float32, for the action that led to this row; unused on a first row
     kind       (C,) uint8: 0 first, 1 mid, 2 terminated, 3 truncated
     next       (C,) int64, absolute index of the same stream's next row of the same episode, or -1
-    explored   (C,) uint8, bit 0: the action was an exploratory one; further bits are the server's
+    explored   (C,) uint8, bit 0: the action was an exploratory one; bits 1-2: who chose it, see
+               `chosen_by`; bit 3: it was held over from the row before
     stream     (C,) uint32, which stream the row is of
     version    (C,) uint64, updates behind the weights that chose the action
     has_masks  False while no row carries a mask: ``mask_bits`` is then not read at all
-    prev       (C,) int64, absolute index of the row before, or -1; kept only where an
-               input is made of several rows
+    prev       (C,) int64, absolute index of the row before, or -1; kept only where an input is made
+               of several rows
+    elapsed    (C,) float32, nominal steps that led to this row, above 0; kept only where time
+               counts, elsewhere every row takes one
     """
 
     format: RowFormat
@@ -181,11 +184,18 @@ class Rows:
     version: NDArray[np.uint64]
     has_masks: bool = False
     prev: NDArray[np.int64] | None = None
+    elapsed: NDArray[np.float32] | None = None
 
     @property
     def capacity(self) -> int:
         """C, the slots of the ring."""
         return len(self.kind)
+
+
+def chosen_by(explored: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return who chose each action, from rows' ``explored``: 0 agent, 1 person, 2 script."""
+    by: NDArray[np.uint8] = np.bitwise_and(explored >> np.uint8(1), np.uint8(3))
+    return by
 
 
 def stacked(rows: Rows, slots: NDArray[np.int64], stack: int) -> NDArray[np.int64]:

@@ -9,12 +9,21 @@ branches, N branches, n steps.
 """
 
 from collections.abc import Callable
+from math import copysign
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.engine.replay.rows import MID, TERMINATED, ReplayError, RowFormat, Rows, inputs
+from agentd.engine.replay.rows import (
+    MID,
+    TERMINATED,
+    ReplayError,
+    RowFormat,
+    Rows,
+    chosen_by,
+    inputs,
+)
 
 
 class NStepTooLong(ReplayError):
@@ -30,6 +39,8 @@ class TransitionBatch(NamedTuple):
     discount_t   (B,) float32, γ^steps, or 0 where the episode terminated
     mask         (2B, A) uint8 in the order of ``x``, or None when everything is legal
     slot         (2B,) int64, where the rows of ``x`` lie in the ring
+    by           (B,) uint8, who chose the action, see `engine.replay.rows.chosen_by`; None where
+                 that makes no difference
     """
 
     x: NDArray[np.float32]
@@ -38,6 +49,7 @@ class TransitionBatch(NamedTuple):
     discount_t: NDArray[np.float32]
     mask: NDArray[np.uint8] | None
     slot: NDArray[np.int64]
+    by: NDArray[np.uint8] | None = None
 
 
 class TransitionReader:
@@ -45,8 +57,14 @@ class TransitionReader:
 
     Sutton & Barto 2018, equation 7.1: rewards of up to n steps, discounted by γ; the walk along
     ``next`` stops at the episode's end and before ``hi``, and bootstraps from where it stopped.
-    With a γ below 0 every other reward counts negatively: two sides move in turn. ``observes``
-    False leaves ``x`` unwritten, for a caller that has the observations and needs ``slot`` only.
+    With a γ below 0 every other reward counts negatively: two sides move in turn. Where rows say
+    how long they took, a reward is discounted by |γ| to the power of the nominal steps before it,
+    and the value by those of all steps (a semi-Markov process: Sutton, Precup & Singh 1999).
+
+    ``observes`` False leaves ``x`` unwritten, for a caller that has the observations and needs
+    ``slot`` only. With ``sees_by`` the walk stops also where another one chooses the next action,
+    and after ``demonstrated`` steps where it was not the agent that chose the first; with
+    ``tells_by`` batches say who did.
     """
 
     def __init__(
@@ -56,11 +74,14 @@ class TransitionReader:
         n_step: int,
         gamma: float,
         shape_reward: Callable[[NDArray[np.float32]], None] | None = None,
+        demonstrated: int = 1,
     ) -> None:
         self._format, self._batch, self._n_step = format, batch, n_step
-        self._shape_reward = shape_reward
+        self._shape_reward, self._demonstrated = shape_reward, demonstrated
         self.observes = True
-        self._power = (gamma ** np.arange(n_step + 1)).astype(np.float32)
+        self.sees_by = self.tells_by = False
+        self._gamma = gamma
+        self._power = (gamma ** np.arange(max(n_step, demonstrated) + 1)).astype(np.float32)
         self._make(batch)
 
     def read(self, rows: Rows, hi: int, start: NDArray[np.int64]) -> TransitionBatch:
@@ -82,11 +103,15 @@ class TransitionReader:
         if self.observes:
             inputs(rows, slots, self._raw, self._x)
         np.take(rows.action, self._first.reshape(-1), axis=0, out=self._action, mode="clip")
+        batches = self._batches
+        if self.tells_by:
+            by = self._by.reshape(-1, self._batch)
+            batches = [b._replace(by=chose) for b, chose in zip(batches, by, strict=True)]
         if not rows.has_masks:
-            return self._batches
+            return batches
         mask = self._masks.read(rows.mask_bits, slots)
-        parts = mask.reshape(len(self._batches), -1, mask.shape[1])
-        return [b._replace(mask=m) for b, m in zip(self._batches, parts, strict=True)]
+        parts = mask.reshape(len(batches), -1, mask.shape[1])
+        return [b._replace(mask=m) for b, m in zip(batches, parts, strict=True)]
 
     def _make(self, size: int) -> None:
         """Allocate buffers for ``size`` transitions, which are k batches."""
@@ -98,6 +123,8 @@ class TransitionReader:
         self._slots = np.empty((k, 2, b), np.int64)
         self._after = np.empty(size, np.int64)
         self._kind = np.empty(size, np.uint8)
+        self._by, self._limit = np.zeros(size, np.uint8), np.full(size, self._n_step)
+        self._time = np.ones(size)
         self._one_reward = np.empty(size, np.float32)
         self._x = np.empty((2 * size, format.features), np.float32)
         self._action = np.empty((size, len(format.branches)), np.int32)
@@ -127,9 +154,19 @@ class TransitionReader:
             self._shape_reward(self._reward)
         np.take(rows.kind, slot, out=self._kind, mode="clip")
         steps.fill(1)
-        for k in range(1, self._n_step):
+        most = self._n_step
+        if self.sees_by:
+            self._by = chosen_by(rows.explored[first])
+            self._limit = np.where(self._by > 0, self._demonstrated, self._n_step)
+            most = int(self._limit.max())
+        if rows.elapsed is not None:
+            self._time = rows.elapsed[slot].astype(np.float64)
+        for k in range(1, most):
             self._walk_on(rows, hi, k)
-        np.take(self._power, steps, out=self._discount, mode="clip")
+        if rows.elapsed is None:
+            np.take(self._power, steps, out=self._discount, mode="clip")
+        else:
+            self._discount[:] = self._ahead(steps)
         self._discount *= self._kind != TERMINATED
 
     def _walk_on(self, rows: Rows, hi: int, k: int) -> None:
@@ -137,14 +174,23 @@ class TransitionReader:
         slot, after, reward = self._slot, self._after, self._one_reward
         np.take(rows.next, slot, out=after, mode="clip")
         going = (after >= 0) & (after < hi) & (self._kind <= MID) & (self._steps == k)
+        if self.sees_by:
+            going &= (chosen_by(rows.explored[slot]) == self._by) & (self._limit > k)
         np.copyto(slot, np.remainder(after, rows.capacity), where=going)
         np.take(rows.reward, slot, out=reward, mode="clip")
         if self._shape_reward is not None:
             self._shape_reward(reward)
-        reward *= self._power[k]
+        reward *= self._power[k] if rows.elapsed is None else self._ahead(k)
         np.add(self._reward, reward, out=self._reward, where=going)
         np.take(rows.kind, slot, out=self._kind, mode="clip")
         np.add(self._steps, 1, out=self._steps, where=going)
+        if rows.elapsed is not None:
+            np.add(self._time, rows.elapsed[slot], out=self._time, where=going)
+
+    def _ahead(self, steps: NDArray[np.intp] | int) -> NDArray[np.float32]:
+        """Return the discount of what follows so many steps, of the time that they took."""
+        sign = copysign(1.0, self._gamma) ** steps
+        return np.asarray(sign * abs(self._gamma) ** self._time, np.float32)
 
 
 class _MaskReader:

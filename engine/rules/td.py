@@ -180,6 +180,25 @@ def quantile_loss(
     return _weighted_mean(loss, weight), loss
 
 
+def margin_loss(
+    q: Floats, action: Ints, mask: Ints | None, branches: tuple[int, ...], margin: float
+) -> Floats:
+    """Return how far each row's demonstrated action is from being the best by ``margin``, (B,).
+
+    ``max_a [q_a + margin (a != action)] - q_action`` over legal actions, the mean over branches:
+    Hester et al. 2018 (arXiv:1704.03732), J_E. It is 0 where the action is the best by ``margin``.
+    """
+    losses = []
+    legal = split_branches(mask_illegal(q, mask), branches)
+    for values, part, a in zip(split_branches(q, branches), legal, action.T, strict=True):
+        row = np.arange(len(q))
+        lifted = part + margin
+        lifted[row, a] = values[row, a]
+        losses.append(lifted.max(axis=1) - values[row, a])
+    loss: Floats = np.mean(losses, axis=0)
+    return loss
+
+
 def softmax(y: Floats, axis: int) -> Floats:
     """Return ``exp(y) / Σ exp(y)`` along an axis."""
     e = np.exp(y - y.max(axis=axis, keepdims=True))

@@ -52,17 +52,17 @@ def test_r4_frames_before_welcome_wait(client: Client) -> None:
 
 
 @pytest.mark.parametrize("extra", [{}, {"colour": "blue"}, {"client": None}])
-@pytest.mark.parametrize("versions", [[2, 3], [0, 0]])
+@pytest.mark.parametrize("versions", [[3, 4], [0, 0]])
 def test_r4_another_version_is_told_the_range(
     client: Client, versions: list[int], extra: dict[str, Any]
 ) -> None:
     client.hello(protocol=versions, **extra)
     error = client.expect_end("UNSUPPORTED_VERSION", "protocol", "protocol")
-    assert error["expected"] == "[1, 1]"
+    assert error["expected"] == "[1, 2]"
 
 
 def test_r4_the_highest_common_version_is_spoken(client: Client) -> None:
-    assert client.greet(protocol=[0, 9])["protocol"] == 1
+    assert client.greet(protocol=[0, 9])["protocol"] == 2
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from agentd.config.records import AgentConfig
 from agentd.engine.network.weights import join, split
 from agentd.learner.handle import POLL_S
 from agentd.memory.session_table import SessionRecord
 from agentd.protocol.codec import encode
 from agentd.protocol.errors import Code, ProtocolError
-from agentd.protocol.messages import Hello, Step, Teach
+from agentd.protocol.facts import check_fact_lengths
+from agentd.protocol.messages import GameSettings, Hello, Step, Teach
 from agentd.protocol.pattern import Pattern
 from agentd.protocol.rows import check_lengths
 from agentd.protocol.schema import Schema
+from agentd.server.agents.game_log import GameLog
 from agentd.server.agents.health import Condition, Health
 from agentd.server.agents.host import AgentHost
 from agentd.server.batching.actor import Actor
@@ -33,7 +37,7 @@ from agentd.server.batching.responder import Responder
 from agentd.server.batching.session import Frame, Peer, Session
 from agentd.server.batching.slots import StreamSlots
 from agentd.server.batching.stacks import Stacks
-from agentd.server.batching.teaching import check_teach
+from agentd.server.batching.teaching import check_teach, require_teacher
 from agentd.store import read_checkpoint, write_checkpoint
 
 log = logging.getLogger("agentd.agent")
@@ -77,6 +81,7 @@ class Agent:
         self.queue = FrameQueue()
         self.pass_rows = pass_rows  # rows of one pass, unless a single frame has more
         self.trained_sessions = 0
+        self.log = GameLog()
         self.lost: list[str] = []  # what was missing or damaged when it was opened
         self._host = host
         self._slots = StreamSlots()
@@ -90,7 +95,7 @@ class Agent:
         base = self._slots.take(hello.streams)
         window = self._host.limits.window
         session = Session(id, hello.run, hello.role, hello.streams, base, window)
-        _apply_options(session, hello)
+        session.ask(hello)
         if self.learning is not None and session.trains:
             try:
                 record = self.learning.record(session)
@@ -105,7 +110,8 @@ class Agent:
 
     def attach(self, session: Session, hello: Hello, peer: Peer) -> None:
         """Let ``peer`` carry a session; a connection that still does is closed: the newer wins."""
-        _apply_options(session, hello)
+        session.ask(hello)
+        self.responder.keeps_masks |= session.version > 1
         self._displace(session)
         session.peer = peer
         session.detached_at = None
@@ -158,6 +164,8 @@ class Agent:
         self.states.open[base : base + streams] = under_way
         if self.stacks is not None:
             self.learning.refill(self.stacks, record)
+        if (masks := self.learning.masks(base, streams)) is not None:
+            self.responder.masks.restore(base, masks)
         session.detached_at = self._host.clock()
         self.trained_sessions += session.trains
         self.sessions[session.id] = session
@@ -183,6 +191,7 @@ class Agent:
         end = self._slots.end
         self.states.grow(end)
         self.returns.grow(end)
+        self.responder.masks.grow(end)
         if self.stacks is not None:
             self.stacks.grow(end)
 
@@ -212,6 +221,7 @@ class Agent:
         try:
             if isinstance(message, Step):
                 frame.rows = check_lengths(self.schema, message, self._host.limits.max_rows)
+                check_fact_lengths(self.schema, message, frame.rows)
             else:
                 frame.rows = self._check_teach(session, message)
         except ProtocolError as fault:
@@ -264,6 +274,8 @@ class Agent:
             if not group:
                 group = self._overdue()
                 self.counters.overdue_frames += len(group)
+                for frame in group:
+                    frame.late = True
             if not group:
                 left = self.queue.soonest_deadline() - ANSWER_S - self._host.clock()
                 self._host.flushes.later(self, min(POLL_S, max(left, 0.0)))
@@ -297,18 +309,18 @@ class Agent:
         return self.config.supervised.target == "value"
 
     def _check_teach(self, session: Session, message: Teach) -> int:
-        if not session.trains:
-            raise ProtocolError(
-                Code.FORBIDDEN,
-                f"a session of role {session.role} does not teach",
-                field="type",
-                expected="role train",
-                got=f"role {session.role}",
-            )
+        require_teacher(session.role)
         supervised = self.config.learner == "supervised"
         return check_teach(
             self.schema, message, self._host.limits.max_rows, supervised, self._values
         )
+
+    def apply_settings(self, game: dict[str, float]) -> None:
+        """Go on with these settings for games, and tell the sessions that understand it."""
+        self.config = msgspec.structs.replace(self.config, game=game)
+        for session in self.connected:
+            if session.peer is not None and session.version > 1:
+                session.peer.send(GameSettings(values=game))
 
     # -- looking after it ------------------------------------------------------------------------
 
@@ -327,9 +339,8 @@ class Agent:
             **counters.stats(),
             "queued_frames": self.queue.frames,
             "queued_rows": self.queue.rows,
-            "return_mean": self.returns.mean("train"),
-            "eval_return_mean": self.returns.mean("eval"),
-            "eval_episodes": self.returns.episodes["eval"],
+            **self.returns.stats(),
+            **self.log.stats(),
             "lost": self.lost,
         }
         if learning is not None:
@@ -346,6 +357,7 @@ class Agent:
             "queued_rows": self.queue.rows,
             "queued_frames": self.queue.frames,
             "counters": self.counters.share(),
+            **self.log.stats(),
         }
 
     async def save(self) -> tuple[str, int]:
@@ -384,16 +396,3 @@ class Agent:
         """Stop learning (saving first) and let go of the files."""
         if self.learning is not None:
             await self.learning.close(save, 0.75 * self._host.limits.drain_s)
-
-
-def _apply_options(session: Session, hello: Hello) -> None:
-    """Take what a hello asks for beside its role; a resumed session may ask for other things.
-
-    The priority of a session with waiting frames stays until they are answered.
-    """
-    session.explain = hello.explain
-    session.plain = session.role == "play" and not session.explain
-    session.open_streams = b""
-    session.deadline_s = None if hello.deadline_ms is None else hello.deadline_ms / 1e3
-    if not session.pending:
-        session.bulk = hello.priority == "bulk"

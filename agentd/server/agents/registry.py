@@ -88,7 +88,7 @@ class Registry:
 
         Raises ProtocolError UNKNOWN_AGENT, SCHEMA_MISMATCH, LIMIT, BAD_CONFIG or STORAGE_FAILED.
         """
-        async with self._lock(name):
+        async with self.lock(name):
             agent = self.loaded.get(name)
             if agent is not None:
                 _require_same(name, agent.schema, schema)
@@ -112,7 +112,7 @@ class Registry:
 
     async def ensure(self, name: str) -> Agent:
         """The agent ``name``, loaded from disk when it has a schema. Raises UNKNOWN_AGENT."""
-        async with self._lock(name):
+        async with self.lock(name):
             if name in self.loaded:
                 return self.loaded[name]
             if not self.stored.has(name):
@@ -145,7 +145,7 @@ class Registry:
 
     async def create(self, name: str, config: dict[str, Any]) -> None:
         """Make an agent from a map. Raises AGENT_EXISTS, BAD_CONFIG, LIMIT or STORAGE_FAILED."""
-        async with self._lock(name):
+        async with self.lock(name):
             if self.stored.has(name):
                 raise ProtocolError(
                     Code.AGENT_EXISTS,
@@ -197,7 +197,7 @@ class Registry:
             self.facts(name)
             return
         self._require_unused(agent)
-        async with self._lock(name):
+        async with self.lock(name):
             self._retire(name)
             with as_protocol_errors():
                 await agent.close()
@@ -209,7 +209,7 @@ class Registry:
         agent = self.loaded.get(name)
         if agent is not None:
             self._require_unused(agent)
-        async with self._lock(name):
+        async with self.lock(name):
             if agent is not None and self._retire(name):
                 await agent.close(save=False)
             with as_protocol_errors():
@@ -230,6 +230,12 @@ class Registry:
                 await asyncio.to_thread(self.stored.freeze, name, before)
                 raise
 
+    def apply_settings(self, name: str, game: dict[str, float]) -> None:
+        """Go on with an agent's settings for its games, here and in further processes."""
+        if name in self.loaded:
+            self.loaded[name].apply_settings(game)
+        self._tell_others({"do": "settings", "agent": name, "game": game})
+
     async def close(self) -> None:
         """Save and close every agent. Raises StorageError when a last checkpoint was lost."""
         agents = list(self.loaded.values())
@@ -249,7 +255,8 @@ class Registry:
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _lock(self, name: str) -> asyncio.Lock:
+    def lock(self, name: str) -> asyncio.Lock:
+        """Who holds it is alone with an agent."""
         return self._locks.setdefault(name, asyncio.Lock())
 
     def _require_unused(self, agent: Agent) -> None:

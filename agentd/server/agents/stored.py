@@ -5,6 +5,7 @@ agents/<name>/schema.json    what its games look like; bound by the first hello
 agents/<name>/checkpoints/   durable weights and learner state
 agents/<name>/replay/        rows and newest weights, memory-mapped
 agents/<name>/frozen         there while an operator keeps it from learning
+agents/<name>/timing.json    how long a row of its games takes, once one has said so
 
 What it means that one of them is missing or damaged: `agentd.server.agents.life`.
 """
@@ -18,7 +19,7 @@ from agentd.errors import DamagedFile, StorageError
 from agentd.memory.ring_reader import ROWS, TEACH, has_rows
 from agentd.protocol.errors import ProtocolError
 from agentd.protocol.schema import Schema
-from agentd.store import is_frozen, list_checkpoints, set_frozen, write_file
+from agentd.store import is_frozen, keep_dt_ms, list_checkpoints, set_frozen, write_file
 
 CONFIG, SCHEMA = "config.yaml", "schema.json"
 _DELETED = ".deleted-"
@@ -89,6 +90,10 @@ class StoredAgents:
         if not path.exists():
             text = json.dumps(schema.to_wire(), indent=1, sort_keys=True)
             write_file(path, text.encode())
+
+    def keep_dt_ms(self, name: str, dt_ms: float) -> None:
+        """Keep how long a row takes, in milliseconds, unless known. Raises StorageError."""
+        keep_dt_ms(self._root / name, dt_ms)
 
     def is_frozen(self, name: str) -> bool:
         """Whether an operator keeps an agent from learning."""

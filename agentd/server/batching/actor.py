@@ -12,9 +12,10 @@ from agentd.engine.layers import Dense, Relu
 from agentd.engine.network import Network, Pass
 from agentd.engine.replay.rows import RowFormat
 from agentd.engine.rules.exploration import ExplorationConfig, act, act_boltzmann, greedy, uniforms
+from agentd.memory.played import EXPLORED
 from agentd.protocol.rows import TERMINATED
 from agentd.protocol.schema import Schema, raw_to_features
-from agentd.server.batching.holds import EXPLORED, Holds
+from agentd.server.batching.holds import Holds
 
 _BLOCK_ROWS = 1024
 _NOISE_ROWS = 64
@@ -35,7 +36,7 @@ def build_kernels(backend: Backend) -> None:
 class Choice:
     """The answers to a batch: action (N, branches) int32, -1 on ended rows; q (N, A) float32.
 
-    explored (N,) uint8 as rows keep it: bits of `agentd.server.batching.holds`.
+    explored (N,) uint8 as rows keep it: bits of `agentd.memory.played`.
     """
 
     action: NDArray[np.int32]

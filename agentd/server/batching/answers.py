@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentd.latency import Histogram, Sizes
+from agentd.memory.played import EXPLORED
 from agentd.protocol.codec import encode
 from agentd.protocol.messages import ActReply
 from agentd.protocol.pattern import encode_acts
 from agentd.server.batching.actor import Choice
 from agentd.server.batching.batch import Batch
-from agentd.server.batching.holds import EXPLORED
 from agentd.server.batching.session import Frame
 
 _WHOLE = ("frames", "rows", "refused_frames", "overdue_frames", "passes")
@@ -68,7 +68,7 @@ class Counters:
 def encode_answers(batch: Batch, choice: Choice) -> list[bytes]:
     """The ``act`` frames of a batch, in the order of its frames."""
     frames, rows = batch.frames, batch.frames[0].rows
-    if all(frame.rows == rows and not frame.session.explain for frame in frames):
+    if all(f.rows == rows and not f.session.explain and not f.late for f in frames):
         return encode_acts([frame.seq for frame in frames], choice.action.tobytes(), choice.version)
     out, start = [], 0
     for frame, end in zip(frames, batch.ends, strict=True):
@@ -77,7 +77,14 @@ def encode_answers(batch: Batch, choice: Choice) -> list[bytes]:
             q = memoryview(choice.q[start:end].tobytes())
             explored = memoryview((choice.explored[start:end] & EXPLORED).tobytes())
         action = memoryview(choice.action[start:end].tobytes())
-        act = ActReply(seq=frame.seq, action=action, version=choice.version, q=q, explored=explored)
+        act = ActReply(
+            seq=frame.seq,
+            action=action,
+            version=choice.version,
+            q=q,
+            explored=explored,
+            late=frame.late and frame.session.version > 1,
+        )
         out.append(encode(act))
         start = end
     return out

@@ -6,13 +6,15 @@ Shape letters: N rows of the whole batch, A mask width, F frames.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.protocol.facts import SILENT, RowFacts, check_facts
 from agentd.protocol.messages import Step, Teach
-from agentd.protocol.pattern import Pattern
-from agentd.protocol.rows import StreamStates, check_rows
+from agentd.protocol.pattern import FACTS, Pattern
+from agentd.protocol.rows import FIRST, StreamStates, check_rows
 from agentd.protocol.schema import Schema
 from agentd.server.batching.session import Frame
 
@@ -30,13 +32,19 @@ class Batch:
     reward: NDArray[np.float32]  # (N,)
     obs: NDArray[np.uint8]  # (N, row_bytes) raw
     mask: NDArray[np.uint8] | None  # (N, A); None when no frame brought one
+    facts: RowFacts | None = None  # None when no frame brought any
 
     def __len__(self) -> int:
         return len(self.kind)
 
 
-def check_batch(schema: Schema, states: StreamStates, batch: Batch) -> None:
-    """Raise ProtocolError for the first rule of R5 that a row of the batch breaks."""
+def check_batch(
+    schema: Schema, states: StreamStates, legal: NDArray[np.uint8] | None, batch: Batch
+) -> None:
+    """Raise ProtocolError for the first rule of R5, R15 or R18 that a row of the batch breaks.
+
+    ``legal``: see `check_facts`.
+    """
     check_rows(
         schema,
         states,
@@ -48,6 +56,8 @@ def check_batch(schema: Schema, states: StreamStates, batch: Batch) -> None:
         obs=batch.obs,
         mask=batch.mask,
     )
+    if batch.facts is not None:
+        check_facts(schema, batch.facts, batch.kind, batch.stream, legal)
 
 
 class Joiner:
@@ -64,22 +74,25 @@ class Joiner:
     def join(self, frames: list[Frame]) -> Batch:
         """The frames as one batch."""
         pattern = frames[0].pattern
-        if pattern is not None and all(frame.pattern is pattern for frame in frames):
+        alike = pattern is not None and all(frame.pattern is pattern for frame in frames)
+        if pattern is not None and alike and not pattern.facts:
             return self._lone(pattern, frames) if len(frames) == 1 else self._alike(pattern, frames)
         schema, steps = self._schema, [frame.step for frame in frames]
         counts = [frame.rows for frame in frames]
         ends = list(accumulate(counts))
         local = np.frombuffer(_joined([s.stream for s in steps]), np.uint32)
+        kind = np.frombuffer(_joined([s.kind for s in steps]), np.uint8)
         return Batch(
             frames=frames,
             ends=ends,
             stream=_global(frames, local, counts),
             local=local,
             streams=_bounds(frames, counts),
-            kind=np.frombuffer(_joined([s.kind for s in steps]), np.uint8),
+            kind=kind,
             reward=np.frombuffer(_joined([s.reward for s in steps]), np.float32),
             obs=observations(schema, steps, ends[-1]),
             mask=_masks(schema, steps, counts),
+            facts=_facts(schema, steps, counts, kind),
         )
 
     def _alike(self, pattern: Pattern, frames: list[Frame]) -> Batch:
@@ -178,3 +191,35 @@ def _masks(schema: Schema, steps: list[Step], counts: list[int]) -> NDArray[np.u
         for s, n in zip(steps, counts, strict=True)
     ]
     return np.frombuffer(_joined(parts), np.uint8).reshape(-1, width)  # type: ignore[arg-type]
+
+
+def _facts(
+    schema: Schema, steps: list[Step], counts: list[int], kind: NDArray[np.uint8]
+) -> RowFacts | None:
+    if all(getattr(step, name) is None for step in steps for name in FACTS):
+        return None
+    said = [step.taken is not None for step in steps]
+    given = np.repeat(np.array(said), counts) & (kind != FIRST) if any(said) else None
+    taken = _column([s.taken for s in steps], counts, np.zeros(len(schema.branches), np.int32))
+    by = _column([s.by for s in steps], counts, np.zeros(1, np.uint8))
+    if given is not None and by is None:
+        by = np.zeros((len(kind), 1), np.uint8)
+    elapsed = _column([s.elapsed for s in steps], counts, np.ones(1, np.float32))
+    if elapsed is not None:
+        elapsed = np.where(kind[:, np.newaxis] == FIRST, np.float32(1), elapsed)
+    success = _column([s.success for s in steps], counts, np.full(1, SILENT, np.uint8))
+    flat = [None if column is None else column[:, 0] for column in (by, elapsed, success)]
+    return RowFacts(given, taken, *flat)
+
+
+def _column(
+    parts: list[memoryview | None], counts: list[int], default: NDArray[Any]
+) -> NDArray[Any] | None:
+    """One bin of all frames, (N, len(default)); rows of frames without it get the default."""
+    if all(part is None for part in parts):
+        return None
+    filled = [
+        np.tile(default, n).tobytes() if part is None else part
+        for part, n in zip(parts, counts, strict=True)
+    ]
+    return np.frombuffer(b"".join(filled), default.dtype).reshape(-1, len(default))

@@ -2,9 +2,9 @@
 
 A frame is plain when it brings ``mid`` rows of a session that plays and asks for nothing but the
 action, on the same streams as the session's last frame, after which all of these were open
-(``Session.open_streams``), in a layout that is known and has no mask. Comparing bytes then checks
-what a batch checks with a dozen NumPy calls, and the rows are written where the network reads them.
-What is not plain, or breaks a rule, is left to the batch, with nothing changed.
+(``Session.open_streams``), in a layout that is known and bare: no mask, no fact. Comparing bytes
+then checks what a batch checks with a dozen NumPy calls, and the rows are written where the network
+reads them. What is not plain, or breaks a rule, is left to the batch, with nothing changed.
 
 Shape letters: F frames of n rows each.
 """
@@ -78,7 +78,7 @@ class FastPath:
         for frame in group:
             if frame.pattern is not pattern or pattern is None:
                 pattern = frame.pattern
-                if pattern is None or pattern.mask is not None or frame.rows != rows:
+                if pattern is None or not pattern.bare or frame.rows != rows:
                     return None
                 stream, kind, obs = pattern.stream, pattern.kind, pattern.obs[self._tensor]
             session, data = frame.session, frame.data

@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.rules.exploration import HoldLengths, uniforms
+from agentd.memory.played import EXPLORED, HELD
 from agentd.memory.replay_ring import ReplayRing
 from agentd.protocol.rows import FIRST, TERMINATED
-
-EXPLORED, HELD = 1, 8
-"""Bits of a row's ``explored``: it explored; its action was held over from the row before."""
 
 
 class Holds:
@@ -78,7 +76,9 @@ class Holds:
 
     def release(self, stream: NDArray[np.int64]) -> None:
         """End the holds of streams (M,): somebody else has taken over there."""
-        self._left[stream] = 0
+        if len(stream):
+            self._grow(int(stream.max()) + 1)
+            self._left[stream] = 0
 
     def restore(self, ring: ReplayRing, base: int, streams: int, session: int) -> None:
         """Hold again what a session's slots held at their newest rows.

@@ -15,14 +15,15 @@ from agentd.config.records import AgentConfig
 from agentd.errors import StorageError
 from agentd.learner.handle import LearnerHandle
 from agentd.learner.pace import NO_DUE
+from agentd.memory.played import EXPLORED, Played
 from agentd.memory.replay_ring import ReplayRing
 from agentd.memory.session_table import SessionRecord, SessionTable
 from agentd.memory.teach_ring import TeachRing
 from agentd.memory.weight_board import Publication, WeightBoard
+from agentd.protocol.facts import RowFacts
 from agentd.protocol.messages import ActReply, TaughtReply
 from agentd.server.batching.actor import Actor, Choice
 from agentd.server.batching.batch import Batch
-from agentd.server.batching.holds import EXPLORED
 from agentd.server.batching.session import Session
 from agentd.server.batching.stacks import Stacks
 from agentd.server.batching.teaching import TaughtRows
@@ -196,6 +197,8 @@ class Learning:
             serials,
             seqs,
             choice.version,
+            _elapsed(batch.facts, rows),
+            corrected(batch.facts, rows),
         )
         self._table.last_seq[slots] = newest
         self.handle.wake()
@@ -248,12 +251,13 @@ class Learning:
     def refill(self, stacks: Stacks, record: SessionRecord) -> None:
         """Let ``stacks`` know again what a session's streams showed and what was played there."""
         assert self._steps is not None
-        base, streams = record.base, record.streams
-        shown = self._steps.recent(base, streams, stacks.stack - 1)
-        row = self._steps.newest(base, streams, record.serial, stacks.last_actions)[:, ::-1]
-        action = self._steps.columns["action"][row % self._steps.physical]
-        action[row < 0] = -1
-        stacks.restore(base, shown, action)
+        stacks.restore(self._steps, record.base, record.streams, record.serial)
+
+    def masks(self, base: int, streams: int) -> NDArray[np.uint8] | None:
+        """The mask bits of the newest rows of streams, see `ReplayRing.masks`; None without any."""
+        if self._steps is None or self._steps.counters.masks_since < 0:
+            return None
+        return self._steps.masks(base, streams)
 
     def note(self, session: Session, seq: int) -> None:
         """Remember a frame that was answered and left no row: it is not to be done again."""
@@ -371,6 +375,18 @@ class Learning:
         if self._started:
             await self.handle.stop(save=save, within_s=within_s)
         self.ring.close()
+
+
+def _elapsed(facts: RowFacts | None, rows: int) -> NDArray[np.float32] | None:
+    return None if facts is None or facts.elapsed is None else facts.elapsed[:rows]
+
+
+def corrected(facts: RowFacts | None, rows: int) -> Played | None:
+    """What was played before the first ``rows`` rows of a batch, where games said it."""
+    if facts is None or facts.given is None or facts.taken is None or facts.by is None:
+        return None
+    row = np.flatnonzero(facts.given[:rows])
+    return Played(row, facts.taken[row], facts.by[row]) if len(row) else None
 
 
 def _whole(stats: dict[str, float]) -> dict[str, float]:

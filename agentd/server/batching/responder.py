@@ -19,7 +19,8 @@ from agentd.server.batching.actor import Actor, Choice
 from agentd.server.batching.answers import Counters, encode_answers
 from agentd.server.batching.batch import Batch, Joiner, check_batch
 from agentd.server.batching.fast_path import FastPath
-from agentd.server.batching.learning import Learning
+from agentd.server.batching.learning import Learning, corrected
+from agentd.server.batching.masks import LastMasks
 from agentd.server.batching.returns import Returns
 from agentd.server.batching.session import Frame
 from agentd.server.batching.stacks import Stacks
@@ -43,6 +44,8 @@ class Responder:
     ) -> None:
         self.states = StreamStates()
         self.returns = Returns()
+        self.masks = LastMasks(schema)
+        self.keeps_masks = False  # whether a session may say what was played
         self.counters = Counters()
         self._name, self._schema, self._actor, self._stacks = name, schema, actor, stacks
         self._learning = learning
@@ -71,7 +74,7 @@ class Responder:
         while steps:
             batch = self._joiner.join(steps)
             try:
-                check_batch(self._schema, self.states, batch)
+                check_batch(self._schema, self.states, self.masks.bits, batch)
             except ProtocolError as fault:
                 steps = self._without_faulty(steps, fault)
             else:
@@ -127,7 +130,8 @@ class Responder:
         good = []
         for frame in steps:
             try:
-                check_batch(self._schema, self.states, self._joiner.join([frame]))
+                batch = self._joiner.join([frame])
+                check_batch(self._schema, self.states, self.masks.bits, batch)
                 good.append(frame)
             except ProtocolError as own:
                 self._refuse(frame, own)
@@ -137,6 +141,12 @@ class Responder:
         learned = self._learned_rows(batch)
         learning = self._learning
         obs, played = batch.obs, None
+        if (taken := corrected(batch.facts, len(batch))) is not None:
+            stream = batch.stream[taken.row]
+            if self._stacks is not None:
+                self._stacks.overrule(stream, taken.action)
+            if self._actor.holds is not None:
+                self._actor.holds.release(stream[taken.by > 0])
         if self._stacks is not None:
             obs, played = self._stacks.push(batch.stream, batch.kind, obs)
         choice = self._actor.act(
@@ -156,8 +166,11 @@ class Responder:
         if learned and learning is not None:
             learning.keep(batch, learned, choice)
         self.states.apply(batch.stream, batch.kind)
+        if self.keeps_masks:
+            self.masks.note(batch.stream, batch.mask)
         roles = [(f.session.role, end) for f, end in zip(batch.frames, batch.ends, strict=True)]
-        self.returns.add(batch.stream, batch.kind, batch.reward, roles)
+        success = None if batch.facts is None else batch.facts.success
+        self.returns.add(batch.stream, batch.kind, batch.reward, roles, success)
         return choice
 
     def _learned_rows(self, batch: Batch) -> int:

@@ -1,10 +1,12 @@
 """Returns and lengths of episodes as they are played, kept apart for training and evaluation."""
 
 from collections import deque
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.protocol.facts import SILENT
 from agentd.protocol.rows import FIRST, MID, TERMINATED
 
 _ONE_MID = bytes([MID])
@@ -23,6 +25,7 @@ class Returns:
             "eval": deque(maxlen=RECENT),
         }
         self.lengths: deque[int] = deque(maxlen=RECENT)
+        self.won: dict[str, deque[bool]] = {role: deque(maxlen=RECENT) for role in self.recent}
 
     def grow(self, slots: int) -> None:
         """Make room for ``slots`` slots."""
@@ -44,8 +47,12 @@ class Returns:
         kind: NDArray[np.uint8],
         reward: NDArray[np.float32],
         roles: list[tuple[str, int]],
+        success: NDArray[np.uint8] | None = None,
     ) -> None:
-        """Count checked rows, (N,) each; ``roles`` lists (role, end row) of consecutive parts."""
+        """Count checked rows, (N,) each; ``roles`` lists (role, end row) of consecutive parts.
+
+        ``success`` says of ended rows whether the episode was won, see `RowFacts`.
+        """
         kinds = kind.tobytes()
         if kinds == _ONE_MID:  # one game, one stream: Python's own numbers are quicker
             at = int(stream[0])
@@ -71,6 +78,8 @@ class Returns:
                 self.episodes[role] += 1
                 self.recent[role].append(float(self._sum[slot]))
                 self.lengths.append(int(self._length[slot]))
+                if success is not None and success[at] != SILENT:
+                    self.won[role].append(bool(success[at]))
             self._sum[slot] = 0.0
             self._length[slot] = 0
 
@@ -78,3 +87,21 @@ class Returns:
         """Mean return of the last 100 episodes of a role; None before the first."""
         recent = self.recent[role]
         return sum(recent) / len(recent) if recent else None
+
+    def stats(self) -> dict[str, Any]:
+        """What was counted, by the names that `stats` has for it.
+
+        Of the last 100 episodes: the mean return, and the share of won ones among those whose game
+        said so; None before the first.
+        """
+        return {
+            "return_mean": self.mean("train"),
+            "eval_return_mean": self.mean("eval"),
+            "eval_episodes": self.episodes["eval"],
+            "success_rate": self._success_rate("train"),
+            "eval_success_rate": self._success_rate("eval"),
+        }
+
+    def _success_rate(self, role: str) -> float | None:
+        won = self.won[role]
+        return sum(won) / len(won) if won else None

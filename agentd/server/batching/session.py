@@ -6,8 +6,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from agentd.protocol.codec import common_version
 from agentd.protocol.errors import ProtocolError
-from agentd.protocol.messages import Reason, Step, Teach
+from agentd.protocol.messages import Hello, Reason, ServerMessage, Step, Teach
 from agentd.protocol.pattern import Pattern
 from agentd.protocol.rows import TERMINATED
 
@@ -17,6 +18,9 @@ class Peer(Protocol):
 
     def deliver(self, data: bytes) -> None:
         """Send the answer to one frame."""
+
+    def send(self, message: ServerMessage) -> None:
+        """Send what answers no frame."""
 
     def close(self, reason: Reason) -> None:
         """Say goodbye and close."""
@@ -34,6 +38,7 @@ class Frame:
     pattern: Pattern | None = None
     data: bytes = b""
     fault: ProtocolError | None = None  # found on arrival, answered when the frame's turn comes
+    late: bool = False  # its deadline has come: it is answered by an older policy
 
     @property
     def step(self) -> Step:
@@ -44,9 +49,10 @@ class Frame:
         return self.message
 
     def open_streams(self) -> bytes:
-        """The streams of an answered step, u32[rows], if none of its rows ended; else nothing."""
+        """The streams of an answered step, u32[rows]; nothing if a row ended or had a mask."""
         step = self.step
-        return bytes(step.stream) if max(step.kind) < TERMINATED else b""
+        going = step.mask is None and max(step.kind) < TERMINATED
+        return bytes(step.stream) if going else b""
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +71,7 @@ class Session:
     window: int
     slot: int = -1  # in the durable session table; -1: the session is not kept there
     serial: int = 0  # the number that its rows carry in the ring
+    version: int = 1  # of the protocol
     explain: bool = False  # answers bring values and the explored flag
     bulk: bool = False  # realtime sessions are answered before it
     deadline_s: float | None = None  # seconds for which an answer is of use
@@ -73,6 +80,8 @@ class Session:
     peer: Peer | None = None
     detached_at: float | None = None  # since when it waits for a resume, monotonic seconds
     open_streams: bytes = b""  # the last frame's streams, if all are open; of plain sessions only
+    log_since: float = float("-inf")  # begin of the second in which it has sent ``logged`` logs
+    logged: int = 0
     pending: deque[Frame] = field(default_factory=deque)
     trains: bool = field(init=False)
     plain: bool = field(init=False, default=False)  # plays, and asks for nothing but the action
@@ -81,6 +90,19 @@ class Session:
     def __post_init__(self) -> None:
         self.trains = self.role == "train"
         self.answers = deque(maxlen=self.window)
+
+    def ask(self, hello: Hello) -> None:
+        """Take what a hello asks for beside its role; a resumed one may ask for other things.
+
+        The priority of a session with waiting frames stays until they are answered.
+        """
+        self.version = common_version(hello.protocol)
+        self.explain = hello.explain
+        self.plain = self.role == "play" and not self.explain
+        self.open_streams = b""
+        self.deadline_s = None if hello.deadline_ms is None else hello.deadline_ms / 1e3
+        if not self.pending:
+            self.bulk = hello.priority == "bulk"
 
     def deadline_of_oldest(self) -> float:
         """When the oldest unanswered frame's answer comes too late; infinity without a deadline."""

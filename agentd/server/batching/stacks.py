@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.replay.rows import RowFormat
+from agentd.memory.replay_ring import ReplayRing
 from agentd.protocol.rows import FIRST
 
 
@@ -66,10 +67,10 @@ class Stacks:
         if self.last_actions:
             self._played[stream, -1] = action
 
-    def restore(self, base: int, rows: NDArray[np.uint8], played: NDArray[np.int32]) -> None:
-        """Put back what the slots from ``base`` on showed and played last.
-
-        rows (streams, K - 1, row_bytes), played (streams, L, branches).
-        """
-        self._rows[base : base + len(rows)] = rows
-        self._played[base : base + len(rows)] = played
+    def restore(self, ring: ReplayRing, base: int, streams: int, session: int) -> None:
+        """Know again what a session's slots showed last and what was played there."""
+        at = slice(base, base + streams)
+        self._rows[at] = ring.recent(base, streams, self.stack - 1)
+        row = ring.newest(base, streams, session, self.last_actions)[:, ::-1]
+        self._played[at] = ring.columns["action"][row % ring.physical]
+        self._played[at][row < 0] = -1

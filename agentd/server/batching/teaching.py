@@ -20,6 +20,18 @@ class TaughtRows:
         self.weight = weight
 
 
+def require_teacher(role: str) -> None:
+    """Raise ProtocolError FORBIDDEN unless sessions of a role teach."""
+    if role != "train":
+        raise ProtocolError(
+            Code.FORBIDDEN,
+            f"a session of role {role} does not teach",
+            field="type",
+            expected="role train",
+            got=f"role {role}",
+        )
+
+
 def check_teach(schema: Schema, teach: Teach, max_rows: int, supervised: bool, values: bool) -> int:
     """The number of rows of a frame whose byte counts fit; ``values`` = float targets.
 

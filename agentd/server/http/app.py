@@ -43,10 +43,11 @@ LATENCY_BOUNDS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 
 
 _COUNTERS = (
     *("env_steps", "episodes", "updates", "frames", "rows", "refused_frames", "overdue_frames"),
-    *("learner_restarts", "lost_rows"),
+    *("learner_restarts", "lost_rows", "log_messages", "log_dropped"),
 )
 _GAUGES = (
-    *("return_mean", "eval_return_mean", "epsilon", "loss", "q_mean", "version", "policy_lag"),
+    *("return_mean", "eval_return_mean", "success_rate", "eval_success_rate", "epsilon", "loss"),
+    *("q_mean", "version", "policy_lag"),
     *("queued_rows", "queued_frames", "sessions", "connections"),
 )
 _NO_GAME_PORT = (
@@ -86,6 +87,7 @@ class _Metrics(Collector):
                         metric.add_metric([name], values[key])
                 yield metric
         yield _states(stats)
+        yield _logged(stats)
 
     def _batches(self) -> HistogramMetricFamily:
         family = HistogramMetricFamily(
@@ -105,6 +107,17 @@ def _states(agents: Mapping[str, Mapping[str, Any]]) -> GaugeMetricFamily:
     for name, values in agents.items():
         for state in STATES:
             family.add_metric([name, state], float(values["state"] == state))
+    return family
+
+
+def _logged(agents: Mapping[str, Mapping[str, Any]]) -> GaugeMetricFamily:
+    """The newest number under each name that a game logs under."""
+    family = GaugeMetricFamily(
+        "agentd_agent_log", "Agent: what its games log.", labels=["agent", "name"]
+    )
+    for agent, values in agents.items():
+        for name, value in values.get("log", {}).items():
+            family.add_metric([agent, name], value)
     return family
 
 

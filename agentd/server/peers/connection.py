@@ -26,6 +26,7 @@ from agentd.protocol.messages import (
     Error,
     Goodbye,
     Hello,
+    Log,
     Operation,
     Ping,
     Pong,
@@ -175,6 +176,9 @@ class Connection(asyncio.Protocol):
                 self.send(Pong(t=message.t))
             case Pong():
                 pass
+            case Log():
+                if self.agent is not None and self.session is not None:
+                    self.agent.log.take(self.session, message.values, self.heard)
             case Hello():
                 self.shaking = True
                 self._owner.spawn(self._shake(message))

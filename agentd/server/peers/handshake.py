@@ -1,16 +1,19 @@
 """From hello to welcome (R4, R7, R12): who is it, may it, with which agent, from where on."""
 
+import asyncio
 import os
 import re
 from functools import partial
 
 from agentd.auth import Grant, Tokens
 from agentd.config.records import LimitsConfig
-from agentd.protocol.codec import PROTOCOL
+from agentd.protocol.codec import common_version
 from agentd.protocol.errors import Code, ProtocolError
+from agentd.protocol.facts import MAX_DT_MS
 from agentd.protocol.messages import Hello, Welcome
 from agentd.protocol.schema import Schema
 from agentd.server.agents.agent import Agent
+from agentd.server.agents.faults import as_protocol_errors
 from agentd.server.agents.registry import Registry
 from agentd.server.agents.sessions import begin_session
 from agentd.server.batching.session import Session
@@ -38,9 +41,12 @@ async def shake(
         connection.grant = _check_grant(tokens, hello)
         _check_fields(limits, hello)
         if hello.role == "admin":
-            return _welcome(limits, os.urandom(16), hello.agent)
-        schema = Schema.from_wire(hello.observation, hello.action)
+            return _welcome(limits, hello, os.urandom(16), hello.agent)
+        schema = Schema.from_wire(hello.observation, hello.action, common_version(hello.protocol))
         agent = await registry.open(hello.agent, schema)
+        if hello.dt_ms is not None and hello.role == "train":
+            with as_protocol_errors():
+                await asyncio.to_thread(registry.stored.keep_dt_ms, agent.name, hello.dt_ms)
         session, resumed = _find_session(registry, agent, hello, session_id, limits)
     except ProtocolError as fault:
         fault.fatal = True
@@ -49,7 +55,8 @@ async def shake(
         agent.detach(session, None)
     else:
         connection.carry(agent, session, hello)
-    return _welcome(limits, session.id, agent.name, agent.actor.version, resumed, session.last_seq)
+    facts = (agent.actor.version, resumed, session.last_seq, agent.config.game)
+    return _welcome(limits, hello, session.id, agent.name, *facts)
 
 
 def _check_grant(tokens: Tokens, hello: Hello) -> Grant:
@@ -85,6 +92,8 @@ def _check_fields(limits: LimitsConfig, hello: Hello) -> None:
         )
     if hello.deadline_ms is not None and not 1 <= hello.deadline_ms <= 60_000:
         raise _unfit("deadline_ms", "1..60000", str(hello.deadline_ms))
+    if hello.dt_ms is not None and not 0 < hello.dt_ms <= MAX_DT_MS:
+        raise _unfit("dt_ms", f"more than 0 and at most {MAX_DT_MS:g}", f"{hello.dt_ms:g}")
     if hello.role == "admin":
         return
     if not AGENT_NAME.match(hello.agent):
@@ -110,14 +119,17 @@ def _find_session(
 
 def _welcome(
     limits: LimitsConfig,
+    hello: Hello,
     session: bytes,
     agent: str,
     version: int = 0,
     resumed: bool = False,
     last_seq: int = 0,
+    game: dict[str, float] | None = None,
 ) -> Welcome:
+    protocol = common_version(hello.protocol)
     return Welcome(
-        protocol=PROTOCOL,
+        protocol=protocol,
         session=session,
         agent=agent,
         version=version,
@@ -127,4 +139,5 @@ def _welcome(
         heartbeat_s=limits.heartbeat_s,
         resumed=resumed,
         last_seq=last_seq,
+        game=game if game and protocol > 1 else None,
     )

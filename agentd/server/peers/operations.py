@@ -6,6 +6,7 @@ from agentd.auth import Grant
 from agentd.protocol import messages as m
 from agentd.protocol.connection import kind_of
 from agentd.protocol.errors import Code, ProtocolError
+from agentd.server.agents.game_settings import change_settings
 from agentd.server.agents.registry import Registry
 from agentd.server.peers.handshake import AGENT_NAME
 
@@ -44,6 +45,9 @@ async def operate(
         case m.Freeze(agent=agent, on=on):
             await registry.freeze(agent, on)
             return m.Frozen(agent=agent, on=on)
+        case m.Settings(agent=agent, values=values):
+            game = await change_settings(registry, agent, values)
+            return m.GameSettings(agent=agent, values=game)
         case m.Stats(agent=agent):
             return stats(agent)
 

@@ -7,9 +7,11 @@ import pytest
 
 from agentd.assembly.learner import learner_for
 from agentd.assembly.network import network_for
+from agentd.assembly.ring import plan_ring
 from agentd.assembly.rows import row_format as format_of
 from agentd.assembly.weights import initial_weights
-from agentd.config import agent_config_from_wire
+from agentd.config import ConfigError, agent_config_from_wire
+from agentd.config.records import LimitsConfig
 from agentd.engine.network.weights import join, split
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.protocol.schema import Schema
@@ -70,3 +72,18 @@ def test_nothing_is_measured_before_the_first_update(learner: str, options: dict
         assert len(measured) >= 2
         assert all(math.isnan(figures[name]) for name in measured), figures
         assert figures["updates"] == 0
+
+
+def test_a_horizon_gives_rows_a_time_and_the_learner_a_discount() -> None:
+    """The same file as ever without it; with it γ follows from the seconds between rows."""
+    config = agent_config_from_wire({"dqn": {"horizon_s": 2.0}})
+    plain = agent_config_from_wire({})
+    layouts = [plan_ring(c, SCHEMA, LimitsConfig()).layout for c in (config, plain)]
+    assert [getattr(layout, "elapsed", None) for layout in layouts] == [True, False]
+
+    network = network_for(config, SCHEMA)
+    given = config, network, NumPyBackend(), format_of(SCHEMA)
+    assert learner_for(*given, dt_s=0.1).gamma == pytest.approx(math.exp(-0.05))
+    assert learner_for(*given).gamma == pytest.approx(math.exp(-1 / 120))
+    with pytest.raises(ConfigError, match="both say how far ahead"):
+        agent_config_from_wire({"dqn": {"horizon_s": 2.0, "gamma": 0.9}})

@@ -11,6 +11,8 @@ import os
 import random
 import select
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -51,6 +53,8 @@ class Peer:
         self.refuse_hello = []  # ProtocolErrors for the next hellos
         self.before_answer = None  # called with (peer, connection socket, step)
         self.resumes = True
+        self.protocol = 1  # what every welcome says
+        self.game = None
         self.window = 4
         self.heartbeat_s = 5.0
         self.max_frame = 1 << 20
@@ -117,7 +121,8 @@ class Peer:
         session = known if resumed else Session(hello)
         self.sessions[session.id] = session
         welcome = m.Welcome(
-            protocol=1,
+            protocol=self.protocol,
+            game=self.game,
             session=session.id,
             agent=hello.agent,
             version=3,
@@ -278,6 +283,61 @@ class Proxy:
         for thread in self.threads:
             thread.join(5)
         self.listener.close()
+
+
+class Daemon:
+    """``agentd serve`` in a process of its own; it ends with our end of its stdin."""
+
+    def __init__(self, data_dir, *settings, port=0):
+        self.data_dir, self.settings, self.port = data_dir, settings, port
+        self.log = (data_dir.parent / "serve.log").open("ab")
+        self.process = None
+        self.start()
+
+    def start(self):
+        command = [sys.executable, "-m", "agentd", "serve", "--until-eof", "--no-http"]
+        command += ["--port", str(self.port), "--data-dir", str(self.data_dir)]
+        for setting in ("autocreate=true", *self.settings):
+            command += ["--set", setting]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+        )
+        line = self.process.stdout.readline()
+        assert line.startswith("listening on"), line
+        self.port = int(line.rsplit(":", 1)[1])
+        self.address = ("127.0.0.1", self.port)
+
+    def kill(self):
+        self.process.kill()
+        self._reap()
+
+    def stop(self):
+        self.process.terminate()
+        self._reap()
+        self.log.close()
+
+    def _reap(self):
+        self.process.wait(20)
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def serve():
+    """Start daemons, each with a data directory and settings of its own."""
+    made = []
+
+    def start(data_dir, *settings):
+        made.append(Daemon(data_dir, *settings))
+        return made[-1]
+
+    yield start
+    for daemon in made:
+        daemon.stop()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -369,3 +370,79 @@ def test_several_branches_play_against_a_server(peer, make):
         turns = list(islice(play(client, game), 9))
 
     assert sum(len(turn.ended) for turn in turns) >= 2
+
+
+# -- a person in the environment -------------------------------------------------------------------
+
+
+class Intervened(Counting):
+    """A person plays 6 in place of what was asked for at every second step, and wins."""
+
+    def step(self, action):
+        obs, reward, terminated, truncated, info = super().step(action)
+        if self.t % 2 == 0:
+            info = info | {"intervene_action": np.int64(6)}
+        if terminated:
+            info = info | {"is_success": True}
+        return obs, reward, terminated, truncated, info
+
+
+@pytest.mark.parametrize("make", [lambda e: e, *[partial(vector, mode) for mode in MODES]])
+def test_what_a_person_played_inside_the_environment_is_told(make):
+    game = GymGame(make(Intervened(length=4)))
+    game.reset()
+    frames = [game.step(np.array([2], np.int32)) for _ in range(4)]
+
+    assert [frame.facts for frame in frames[::2]] == [None, None]
+    second, last = frames[1].facts, frames[3].facts
+    assert (second["taken"].tolist(), second["by"].tolist()) == ([1], [1])
+    firsts = [0] * (len(frames[3].kind) - 1)  # a first row may stand in the same frame
+    assert (last["taken"].tolist(), last["by"].tolist()) == ([1, *firsts], [1, *firsts])
+    assert last["success"].tolist() == [True, *firsts]
+
+
+def test_environments_without_a_person_beside_one_with_keep_what_was_asked_for():
+    game = GymGame(vector(AutoresetMode.NEXT_STEP, Intervened(0, 9), Counting(1, 9)))
+    game.reset()
+    game.step(np.array([2, 2], np.int32))
+    facts = game.step(np.array([2, 2], np.int32)).facts
+
+    assert (facts["taken"].tolist(), facts["by"].tolist()) == ([1, 2], [1, 0])
+    assert "success" not in facts
+
+
+@pytest.mark.parametrize(
+    ("space", "action", "numbers"),
+    [
+        (spaces.Discrete(3, start=5), 6, 1),
+        (spaces.MultiDiscrete([2, 3], start=[0, 7]), np.array([1, 9]), [1, 2]),
+        (spaces.MultiBinary(3), [1, 0, 1], [1, 0, 1]),
+        (spaces.Dict({"b": spaces.Discrete(2), "a": spaces.Discrete(3)}), {"a": 2, "b": 1}, [2, 1]),
+        (spaces.Tuple((spaces.Discrete(2), spaces.MultiBinary(2))), (1, [0, 1]), [1, 0, 1]),
+    ],
+)
+def test_actions_of_an_environment_are_numbered(space, action, numbers):
+    coder = ActionCoder(space)
+    found = coder.encode_one(action)
+
+    assert found.tolist() == numbers
+    decoded = coder.decode_one(found[None])
+    assert coder.encode_one(decoded).tolist() == numbers
+
+
+@pytest.mark.parametrize(
+    ("space", "action"),
+    [
+        (spaces.Discrete(3), 3),
+        (spaces.Discrete(3), -1),
+        (spaces.Discrete(3), 1.5),
+        (spaces.Discrete(3), [1, 2]),
+        (spaces.Discrete(3), "up"),
+        (spaces.MultiBinary(2), [2, 0]),
+        (spaces.Dict({"a": spaces.Discrete(3)}), {"b": 1}),
+        (spaces.Tuple((spaces.Discrete(2),)), (1, 1)),
+    ],
+)
+def test_actions_that_no_environment_has_are_named(space, action):
+    with pytest.raises(ValueError, match="action: want one of"):
+        ActionCoder(space).encode_one(action)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import threading
 
 import numpy as np
@@ -31,64 +29,14 @@ from agentd.protocol.errors import Code
 ACTIONS, STREAMS, FRAMES = 7, 3, 100
 
 
-class Daemon:
-    """``agentd serve`` in a process of its own; it ends with our end of its stdin."""
-
-    def __init__(self, data_dir, learner, port=0):
-        self.data_dir, self.learner, self.port = data_dir, learner, port
-        self.log = (data_dir.parent / "serve.log").open("ab")
-        self.process = None
-        self.start()
-
-    def start(self):
-        command = [sys.executable, "-m", "agentd", "serve", "--until-eof", "--no-http"]
-        command += ["--port", str(self.port), "--data-dir", str(self.data_dir)]
-        command += ["--set", "autocreate=true", "--set", f"agent.learner={self.learner}"]
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.log,
-            text=True,
-        )
-        line = self.process.stdout.readline()
-        assert line.startswith("listening on"), line
-        self.port = int(line.rsplit(":", 1)[1])
-        self.address = ("127.0.0.1", self.port)
-
-    def kill(self):
-        self.process.kill()
-        self._reap()
-
-    def stop(self):
-        self.process.terminate()
-        self._reap()
-        self.log.close()
-
-    def _reap(self):
-        self.process.wait(20)
-        self.process.stdin.close()
-        self.process.stdout.close()
-
-
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory):
-    daemon = Daemon(tmp_path_factory.mktemp("client") / "data", "none")
-    yield daemon
-    daemon.stop()
+def daemon(serve, tmp_path_factory):
+    return serve(tmp_path_factory.mktemp("client") / "data", "agent.learner=none")
 
 
 @pytest.fixture
-def start(tmp_path):
-    made = []
-
-    def make(learner):
-        made.append(Daemon(tmp_path / "data", learner))
-        return made[-1]
-
-    yield make
-    for daemon in made:
-        daemon.stop()
+def start(serve, tmp_path):
+    return lambda learner: serve(tmp_path / "data", f"agent.learner={learner}")
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 
 from agentd import games
 from agentd.client import FIRST, MID, TERMINATED, TRUNCATED
-from agentd.client.rollout import GameFrame, Tally, evaluate, join, play
+from agentd.client.game import GameFrame
+from agentd.client.rollout import Tally, evaluate, join, play
 
 ENDED = (TERMINATED, TRUNCATED)
 

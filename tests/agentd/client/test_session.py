@@ -304,7 +304,7 @@ def test_an_error_about_nothing_ends_the_connection(session):
     [
         encode(m.Saved(agent="x", checkpoint="1", step=1)),
         encode(m.Error(code="NO_SUCH", message="", fatal=False)),
-        welcome(protocol=2),
+        welcome(protocol=3),
         b"\x01\x00\x00\x00\xc0",
         b"\x00\x00\x00\x00",
     ],

@@ -24,7 +24,7 @@ def test_hello_says_what_the_options_say():
     )
 
     hello = settings.hello
-    assert hello.protocol == (1, 1)
+    assert hello.protocol == (1, 2)
     assert (hello.agent, hello.role, hello.streams, hello.token) == ("pong", "eval", 5, "t")
     assert (hello.run, hello.explain, hello.deadline_ms, hello.priority) == (
         b"r" * 16,

@@ -233,6 +233,7 @@ def test_a_ring_of_another_kind_is_refused_by_name(small_ring, tmp_path):
         (RingLayout(8, 3, 1, "s"), 16, "row_bytes 8, the file has 4"),
         (RingLayout(4, 3, 1, "other"), 16, "schema 'other', the file has 's'"),
         (RingLayout(4, 3, 1, "s"), 17, "capacity 17, the file has 16"),
+        (RingLayout(4, 3, 1, "s", elapsed=True), 16, "elapsed"),
     ):
         with pytest.raises(RingMismatch, match=word):
             ReplayRing.open(small_ring.path, layout, capacity, slack=16)
@@ -349,3 +350,38 @@ def test_the_window_keeps_away_from_where_the_writer_is(small_ring, rows):
             lo, whole = reader.window(hi)
             assert whole == (head - hi <= 8 or head <= 24)
             assert lo == max(0, hi - 16, head - 24)
+
+
+# -- time and who played ---------------------------------------------------------------------------
+
+
+def test_the_time_of_rows_is_kept_where_the_layout_has_it(tmp_path):
+    path, layout = tmp_path / "t.ring", RingLayout(4, 3, 1, "s", elapsed=True)
+    ring = ReplayRing.open(path, layout, 16, slack=16)
+    none = np.zeros((2, 4), np.uint8)
+    each = (np.zeros((2, 1), np.int32), np.zeros(2, np.float32))
+    streams, kinds = np.arange(2), np.array([FIRST, FIRST], np.uint8)
+    more = (0, streams, 1, 1, 0)
+    ring.append(none, None, *each, kinds, *more, np.array([2.5, 0.5], np.float32))
+    ring.append(none, None, *each, kinds + 1, *more)
+    one = tuple(a[:1] for a in each)
+    ring.append(none[:1], None, *one, kinds[:1] + 1, 0, streams[:1], 1, 2, 0, np.float32([4.0]))
+
+    assert ring.columns["elapsed"][:5].tolist() == [2.5, 0.5, 1.0, 1.0, 4.0]
+    assert "elapsed" in layout.identity(16, 16)
+    assert "elapsed" not in RingLayout(4, 3, 1, "s").identity(
+        16, 16
+    )  # files of before are the same
+    ring.columns["elapsed"][1] = -1.0  # nobody writes that
+    ring.close()
+    assert ReplayRing.open(path, layout, 16, slack=16).oldest == 2
+
+
+def test_an_answer_that_is_repeated_says_who_explored_and_not_who_played(small_ring):
+    ring = small_ring.open()
+    obs, at = np.zeros((2, 4), np.uint8), np.arange(2)
+    action, reward = np.zeros((2, 1), np.int32), np.zeros(2, np.float32)
+    first = np.zeros(2, np.uint8)
+    ring.append(obs, None, action, reward, first, np.array([2, 5], np.uint8), at, 7, 1, 0)
+
+    assert ring.answer(7, 1).explored.tolist() == [0, 1]

@@ -203,6 +203,10 @@ FIELDS: dict[Any, st.SearchStrategy[Any]] = {
     list[dict[str, Any]]: st.lists(st.dictionaries(st.text(max_size=5), free, max_size=3)),
     str | None: st.none() | st.text(max_size=40),
     int | None: st.none() | seqs,
+    float | None: st.none() | st.floats(allow_nan=False),
+    dict[str, float]: st.dictionaries(names, st.floats(allow_nan=False), max_size=3),
+    dict[str, float] | None: st.none()
+    | st.dictionaries(names, st.floats(allow_nan=False), max_size=3),
     bytes | None: st.none() | st.binary(max_size=20),
     memoryview | None: st.none() | bins,
     dict[str, Any] | None: st.none() | st.dictionaries(st.text(max_size=5), free, max_size=3),
@@ -277,9 +281,9 @@ def test_tensors_are_views_of_the_frame(step: Callable[..., m.Step]) -> None:
 
 def test_another_version_is_told_the_range_whatever_else_it_says() -> None:
     for extra in ({}, {"colour": "blue"}, {"role": 7}):
-        fault = refusal(decode_hello, pack({"type": "hello", "protocol": [2, 9]} | extra))
+        fault = refusal(decode_hello, pack({"type": "hello", "protocol": [3, 9]} | extra))
         assert (fault.code, fault.field) == (Code.UNSUPPORTED_VERSION, "protocol")
-        assert (fault.expected, fault.got) == ("[1, 1]", "[2, 9]")
+        assert (fault.expected, fault.got) == ("[1, 2]", "[3, 9]")
         assert fault.fatal
 
 

@@ -12,6 +12,7 @@ from agentd.protocol.codec import HEADER, encode
 from agentd.protocol.connection import (
     HANDSHAKE_FRAME,
     NOT_FOR_ADMIN,
+    SINCE_2,
     TRANSITIONS,
     ClientConnection,
     ServerConnection,
@@ -31,6 +32,8 @@ def any_message(hello: Build, step: Build) -> dict[type[m.Message], m.Message]:
         hello(),
         step(),
         m.Teach(seq=1, obs={"x": bytes(8)}, target=bytes(4)),
+        m.Log(values={"score": 1.0}),
+        m.Settings(agent="a", values={"level": 2.0}),
         m.Ping(t=1),
         m.Pong(t=1),
         m.Goodbye(reason="client_done"),
@@ -54,12 +57,16 @@ def served(hello: Build, welcome: Build) -> Callable[..., ServerConnection]:
     """Builds a server's machine brought to a state, by what a client sends."""
 
     def build(
-        state: State = State.OPEN, *, role: str = "train", last_seq: int = 0
+        state: State = State.OPEN,
+        *,
+        role: str = "train",
+        last_seq: int = 0,
+        newest: int = 2,
     ) -> ServerConnection:
         wire = ServerConnection(MAX)
         if state is State.AWAIT_HELLO:
             return wire
-        wire.receive(encode(hello(role=role)))
+        wire.receive(encode(hello(role=role, protocol=(1, newest))))
         wire.next_event()
         if state is State.SHAKING:
             return wire
@@ -111,8 +118,9 @@ def test_every_cell_of_the_table(
         assert wire.state is TRANSITIONS[state][kind]
     else:
         fault = fault_of(wire, any_message[kind])
-        assert (fault.code, fault.field) == (Code.UNEXPECTED_MESSAGE, "type")
-        assert fault.got == kind_of(kind)
+        code = Code.BAD_MESSAGE if kind in SINCE_2 else Code.UNEXPECTED_MESSAGE
+        assert (fault.code, fault.field) == (code, "type")
+        assert str(fault.got).strip("'") == kind_of(kind)
         assert kind_of(m.Goodbye) in str(fault.expected)
         assert wire.state is State.CLOSED
 
@@ -138,6 +146,17 @@ def test_what_came_while_shaking_is_read_after_welcome(
 
     assert wire.next_event() == step()
     assert not wire.has_partial
+
+
+def test_a_session_of_version_1_does_not_hear_of_version_2(
+    served: Build, any_message: dict[type[m.Message], m.Message], hello: Build
+) -> None:
+    for kind in SINCE_2:
+        assert fault_of(served(newest=1), any_message[kind]).code is Code.BAD_MESSAGE
+    told = [str(fault_of(served(newest=newest), hello()).expected) for newest in (1, 2)]
+    assert "settings" not in told[0]
+    assert set(told[1].split(" | ")) - set(told[0].split(" | ")) == {"log", "settings"}
+    assert (served(newest=1).version, served(newest=9).version) == (1, 2)
 
 
 def test_an_admin_sends_no_rows(

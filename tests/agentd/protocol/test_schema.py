@@ -143,3 +143,59 @@ def test_one_float32_tensor_is_not_copied() -> None:
     raw = np.zeros((3, schema.row_bytes), np.uint8)
 
     assert np.shares_memory(raw_to_features(schema, raw), raw)
+
+
+# -- the actions of version 2 ----------------------------------------------------------------------
+
+SEEN = {"x": {"dtype": "float32", "shape": [2]}}
+BOX = {"kind": "box", "low": [-1.0, 0], "high": [1.0, 2.5]}
+MIXED = {"kind": "mixed", "heads": [{"n": 3, "name": "move"}, {"low": 0.0, "high": 1.0}]}
+
+
+@pytest.mark.parametrize("action", [BOX, MIXED])
+def test_numbers_are_read_and_cannot_be_learned(action: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        Schema.from_wire(SEEN, action, version=2)
+
+    fault = caught.value
+    assert (fault.code, fault.fatal, fault.field) == (Code.UNSUPPORTED_ACTION, True, "action.kind")
+    assert (fault.expected, fault.got) == ("discrete | multi_discrete", action["kind"])
+    assert "multi_discrete" in fault.message
+    with pytest.raises(ProtocolError) as caught:
+        Schema.from_wire(SEEN, action, version=1)
+    assert (caught.value.code, caught.value.field) == (Code.BAD_HELLO, "action")
+
+
+@pytest.mark.parametrize(
+    ("action", "field"),
+    [
+        (BOX | {"high": [1.0]}, "action.high"),
+        (BOX | {"high": [1.0, 0.0]}, "action.high[1]"),
+        (BOX | {"high": [1.0, float("nan")]}, "action.high[1]"),
+        (BOX | {"low": [float("-inf"), 0.0]}, "action.low[0]"),
+        (BOX | {"low": [-1e39, 0.0]}, "action.low[0]"),
+        (BOX | {"low": [1.0, 0.0], "high": [1.0 + 1e-12, 1.0]}, "action.high[0]"),
+        (BOX | {"low": [True, 0.0]}, "action.low[0]"),
+        (BOX | {"low": ["0", 0.0]}, "action.low[0]"),
+        (BOX | {"low": [], "high": []}, "action.low"),
+        (BOX | {"low": [0.0] * 33, "high": [1.0] * 33}, "action.low"),
+        (BOX | {"n": 3}, "action"),
+        ({"kind": "box", "low": [0.0]}, "action"),
+        (MIXED | {"heads": []}, "action.heads"),
+        (MIXED | {"heads": [{"n": 1}] * 65}, "action.heads"),
+        (MIXED | {"heads": [{"low": 0, "high": 1}] * 33}, "action.heads"),
+        (MIXED | {"heads": [{"n": 65536}, {"n": 1}]}, "action.heads"),
+        (MIXED | {"heads": [{"n": 0}]}, "action.heads[0].n"),
+        (MIXED | {"heads": [{"n": 2, "low": 0.0, "high": 1.0}]}, "action.heads[0]"),
+        (MIXED | {"heads": [{"low": 0.0, "high": 0.0}]}, "action.heads[0].high"),
+        (MIXED | {"heads": [{"n": 2, "name": ""}]}, "action.heads[0].name"),
+        (MIXED | {"heads": [3]}, "action.heads[0]"),
+        ({"kind": "wheel", "n": 3}, "action.kind"),
+        ({"kind": "wheel"}, "action.kind"),
+    ],
+)
+def test_actions_of_version_2_that_are_none(action: dict[str, Any], field: str) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        Schema.from_wire(SEEN, action, version=2)
+
+    assert (caught.value.code, caught.value.field) == (Code.BAD_HELLO, field)

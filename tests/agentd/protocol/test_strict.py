@@ -19,8 +19,9 @@ from agentd.protocol.codec import CONTROL_FRAME, decode_client, decode_hello, de
 from agentd.protocol.errors import Code, ProtocolError
 
 pack = msgpack.packb
-TYPES = "hello | step | teach | ping | pong | goodbye | agents | info | create | save | load"
-TYPES += " | unload | delete | freeze | stats"
+TYPES1 = "hello | step | teach | ping | pong | goodbye | agents | info | create | save | load"
+TYPES1 += " | unload | delete | freeze | stats"
+TYPES = TYPES1.replace("teach", "teach | log") + " | settings"
 MAX = 8 << 20
 
 
@@ -103,6 +104,36 @@ def test_what_is_no_message_is_refused_by_field(
 
     assert (fault.code, fault.fatal) == (Code.BAD_MESSAGE, True)
     assert (fault.field, fault.expected, fault.got) == (field, expected, got)
+
+
+@pytest.mark.parametrize("value", [b"\0\0\0\0", None])
+@pytest.mark.parametrize("key", ["taken", "by", "elapsed", "success"])
+def test_version_1_does_not_know_the_keys_of_version_2(key: str, value: bytes | None) -> None:
+    for body in (pack(STEP | {key: value}), pack(STEP | {"obs": {"x": bytes(2**15)}, key: value})):
+        fault = refusal(lambda body: decode_client(body, 1), body)
+        assert (fault.code, fault.field) == (Code.BAD_MESSAGE, key)
+        assert (fault.expected, fault.got) == ("no such key", "an unknown key")
+        assert isinstance(decode_client(body, 2), m.Step)
+
+
+def test_version_1_does_not_know_the_types_of_version_2() -> None:
+    for fields in ({"type": "log", "values": {}}, {"type": "settings", "agent": "a", "values": {}}):
+        fault = refusal(lambda body: decode_client(body, 1), pack(fields))
+        assert (fault.field, fault.expected) == ("type", TYPES1)
+        decode_client(pack(fields), 2)
+
+
+@pytest.mark.parametrize("versions", [[1, 1], [0, 1]])
+def test_a_hello_of_version_1_does_not_know_the_key_of_version_2(versions: list[int]) -> None:
+    hello = {"type": "hello", "protocol": versions, "client": "c", "role": "admin", "run": b""}
+
+    fault = refusal(decode_hello, pack(hello | {"dt_ms": 16.0}))
+
+    assert (fault.code, fault.field) == (Code.BAD_HELLO, "dt_ms")
+    newer = decode_hello(pack(hello | {"dt_ms": 16.0, "protocol": [1, 2]}))
+    assert isinstance(newer, m.Hello)
+    assert newer.dt_ms == 16.0
+    assert type(decode_hello(pack(hello))) is m.Hello
 
 
 def test_an_allowed_key_that_is_no_string_is_refused() -> None:

@@ -410,7 +410,7 @@ def test_alternating_sums_rewards_of_both_sides_with_their_signs(make_ring):
         ring.add(0, MID if i else FIRST, obs=[i], reward=float(10**i))
 
     config = DqnConfig(gamma=0.5, alternating=True, n_step=3)
-    reader = TransitionReader(ring.rows.format, 1, config.n_step, config.per_row)
+    reader = TransitionReader(ring.rows.format, 1, config.n_step, config.per_row())
     batch = reader.read(ring.rows, ring.head, np.array([0]))
 
     assert batch.reward_t[0] == pytest.approx(10 - 0.5 * 100 + 0.25 * 1000)

@@ -30,7 +30,7 @@ def make_learner(backend, network, rows, config, window, seed=0, optimizer=RADAM
 def expected_targets(be, network, params, ring, window, gamma, lambda_):
     """The λ-returns of the window's transitions, by the rule and a plain forward pass."""
     rows, branches = ring.rows, ring.rows.format.branches
-    steps = join(*fresh_transitions(rows, 0, ring.head, window))
+    steps = join(rows, *fresh_transitions(rows, 0, ring.head, window))
     x = rows.obs[steps.end].view(np.float32)
     mask = None
     if rows.has_masks:

@@ -131,6 +131,21 @@ def test_a_row_that_was_dropped_breaks_the_trace(backend, make_ring):
     np.testing.assert_allclose(w.sum(axis=1), [1, 2, 0])  # the gradient of row 2 alone
 
 
+@pytest.mark.parametrize("by", [0, 1, 2])
+def test_what_a_person_played_cuts_the_trace_unless_it_was_the_best(backend, make_ring, by):
+    network = Network(Dense(2, init="zeros"), input_shape=(1,))
+    kept = []
+    for action in (0, 1):  # of equals the first is the greedy one
+        ring = make_ring(16)
+        ring.add(0, FIRST, obs=[1.0], action=action, explored=2 * by)
+        ring.add(0, MID, obs=[1.0])
+        learner = make_learner(backend, network, ring, window=16)
+        learner.update(ring.rows, 0, ring.head)
+        kept.append(bool(learner.get_state()[0]["traces.z"].any()))
+
+    assert kept == [True, by == 0]
+
+
 def _with_updates(learner, updates):
     arrays, scalars = learner.get_state()
     return arrays, {**scalars, "updates": updates}

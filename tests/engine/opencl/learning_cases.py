@@ -139,6 +139,24 @@ def td_loss(rng: np.random.Generator) -> Iterator[Case]:
             yield f"{rows} {branches} NaN", bind, spoilt, ()
 
 
+@case("margin_loss")
+def margin_loss(rng: np.random.Generator) -> Iterator[Case]:
+    for rows, branches in BRANCHES:
+
+        def bind(be: Any, branches: Any = branches, **a: Any) -> Any:
+            given = (a[k] for k in ("q", "action", "mask", "weight"))
+            return be.margin_loss(*given, branches, a["margin"], a["dq"], a["loss"])
+
+        q = floats(rng, rows, sum(branches))
+        action = np.stack([rng.integers(0, n, rows) for n in branches], 1).astype(np.int32)
+        arrays = {"q": q, "action": action, "mask": None, "dq": floats(rng, *q.shape)}
+        arrays |= {"weight": rng.choice([0, 1.5], rows).astype(np.float32)}
+        arrays |= {"margin": np.array([0.3], np.float32), "loss": floats(rng, rows)}
+        yield f"{rows} {branches}", bind, arrays, ()
+        yield f"{rows} {branches} masked", bind, arrays | {"mask": masks(rng, *q.shape)}, ()
+        yield f"{rows} {branches} NaN", bind, arrays | {"q": with_nan(q)}, ()
+
+
 @case("td_step")
 def td_step(rng: np.random.Generator) -> Iterator[Case]:
     for rows, branches in BRANCHES:

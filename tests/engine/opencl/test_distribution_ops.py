@@ -22,6 +22,7 @@ def arrays_of(rows: int, z: int, branches: tuple[int, ...]) -> dict[str, Any]:
     mask[:, np.cumsum((0, *branches[:-1]))] = 1
     return {
         "y": 3 * floats(rows, z, width),
+        "dy": floats(rows, z, width),
         "q": floats(rows, width),
         "select": floats(rows, width),
         "mask": mask,
@@ -40,6 +41,10 @@ def arrays_of(rows: int, z: int, branches: tuple[int, ...]) -> dict[str, Any]:
 OPS: dict[str, Callable[..., Any]] = {
     "categorical_values": lambda be, a, _: be.categorical_values(a["y"], LOW, HIGH, a["q"]),
     "quantile_values": lambda be, a, _: be.quantile_values(a["y"], a["q"]),
+    "categorical_values_backward": lambda be, a, _: be.categorical_values_backward(
+        a["y"], LOW, HIGH, a["q"], a["select"], a["dy"]
+    ),
+    "quantile_values_backward": lambda be, a, _: be.quantile_values_backward(a["q"], a["dy"]),
     "categorical_target": lambda be, a, b: be.categorical_target(
         *(a[k] for k in ("y", "select", "mask")), b, LOW, HIGH,
         *(a[k] for k in ("reward", "discount", "categorical")),

@@ -31,6 +31,7 @@ from agentd.engine.network import Network, Pass
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.optim import make_optimizer
 from agentd.engine.optim.spec import OptimizerSpec
+from agentd.engine.replay.demonstrations import DemonstrationConfig
 from agentd.engine.replay.priorities import PriorityConfig
 from agentd.engine.replay.rows import FIRST, TERMINATED
 from agentd.engine.training import Trainer
@@ -109,6 +110,36 @@ def test_prioritised_noisy_distributions_take_the_same_steps(
     np.testing.assert_allclose(device["params"], host["params"], rtol=1e-3, atol=2e-4)
     priority = "replay.priority"
     np.testing.assert_allclose(device[priority], host[priority], rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("distribution", [C51, QR], ids=["c51", "quantiles"])
+def test_demonstrations_are_learned_alike(
+    opencl: Any, make_ring: Callable[..., Any], distribution: Any
+) -> None:
+    ring = fill(make_ring(256, 4, (3,)))
+    ring.rows.explored[:120] = 2
+    config = DqnConfig(batch=33, prioritized=True, **distribution)
+    network = Network(Dense(16), Tanh(), Dense(3 * config.head().atoms), input_shape=(4,))
+    learners = []
+    for backend in (NumPyBackend(), opencl):
+        rule = make_optimizer(OptimizerSpec(lr=1e-3), backend, network.n_trainable)
+        shown = DemonstrationConfig(min_rows=50)
+        format = ring.rows.format
+        learners.append(
+            DqnLearner(network, backend, rule, format, config, seed=3, demonstrations=shown)
+        )
+
+    for learner in learners:
+        for _ in range(20):
+            learner.update(ring.rows, 0, ring.head)
+
+    host, device = (learner.get_state()[0] for learner in learners)
+    np.testing.assert_allclose(device["params"], host["params"], rtol=1e-3, atol=2e-4)
+    assert (
+        0
+        < learners[1].stats["margin_loss"]
+        == pytest.approx(learners[0].stats["margin_loss"], rel=1e-2)
+    )
 
 
 def test_a_pqn_learner_takes_the_same_steps(opencl: Any, make_ring: Callable[..., Any]) -> None:

@@ -294,3 +294,30 @@ def test_large_batches_go_op_by_op(opencl: Any, batch: int, whole: bool) -> None
     learner.update(rows, 0, 100)
 
     assert is_whole(learner) == whole
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_step_with_demonstrations_is_made_op_by_op(
+    opencl: Any, make_ring: Callable[..., Any], masked: bool
+) -> None:
+    ring = fill(make_ring(512, 4, (3,)), masked)
+    config = DqnConfig(batch=32, target=TargetConfig(tau=0.1))
+    learners = [dqn(backend, ring, SMALL, config, ADAM) for backend in (opencl, NumPyBackend())]
+    for learner in learners:
+        learner.update(ring.rows, 0, 20)
+    assert is_whole(learners[0])
+
+    ring.rows.explored[20:300] = 2  # a person took over
+    for learner in learners:
+        for _ in range(20):
+            learner.update(ring.rows, 0, 300)
+    ring.rows.explored[:] = 0  # and all of it has left the memory
+    for learner in learners:
+        learner.update(ring.rows, 0, 10)
+
+    assert not is_whole(learners[0])
+    found = [learner.get_state()[0]["params"] for learner in learners]
+    np.testing.assert_allclose(*found, rtol=1e-3, atol=1e-4)
+    assert learners[0].stats["margin_loss"] == pytest.approx(
+        learners[1].stats["margin_loss"], rel=1e-2
+    )

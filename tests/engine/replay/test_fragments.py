@@ -77,11 +77,21 @@ def test_transitions_are_joined_within_their_episode_only(make_ring):
     other = [ring.add(1, FIRST, obs=[0]), ring.add(1, MID, obs=[0])]
     second = ring.episode(0, [1, 1], TERMINATED)
 
-    steps = join(*fresh_transitions(ring.rows, 0, ring.head, 64))
+    steps = join(ring.rows, *fresh_transitions(ring.rows, 0, ring.head, 64))
 
     assert steps.start.tolist() == [*first[:-1], other[0], *second[:-1]]
     assert steps.after.tolist() == [1, -1, -1, 4, -1]
-    assert join(steps.start[:0], steps.end[:0]).after.tolist() == []
+    assert join(ring.rows, steps.start[:0], steps.end[:0]).after.tolist() == []
+
+
+def test_returns_reach_no_further_than_the_one_who_plays(make_ring):
+    ring = make_ring(64)
+    for i, by in enumerate([0, 0, 1, 1, 2, 0, 0]):
+        ring.add(0, MID if i else FIRST, obs=[0], explored=2 * by + 1)
+
+    steps = join(ring.rows, *fresh_transitions(ring.rows, 0, ring.head, 64))
+
+    assert steps.after.tolist() == [1, -1, 3, -1, -1, -1]
 
 
 def test_stale_rows_are_measured_and_dropped_where_a_bound_is_set(make_ring):
@@ -97,7 +107,7 @@ def test_stale_rows_are_measured_and_dropped_where_a_bound_is_set(make_ring):
     assert (lag.mean, lag.most, lag.dropped) == ((6 + 4 + 2 + 2 + 2) / 5, 6, 2)
     assert len(everything[0]) == 5
     assert same == lag._replace(dropped=0)
-    assert join(*kept).after.tolist() == [1, 2, -1]
+    assert join(ring.rows, *kept).after.tolist() == [1, 2, -1]
     assert drop_stale(ring.rows, *(part[:0] for part in fresh), 6, 2)[2].most == 0
 
 

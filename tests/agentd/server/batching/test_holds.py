@@ -8,11 +8,11 @@ from agentd.engine.network import Network
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.rules.exploration import ExplorationConfig
 from agentd.memory.layout import RingLayout
+from agentd.memory.played import EXPLORED, HELD
 from agentd.memory.replay_ring import ReplayRing
 from agentd.protocol import messages as m
 from agentd.protocol.schema import Schema
 from agentd.server.batching.actor import Actor
-from agentd.server.batching.holds import EXPLORED, HELD
 
 FIRST, MID, TERMINATED = 0, 1, 2
 
@@ -190,3 +190,31 @@ async def test_through_restarts_a_paced_agent_answers_bit_for_bit_the_same(serve
 
     assert whole == parts
     assert {byte for _, explored, _ in whole for byte in explored} == {0, 1}
+
+
+async def test_what_was_really_played_is_in_the_next_input_and_a_person_ends_the_hold(serve):
+    agent = AGENT | {"exploration": {"start": 1.0, "end": 1.0, "hold": 1000}}
+    agent |= {"replay": {"capacity": 1_000}, "pace": {"learn_start": 1_000}}
+    agent["dqn"] = {"batch": 8, "last_actions": 1}
+    house = await serve(agent)
+    peer = await house.peer()
+    await peer.hello(streams=1, explain=True, protocol=(2, 2))
+    seen, obs, answered = {}, np.ones((1, 4)), -1
+    for t in range(120):
+        says = {}
+        if t % 4 == 3:  # a person played
+            says = {"taken": np.array([t % 3], "<i4").tobytes(), "by": bytes([1])}
+        act = await peer.step([MID if t else FIRST], obs, **says)
+        assert isinstance(act, m.ActReply), act
+        if t:
+            before = t % 3 if says else answered
+            assert seen.setdefault(before, bytes(act.q)) == bytes(act.q)
+        answered = int(np.frombuffer(act.action, "<i4")[0])
+    assert len(seen) == len(set(seen.values())) == 3
+
+    columns = house.server.registry.loaded["a"].learning.ring.columns
+    bits = columns["explored"][:120]
+    assert (bits[3::4] == EXPLORED).all()  # decided anew
+    assert (bits[2:119:4] == 1 << 1).all()  # the person's
+    assert (bits[4::4] & HELD).any()
+    np.testing.assert_array_equal(columns["action"][2:119:4, 0], np.arange(3, 120, 4) % 3)
