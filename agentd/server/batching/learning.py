@@ -15,7 +15,7 @@ from agentd.config.records import AgentConfig
 from agentd.errors import StorageError
 from agentd.learner.handle import LearnerHandle
 from agentd.learner.pace import NO_DUE
-from agentd.memory.played import EXPLORED, Played
+from agentd.memory.played import Played
 from agentd.memory.replay_ring import ReplayRing
 from agentd.memory.session_table import SessionRecord, SessionTable
 from agentd.memory.teach_ring import TeachRing
@@ -280,7 +280,7 @@ class Learning:
             seq=seq,
             action=memoryview(known.action.tobytes()),
             version=known.version,
-            explored=memoryview((known.explored & EXPLORED).tobytes()) if session.explain else None,
+            explored=memoryview(known.explored.tobytes()) if session.explain else None,
         )
 
     # -- operations ------------------------------------------------------------------------------
