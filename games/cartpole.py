@@ -58,6 +58,8 @@ class CartPole:
     Attributes:
         state: (S, 4) float64, writable; row s is what stream s will step from.
         elapsed: (S,) int64, steps played in the episode of each stream.
+        tau, longest: seconds between two states, and steps of the longest episode; writable, for
+            the same game at another rate.
     """
 
     spec = Spec(
@@ -70,6 +72,7 @@ class CartPole:
 
     def __init__(self, streams: int, rng: np.random.Generator) -> None:
         self.streams = streams
+        self.tau, self.longest = TAU, MAX_STEPS
         self.state = np.zeros((streams, 4))
         self.elapsed = np.zeros(streams, np.int64)
         self._rng = rng
@@ -87,7 +90,7 @@ class CartPole:
     def step(self, actions: NDArray[np.integer[Any]]) -> TimeStep:
         """Push every cart for 20 ms; see ``Game.step``."""
         check_actions(actions, self.streams, 2)
-        self.state = advance(self.state, actions)
+        self.state = advance(self.state, actions, self.tau)
         self.elapsed += 1
         frame = TimeStep(
             stream=self._every.astype(np.uint32),
@@ -103,19 +106,21 @@ class CartPole:
         if self.streams == 1:
             x, _, theta, _ = self.state[0].tolist()
             fell = abs(x) > X_LIMIT or abs(theta) > THETA_LIMIT
-            late = self.elapsed.item() >= MAX_STEPS
+            late = self.elapsed.item() >= self.longest
             kind = Kind.TERMINATED if fell else Kind.TRUNCATED if late else Kind.MID
             return np.array([kind.value], np.uint8)
         angle, place = np.abs(self.state[:, 2]), np.abs(self.state[:, 0])
-        return outcome((place > X_LIMIT) | (angle > THETA_LIMIT), self.elapsed >= MAX_STEPS)
+        return outcome((place > X_LIMIT) | (angle > THETA_LIMIT), self.elapsed >= self.longest)
 
     def render(self, stream: int = 0) -> str:
         """Draw the cart of ``stream``."""
         return render(self.state[stream])
 
 
-def advance(state: NDArray[np.float64], actions: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-    """Return the states (S, 4) one step of 20 ms after ``state`` (S, 4).
+def advance(
+    state: NDArray[np.float64], actions: NDArray[np.integer[Any]], tau: float = TAU
+) -> NDArray[np.float64]:
+    """Return the states (S, 4) one step of ``tau`` seconds after ``state`` (S, 4).
 
     Florian 2007, "Correct equations for the dynamics of the cart-pole system", without friction;
     the order of the operations is Gymnasium's, so that the numbers are as well. One cart is
@@ -123,7 +128,7 @@ def advance(state: NDArray[np.float64], actions: NDArray[np.integer[Any]]) -> ND
     """
     if len(state) == 1:
         x, x_dot, theta, theta_dot = state[0].tolist()
-        return np.array([_advance_one(x, x_dot, theta, theta_dot, int(actions[0]))])
+        return np.array([_advance_one(x, x_dot, theta, theta_dot, int(actions[0]), tau)])
     x, x_dot, theta, theta_dot = state.T
     force = np.where(actions == 1, FORCE, -FORCE)
     cos, sin = np.cos(theta), np.sin(theta)
@@ -133,15 +138,15 @@ def advance(state: NDArray[np.float64], actions: NDArray[np.integer[Any]]) -> ND
     )
     x_acc = push - POLE_MOMENT * theta_acc * cos / TOTAL_MASS
     after = np.empty_like(state)
-    after[:, 0] = x + TAU * x_dot
-    after[:, 1] = x_dot + TAU * x_acc
-    after[:, 2] = theta + TAU * theta_dot
-    after[:, 3] = theta_dot + TAU * theta_acc
+    after[:, 0] = x + tau * x_dot
+    after[:, 1] = x_dot + tau * x_acc
+    after[:, 2] = theta + tau * theta_dot
+    after[:, 3] = theta_dot + tau * theta_acc
     return after
 
 
 def _advance_one(
-    x: float, x_dot: float, theta: float, theta_dot: float, action: int
+    x: float, x_dot: float, theta: float, theta_dot: float, action: int, tau: float
 ) -> tuple[float, float, float, float]:
     """``advance`` for one state, operation by operation the same."""
     force = FORCE if action == 1 else -FORCE
@@ -152,10 +157,10 @@ def _advance_one(
     )
     x_acc = push - POLE_MOMENT * theta_acc * cos / TOTAL_MASS
     return (
-        x + TAU * x_dot,
-        x_dot + TAU * x_acc,
-        theta + TAU * theta_dot,
-        theta_dot + TAU * theta_acc,
+        x + tau * x_dot,
+        x_dot + tau * x_acc,
+        theta + tau * theta_dot,
+        theta_dot + tau * theta_acc,
     )
 
 

@@ -15,6 +15,10 @@ Every finished run is added to ``--results`` at once: the same command again goe
 interrupted one stopped. ``--fps 0`` plays as fast as it can, for modes that wait for the learner.
 ``--together cartpole,catch,snake,duel`` plays several games at once on one daemon instead, and each
 alone before (`live_together`).
+
+``--delay 3`` plays every answer three rows late; ``--set '{"dqn": {"last_actions": 4}}'`` lets the
+agent see what is on its way. ``--hz 120`` is CartPole in steps of 1/120 s: marks and returns count
+what they would at 60 rows and 50 steps a second, so that rates can be compared.
 """
 
 from __future__ import annotations
@@ -35,11 +39,13 @@ from typing import Any
 
 import live_together
 
+from agentd.client.game import VectorGame
 from agentd.client.rollout import evaluate, join, play
 from agentd.config import dump_yaml, load_preset
+from agentd.games.cartpole import MAX_STEPS, TAU, CartPole
 from agentd.rl.daemon import Daemon
 from agentd.rl.games import open_game
-from agentd.rl.realtime import FrameTimes, play_realtime
+from agentd.rl.realtime import DelayedGame, FrameTimes, play_realtime
 from agentd.rl.scores import Scores
 from agentd.rl.tasks import GameSource
 from agentd.store import write_file
@@ -48,6 +54,7 @@ RESULTS = Path(__file__).parent / "results" / "live.json"
 SEED_OF_EVALUATION = 1_000_000  # apart from every seed that training derives
 AGENT = "bench"
 FPS = 60.0
+CARTPOLE_HZ = 1 / TAU
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,9 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 def run(spec: Run) -> Run:
     """Play one run; its scores at the marks and the times of its frames."""
     task = TASKS[spec["task"]]
+    rate = spec["hz"] / FPS if spec["hz"] else 1.0
     marks = [mark for mark in task.marks if mark <= spec["rows"]] or [spec["rows"]]
+    marks = [round(mark * rate) for mark in marks]
     if spec["who"] in PEERS:
         return _play_peer(spec, task, marks)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -123,12 +132,12 @@ def run(spec: Run) -> Run:
 
 
 def _play(spec: Run, task: Task, marks: list[int], address: tuple[str, int]) -> Run:
-    game = open_game(GameSource(task.game), 1, spec["seed"])
+    game = opened(spec, task.game, 1, spec["seed"])
     times = FrameTimes(1 / (spec["fps"] or FPS))
     found: Run = {"marks": marks, "scores": [], "returns": [], "seconds": []}
     seed = SEED_OF_EVALUATION + spec["seed"]
     began, stood = time.perf_counter(), 0.0
-    with join(address, AGENT, game) as client:
+    with join(address, AGENT, game, **timing(spec)) as client:
         turns = play_realtime(client, game, spec["fps"], times) if spec["fps"] else None
         for turn in turns or play(client, game):
             found["returns"] += [round(e.total, 3) for e in turn.ended]
@@ -136,9 +145,10 @@ def _play(spec: Run, task: Task, marks: list[int], address: tuple[str, int]) -> 
                 continue
             pause = time.perf_counter()
             found["seconds"].append(round(pause - began - stood, 1))
-            scores = greedily(address, task.evaluation or task.game, spec["episodes"], seed)
+            scores = greedily(spec, address, task.evaluation or task.game, seed)
             won = [float(value > 0) for value in scores.values]
-            found["scores"].append(sum(won) / len(won) if task.wins else scores.mean)
+            mean = scores.mean * (CARTPOLE_HZ / spec["hz"] if spec["hz"] else 1.0)
+            found["scores"].append(sum(won) / len(won) if task.wins else mean)
             stood += time.perf_counter() - pause
             if len(found["scores"]) == len(marks):
                 break
@@ -195,16 +205,33 @@ def frames_of(times: FrameTimes) -> Run:
     }
 
 
-def greedily(address: tuple[str, int], name: str, episodes: int, seed: int) -> Scores:
+def opened(spec: Run, name: str, streams: int, seed: int) -> VectorGame:
+    """Return the game as the run wants it: at its rate, with its delay."""
+    game = open_game(GameSource(name), streams, seed)
+    if spec["hz"]:
+        assert isinstance(game, CartPole)
+        game.tau, game.longest = 1 / spec["hz"], round(MAX_STEPS * spec["hz"] / CARTPOLE_HZ)
+    return DelayedGame(game, spec["delay"]) if spec["delay"] else game
+
+
+def timing(spec: Run) -> dict[str, float]:
+    """What a client says of its frames' rate, where the run has one of its own."""
+    return {"dt_ms": 1000 / spec["hz"]} if spec["hz"] else {}
+
+
+def greedily(spec: Run, address: tuple[str, int], name: str, seed: int) -> Scores:
     """Play episodes with role eval; nothing of them is learned."""
-    game = open_game(GameSource(name), min(episodes, 32), seed)
-    with join(address, AGENT, game, role="eval") as client:
+    episodes = spec["episodes"]
+    game = opened(spec, name, min(episodes, 32), seed)
+    with join(address, AGENT, game, role="eval", **timing(spec)) as client:
         return Scores(tuple(float(total) for total in evaluate(client, game, episodes).totals))
 
 
 def key(spec: Run) -> str:
     """What makes a run the same run."""
-    said = json.dumps({k: spec[k] for k in ("set", "fps", "episodes", "rows")}, sort_keys=True)
+    asked = {k: spec[k] for k in ("set", "fps", "episodes", "rows")}
+    asked |= {k: spec[k] for k in ("delay", "hz") if spec[k]}
+    said = json.dumps(asked, sort_keys=True)
     digest = hashlib.sha256((said + spec["label"] + agent_of(spec)).encode()).hexdigest()[:12]
     return f"{spec['task']}/{spec['who']}{spec['label']}/{spec['seed']}/{digest}"
 
@@ -243,7 +270,8 @@ def table(specs: list[Run], runs: dict[str, Run]) -> list[Run]:
     for (task, who), done in groups.items():
         for at, mark in enumerate(done[0]["marks"]):
             scores = Scores(tuple(run["scores"][at] for run in done))
-            goal = dict(zip(TASKS[task].marks, TASKS[task].goals, strict=True)).get(mark)
+            goals = zip(TASKS[task].marks, TASKS[task].goals, strict=True)
+            goal = dict(goals).get(round(mark * FPS / (specs[0]["hz"] or FPS)))
             reached = None if goal is None else sum(value >= goal for value in scores.values)
             row = {"task": task, "who": who, "rows": mark, "seeds": len(done)}
             row |= {"scores": [round(value, 3) for value in scores.values]}
@@ -258,14 +286,14 @@ def table(specs: list[Run], runs: dict[str, Run]) -> list[Run]:
 def show(rows: list[Run]) -> None:
     """Print the table."""
     print(
-        f"{'task':<13}{'who':<10}{'rows':>8}{'seeds':>6}{'mean':>9}{'±':>8}{'goal':>7}"
+        f"{'task':<13}{'who':<26}{'rows':>8}{'seeds':>6}{'mean':>9}{'±':>8}{'goal':>7}"
         f"{'reached':>9}{'late frames':>13}{'worst p99':>11}"
     )
     for row in rows:
         goal = "–" if row["goal"] is None else f"{row['goal']:g}"
         reached = "–" if row["reached"] is None else f"{row['reached']} of {row['seeds']}"
         print(
-            f"{row['task']:<13}{row['who']:<10}{row['rows']:>8,}{row['seeds']:>6}"
+            f"{row['task']:<13}{row['who']:<26}{row['rows']:>8,}{row['seeds']:>6}"
             f"{row['mean']:>9.2f}{row['std']:>8.2f}{goal:>7}{reached:>9}"
             f"{row['late'][len(row['late']) // 2]:>13}{max(row['p99_ms']):>8.2f} ms"
         )
@@ -278,6 +306,8 @@ def main() -> None:
     parser.add_argument("--seeds", default="1..5", help="FIRST..LAST")
     parser.add_argument("--rows", type=int, default=36_000, help="leave later marks out")
     parser.add_argument("--fps", type=float, default=FPS, help="0: as fast as it goes")
+    parser.add_argument("--delay", type=int, default=0, help="rows until an answer is played")
+    parser.add_argument("--hz", type=float, default=0.0, help="steps a second of CartPole's time")
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
     parser.add_argument("--set", default="{}", help="JSON over the agent's settings")
@@ -305,9 +335,16 @@ def main() -> None:
     tasks, players = args.tasks.split(","), args.who.split(",")
     if unknown := sorted({*tasks} - TASKS.keys() | {*players} - {*PLAYERS}):
         parser.error(f"there is no {', '.join(unknown)}")
+    if args.hz and tasks != ["cartpole"]:
+        parser.error("--hz is for --tasks cartpole")
+    if args.delay < 0 or args.hz < 0:
+        parser.error("--delay and --hz are not negative")
     first, _, last = args.seeds.partition("..")
     common = {"rows": args.rows, "fps": args.fps, "episodes": args.episodes}
-    common |= {"set": json.loads(args.set), "label": args.label and f"-{args.label}"}
+    label = args.label and f"-{args.label}"
+    label += f"-late{args.delay}" if args.delay else ""
+    label += f"-{args.hz:g}hz" if args.hz else ""
+    common |= {"delay": args.delay, "hz": args.hz, "set": json.loads(args.set), "label": label}
     specs = [
         {"task": task, "who": who, "seed": seed, **common}
         for task in tasks

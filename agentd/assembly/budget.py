@@ -12,7 +12,7 @@ import msgspec
 from agentd.assembly.footprint import optimizer_bytes, pass_bytes
 from agentd.assembly.network import network_for
 from agentd.assembly.ring import plan_ring
-from agentd.assembly.rows import most_rows, stack_of
+from agentd.assembly.rows import format_of, most_rows
 from agentd.config import AgentConfig, ConfigError
 from agentd.config.records import LimitsConfig
 from agentd.engine.errors import ModelError
@@ -44,8 +44,8 @@ def estimate(config: AgentConfig, schema: Schema, limits: LimitsConfig) -> Agent
     params = _FLOAT * network.n_params
     _check_memory({"parameters": 2 * params}, limits)
     rows = most_rows(schema, limits)
-    stacked = stack_of(config) * schema.row_bytes
-    acting = pass_bytes(network, rows) + rows * (schema.row_bytes + stacked)
+    inputs = _input_bytes(config, schema)
+    acting = pass_bytes(network, rows) + rows * (schema.row_bytes + inputs)
     drawn = 2 * _FLOAT * max(slot.size for slot in network.slots) + params  # in float64 at first
     memory = {"parameters": 2 * params, "activations": acting, "first weights": drawn}
     disk: dict[str, int] = {}
@@ -170,9 +170,16 @@ def _optimizer(config: AgentConfig, network: Network) -> int:
     return optimizer_bytes(config.optimizer, network.n_trainable)
 
 
+def _input_bytes(config: AgentConfig, schema: Schema) -> int:
+    """Return the bytes of the rows, and of the last actions, that one input is made of."""
+    format = format_of(config, schema)
+    actions = _FLOAT * format.last_actions * (format.n_actions + len(format.branches))
+    return format.stack * format.row_bytes + actions
+
+
 def _batches(config: AgentConfig, schema: Schema, network: Network) -> int:
     """Return the bytes of a batch's rows and activations."""
-    raw = stack_of(config) * schema.row_bytes + _FLOAT * schema.features
+    raw = _input_bytes(config, schema) + _FLOAT * schema.features
     match config.learner:
         case "dqn":
             rows = config.dqn.batch

@@ -76,4 +76,4 @@ def held_out_of(config: AgentConfig) -> HeldOut | None:
     if config.pace.mode != "live" or config.replay.capacity < FIRST_HELD_OUT:
         return None
     steps = max(config.dqn.n_step, config.demonstrations.n_step)
-    return HeldOut(config.seed, steps, config.dqn.frame_stack)
+    return HeldOut(config.seed, steps, max(config.dqn.frame_stack, config.dqn.last_actions + 1))

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from agentd.assembly.rows import row_format, stack_of
+from agentd.assembly.rows import format_of
 from agentd.config.records import STREAMING, AgentConfig
 from agentd.engine.errors import ModelError
 from agentd.engine.layers import Dense, Flatten, Normalize
@@ -23,7 +23,7 @@ def network_for(config: AgentConfig, schema: Schema, *, acting: bool = False) ->
     are flattened. Raises ModelError where the layers do not fit, and where noise is to explore and
     no layer has any.
     """
-    model, format, dqn = config.model, row_format(schema, stack_of(config)), _dqn_of(config)
+    model, format, dqn = config.model, format_of(config, schema), _dqn_of(config)
     first = [layer for layer in model.layers if not isinstance(layer, Normalize)][:1]
     layers = model.layers
     if len(format.input_shape) > 1 and all(isinstance(x, Dense) for x in first):

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from agentd.assembly.rows import most_rows, stack_of
+from agentd.assembly.rows import format_of, most_rows
 from agentd.config.records import AgentConfig, LimitsConfig
 from agentd.memory.layout import RingLayout, slack_for
 from agentd.memory.mapped_file import file_bytes
@@ -42,7 +42,7 @@ def plan_ring(config: AgentConfig, schema: Schema, limits: LimitsConfig) -> Ring
             schema.n_actions,
             len(schema.branches),
             schema.digest(),
-            backwards=stack_of(config) > 1,
+            backwards=format_of(config, schema).depth > 1,
             elapsed=config.learner == "dqn" and config.dqn.horizon_s is not None,
         )
     return RingPlan(layout, capacity, slack)

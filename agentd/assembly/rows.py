@@ -9,17 +9,22 @@ PASS_ROWS, PASS_BYTES = 2_048, 64 << 20
 answered in one turn of the event loop: a millisecond or two of a small network."""
 
 
-def stack_of(config: AgentConfig) -> int:
-    """Return how many rows of a stream make one input."""
-    return config.dqn.frame_stack if config.learner == "dqn" else 1
+def format_of(config: AgentConfig, schema: Schema) -> RowFormat:
+    """Return how an agent's inputs are made of rows."""
+    if config.learner != "dqn":
+        return row_format(schema)
+    return row_format(schema, config.dqn.frame_stack, config.dqn.last_actions)
 
 
-def row_format(schema: Schema, stack: int = 1) -> RowFormat:
-    """Return how the engine reads the schema's raw rows, ``stack`` of a stream at a time."""
+def row_format(schema: Schema, stack: int = 1, last_actions: int = 0) -> RowFormat:
+    """Return how the engine reads the schema's raw rows, ``stack`` of a stream at a time.
+
+    The ``last_actions`` that were played before them come with them.
+    """
     tensors = tuple(
         TensorFormat(t.name, t.dtype, t.shape, t.offset, t.nbytes) for t in schema.tensors
     )
-    return RowFormat(tensors, schema.branches, stack)
+    return RowFormat(tensors, schema.branches, stack, last_actions)
 
 
 def pass_rows(schema: Schema) -> int:

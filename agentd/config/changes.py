@@ -11,8 +11,8 @@ from agentd.config.resolve import agent_config_from_wire
 
 CHANGEABLE = (
     *("checkpoint", "dqn.batch", "dqn.clip_norm", "dqn.gamma", "dqn.target", "optimizer.lr"),
-    *("exploration.end", "exploration.spread", "exploration.start", "exploration.steps"),
-    *("pqn.gamma", "stream_q.gamma", "demonstrations"),
+    *("exploration.end", "exploration.hold", "exploration.spread", "exploration.start"),
+    *("exploration.steps", "pqn.gamma", "stream_q.gamma", "demonstrations"),
 )
 """Keys, and all below them, that may change while an agent goes on. The others shape its network,
 its memory, or what is in its checkpoints."""

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from agentd.engine.layers import Dense, Expectation, Relu
+from agentd.engine.layers import Dense, EmbeddingBag, Expectation, Normalize, Relu, Scale
 from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.pqn import PqnConfig
 from agentd.engine.learners.stream_q import StreamQConfig
@@ -158,13 +158,27 @@ class AgentConfig(Record, frozen=True, kw_only=True):
             self._check_stream_q()
         if self.learner == "dqn":
             self._check_dqn()
+        elif self.dqn.last_actions:
+            raise ValueError(
+                f"dqn.last_actions ({self.dqn.last_actions}) is for learner dqn: "
+                f"{self.learner} does not have the last actions in its input"
+            )
 
     def _check_dqn(self) -> None:
         dqn, capacity = self.dqn, self.replay.capacity
-        if dqn.n_step + dqn.frame_stack > capacity:
+        deep = {"dqn.frame_stack": dqn.frame_stack, "dqn.last_actions": dqn.last_actions + 1}
+        name = max(deep, key=lambda key: deep[key])
+        if dqn.n_step + deep[name] > capacity:
+            said = dqn.frame_stack if name == "dqn.frame_stack" else dqn.last_actions
             raise ValueError(
-                f"dqn.n_step ({dqn.n_step}) and dqn.frame_stack ({dqn.frame_stack}) need more rows "
+                f"dqn.n_step ({dqn.n_step}) and {name} ({said}) need more rows "
                 f"than replay.capacity ({capacity})"
+            )
+        first = [type(x) for x in self.model.layers if not isinstance(x, Normalize)][:1]
+        if dqn.last_actions and first in ([Scale], [EmbeddingBag]):
+            raise ValueError(
+                f"dqn.last_actions ({dqn.last_actions}) and a model that begins with `scale` or "
+                "`embedding_bag`: expected a first layer that takes actions, 0 or 1, as they are"
             )
         if dqn.distribution != "none" and self.loss == "mse":
             raise ValueError(

@@ -20,7 +20,7 @@ import numpy as np
 from agentd.assembly.device import backend_for
 from agentd.assembly.learner import learner_for
 from agentd.assembly.network import network_for
-from agentd.assembly.rows import row_format, stack_of
+from agentd.assembly.rows import format_of
 from agentd.config import AgentConfig, ConfigError, load_agent_config
 from agentd.engine.errors import EngineError
 from agentd.engine.learners.dqn_config import NOMINAL_DT_S
@@ -108,13 +108,14 @@ class LearnerProcess:
     ) -> None:
         """Open everything. Raises StorageError, ModelError, ShapeError, WeightsError."""
         network = network_for(config, schema)
-        format, replay = row_format(schema, stack_of(config)), agent_dir / "replay"
+        format, replay = format_of(config, schema), agent_dir / "replay"
         backend = backend_for(device)
         dt_ms = read_dt_ms(agent_dir)
         dt_s = NOMINAL_DT_S if dt_ms is None else dt_ms / 1e3
         self._learner = learner_for(config, network, backend, format, dt_s)
         reader = open_reader(replay, format, taught=config.learner == "supervised")
         self._reader, self._backend, self._control = reader, backend, control
+        self._depth = format.depth
         self._updater = updater_for(self._learner, reader, config)
         self._free = config.pace.mode != "paced"
         if self._free:
@@ -150,6 +151,8 @@ class LearnerProcess:
             notes.append(f"{source}, but weights of version {adopted}: they go on with {optimizer}")
         if behind:
             notes.append("the ring is younger than the checkpoint; learning goes on from now")
+        if self._depth > 1 and self._backend.holds(0):
+            notes.append("inputs of several rows or actions are put together by the host")
         self._heart.beat()  # from here on a sign of life is wanted more often than during the start
         self._control.send(
             "ready",

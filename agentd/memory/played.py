@@ -11,6 +11,9 @@ EXPLORED = 1
 BY_SHIFT = 1
 """Bits 1 and 2 of a row's ``explored`` say who chose: 0 the agent, 1 a person, 2 a script."""
 
+HELD = 8
+"""Bit of a row's ``explored``: the answer was held over from the row before."""
+
 
 class PlayedRows(NamedTuple):
     """The actions that led to M rows of a batch of N.
@@ -36,6 +39,6 @@ def put_right(
     """
     before, explored = columns["action"][slot], columns["explored"][slot]
     other = (before != action).any(axis=1)
-    own = np.where(other, EXPLORED, explored)
+    own = np.where(other, explored | EXPLORED, explored)
     columns["action"][slot] = action
     columns["explored"][slot] = np.where(by > 0, by << BY_SHIFT, own)

@@ -69,6 +69,36 @@ def open_episodes(
     columns: Columns, oldest: int, head: int, session: int, streams: slice
 ) -> OpenEpisodes:
     """Return the episodes of a session's ``streams`` whose newest row did not end them."""
+    row, slot, stream = _own_rows(columns, oldest, head, session, streams)
+    kind = columns["kind"][slot]
+    newest = np.append(stream[1:] != stream[:-1], True)[: len(stream)]
+    going = newest & (kind < TERMINATED)
+    total = _returns(stream, kind, columns["reward"][slot])
+    return OpenEpisodes(stream[going], row[going], total[going])
+
+
+def newest_rows(
+    columns: Columns, oldest: int, head: int, session: int, streams: slice, count: int
+) -> NDArray[np.int64]:
+    """Return the newest ``count`` rows of each of a session's S ``streams``, (S, count).
+
+    Absolute indices, newest first; -1 where the newest row's episode has no more.
+    """
+    row, _, stream = _own_rows(columns, oldest, head, session, streams)
+    found = np.full((streams.stop - streams.start, count), -1, np.int64)
+    age = np.searchsorted(stream, stream, side="right") - 1 - np.arange(len(stream))
+    near = age < count
+    found[stream[near] - streams.start, age[near]] = row[near]
+    begun = columns["kind"][found % len(columns["seq"])] == FIRST
+    past = np.cumsum(begun, axis=1) - begun > 0  # rows before the one that began the episode
+    found[past] = -1
+    return found
+
+
+def _own_rows(
+    columns: Columns, oldest: int, head: int, session: int, streams: slice
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return index, slot and stream of a session's rows, (n,) each: by stream, then in order."""
     row = np.arange(oldest, head)
     slot = row % len(columns["seq"])
     own = columns["session"][slot] == session
@@ -76,12 +106,7 @@ def open_episodes(
     row, slot = row[own], slot[own]
     stream = columns["stream"][slot].astype(np.int64)
     order = np.argsort(stream, kind="stable")
-    row, slot, stream = row[order], slot[order], stream[order]
-    kind = columns["kind"][slot]
-    newest = np.append(stream[1:] != stream[:-1], True)[: len(stream)]
-    going = newest & (kind < TERMINATED)
-    total = _returns(stream, kind, columns["reward"][slot])
-    return OpenEpisodes(stream[going], row[going], total[going])
+    return row[order], slot[order], stream[order]
 
 
 def _returns(

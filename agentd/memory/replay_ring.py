@@ -21,7 +21,7 @@ from agentd.engine.replay.rows import FIRST, MID, TERMINATED, TRUNCATED
 from agentd.memory.layout import RingLayout, default_slack
 from agentd.memory.mapped_file import RingCounters, RingFile, kept_slack
 from agentd.memory.played import PlayedRows, put_right
-from agentd.memory.recall import Answer, find_answer, open_episodes
+from agentd.memory.recall import Answer, find_answer, newest_rows, open_episodes
 from agentd.memory.ring_writer import RingWriter
 
 log = logging.getLogger("agentd.replay")
@@ -220,6 +220,11 @@ class ReplayRing(RingWriter):
             row = np.where(begins | (before < self.oldest), row, before)
         found: NDArray[np.uint8] = column["obs"][at]
         return found
+
+    def newest(self, base: int, streams: int, session: int, rows: int) -> NDArray[np.int64]:
+        """Return the newest rows of a session's slots, see `recall.newest_rows`."""
+        at = slice(base, base + streams)
+        return newest_rows(self.columns, self.oldest, self.head, session, at, rows)
 
     def masks(self, base: int, streams: int) -> NDArray[np.uint8]:
         """Return the mask bits of the newest rows of the slots [base, base + streams).

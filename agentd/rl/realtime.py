@@ -1,18 +1,23 @@
-"""A game that runs in wall-clock time: frames fall due on a clock, whoever is ready or not.
+"""A game that runs in wall-clock time: frames fall due on a clock, and answers take effect late.
 
 ``play_realtime`` is `agentd.client.rollout.play` on such a clock. What a player would feel is
 counted: an answer later than a frame is a frame too late, and the longest one is the longest
-freeze.
+freeze. ``DelayedGame`` is a game whose client does not wait for answers: it plays them rows later.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from agentd.client.blocking import Client
-from agentd.client.game import VectorGame
+from agentd.client.game import FrameLike, VectorGame
 from agentd.client.rollout import Turn, play
 from agentd.latency import Histogram
+from agentd.protocol.rows import FIRST
 
 
 @dataclass
@@ -81,3 +86,34 @@ def play_realtime(
         times.add(turn.act_s)
         yield turn
         due.wait(1.0 / fps)
+
+
+class DelayedGame:
+    """``game`` with every answer played ``rows`` rows later than it was given.
+
+    So plays a client that sends a frame before the answers to the frames before it have come, and
+    so feels a pad that is slow. Until an episode's first answer is due, action 0 is played. Raises
+    ValueError for a game with masks: what was legal then may not be legal now.
+    """
+
+    def __init__(self, game: VectorGame, rows: int) -> None:
+        self.game, self.spec, self.streams = game, game.spec, game.streams
+        many = game.spec.actions
+        branches = () if isinstance(many, int) else (len(many),)
+        self._coming: NDArray[np.int32] = np.zeros((rows, self.streams, *branches), np.int32)
+
+    def reset(self) -> FrameLike:
+        """See ``VectorGame.reset``."""
+        return self._begun(self.game.reset())
+
+    def step(self, actions: NDArray[np.integer[Any]], /) -> FrameLike:
+        """Take ``actions`` for later, and play those that are due."""
+        coming = np.concatenate([self._coming, actions[np.newaxis].astype(np.int32)])
+        self._coming = coming[1:]
+        return self._begun(self.game.step(coming[0]))
+
+    def _begun(self, frame: FrameLike) -> FrameLike:
+        if frame.mask is not None:
+            raise ValueError("a game with masks cannot be played late")
+        self._coming[:, frame.stream[frame.kind == FIRST]] = 0
+        return frame

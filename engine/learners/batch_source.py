@@ -46,7 +46,7 @@ class BatchSource:
         size, rng = config.batch, sampler_rng(seed)
         self._backend, self._size, self._rng = backend, size, rng
         self._demonstrations = demonstrations
-        self._demonstrated = DemonstrationIndex(format.stack, held_out)
+        self._demonstrated = DemonstrationIndex(format.depth, held_out)
         self._resident: ResidentRows | None = None
         self._placed = False  # whether `_resident` is decided: the first ring decides it
         self._shaper = RewardShaper(reward, gamma)
@@ -56,9 +56,9 @@ class BatchSource:
         self._reader = self.reader(size)
         self.priorities: PrioritizedSampler | None = None
         if config.prioritized:
-            self.priorities = PrioritizedSampler(size, config.priority, rng, format.stack, held_out)
+            self.priorities = PrioritizedSampler(size, config.priority, rng, format.depth, held_out)
         else:
-            even = UniformSampler(size, rng, format.stack, held_out)
+            even = UniformSampler(size, rng, format.depth, held_out)
             mixed = MixedSampler(even, self._demonstrated, demonstrations, rng, size)
             self._feed = BatchFeed(mixed, self._reader, 2 * size * format.features * 4)
 

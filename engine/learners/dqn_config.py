@@ -58,6 +58,9 @@ class DqnConfig(Record, frozen=True, kw_only=True):
     # exploration.kind noisy that explores, too
     noisy: bool = False
     frame_stack: Annotated[int, Meta(ge=1, le=64)] = 1  # rows of a stream that make one input
+    # so many actions that were played before the row are part of the input: for a client whose
+    # actions take effect late, its delay in rows and one more
+    last_actions: Annotated[int, Meta(ge=0, le=16)] = 0
     normalize_observations: bool = False  # by the mean and variance of all that was seen
 
     def __post_init__(self) -> None:

@@ -78,7 +78,7 @@ class HeldOutGap:
         blocks = np.array(self._held_out.blocks(lo, hi), np.int64)
         row = (blocks[:, None] + np.arange(BLOCK)).reshape(-1)
         row = row[(row >= lo) & (row < hi)]
-        row = row[is_start(rows, row, lo, hi, self._format.stack)]
+        row = row[is_start(rows, row, lo, hi, self._format.depth)]
         return rng.choice(row, _SIZE) if len(row) >= BLOCK // 2 else None
 
     def _draw_trained(
@@ -88,7 +88,7 @@ class HeldOutGap:
         if hi <= lo:
             return None
         row = rng.integers(lo, hi, 2 * _SIZE)
-        row = row[is_start(rows, row, lo, hi, self._format.stack)]
+        row = row[is_start(rows, row, lo, hi, self._format.depth)]
         row = row[~self._held_out.barred(rows, lo, hi)[row % rows.capacity]]
         return np.resize(row, _SIZE) if len(row) else None
 

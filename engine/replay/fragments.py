@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from agentd.engine.replay.rows import MID, ReplayError, RowFormat, Rows, chosen_by, stacked
+from agentd.engine.replay.rows import MID, ReplayError, RowFormat, Rows, chosen_by, inputs
 from agentd.engine.rules.traces import policy_lag
 
 Index = NDArray[np.int64]
@@ -120,10 +120,8 @@ class RowReader:
 
         ``index`` (B,) holds absolute indices. Valid until the next call.
         """
-        slot, n, stack = index % rows.capacity, len(index), self._format.stack
-        frames = slot if stack == 1 else stacked(rows, slot, stack)
-        np.take(rows.obs, frames, axis=0, out=self._raw[: n * stack], mode="clip")
-        self._format.decode(self._raw[: n * stack], self._x[:n])
+        slot, n = index % rows.capacity, len(index)
+        inputs(rows, slot, self._raw[: n * self._format.stack], self._x[:n])
         mask = self._mask(rows.mask_bits[slot]) if rows.has_masks else None
         return self._x[:n].reshape(n, *self._shape), mask
 

@@ -65,6 +65,9 @@ class ResidentRows:
 
 
 def _is_plain(format: RowFormat) -> bool:
-    """Whether a row's bytes are a network's input as they are: floats, or one tensor of bytes."""
+    """Whether a row's bytes are a network's input as they are: floats, or one tensor of bytes.
+
+    Where an input is made of several rows, or of actions, the host makes it.
+    """
     one = len(format.tensors) == 1 and format.tensors[0].dtype == np.uint8
-    return format.stack == 1 and (format.is_float32 or one)
+    return format.depth == 1 and (format.is_float32 or one)

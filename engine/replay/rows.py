@@ -4,7 +4,7 @@ The ring holds one row per observation of a stream; ``next`` links a row to the 
 same episode. Rows have absolute indices that grow for ever; row i lies in slot ``i % C``.
 
 Shapes: C slots of the ring, B rows of a batch, D features of an observation, A actions over all
-branches, N branches, K rows of a stack.
+branches, N branches, K rows of a stack, L last actions.
 """
 
 from dataclasses import dataclass, field
@@ -48,11 +48,16 @@ class RowFormat:
     ``branches`` holds the number of actions of each branch; a discrete agent has one branch. With
     ``stack`` K above 1 the features are those of the stream's last K rows, oldest first: side by
     side, or, where a row is one image (H, W, C), as K times as many channels (H, W, K C).
+
+    With ``last_actions`` L above 0 the L actions that were played before the row follow, oldest
+    first: A numbers each, 1 for the action of each branch, all 0 before the episode's first action;
+    beside an image they are A planes each, (H, W, K C + L A).
     """
 
     tensors: tuple[TensorFormat, ...]
     branches: tuple[int, ...]
     stack: int = 1
+    last_actions: int = 0
     row_bytes: int = field(init=False)
     features: int = field(init=False)
     n_actions: int = field(init=False)
@@ -68,10 +73,11 @@ class RowFormat:
             at += tensor.nbytes
         set_field = object.__setattr__
         set_field(self, "row_bytes", at)
-        set_field(self, "features", self.stack * sum(t.features for t in self.tensors))
         set_field(self, "n_actions", sum(self.branches))
+        set_field(self, "features", int(np.prod(self.input_shape, dtype=np.int64)))
         floats = all(t.dtype == np.dtype("<f4") for t in self.tensors)
-        set_field(self, "is_float32", floats and not (self.stack > 1 and self._is_image))
+        as_they_are = not self.last_actions and not (self.stack > 1 and self._is_image)
+        set_field(self, "is_float32", floats and as_they_are)
 
     @property
     def _is_image(self) -> bool:
@@ -79,18 +85,35 @@ class RowFormat:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """What a network sees: an image (H, W, K C) where a row is one, all else flat (D,)."""
+        """What a network sees: an image, its channels last, where a row is one; all else flat."""
+        actions = self.last_actions * self.n_actions
         if not self._is_image:
-            return (self.features,)
+            return (self.stack * sum(t.features for t in self.tensors) + actions,)
         height, width, channels = self.tensors[0].shape
-        return (height, width, self.stack * channels)
+        return (height, width, self.stack * channels + actions)
 
-    def decode(self, raw: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
+    @property
+    def depth(self) -> int:
+        """How many rows of a stream an input is made of, the newest one included."""
+        return max(self.stack, self.last_actions + 1)
+
+    def decode(
+        self,
+        raw: NDArray[np.uint8],
+        out: NDArray[np.float32],
+        played: NDArray[np.int32] | None = None,
+    ) -> None:
         """Write the features of B inputs into ``out``, in place.
 
         raw (B K, row_bytes) uint8, the K rows of an input in order; out (B, D) float32,
-        C-contiguous. Integers keep their value.
+        C-contiguous; played (B, L, N) int32, the last actions, oldest first and -1 for none,
+        needed with ``last_actions``. Integers keep their value.
         """
+        if self.last_actions:
+            if played is None:
+                raise ValueError("last actions are features and none were given")
+            self._decode_with_actions(raw, out, played)
+            return
         if self.is_float32:
             np.copyto(out.view(np.uint8).reshape(raw.shape), raw)
             return
@@ -108,6 +131,24 @@ class RowFormat:
             frames[:, at : at + t.features] = values
             at += t.features
 
+    def _decode_with_actions(
+        self, raw: NDArray[np.uint8], out: NDArray[np.float32], played: NDArray[np.int32]
+    ) -> None:
+        """``decode`` where the last actions follow the rows: side by side, or as planes."""
+        places, n, at = out.reshape(len(out), -1, self.input_shape[-1]), len(out), 0
+        for k in range(self.stack):
+            row = raw[k :: self.stack]
+            for t in self.tensors:
+                values = row[:, t.offset : t.offset + t.nbytes].view(t.dtype)
+                values = values.reshape(n, places.shape[1], -1)
+                places[:, :, at : at + values.shape[2]] = values
+                at += values.shape[2]
+        for i in range(self.last_actions):
+            for b, width in enumerate(self.branches):
+                one = played[:, i, b, np.newaxis, np.newaxis] == np.arange(width)
+                places[:, :, at : at + width] = one
+                at += width
+
 
 @dataclass(slots=True)
 class Rows:
@@ -121,11 +162,12 @@ class Rows:
     kind       (C,) uint8: 0 first, 1 mid, 2 terminated, 3 truncated
     next       (C,) int64, absolute index of the same stream's next row of the same episode, or -1
     explored   (C,) uint8, bit 0: the action was an exploratory one; bits 1-2: who chose it, see
-               `chosen_by`
+               `chosen_by`; bit 3: it was held over from the row before
     stream     (C,) uint32, which stream the row is of
     version    (C,) uint64, updates behind the weights that chose the action
     has_masks  False while no row carries a mask: ``mask_bits`` is then not read at all
-    prev       (C,) int64, absolute index of the row before, or -1; kept only for stacks of rows
+    prev       (C,) int64, absolute index of the row before, or -1; kept only where an input is made
+               of several rows
     elapsed    (C,) float32, nominal steps that led to this row, above 0; kept only where time
                counts, elsewhere every row takes one
     """
@@ -169,10 +211,43 @@ def stacked(rows: Rows, slots: NDArray[np.int64], stack: int) -> NDArray[np.int6
     return found.reshape(-1)
 
 
+def played_before(rows: Rows, slots: NDArray[np.int64], count: int) -> NDArray[np.int32]:
+    """Return the last ``count`` actions played before each slot's row, (B, count, N).
+
+    Oldest first, as the ring holds them: what was played, whoever chose it. -1 for none: before
+    the episode's first action.
+    """
+    found = np.full((len(slots), count, rows.action.shape[1]), -1, np.int32)
+    at = slots
+    for k in reversed(range(count)):
+        before = row_before(rows, at)
+        there = before >= 0
+        at = np.where(there, before % rows.capacity, at)
+        found[there, k] = rows.action[at[there]]
+    return found
+
+
+def inputs(
+    rows: Rows, slots: NDArray[np.int64], raw: NDArray[np.uint8], x: NDArray[np.float32]
+) -> None:
+    """Write what a network sees of the rows in ``slots`` (B,) into ``x`` (B, D), in place.
+
+    ``raw`` (B K, row_bytes) takes their observations; it may share the memory of ``x`` where the
+    format ``is_float32``.
+    """
+    format = rows.format
+    frames = slots if format.stack == 1 else stacked(rows, slots, format.stack)
+    np.take(rows.obs, frames, axis=0, out=raw, mode="clip")
+    if format.last_actions:
+        format.decode(raw, x, played_before(rows, slots, format.last_actions))
+    elif not np.may_share_memory(raw, x):
+        format.decode(raw, x)
+
+
 def row_before(rows: Rows, slot: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the absolute index of the row before each slot's in its episode, or -1."""
     if rows.prev is None:
-        raise ReplayError("rows are to be stacked and the ring does not say which comes before")
+        raise ReplayError("inputs of several rows: the ring does not say which comes before")
     before: NDArray[np.int64] = np.where(rows.kind[slot] == FIRST, -1, rows.prev[slot])
     return before
 

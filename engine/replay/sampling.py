@@ -20,9 +20,9 @@ class UniformSampler:
     """Draws the starts of transitions, each valid one equally likely, with replacement.
 
     A start is a first or mid row i of [lo, hi) whose next row lies in (i, hi), so the newest row of
-    a stream is none. With ``stack`` the rows of its stack lie in the range too. With ``held_out``
-    no start touches a row that is. The draws depend on the generator's state, the range and the
-    rows, and on nothing else.
+    a stream is none. With ``stack`` the rows that its input is made of lie in the range too. With
+    ``held_out`` no start touches a row that is. The draws depend on the generator's state, the
+    range and the rows, and on nothing else.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ from agentd.engine.replay.rows import (
     RowFormat,
     Rows,
     chosen_by,
-    stacked,
+    inputs,
 )
 
 
@@ -101,7 +101,7 @@ class TransitionReader:
         pairs[:, 0], pairs[:, 1] = self._first, self._slot.reshape(-1, self._batch)
         slots = pairs.reshape(-1)
         if self.observes:
-            self._observe(rows, slots)
+            inputs(rows, slots, self._raw, self._x)
         np.take(rows.action, self._first.reshape(-1), axis=0, out=self._action, mode="clip")
         batches = self._batches
         if self.tells_by:
@@ -112,12 +112,6 @@ class TransitionReader:
         mask = self._masks.read(rows.mask_bits, slots)
         parts = mask.reshape(len(batches), -1, mask.shape[1])
         return [b._replace(mask=m) for b, m in zip(batches, parts, strict=True)]
-
-    def _observe(self, rows: Rows, slots: NDArray[np.int64]) -> None:
-        frames = slots if self._format.stack == 1 else stacked(rows, slots, self._format.stack)
-        np.take(rows.obs, frames, axis=0, out=self._raw, mode="clip")
-        if not self._format.is_float32:
-            self._format.decode(self._raw, self._x)
 
     def _make(self, size: int) -> None:
         """Allocate buffers for ``size`` transitions, which are k batches."""
@@ -220,10 +214,10 @@ class _MaskReader:
 
 def observations(rows: Rows, row: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the features of rows (B,) by absolute index, (B, D) float32."""
-    format, slots = rows.format, row % rows.capacity
-    frames = slots if format.stack == 1 else stacked(rows, slots, format.stack)
+    format = rows.format
     x = np.empty((len(row), format.features), np.float32)
-    format.decode(rows.obs[frames], x)
+    raw = np.empty((len(row) * format.stack, format.row_bytes), np.uint8)
+    inputs(rows, row % rows.capacity, raw, x)
     return x
 
 

@@ -7,7 +7,7 @@ other rows of its batch, and a replayed row draws the same numbers again.
 Shapes: B rows, A actions over all branches (the mask's width), K draws per row.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from msgspec import Meta
@@ -22,6 +22,8 @@ _MIX_1 = 0xBF58476D1CE4E5B9
 _MIX_2 = 0x94D049BB133111EB
 _TO_UNIT = 2.0**-53
 
+_Chance = TypeVar("_Chance", float, NDArray[np.float64])
+
 
 class ExplorationConfig(Record, frozen=True, kw_only=True):
     """What acts beside the greedy policy, row by row; linear from ``start`` to ``end``.
@@ -35,6 +37,9 @@ class ExplorationConfig(Record, frozen=True, kw_only=True):
     start: Annotated[float, Meta(ge=0.0, le=1e9)] = 1.0
     end: Annotated[float, Meta(ge=0.0, le=1e9)] = 0.05
     steps: Count = 10_000
+    # ε-z-greedy (arXiv:2006.01782): an action that explores is held for up to so many rows, the
+    # number drawn with a chance proportional to its inverse square; 0: every row for itself
+    hold: Annotated[int, Meta(ge=0, le=1_000)] = 0
     # Ape-X: stream i of S explores with ε^(1 + spread·i/(S-1)) (arXiv:1803.00933); 0 for all alike
     spread: Annotated[float, Meta(ge=0.0, le=20.0)] = 0.0
 
@@ -43,6 +48,8 @@ class ExplorationConfig(Record, frozen=True, kw_only=True):
             raise ValueError(f"ε is at most 1, got start {self.start}, end {self.end}")
         if self.kind != "epsilon" and self.spread:
             raise ValueError(f"`spread` is for epsilon, not for {self.kind}")
+        if self.kind != "epsilon" and self.hold:
+            raise ValueError(f"`hold` is for epsilon, not for {self.kind}")
 
     def epsilon(self, env_steps: int) -> float:
         """Return ε after ``env_steps`` environment steps, before any spread; 0 without ε."""
@@ -65,6 +72,34 @@ class ExplorationConfig(Record, frozen=True, kw_only=True):
         if self.spread == 0.0 or streams < 2 or epsilon in (0.0, 1.0):
             return np.full(len(stream), epsilon)
         return np.float64(epsilon) ** (1.0 + stream * np.float64(self.spread / (streams - 1)))
+
+
+class HoldLengths:
+    """For how many rows an action is held: 1 to ``most``, k with a chance proportional to k^-2.
+
+    Dabney, Ostrovski & Barreto 2020, section 4 (zeta with μ = 2, cut at ``most``). There ε is the
+    chance that a hold begins; here it is the share of rows that explore, so that ``hold`` leaves
+    the meaning of the schedule alone. ``mean`` is the mean length.
+    """
+
+    def __init__(self, most: int) -> None:
+        length = np.arange(1, most + 1)
+        self._up_to = np.cumsum(length**-2.0)
+        self.mean = float((1.0 / length).sum() / self._up_to[-1])
+        self._up_to /= self._up_to[-1]
+
+    def length(self, u: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return a length for each u in [0, 1), (B,)."""
+        index: NDArray[np.int64] = np.searchsorted(self._up_to, u, side="right").astype(np.int64)
+        return index + 1
+
+    def chance(self, epsilon: _Chance) -> _Chance:
+        """Return the chance that a row which holds nothing begins to explore, one or (B,).
+
+        With it the share of rows that explore is ε: runs of ``mean`` rows alternate with rows
+        that do not explore. 0 and 1 stay 0 and 1.
+        """
+        return epsilon / (epsilon + self.mean * (1.0 - epsilon))
 
 
 def uniforms(seed: int, row: NDArray[np.integer[Any]], draws: int) -> NDArray[np.float64]:

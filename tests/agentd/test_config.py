@@ -233,6 +233,21 @@ def test_a_fault_is_told_with_its_place(text: str, write: Write) -> None:
             "max_policy_lag .3. is less than pace.updates .4.",
         ),
         ({"learner": "pqn", "pace": {"updates": 6}}, "6.* no multiple of pqn.minibatches .4"),
+        ({"dqn": {"last_actions": 2}, "pace": {}}, "last_actions .2. is for learner dqn: pqn"),
+        (
+            {"learner": "dqn", "dqn": {"last_actions": 16}, "replay": {"capacity": 17}, "pace": {}},
+            "dqn.last_actions .16. need more rows than replay.capacity .17",
+        ),
+        (
+            {
+                "learner": "dqn",
+                "dqn": {"last_actions": 1},
+                "model": {"layers": ["normalize", "scale", {"dense": 4}]},
+                "pace": {},
+            },
+            "dqn.last_actions .1. and a model that begins with `scale`",
+        ),
+        ({"exploration": {"kind": "boltzmann", "hold": 2}, "pace": {}}, "`hold` is for epsilon"),
     ],
 )
 def test_settings_that_contradict_each_other_are_named(agent: dict[str, Any], named: str) -> None:

@@ -58,7 +58,7 @@ class Ring:
         """Append ``length`` random rows, stream after stream, with every kind of end."""
         rng = np.random.default_rng(seed)
         row = self.rows.format
-        branches, features = row.branches, row.features // row.stack
+        branches, features = row.branches, row.row_bytes // 4
         last = [TERMINATED] * streams
         for i in range(length):
             at = i % streams
@@ -86,10 +86,14 @@ def make_ring() -> Callable[..., Ring]:
     """Return a maker of empty rings: float32 observations of D features."""
 
     def make(
-        capacity: int, features: int = 1, branches: tuple[int, ...] = (2,), stack: int = 1
+        capacity: int,
+        features: int = 1,
+        branches: tuple[int, ...] = (2,),
+        stack: int = 1,
+        last: int = 0,
     ) -> Ring:
         tensor = TensorFormat("obs", np.dtype("<f4"), (features,), 0, 4 * features)
-        row = RowFormat((tensor,), branches, stack)
+        row = RowFormat((tensor,), branches, stack, last)
         rows = Rows(
             format=row,
             obs=np.zeros((capacity, row.row_bytes), np.uint8),
@@ -101,7 +105,7 @@ def make_ring() -> Callable[..., Ring]:
             explored=np.zeros(capacity, np.uint8),
             stream=np.zeros(capacity, np.uint32),
             version=np.zeros(capacity, np.uint64),
-            prev=None if stack == 1 else np.full(capacity, -1, np.int64),
+            prev=None if row.depth == 1 else np.full(capacity, -1, np.int64),
         )
         return Ring(rows)
 

@@ -163,8 +163,7 @@ class Agent:
         session.last_seq, under_way = self.learning.reopen(record)
         self.states.open[base : base + streams] = under_way
         if self.stacks is not None:
-            newest = self.learning.recent(base, streams, self.stacks.stack - 1)
-            self.stacks.restore(base, newest)
+            self.learning.refill(self.stacks, record)
         if (masks := self.learning.masks(base, streams)) is not None:
             self.responder.masks.restore(base, masks)
         session.detached_at = self._host.clock()

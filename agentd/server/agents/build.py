@@ -6,7 +6,7 @@ from pathlib import Path
 from agentd.assembly.device import backend_for
 from agentd.assembly.network import network_for
 from agentd.assembly.ring import RingPlan, plan_ring
-from agentd.assembly.rows import most_rows, pass_rows, stack_of
+from agentd.assembly.rows import format_of, most_rows, pass_rows
 from agentd.assembly.weights import initial_weights
 from agentd.config.records import AgentConfig
 from agentd.engine.network import Network
@@ -37,7 +37,7 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
     not fit the network), StorageError, NoValidCheckpoint (there are checkpoints and none is whole:
     acting with random weights is never an option).
     """
-    network, stack = network_for(config, schema, acting=True), stack_of(config)
+    network, format = network_for(config, schema, acting=True), format_of(config, schema)
     actor = Actor(
         schema,
         network,
@@ -45,7 +45,7 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
         config.exploration,
         config.seed,
         capacity=most_rows(schema, host.limits),
-        stack=stack,
+        format=format if format.depth > 1 else None,
     )
     found, lost = read_checkpoint(folder / "checkpoints"), Losses(folder.name)
     _load_weights(found, config, network, actor)
@@ -58,7 +58,7 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
             host.flushes.soon(agent)
 
         learning = _open_learning(host, folder, config, schema, actor, on_publication, found, lost)
-    stacks = Stacks(stack, schema.row_bytes) if stack > 1 else None
+    stacks = Stacks(format) if format.depth > 1 else None
     footing = Footing(folder, *([learning.ring.path] if learning is not None else []))
     health = Health(learning, footing)
     agent = Agent(folder, config, schema, actor, learning, stacks, health, host, pass_rows(schema))

@@ -7,13 +7,15 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.assembly.rows import row_format
 from agentd.engine.backend import Backend
 from agentd.engine.layers import Dense, Relu
 from agentd.engine.network import Network, Pass
+from agentd.engine.replay.rows import RowFormat
 from agentd.engine.rules.exploration import ExplorationConfig, act, act_boltzmann, greedy, uniforms
+from agentd.memory.played import EXPLORED
 from agentd.protocol.rows import TERMINATED
 from agentd.protocol.schema import Schema, raw_to_features
+from agentd.server.batching.holds import Holds
 
 _BLOCK_ROWS = 1024
 _NOISE_ROWS = 64
@@ -32,10 +34,13 @@ def build_kernels(backend: Backend) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The answers to a batch: action (N, branches) int32, -1 on ended rows; q (N, A) float32."""
+    """The answers to a batch: action (N, branches) int32, -1 on ended rows; q (N, A) float32.
+
+    explored (N,) uint8 as rows keep it: bits of `agentd.memory.played`.
+    """
 
     action: NDArray[np.int32]
-    explored: NDArray[np.uint8]  # (N,)
+    explored: NDArray[np.uint8]
     q: NDArray[np.float32]
     version: int
 
@@ -44,6 +49,8 @@ class Actor:
     """Chooses actions for raw rows.
 
     ``weights`` is the host copy of the parameters (P,); call ``publish`` after writing to it.
+    ``format`` says how an input is made where that takes more than one row. ``holds`` is None for
+    agents that decide anew in every row.
     """
 
     def __init__(
@@ -54,7 +61,7 @@ class Actor:
         exploration: ExplorationConfig,
         seed: int,
         capacity: int,
-        stack: int = 1,
+        format: RowFormat | None = None,
     ) -> None:
         self.network = network
         self.weights = np.zeros(network.n_params, np.float32)
@@ -68,8 +75,12 @@ class Actor:
         self._noisy: Pass | None = None
         if exploration.kind == "noisy":
             self._noisy = Pass(network, backend, _NOISE_ROWS, seed=seed, noisy=True)
-        self._stack = stack
-        self._format = row_format(schema, stack) if stack > 1 else None
+        self._format = format
+        self._stack = 1 if format is None else format.stack
+        self.holds: Holds | None = None
+        if exploration.hold:
+            self.holds = Holds(exploration.hold, schema.branches, seed)
+        self._n_draws = 1 + len(schema.branches) if self.holds is None else self.holds.draws
         self._block: NDArray[np.float64] = np.empty((0, 1))
         self._block_start = 0
 
@@ -90,29 +101,36 @@ class Actor:
         """
         most = min(_WARM_UP_ROWS[-1], self._pass.capacity)
         blank = np.zeros((most * self._stack, self._schema.row_bytes), np.uint8)
+        length = 0 if self._format is None else self._format.last_actions
+        none = np.full((most, length, len(self._schema.branches)), -1, np.int32)
         for rows in _WARM_UP_ROWS:
             if rows <= most:
-                self.values(blank[: rows * self._stack])
+                self.values(blank[: rows * self._stack], none[:rows])
         if self._noisy is not None:
-            self._noisy_values(self._noisy, blank[: self._stack], 0)
+            self._noisy_values(self._noisy, blank[: self._stack], none[:1], 0)
 
     def epsilon(self, env_steps: int) -> float:
         """ε after ``env_steps`` environment steps."""
         return self._exploration.epsilon(env_steps)
 
-    def values(self, obs: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def values(
+        self, obs: NDArray[np.uint8], played: NDArray[np.int32] | None = None
+    ) -> NDArray[np.float32]:
         """The network's outputs (N, A) for raw rows (N K, row_bytes), as a copy.
 
-        K rows make one input where the agent stacks them.
+        K rows make one input where the agent stacks them, and the actions played before it,
+        (N, L, branches), where it has these in its input.
         """
-        return self._forward(self._pass, obs)
+        return self._forward(self._pass, obs, played)
 
-    def _forward(self, run: Pass, obs: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _forward(
+        self, run: Pass, obs: NDArray[np.uint8], played: NDArray[np.int32] | None
+    ) -> NDArray[np.float32]:
         if self._format is None:
             x = raw_to_features(self._schema, obs)
         else:
             x = np.empty((len(obs) // self._format.stack, self._format.features), np.float32)
-            self._format.decode(obs, x)
+            self._format.decode(obs, x, played)
         x = x.reshape(len(x), *self.network.input_shape)
         return self._backend.to_host(run.forward(self._params, x))
 
@@ -143,17 +161,23 @@ class Actor:
         learned: int,
         first_row: int,
         env_steps: int,
+        *,
+        played: NDArray[np.int32] | None = None,
+        slot: NDArray[np.int64] | None = None,
     ) -> Choice:
         """Choose for N rows; the first ``learned`` of them explore, the others are greedy.
 
         ``first_row`` is the absolute index that the first learned row will have: exploration
-        depends on it and the seed alone, never on which rows share the batch.
+        depends on it, the seed, and what the row's stream holds, never on which rows share the
+        batch. ``slot`` (N,) is each row's stream among all sessions, needed where actions are held;
+        ``played``: see ``values``.
         """
-        q = self._outputs(obs, learned, first_row)
+        q = self._outputs(obs, played, learned, first_row)
         n, branches = len(kind), self._schema.branches
         lone = self._exploration.kind != "boltzmann" and n == len(branches) == 1
         if lone and mask is None and stream is None:
-            return self._lone(q, int(kind[0]), learned, first_row, env_steps)
+            at = -1 if slot is None else int(slot[0])
+            return self._lone(q, int(kind[0]), learned, first_row, env_steps, at)
         explored = np.zeros(n, np.uint8)
         action = np.empty((n, len(branches)), np.int32)
         if learned:
@@ -162,6 +186,10 @@ class Actor:
             legal = None if mask is None else mask[part]
             found = self._explore(q[part], legal, first_row, env_steps, epsilon)
             action[part], explored[part] = found
+            if self.holds is not None:
+                assert slot is not None
+                u = self._draws(first_row, learned)[:, -1]
+                self.holds.apply(slot[part], kind[part], legal, action[part], explored[part], u)
         if learned < n:
             rest, at = slice(learned, n), 0
             for b, width in enumerate(branches):
@@ -174,11 +202,17 @@ class Actor:
             explored[ended] = 0
         return Choice(action, explored, q, self.version)
 
-    def _outputs(self, obs: NDArray[np.uint8], learned: int, first_row: int) -> NDArray[np.float32]:
-        q = self.values(obs)
+    def _outputs(
+        self,
+        obs: NDArray[np.uint8],
+        played: NDArray[np.int32] | None,
+        learned: int,
+        first_row: int,
+    ) -> NDArray[np.float32]:
+        q = self.values(obs, played)
         if self._noisy is not None and learned:
             seen = obs[: learned * self._stack]
-            q[:learned] = self._noisy_values(self._noisy, seen, first_row)
+            q[:learned] = self._noisy_values(self._noisy, seen, played, first_row)
         return q
 
     def _explore(
@@ -194,24 +228,42 @@ class Actor:
         if self._exploration.kind == "boltzmann":
             temperature = self._exploration.temperature(env_steps)
             return act_boltzmann(q, mask, branches, temperature, u)
-        return act(q, mask, branches, epsilon(), u)
+        chance = epsilon()
+        if self.holds is not None:
+            chance = self.holds.lengths.chance(chance)
+        return act(q, mask, branches, chance, u)
 
     def _lone(
-        self, q: NDArray[np.float32], kind: int, learned: int, first_row: int, env_steps: int
+        self,
+        q: NDArray[np.float32],
+        kind: int,
+        learned: int,
+        first_row: int,
+        env_steps: int,
+        slot: int,
     ) -> Choice:
         """``act`` for one row with everything legal: the same choice in a third of the time."""
         chosen, explored = int(q.argmax()), 0
         if kind >= TERMINATED:
             chosen = -1
         elif learned:
-            coin, pick = self._draws(first_row, 1)[0].tolist()
-            if coin < self._exploration.epsilon(env_steps):
-                chosen, explored = int(pick * q.shape[1]), 1
+            coin, pick, *length = self._draws(first_row, 1)[0].tolist()
+            chance = self._exploration.epsilon(env_steps)
+            if self.holds is not None:
+                chance = self.holds.lengths.chance(chance)
+            if coin < chance:
+                chosen, explored = int(pick * q.shape[1]), EXPLORED
+            if self.holds is not None:
+                chosen, explored = self.holds.apply_one(slot, kind, chosen, explored, length[0])
         action = np.array([[chosen]], np.int32)
         return Choice(action, np.array([explored], np.uint8), q, self.version)
 
     def _noisy_values(
-        self, run: Pass, obs: NDArray[np.uint8], first_row: int
+        self,
+        run: Pass,
+        obs: NDArray[np.uint8],
+        played: NDArray[np.int32] | None,
+        first_row: int,
     ) -> NDArray[np.float32]:
         """Outputs (N, A) for N consecutive rows with noise that is drawn anew every _NOISE_ROWS.
 
@@ -222,16 +274,20 @@ class Actor:
             block, begun = divmod(first_row + at, _NOISE_ROWS)
             upto = min(rows, at + _NOISE_ROWS - begun)
             run.set_state({"seed": self._seed, "calls": block})
-            parts.append(self._forward(run, obs[at * self._stack : upto * self._stack]))
+            before = None if played is None else played[at:upto]
+            parts.append(self._forward(run, obs[at * self._stack : upto * self._stack], before))
             at = upto
         return np.concatenate(parts)
 
     def _draws(self, first_row: int, rows: int) -> NDArray[np.float64]:
-        """Numbers in [0, 1) for consecutive rows, (rows, 1 + branches), drawn a block at a time."""
+        """Numbers in [0, 1) for consecutive rows, drawn a block at a time.
+
+        (rows, 1 + branches), and one more where actions are held.
+        """
         start = first_row - self._block_start
         if not 0 <= start <= len(self._block) - rows:
             block = np.arange(first_row, first_row + max(_BLOCK_ROWS, rows))
-            self._block = uniforms(self._seed, block, 1 + len(self._schema.branches))
+            self._block = uniforms(self._seed, block, self._n_draws)
             self._block_start, start = first_row, 0
         return self._block[start : start + rows]
 

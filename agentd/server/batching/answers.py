@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentd.latency import Histogram, Sizes
+from agentd.memory.played import EXPLORED
 from agentd.protocol.codec import encode
 from agentd.protocol.messages import ActReply
 from agentd.protocol.pattern import encode_acts
@@ -74,7 +75,7 @@ def encode_answers(batch: Batch, choice: Choice) -> list[bytes]:
         q = explored = None
         if frame.session.explain:
             q = memoryview(choice.q[start:end].tobytes())
-            explored = memoryview(choice.explored[start:end].tobytes())
+            explored = memoryview((choice.explored[start:end] & EXPLORED).tobytes())
         action = memoryview(choice.action[start:end].tobytes())
         act = ActReply(
             seq=frame.seq,

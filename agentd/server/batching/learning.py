@@ -26,6 +26,7 @@ from agentd.protocol.messages import ActReply, TaughtReply
 from agentd.server.batching.actor import Actor, Choice
 from agentd.server.batching.batch import Batch
 from agentd.server.batching.session import Session
+from agentd.server.batching.stacks import Stacks
 from agentd.server.batching.teaching import TaughtRows
 from agentd.supervision import Pulse
 
@@ -247,12 +248,14 @@ class Learning:
         if self._steps is None:
             return last, np.zeros(record.streams, np.bool_)
         self._steps.reopen(record.base, record.streams, record.serial, record.since)
+        if self._actor.holds is not None:
+            self._actor.holds.restore(self._steps, record.base, record.streams, record.serial)
         return last, self._steps.under_way(record.base, record.streams)
 
-    def recent(self, base: int, streams: int, rows: int) -> NDArray[np.uint8]:
-        """The newest raw rows of streams, (streams, rows, row_bytes), see `ReplayRing.recent`."""
+    def refill(self, stacks: Stacks, record: SessionRecord) -> None:
+        """Let ``stacks`` know again what a session's streams showed and what was played there."""
         assert self._steps is not None
-        return self._steps.recent(base, streams, rows)
+        stacks.restore(self._steps, record.base, record.streams, record.serial)
 
     def masks(self, base: int, streams: int) -> NDArray[np.uint8] | None:
         """The mask bits of the newest rows of streams, see `ReplayRing.masks`; None without any."""

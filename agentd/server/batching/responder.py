@@ -19,7 +19,7 @@ from agentd.server.batching.actor import Actor, Choice
 from agentd.server.batching.answers import Counters, encode_answers
 from agentd.server.batching.batch import Batch, Joiner, check_batch
 from agentd.server.batching.fast_path import FastPath
-from agentd.server.batching.learning import Learning
+from agentd.server.batching.learning import Learning, corrected
 from agentd.server.batching.masks import LastMasks
 from agentd.server.batching.returns import Returns
 from agentd.server.batching.session import Frame
@@ -140,9 +140,15 @@ class Responder:
     def _act(self, batch: Batch) -> Choice:
         learned = self._learned_rows(batch)
         learning = self._learning
-        obs = batch.obs
+        obs, played = batch.obs, None
+        if (taken := corrected(batch.facts, len(batch))) is not None:
+            stream = batch.stream[taken.row]
+            if self._stacks is not None:
+                self._stacks.overrule(stream, taken.action)
+            if self._actor.holds is not None:
+                self._actor.holds.release(stream[taken.by > 0])
         if self._stacks is not None:
-            obs = self._stacks.push(batch.stream, batch.kind, obs)
+            obs, played = self._stacks.push(batch.stream, batch.kind, obs)
         choice = self._actor.act(
             obs,
             batch.mask,
@@ -152,7 +158,11 @@ class Responder:
             learned,
             learning.head if learning is not None else 0,
             learning.env_steps if learning is not None else 0,
+            played=played,
+            slot=batch.stream,
         )
+        if self._stacks is not None:
+            self._stacks.note(batch.stream, choice.action)
         if learned and learning is not None:
             learning.keep(batch, learned, choice)
         self.states.apply(batch.stream, batch.kind)

@@ -1,48 +1,76 @@
-"""The last rows of every stream, for agents that see several of them as one input.
+"""The last rows and actions of every stream, for agents that see several of them as one input.
 
-Shapes: N rows of a batch, K rows of a stack; streams are global slots.
+Shapes: N rows of a batch, K rows of a stack, L last actions; streams are global slots.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.engine.replay.rows import RowFormat
+from agentd.memory.replay_ring import ReplayRing
 from agentd.protocol.rows import FIRST
 
 
 class Stacks:
-    """What each stream showed last: K - 1 raw rows, oldest first.
+    """What each stream showed last, K - 1 raw rows, and the L actions that were played there.
 
-    A learner finds the same rows in the ring by itself (`engine.replay.rows.stacked`).
+    Oldest first. A learner finds the same in the ring by itself (`engine.replay.rows.inputs`).
     """
 
-    def __init__(self, stack: int, row_bytes: int) -> None:
-        self.stack = stack
-        self._rows: NDArray[np.uint8] = np.zeros((64, stack - 1, row_bytes), np.uint8)
+    def __init__(self, format: RowFormat) -> None:
+        self.stack, self.last_actions = format.stack, format.last_actions
+        self._rows: NDArray[np.uint8] = np.zeros((64, self.stack - 1, format.row_bytes), np.uint8)
+        shape = (64, self.last_actions, len(format.branches))
+        self._played: NDArray[np.int32] = np.full(shape, -1, np.int32)
 
     def grow(self, slots: int) -> None:
         """Make room for ``slots`` slots."""
-        have, kept, width = self._rows.shape
+        have = len(self._rows)
         if slots > have:
-            more = np.zeros((max(slots, 2 * have) - have, kept, width), np.uint8)
-            self._rows = np.concatenate([self._rows, more])
+            more = max(slots, 2 * have) - have
+            rows, played = self._rows.shape[1:], self._played.shape[1:]
+            self._rows = np.concatenate([self._rows, np.zeros((more, *rows), np.uint8)])
+            self._played = np.concatenate([self._played, np.full((more, *played), -1, np.int32)])
 
     def push(
         self, stream: NDArray[np.int64], kind: NDArray[np.uint8], obs: NDArray[np.uint8]
-    ) -> NDArray[np.uint8]:
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """Take in rows obs (N, row_bytes); return the stacks that they end, (N K, row_bytes).
 
-        An episode's first row stands for those before it. Of a stream that ends and begins again
-        in one batch the later row counts.
+        And the actions before each of them, (N, L, branches), -1 for none. An episode's first row
+        stands for those before it. Of a stream that ends and begins again in one batch the later
+        row counts.
         """
         n, width = obs.shape
+        first = kind == FIRST
         stacks = np.empty((n, self.stack, width), np.uint8)
         stacks[:, :-1] = self._rows[stream]
-        first = kind == FIRST
         stacks[first, :-1] = obs[first, np.newaxis]
         stacks[:, -1] = obs
         self._rows[stream] = stacks[:, 1:]
-        return stacks.reshape(-1, width)
+        played = self._played[stream]
+        played[first] = -1
+        self._played[stream] = played
+        return stacks.reshape(-1, width), played
 
-    def restore(self, base: int, rows: NDArray[np.uint8]) -> None:
-        """Put back what the slots from ``base`` on showed last, (streams, K - 1, row_bytes)."""
-        self._rows[base : base + len(rows)] = rows
+    def note(self, stream: NDArray[np.int64], action: NDArray[np.int32]) -> None:
+        """Remember what was answered (N, branches) to the rows of the last ``push``."""
+        if self.last_actions:
+            kept = self._played[stream, 1:]
+            self._played[stream] = np.concatenate([kept, action[:, np.newaxis]], axis=1)
+
+    def overrule(self, stream: NDArray[np.int64], action: NDArray[np.int32]) -> None:
+        """Replace the answers to the last rows of streams (M,) by what was played, (M, branches).
+
+        To be called before the next rows of these streams are pushed.
+        """
+        if self.last_actions:
+            self._played[stream, -1] = action
+
+    def restore(self, ring: ReplayRing, base: int, streams: int, session: int) -> None:
+        """Know again what a session's slots showed last and what was played there."""
+        at = slice(base, base + streams)
+        self._rows[at] = ring.recent(base, streams, self.stack - 1)
+        row = ring.newest(base, streams, session, self.last_actions)[:, ::-1]
+        self._played[at] = ring.columns["action"][row % ring.physical]
+        self._played[at][row < 0] = -1

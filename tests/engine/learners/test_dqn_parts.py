@@ -110,12 +110,13 @@ VARIANTS = {
     "rewards": ({}, {"reward": RewardConfig(scale=0.5, clip=1.0, normalize=True)}),
     "inputs": ({}, {"normalize": True}),
     "stack": ({"prioritized": True, "priority": PRIORITY}, {"stack": 3}),
+    "actions": ({"n_step": 3}, {"last": 2}),
     "all": (
         {
             "prioritized": True, "priority": PRIORITY, **AS_C51, "n_step": 3,
         },
-        {"noisy": True, "normalize": True, "stack": 2, "dueling": True, "branches": (2, 3),
-         "masked": True, "reward": RewardConfig(normalize=True)},
+        {"noisy": True, "normalize": True, "stack": 2, "last": 3, "dueling": True,
+         "branches": (2, 3), "masked": True, "reward": RewardConfig(normalize=True)},
     ),
 }  # fmt: skip
 
@@ -124,7 +125,7 @@ def build(backend, make_ring, name, seed):
     options, extra = VARIANTS[name]
     config = DqnConfig(batch=16, **options)
     branches, stack = extra.get("branches", (3,)), extra.get("stack", 1)
-    ring = make_ring(256, 4, branches, stack)
+    ring = make_ring(256, 4, branches, stack, extra.get("last", 0))
     hidden = NoisyDense(8) if extra.get("noisy") else Dense(8)
     sigma = 0.5 if extra.get("noisy") else None
     atoms = config.head().atoms
@@ -132,7 +133,7 @@ def build(backend, make_ring, name, seed):
     if extra.get("dueling"):
         head = Dueling(branches, atoms=atoms, sigma=sigma)
     first = (Normalize(),) if extra.get("normalize") else ()
-    network = Network(*first, hidden, Relu(), head, input_shape=(4 * stack,))
+    network = Network(*first, hidden, Relu(), head, input_shape=ring.rows.format.input_shape)
     ring.fill(length=200, masked=bool(extra.get("masked")), scale=2)
     return ring, learner_of(
         backend, network, ring, config, seed, reward=extra.get("reward", UNSHAPED)
@@ -203,6 +204,22 @@ def test_stacks_never_cross_the_beginning_of_an_episode(make_ring):
     assert x.tolist() == [
         [0, 0, 0], [1, 1, 3], [6, 6, 6], [6, 7, 8],
         [0, 0, 2], [1, 3, 5], [6, 6, 7], [7, 8, 9],
+    ]  # fmt: skip
+
+
+def test_the_last_actions_are_those_that_the_ring_holds_now(make_ring):
+    ring = make_ring(32, 1, last=2)
+    for kind, action in [(FIRST, 1), (MID, 0), (MID, 1), (TERMINATED, -1), (FIRST, 0), (MID, 0)]:
+        ring.add(0, kind, obs=[ring.head], action=action)
+    reader = TransitionReader(ring.rows.format, 3, 1, 0.9)
+    ring.rows.action[1] = 1  # something else was played than was answered
+
+    x = reader.read(ring.rows, ring.head, np.array([0, 2, 4])).x
+
+    none, left, right = [0, 0], [1, 0], [0, 1]
+    assert x.tolist() == [
+        [0, *none, *none], [2, *right, *right], [4, *none, *none],
+        [1, *none, *right], [3, *right, *right], [5, *none, *left],
     ]  # fmt: skip
 
 

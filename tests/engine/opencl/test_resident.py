@@ -125,5 +125,6 @@ def test_small_batches_stacks_and_mixed_rows_stay_with_the_host(
 
     assert ResidentRows.of(opencl, rows, 64) is not None
     assert ResidentRows.of(opencl, rows, 4) is None
-    rows.format = RowFormat(rows.format.tensors, (3,), stack=4)
-    assert ResidentRows.of(opencl, rows, 64) is None
+    for several in ({"stack": 4}, {"last_actions": 1}):
+        rows.format = RowFormat(rows.format.tensors, (3,), **several)
+        assert ResidentRows.of(opencl, rows, 64) is None
