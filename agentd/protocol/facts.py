@@ -33,7 +33,7 @@ _NAME = re.compile(r"[a-z0-9_./-]{1,64}\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class StepFacts:
+class FactColumns:
     """What some frames of a batch say of their rows; None for what none of them says.
 
     given    (N,) bool: the row's frame says what was played, and the row is not ``first``
@@ -70,7 +70,7 @@ def check_fact_lengths(schema: Schema, step: Step, n: int) -> None:
 
 def check_facts(
     schema: Schema,
-    facts: StepFacts,
+    facts: FactColumns,
     kind: NDArray[np.uint8],
     stream: NDArray[np.int64],
     legal: NDArray[np.uint8] | None,

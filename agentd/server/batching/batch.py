@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.protocol.facts import SILENT, StepFacts, check_facts
+from agentd.protocol.facts import SILENT, FactColumns, check_facts
 from agentd.protocol.messages import Step, Teach
 from agentd.protocol.pattern import FACTS, Pattern
 from agentd.protocol.rows import FIRST, StreamStates, check_rows
@@ -32,7 +32,7 @@ class Batch:
     reward: NDArray[np.float32]  # (N,)
     obs: NDArray[np.uint8]  # (N, row_bytes) raw
     mask: NDArray[np.uint8] | None  # (N, A); None when no frame brought one
-    facts: StepFacts | None = None  # None when no frame brought any
+    facts: FactColumns | None = None  # None when no frame brought any
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -195,7 +195,7 @@ def _masks(schema: Schema, steps: list[Step], counts: list[int]) -> NDArray[np.u
 
 def _facts(
     schema: Schema, steps: list[Step], counts: list[int], kind: NDArray[np.uint8]
-) -> StepFacts | None:
+) -> FactColumns | None:
     if all(getattr(step, name) is None for step in steps for name in FACTS):
         return None
     said = [step.taken is not None for step in steps]
@@ -209,7 +209,7 @@ def _facts(
         elapsed = np.where(kind[:, np.newaxis] == FIRST, np.float32(1), elapsed)
     success = _column([s.success for s in steps], counts, np.full(1, SILENT, np.uint8))
     flat = [None if column is None else column[:, 0] for column in (by, elapsed, success)]
-    return StepFacts(given, taken, *flat)
+    return FactColumns(given, taken, *flat)
 
 
 def _column(

@@ -21,7 +21,7 @@ from agentd.memory.replay_ring import ReplayRing
 from agentd.memory.session_table import SessionRecord, SessionTable
 from agentd.memory.teach_ring import TeachRing
 from agentd.memory.weight_board import Publication, WeightBoard
-from agentd.protocol.facts import StepFacts
+from agentd.protocol.facts import FactColumns
 from agentd.protocol.messages import ActReply, TaughtReply
 from agentd.server.batching.actor import Actor, Choice
 from agentd.server.batching.batch import Batch
@@ -381,11 +381,11 @@ class Learning:
         self.ring.close()
 
 
-def _elapsed(facts: StepFacts | None, rows: int) -> NDArray[np.float32] | None:
+def _elapsed(facts: FactColumns | None, rows: int) -> NDArray[np.float32] | None:
     return None if facts is None or facts.elapsed is None else facts.elapsed[:rows]
 
 
-def corrected(facts: StepFacts | None, rows: int) -> PlayedRows | None:
+def corrected(facts: FactColumns | None, rows: int) -> PlayedRows | None:
     """What was played before the first ``rows`` rows of a batch, where games said it."""
     if facts is None or facts.given is None or facts.taken is None or facts.by is None:
         return None

@@ -51,7 +51,7 @@ class Returns:
     ) -> None:
         """Count checked rows, (N,) each; ``roles`` lists (role, end row) of consecutive parts.
 
-        ``success`` says of ended rows whether the episode was won, see `StepFacts`.
+        ``success`` says of ended rows whether the episode was won, see `FactColumns`.
         """
         kinds = kind.tobytes()
         if kinds == _ONE_MID:  # one game, one stream: Python's own numbers are quicker
