@@ -79,7 +79,7 @@ class PaceConfig(Record, frozen=True, kw_only=True):
     """
 
     mode: Literal["live", "free", "paced"] = "live"
-    learn_start: Annotated[int, Meta(ge=1, le=2**31)] = 1_000  # rows before the first update
+    learn_start: Annotated[int, Meta(ge=1, le=2**31)] = 500  # rows before the first update
     max_updates_per_row: Annotated[float, Meta(gt=0, le=1024)] = 8.0  # R_max, for live
     train_every: Count = 4  # rows between due points (free, paced)
     updates: Annotated[int, Meta(ge=1, le=65536)] = 1  # updates per due point (free, paced)

@@ -43,10 +43,10 @@ class DqnConfig(Record, frozen=True, kw_only=True):
     horizon_s: Horizon = None  # seconds after which a reward counts 1/e; null: `gamma` counts
     # a stream's rows are those of two sides in turn: what the next row gains, this one loses
     alternating: bool = False
-    n_step: Annotated[int, Meta(ge=1, le=64)] = 1  # rewards summed before the bootstrap
+    n_step: Annotated[int, Meta(ge=1, le=64)] = 5  # rewards summed before the bootstrap
     double: bool = True  # choose with the online network, value with the target network
     batch: Annotated[int, Meta(ge=1, le=65536)] = 128  # rows per update
-    target: TargetConfig = msgspec.field(default_factory=lambda: TargetConfig(every=500))
+    target: TargetConfig = msgspec.field(default_factory=lambda: TargetConfig(tau=0.005))
     clip_norm: Positive | None = 10.0  # bound on the gradient's norm
     prioritized: bool = False  # draw what was most wrong most often
     priority: PriorityConfig = msgspec.field(default_factory=PriorityConfig)

@@ -36,7 +36,7 @@ class ExplorationConfig(Record, frozen=True, kw_only=True):
     kind: Literal["epsilon", "boltzmann", "noisy"] = "epsilon"
     start: Annotated[float, Meta(ge=0.0, le=1e9)] = 1.0
     end: Annotated[float, Meta(ge=0.0, le=1e9)] = 0.05
-    steps: Count = 10_000
+    steps: Count = 3_000
     # ε-z-greedy (arXiv:2006.01782): an action that explores is held for up to so many rows, the
     # number drawn with a chance proportional to its inverse square; 0: every row for itself
     hold: Annotated[int, Meta(ge=0, le=1_000)] = 0

@@ -388,7 +388,9 @@ def test_alternating_rows_learn_the_game_of_two_sides_from_random_play(backend, 
             reward = float(left == 0)
         ring.add(0, TERMINATED, obs=eye[0], reward=reward)
     network = Network(Dense(3), input_shape=(11,))
-    config = DqnConfig(gamma=0.9, alternating=True, batch=64, target=TargetConfig(every=20))
+    config = DqnConfig(
+        gamma=0.9, alternating=True, n_step=1, batch=64, target=TargetConfig(every=20)
+    )
     learner = make_learner(backend, network, ring.rows, config, loss="mse")
     for _ in range(1_500):
         learner.update(ring.rows, 0, ring.head)
