@@ -10,6 +10,8 @@ from typing import Any
 # daemon start processes that inherit this.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The tests start hundreds of processes: without bytecode on disk each would compile all of agentd.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pytest
 

@@ -66,6 +66,29 @@ def is_gpu(device: Any) -> bool:
     return bool(device.type & cl.device_type.GPU)
 
 
+def _write_callers_once() -> None:
+    """Keep what pyopencl generates for kernel objects of one name.
+
+    Without its cache it writes and compiles Python functions for every object, each slower than
+    the one before and kept for ever: milliseconds a kernel once there are thousands. Nothing here
+    calls them, for arguments are set one by one.
+    """
+    from pyopencl import invoker
+
+    generate = getattr(invoker, "generate_enqueue_and_set_args", None)
+    if generate is None:
+        return
+    known: dict[tuple[Any, ...], Any] = {}
+
+    def generate_once(*args: Any, devs: Any = None, **more: Any) -> Any:
+        key = (*args, *sorted(more.items()))
+        if key not in known:
+            known[key] = generate(*args, devs=devs, **more)
+        return known[key]
+
+    invoker.generate_enqueue_and_set_args = generate_once
+
+
 @cache
 def _devices() -> tuple[Any, ...]:
     _point_at_nvidia()
@@ -74,6 +97,7 @@ def _devices() -> tuple[Any, ...]:
         import pyopencl as cl
     except ImportError as error:
         raise NoPlatformError(f"pyopencl cannot be imported: {error}") from error
+    _write_callers_once()
     try:
         platforms = cl.get_platforms()
     except cl.Error as error:

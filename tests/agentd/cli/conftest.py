@@ -1,5 +1,6 @@
 """Commands run as a user runs them: in a process, with their output and exit code."""
 
+import io
 import os
 import signal
 import subprocess
@@ -9,6 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from agentd.cli import boundary
+from agentd.cli.app import app
+from agentd.cli.screen.terminal import Terminal
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -30,6 +35,21 @@ def run() -> Run:
         )
 
     return run
+
+
+@pytest.fixture
+def call() -> Run:
+    """``call("version")``: as ``run``, in this process, for a command that a start says no more of.
+
+    Starting Python takes a second, most commands a few milliseconds.
+    """
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        out, err = io.StringIO(), io.StringIO()
+        code = boundary.run(app, arguments, Terminal(out, err))
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+    return call
 
 
 class Serving:

@@ -59,11 +59,11 @@ def test_the_command_prints_the_script_behind_a_comment(run, bash_script):
     assert done.stdout.endswith(bash_script)
 
 
-def test_another_shell_is_refused_by_name(run):
-    done = run("completion", "tcsh")
+def test_another_shell_is_refused_by_name(call):
+    done = call("completion", "tcsh")
     assert done.returncode == 2
     assert "'bash', 'zsh', 'fish'" in done.stderr
 
 
-def test_version_is_an_option_too(run):
-    assert run("--version").stdout == run("version").stdout
+def test_version_is_an_option_too(run, call):
+    assert run("--version").stdout == call("version").stdout

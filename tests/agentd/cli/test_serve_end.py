@@ -75,7 +75,7 @@ def test_a_worker_that_hangs_is_started_again(serve, wait_until):
 
 
 def test_a_worker_that_hangs_is_killed(serve):
-    daemon = serve("--workers", "2", "--set", "limits.drain_s=4")
+    daemon = serve("--workers", "2", "--set", "limits.drain_s=2")
     (worker,) = children(daemon.process.pid)
     os.kill(worker, signal.SIGSTOP)
     began = time.monotonic()

@@ -38,20 +38,20 @@ def run_through(agent: Any, rows: int) -> tuple[dict[str, bytes], Any, Any]:
 
 
 def test_same_seed_same_rows_give_bit_equal_state(make_agent):
-    one = run_through(make_agent("one"), 1500)
-    two = run_through(make_agent("two"), 1500)
-    other = run_through(make_agent("other", seed=1), 1500)
+    one = run_through(make_agent("one"), 700)
+    two = run_through(make_agent("two"), 700)
+    other = run_through(make_agent("other", seed=1), 700)
 
     assert one == two
     assert one[0] != other[0]
 
 
 def test_the_pace_of_the_rows_changes_nothing(make_agent):
-    waited = run_through(make_agent("waited"), 1500)
+    waited = run_through(make_agent("waited"), 700)
     at_once = make_agent("at_once")
-    at_once.feed(1500)
+    at_once.feed(700)
 
-    assert run_through(at_once, 1500) == waited
+    assert run_through(at_once, 700) == waited
 
 
 PQN = {
@@ -69,19 +69,19 @@ STREAM_Q = {
 
 
 @pytest.mark.parametrize("learner", ["dqn", "supervised"])
-def test_2000_updates_equal_1000_and_kill_and_resume_and_1000(make_agent, learner):
-    rows = 64 + 4 * 1999
+def test_800_updates_equal_400_and_kill_and_resume_and_400(make_agent, learner):
+    rows = 64 + 4 * 799
     whole = run_through(make_agent("whole", learner=learner), rows)
-    assert whole[1]["updates"] == 2000
+    assert whole[1]["updates"] == 800
 
-    cut = make_agent("cut", learner=learner, checkpoint={"every_updates": 300})
+    cut = make_agent("cut", learner=learner, checkpoint={"every_updates": 120})
     process = cut.start()
-    cut.pace_through(process, 64 + 4 * 1000)
+    cut.pace_through(process, 64 + 4 * 400)
     process.kill()
     resumed = cut.start()
-    assert resumed.expect("ready")["step"] == 900
+    assert resumed.expect("ready")["step"] == 360
     cut.pace_through(resumed, rows)
-    cut.wait_for(resumed, 1999)
+    cut.wait_for(resumed, 799)
     resumed.stop()
 
     assert state_of(cut.folder) == whole
@@ -90,18 +90,18 @@ def test_2000_updates_equal_1000_and_kill_and_resume_and_1000(make_agent, learne
 @pytest.mark.parametrize("learner", [{"pace": {"train_every": 16, "updates": 7}}, PQN, STREAM_Q])
 def test_kills_at_random_moments_change_nothing(make_agent, learner):
     config = {**learner, "checkpoint": {"every_updates": 25}}
-    whole = run_through(make_agent("whole", **config), 1500)
+    whole = run_through(make_agent("whole", **config), 800)
     rng = np.random.default_rng(0)
 
     cut = make_agent("cut", **config)
-    for rows in (300, 700, 1200):
+    for rows in (200, 400, 650):
         process = cut.start()
         process.expect("ready")
         cut.pace_through(process, rows)
         time.sleep(rng.uniform(0, 0.01))
         process.kill()
 
-    assert run_through(cut, 1500) == whole
+    assert run_through(cut, 800) == whole
 
 
 def test_each_row_finds_the_publication_of_its_due_point_after_a_kill_too(make_agent):
@@ -109,7 +109,7 @@ def test_each_row_finds_the_publication_of_its_due_point_after_a_kill_too(make_a
     first = agent.start()
     first.expect("ready")
     seen = {}
-    for row in range(64, 500):
+    for row in range(64, 320):
         due = agent.pace.required(row)
         agent.wait_for(first, due)
         weights, got, version = agent.weights(due)
@@ -118,11 +118,11 @@ def test_each_row_finds_the_publication_of_its_due_point_after_a_kill_too(make_a
         seen[due] = weights
         agent.feed(row + 1)
         agent.wake(first)
-        if row == 300:
+        if row == 200:
             first.kill()
             first = agent.start()
 
-    assert len(set(seen.values())) == len(seen) == agent.pace.required(499) + 2
+    assert len(set(seen.values())) == len(seen) == agent.pace.required(319) + 2
     assert first.expect("ready")["step"] > 0
 
 

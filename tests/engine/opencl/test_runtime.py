@@ -258,3 +258,20 @@ def test_a_trial_is_timed_by_the_device(opencl: Any) -> None:
     from agentd.engine.opencl_backend.tuning import CPU
 
     assert 0 < measure("opencl", CPU) < 10
+
+
+def test_thousands_of_kernels_cost_no_more_each_than_the_first_ones(opencl: Any) -> None:
+    """pyopencl generates and keeps a Python function for each, unless it is stopped."""
+    import linecache
+
+    x = opencl.zeros((10,))
+
+    def bind() -> None:
+        for _ in range(20):
+            opencl.runtime.bind("elementwise", "add", (64,), (64,), 10, x, x)
+
+    bind()
+    kept = len(linecache.cache)
+    bind()
+
+    assert len(linecache.cache) == kept

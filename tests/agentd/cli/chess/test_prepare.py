@@ -56,8 +56,8 @@ def test_shards_are_the_same_whoever_makes_them(run, dumps, tmp_path):
 
 def test_a_killed_run_goes_on_and_ends_the_same(run, tmp_path, write_games):
     dump, filters = tmp_path / "dump.pgn.zst", tmp_path / "filter.yaml"
-    dump.write_bytes(zstandard.compress(write_games(100, plies=30) * 8))
-    filters.write_text("games_per_player: 125\nskip_plies: 3\nmin_clock_s: 250\n")
+    dump.write_bytes(zstandard.compress(write_games(100, plies=30) * 4))
+    filters.write_text("games_per_player: 60\nskip_plies: 3\nmin_clock_s: 250\n")
     common = ("chess", "prepare", str(dump), "--filter", str(filters), "--shard-rows", "1009")
     assert run(*common, "--out", str(tmp_path / "whole"), timeout=200).returncode == 0
     folder, killed = tmp_path / "killed", 0
@@ -67,7 +67,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(run, tmp_path, write_games):
             stdout=subprocess.DEVNULL,
         )
         before = len(list(folder.glob("shard-*")))
-        while process.poll() is None and len(list(folder.glob("shard-*"))) < before + 6:
+        while process.poll() is None and len(list(folder.glob("shard-*"))) < before + 4:
             time.sleep(0.002)
         if process.poll() is not None:
             break

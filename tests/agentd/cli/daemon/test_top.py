@@ -65,14 +65,14 @@ def test_what_is_not_known_is_a_dash():
     assert "no agent" in drawn(Sample(1.0, {}, {}), None)
 
 
-def test_top_reads_a_running_daemon_once(run, serve):
+def test_top_reads_a_running_daemon_once(run, call, serve):
     daemon = serve("--set", "agent.learner=none")
     with Client.connect(
         ("127.0.0.1", daemon.port), "a", {"x": ("float32", (2,))}, 3, streams=2
     ) as client:
         client.step(np.zeros((2, 2), np.float32), [0, 0], [FIRST, FIRST])
         found = run("top", f"127.0.0.1:{daemon.port}", "--json")
-        text = run("top", f"127.0.0.1:{daemon.port}").stdout
+        text = call("top", f"127.0.0.1:{daemon.port}").stdout
     record = json.loads(found.stdout)
     assert record["agents"]["a"]["rows"] == 2
     assert record["agents"]["a"]["batch_p50"] == 2
@@ -80,8 +80,8 @@ def test_top_reads_a_running_daemon_once(run, serve):
     assert "act p50" in text
 
 
-def test_top_without_a_daemon_says_that_nobody_answers(run):
-    found = run("top", "127.0.0.1:9", "--json")
+def test_top_without_a_daemon_says_that_nobody_answers(call):
+    found = call("top", "127.0.0.1:9", "--json")
     assert (found.returncode, found.stdout) == (69, "")
     assert found.stderr.count("\n") == 1
 
@@ -105,7 +105,7 @@ def test_where_there_is_no_room_whole_columns_are_left_out(width):
     assert "state" in cells or width < 40
 
 
-def test_top_on_the_http_port_says_so_at_once(run, tmp_path):
+def test_top_on_the_http_port_says_so_at_once(call, tmp_path):
     command = [sys.executable, "-m", "agentd", "serve", "--port", "0", "--http-port", "0"]
     with subprocess.Popen(
         [*command, "--data-dir", str(tmp_path)], stdout=-1, stderr=-1, text=True
@@ -113,7 +113,7 @@ def test_top_on_the_http_port_says_so_at_once(run, tmp_path):
         log = iter(daemon.stderr.readline, "")
         port = re.search(r":(\d+)\"?$", next(line for line in log if "http listening" in line))[1]
         began = time.monotonic()
-        found = run("top", f"127.0.0.1:{port}")
+        found = call("top", f"127.0.0.1:{port}")
         took = time.monotonic() - began
         daemon.terminate()
         daemon.communicate()
@@ -124,8 +124,8 @@ def test_top_on_the_http_port_says_so_at_once(run, tmp_path):
 
 
 @pytest.mark.parametrize("address", ["::1:45583", "localhost:port", "127.0.0.1:99999", "http://x"])
-def test_a_text_that_is_no_address_is_told_as_such(run, address):
-    found = run("top", address)
+def test_a_text_that_is_no_address_is_told_as_such(call, address):
+    found = call("top", address)
     assert (found.returncode, found.stdout) == (69, "")
     assert f"address {address!r}" in found.stderr
     assert ("[::1]:45583" in found.stderr) == (address == "::1:45583")

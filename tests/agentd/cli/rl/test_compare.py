@@ -48,7 +48,7 @@ def test_curves_share_their_axes_and_a_run_that_stopped_early_is_drawn_to_the_en
     assert "fast" in table(groups).splitlines()[2]
 
 
-def test_compare_prints_and_draws(run: Run, tmp_path: Path) -> None:
+def test_compare_prints_and_draws(run: Run, call: Run, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     for name in ("a", "b"):
         leave(tmp_path / name / "agents" / "g-1", 0.5)
@@ -61,16 +61,16 @@ def test_compare_prints_and_draws(run: Run, tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "b (2 seeds)" in done.stdout
 
-    told = run("rl", "compare", str(tmp_path / "a"), "--json")
+    told = call("rl", "compare", str(tmp_path / "a"), "--json")
     assert json.loads(told.stdout)["runs"][0]["greedy_mean"] == 451.0
 
 
-def test_compare_tells_what_it_cannot_do(run: Run, tmp_path: Path) -> None:
+def test_compare_tells_what_it_cannot_do(call: Run, tmp_path: Path) -> None:
     leave(tmp_path / "a", 0.5)
 
-    nothing = run("rl", "compare", str(tmp_path / "none"))
-    nowhere = run("rl", "compare", str(tmp_path / "a"), "--png", str(tmp_path / "no/c.png"))
-    strange = run("rl", "compare", str(tmp_path / "a"), "--png", str(tmp_path / "c.txt2"))
+    nothing = call("rl", "compare", str(tmp_path / "none"))
+    nowhere = call("rl", "compare", str(tmp_path / "a"), "--png", str(tmp_path / "no/c.png"))
+    strange = call("rl", "compare", str(tmp_path / "a"), "--png", str(tmp_path / "c.txt2"))
 
     assert [done.returncode for done in (nothing, nowhere, strange)] == [66, 74, 2]
     for done in (nothing, nowhere, strange):

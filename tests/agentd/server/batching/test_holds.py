@@ -81,10 +81,12 @@ def test_alone_or_together_a_row_gets_the_same_answer(branches, spread, masked):
 @pytest.mark.parametrize("epsilon", [0.05, 0.5])
 @pytest.mark.parametrize("hold", [3, 30])
 def test_the_share_of_rows_that_explore_is_epsilon(epsilon, hold):
-    actor, rows = make_actor(hold, epsilon), 20_000
+    actor, many = make_actor(hold, epsilon), np.arange(40)
+    kinds = ([MID if t else FIRST] * len(many) for t in range(500))
 
-    _, bits = play(actor, rows)
+    choices = [act(actor, kind, many, len(many) * t) for t, kind in enumerate(kinds)]
 
+    bits = np.array([c.explored for c in choices]).T.ravel()  # one stream after the other
     assert np.mean(bits & EXPLORED) == pytest.approx(epsilon, rel=0.12)
     begun = np.flatnonzero(bits == EXPLORED)
     lengths = np.array(

@@ -34,7 +34,7 @@ def defend(board: chess.Board) -> chess.Move:
 
 @pytest.mark.parametrize("pieces", ["Q", "R", "RR", "QP", "RB"])
 def test_a_bare_king_is_mated_within_fifty_moves(pieces: str) -> None:
-    for board in positions(pieces, 4):
+    for board in positions(pieces, 2):
         start = board.fen()
         while not board.is_game_over() and not board.is_repetition(3):
             move = drive(board, history(board), 2_000).move if board.turn else defend(board)
