@@ -150,7 +150,7 @@ async def test_an_edited_section_is_applied_or_named(serve, tmp_path, caplog):
     found = (await admin.hear()).info["config"]
 
     assert (found["dqn"]["gamma"], found["exploration"]["end"]) == (0.5, 0.2)
-    assert (found["seed"], found["dqn"]["n_step"]) == (0, 1)
+    assert (found["seed"], found["dqn"]["n_step"]) == (0, 5)
     warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
     assert [text.split()[3] for text in warnings] == ["seed=7", "dqn.n_step=3"]
     peer = await house.peer()
