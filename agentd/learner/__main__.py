@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 from agentd.blas import prepare_blas
+from agentd.learner.priority import be_nice
 
+be_nice()  # before the imports, which take a second of a processor: games are running
 prepare_blas()  # one thread: a learner shares the machine with the games and the daemon
 
 

@@ -94,11 +94,12 @@ class LearnerHandle:
         *,
         device: str = "cpu",
         hang_s: float = 10.0,
+        wake_after_s: float = 0.0,
         on_publication: Callable[[], None] | None = None,
     ) -> None:
         self.agent_dir, self.board, self.pace = agent_dir, board, pace
         self.on_publication = on_publication
-        self.device, self.hang_s = device, hang_s
+        self.device, self.hang_s, self._wake_after_s = device, hang_s, wake_after_s
         self._start_s = start_s(device)
         self.state = "starting"
         self.restarts = 0
@@ -145,7 +146,10 @@ class LearnerHandle:
         wanted = self.board.wake_at
         if 0 < wanted <= self._ring.head and wanted != self._woken_for:
             self._woken_for = wanted
-            self._write(b"\n")
+            if self._wake_after_s:
+                asyncio.get_running_loop().call_later(self._wake_after_s, self._write, b"\n")
+            else:
+                self._write(b"\n")
 
     def paces(self) -> bool:
         """Whether a publication may be waited for: False while frozen, diverged or failed."""

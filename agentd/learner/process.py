@@ -8,7 +8,6 @@ shared memory at which row count it wants to be woken.
 import contextlib
 import json
 import logging
-import os
 import signal
 import time
 from collections.abc import Mapping
@@ -30,6 +29,7 @@ from agentd.learner.checkpoints import Saver, StoredCheckpoint
 from agentd.learner.control import Control, HungUp
 from agentd.learner.heart import Heart
 from agentd.learner.pace import NO_DUE
+from agentd.learner.priority import yield_to_others
 from agentd.learner.updater import Progress, updater_for
 from agentd.memory.ring_reader import open_reader
 from agentd.memory.weight_board import Publication, WeightBoard
@@ -47,15 +47,12 @@ _STATS_EVERY_S = 0.1
 _PUBLISH_EVERY_S = 0.005
 """A learner that is behind (free) publishes no more often than this."""
 _PREDECESSOR_S = 10.0
-_NICE = 5
 
 
 def run(agent_dir: Path, device: str = "cpu") -> int:
     """Learn for the agent in ``agent_dir`` until told to stop; return the exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
-        os.nice(_NICE)
     control = Control.on_standard_streams()
     try:
         lock = DirectoryLock(agent_dir / "learner.lock", f"agent {agent_dir.name}")
@@ -82,13 +79,6 @@ def _learn(agent_dir: Path, device: str, control: Control) -> int:
     except HungUp:
         process.leave()
         raise
-
-
-def _yield_to_others() -> None:
-    """Never preempt a process that has just been woken: a game waits for it, and not for us."""
-    if hasattr(os, "SCHED_BATCH"):
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def read_schema(path: Path) -> Schema:
@@ -119,7 +109,7 @@ class LearnerProcess:
         self._updater = updater_for(self._learner, reader, config)
         self._free = config.pace.mode != "paced"
         if self._free:
-            _yield_to_others()
+            yield_to_others()
         self._board = WeightBoard.open(replay / "weights.board", network.n_params, writable=True)
         self._heart = Heart(self._board, start_s(device))
         self._saver = Saver(agent_dir / "checkpoints", config, schema, network, self._updater)

@@ -29,6 +29,12 @@ from agentd.server.batching.learning import Learning
 from agentd.server.batching.stacks import Stacks
 from agentd.store import Checkpoint, Footing, is_frozen, read_checkpoint
 
+_WAKE_AFTER_S = 0.002
+"""So long after its rows a learner is woken that no game waits for.
+
+Woken before the answer is sent, it would take the very processor on which the game then wakes up.
+"""
+
 
 def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Schema) -> Agent:
     """Open an agent's files and make it ready to act.
@@ -101,6 +107,7 @@ def _open_learning(
         pace,
         device=host.device,
         hang_s=limits.hang_s,
+        wake_after_s=0.0 if config.pace.mode == "paced" else _WAKE_AFTER_S,
         on_publication=on_publication,
     )
     handle.frozen = is_frozen(folder)
