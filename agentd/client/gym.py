@@ -190,8 +190,8 @@ class _Vector:
         if not tells_facts(info, final):
             return frame
         ended = frame.kind[: self._env.num_envs] >= TERMINATED
-        told = [split_info(final if final and ended[i] else info, i) for i in range(len(ended))]
-        return frame._replace(facts=read_facts(self._reader.coder, told, frame.kind, actions))
+        infos = [split_info(final if final and ended[i] else info, i) for i in range(len(ended))]
+        return frame._replace(facts=read_facts(self._reader.coder, infos, frame.kind, actions))
 
     def _read(self, answer: Any) -> tuple[GameFrame, dict[str, Any]]:
         """Return the frame of a step's answer, and the step's info."""

@@ -26,31 +26,31 @@ def tells_facts(*infos: Mapping[str, Any]) -> bool:
 
 def split_info(info: Mapping[str, Any], i: int) -> dict[str, Any]:
     """Return what a vector environment's ``info`` tells of environment ``i``."""
-    told = {}
+    own = {}
     for key in (TAKEN, WON):
         there = info.get(f"_{key}")
         if key in info and (there is None or there[i]):
             found = info[key]
             whole = isinstance(found, Mapping)
-            told[key] = {name: part[i] for name, part in found.items()} if whole else found[i]
-    return told
+            own[key] = {name: part[i] for name, part in found.items()} if whole else found[i]
+    return own
 
 
 def read_facts(
     coder: ActionCoder,
-    told: Sequence[Mapping[str, Any]],
+    infos: Sequence[Mapping[str, Any]],
     kind: NDArray[np.uint8],
     actions: NDArray[np.integer[Any]],
 ) -> StepFacts:
-    """Return what ``told`` of S environments says of the rows of ``kind`` (N,), N >= S.
+    """Return what ``infos`` of S environments says of the rows of ``kind`` (N,), N >= S.
 
     ``actions`` are the (S,) or (S, branches) that were asked for; rows after the S-th begin
     episodes, and nothing is said of them. Raises Misfit.
     """
     taken = np.zeros((len(kind), *actions.shape[1:]), np.int32)
-    taken[: len(told)] = np.maximum(actions, 0)
+    taken[: len(infos)] = np.maximum(actions, 0)
     by, won = np.zeros(len(kind), np.uint8), np.zeros(len(kind), np.bool_)
-    for i, one in enumerate(told):
+    for i, one in enumerate(infos):
         if TAKEN in one:
             taken[i], by[i] = coder.encode_one(one[TAKEN]), WHO.index("person")
         if kind[i] >= TERMINATED and WON in one:
@@ -58,7 +58,7 @@ def read_facts(
     facts: StepFacts = {}
     if by.any():
         facts = {"taken": taken, "by": by}
-    if (kind >= TERMINATED).any() and any(WON in one for one in told):
+    if (kind >= TERMINATED).any() and any(WON in one for one in infos):
         facts["success"] = won
     return facts
 

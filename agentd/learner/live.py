@@ -123,13 +123,14 @@ def too_slow(before: Mapping[str, float], now: Mapping[str, float]) -> str:
     ``before`` and ``now`` are two readings of its statistics, a second or so apart.
     """
     per_row, rate = now["updates_per_row"], now["rows_per_second"]
-    told = []
+    reasons = []
     if SHARE * now["possible_updates_per_second"] < per_row * rate:
-        told.append(f"{per_row:.2g} updates a row, the least")
+        reasons.append(f"{per_row:.2g} updates a row, the least")
     made = now["updates"] - before["updates"]
     forgotten = now["updates_forgotten"] - before["updates_forgotten"]
     if forgotten >= 1 and forgotten > MUCH * (made + forgotten):
-        told.append(f"{forgotten / (made + forgotten):.0%} of the updates that it owes it forgets")
-    if not told:
+        share = forgotten / (made + forgotten)
+        reasons.append(f"{share:.0%} of the updates that it owes it forgets")
+    if not reasons:
         return ""
-    return f"the learner is too slow for {rate:,.0f} rows a second: {' and '.join(told)}"
+    return f"the learner is too slow for {rate:,.0f} rows a second: {' and '.join(reasons)}"

@@ -109,18 +109,18 @@ class DqnLearner(DescentLearner):
         that an update measures is NaN before the first. Where there was a demonstration:
         ``demonstrations``, the rows of them, and ``margin_loss``, which is part of the loss.
         """
-        on, told = self._on, self._descent.stats()
+        on, known = self._on, self._descent.stats()
         if self._gap is not None:
-            told["held_out_gap"] = self._gap.value
+            known["held_out_gap"] = self._gap.value
         if not self._descent.measured:
-            return {**told, "td_abs": nan, "q_mean": nan}
+            return {**known, "td_abs": nan, "q_mean": nan}
         if self._whole is not None:
             target, error = self._backend.to_host(on.target), self._backend.to_host(on.error)
             taken = target[:, None] - error
         else:
             taken = on.values(self._learn.output(self.params, self.config.batch))
         figures = {
-            **told,
+            **known,
             "td_abs": float(on.errors().mean()),
             "q_mean": float(taken.mean()),
         }

@@ -134,8 +134,8 @@ def _evaluations(pawns: NDArray[np.float32]) -> NDArray[np.int16]:
     size = np.abs(known)
     mates = np.flatnonzero(size >= 7000)
     size = size[mates]
-    told = size - np.select([size >= 700_000, size >= 70_000], [700_000, 70_000], 7000)
-    moves = np.minimum(told, MATE - EVAL_LIMIT - 1)
+    distance = size - np.select([size >= 700_000, size >= 70_000], [700_000, 70_000], 7000)
+    moves = np.minimum(distance, MATE - EVAL_LIMIT - 1)
     found[mates] = np.where(known[mates] < 0, moves - MATE, MATE - moves)
     return found
 
