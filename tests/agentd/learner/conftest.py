@@ -91,8 +91,9 @@ class Process:
 
     def notify(self) -> None:
         assert self.popen.stdin is not None
-        self.popen.stdin.write(b"\n")
-        self.popen.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it may have seen the rows itself, and ended
+            self.popen.stdin.write(b"\n")
+            self.popen.stdin.flush()
 
     def kill(self) -> None:
         self.popen.kill()
