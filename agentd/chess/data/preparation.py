@@ -131,8 +131,11 @@ class Preparation:
 
     def run(self) -> None:
         """Prepare the rest of the dumps. Raises JobFailed where a process dies."""
-        if self._manifest.complete:
-            return
+        if not self._manifest.complete:
+            self._read_rest()
+        self._drop_players()  # also those of a run that was killed after its last manifest
+
+    def _read_rest(self) -> None:
         with ParserPool(self._job.workers, self._job.reader, self._filter) as parsers:
             for number in range(self._manifest.next.source, len(self._job.dumps)):
                 self._read_source(number, parsers)
@@ -140,8 +143,6 @@ class Preparation:
         self._manifest.next = Next(len(self._job.dumps))
         self._manifest.complete = True
         self._save()
-        for old in self._job.folder.glob("players-*"):
-            old.unlink()
 
     def _read_source(self, number: int, parsers: ParserPool) -> None:
         source = self._manifest.sources[number]
@@ -191,8 +192,12 @@ class Preparation:
             np.save(data, self._players.before(later), allow_pickle=False)
             write_file(players, data.getvalue())
         write_file(self._job.folder / MANIFEST, self._manifest.encode())
+        self._drop_players(but=players)
+
+    def _drop_players(self, but: Path | None = None) -> None:
+        """Delete the files that count players' games, all or all but one."""
         for old in self._job.folder.glob("players-*"):
-            if old != players:
+            if old != but:
                 old.unlink()
 
     def _load_players(self) -> PlayerCounts | None:

@@ -81,9 +81,11 @@ def test_a_killed_run_goes_on_and_ends_the_same(run, tmp_path, write_games):
     manifest = read_manifest(folder)
     assert manifest.complete
     assert manifest.total.dropped["player cap"] > 0
+    (folder / "players-00007.npy").write_bytes(b"of a run that was killed as it ended")
     again = run(*common, "--out", str(folder), "--json", timeout=200)
     assert again.returncode == 0
     assert json.loads(again.stdout)["rows"] == manifest.total.rows
+    assert content(folder) == content(tmp_path / "whole")
 
 
 def test_a_broken_dump_is_told_and_its_whole_games_are_kept(run, tmp_path, write_games, compress):
