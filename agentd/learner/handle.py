@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.blas import THREAD_VARIABLES
-from agentd.children import child_environment, python_module
+from agentd.children import Child, child_environment, python_module
 from agentd.errors import AgentdError, ExitCode
 from agentd.learner.pace import Pace
 from agentd.memory.mapped_file import RingCounters
@@ -114,7 +114,7 @@ class LearnerHandle:
         self._pipe: int | None = None  # write end of the learner's stdin
         self._woken_for = 0
         self._stop = asyncio.Event()
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Child | None = None
         self._number = 0
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._ready = asyncio.Event()
@@ -254,9 +254,9 @@ class LearnerHandle:
         os.set_blocking(our_out, False)
         os.set_blocking(our_in, False)
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                *python_module("agentd.learner", "--agent-dir", str(self.agent_dir)),
-                *("--device", self.device),
+            arguments = ["--agent-dir", str(self.agent_dir), "--device", self.device]
+            self._process = Child(
+                python_module("agentd.learner", *arguments),
                 stdin=their_in,
                 stdout=their_out,
                 env=child_environment(**dict.fromkeys(THREAD_VARIABLES, "1")),
@@ -322,8 +322,7 @@ class LearnerHandle:
     def kill(self) -> None:
         """Kill the process at once, if there is one."""
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            self._process.kill()
 
     def _write(self, data: bytes) -> None:
         if self._pipe is not None:

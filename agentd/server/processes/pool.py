@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from agentd.children import child_environment, python_module
+from agentd.children import Child, child_environment, python_module
 from agentd.config.records import AgentConfig, ServerConfig
 from agentd.protocol.messages import Hello
 from agentd.server.agents.registry import Registry
@@ -23,13 +23,13 @@ from agentd.supervision import Pulse, keep_running, start_s, watching
 log = logging.getLogger("agentd.workers")
 
 
-class _Child:
+class _Worker:
     """One further process and its end of the channel."""
 
     def __init__(self, number: int, start_s: float) -> None:
         self.number, self.start_s = number, start_s
         self.channel: Channel | None = None
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: Child | None = None
         self.ready = asyncio.Event()
         self.serves = False
         self.packets = 0  # it reports four times a second: its sign of life
@@ -53,7 +53,7 @@ class Pool:
     ) -> None:
         self._config, self._data_dir = config, data_dir
         self._reports, self._spawn, self._adopt = reports, spawn, adopt
-        self._all = [_Child(n, start_s(config.device)) for n in range(1, config.workers)]
+        self._all = [_Worker(n, start_s(config.device)) for n in range(1, config.workers)]
         self._ending = asyncio.Event()
 
     async def start(self, port: int) -> None:
@@ -70,8 +70,7 @@ class Pool:
         self._ending.set()
         ending = [w.process for w in self._all if w.process is not None]
         for process in ending:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
+            process.terminate()
         try:
             async with asyncio.timeout(self._config.limits.drain_s / 2):
                 for process in ending:
@@ -103,14 +102,13 @@ class Pool:
             if worker.channel is not None:
                 worker.channel.send(message)
 
-    def _kill(self, worker: _Child) -> None:
+    def _kill(self, worker: _Worker) -> None:
         if worker.process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                worker.process.kill()
+            worker.process.kill()
 
     # -- one process -----------------------------------------------------------------------------
 
-    async def _keep(self, worker: _Child, port: int) -> None:
+    async def _keep(self, worker: _Worker, port: int) -> None:
         """Keep a worker running, with growing pauses between starts."""
 
         def ended(code: int, pause_s: float) -> bool:
@@ -126,19 +124,17 @@ class Pool:
 
         await keep_running(live, self._ending, ended)
 
-    async def _live(self, worker: _Child, port: int) -> int:
+    async def _live(self, worker: _Worker, port: int) -> int:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.send(self._task(worker.number, port))
         command = python_module("agentd", "serve", "--worker", str(theirs.fileno()))
         command += ["-q"] if log.getEffectiveLevel() > logging.INFO else []
         with theirs:
-            worker.process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
+            worker.process = Child(
+                command,
+                env=child_environment(),
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
-                env=child_environment(),
             )
 
         def heard(message: dict[str, Any], body: bytes, fd: int | None) -> None:
@@ -176,7 +172,7 @@ class Pool:
         task = {"config": settings, "number": number, "data_dir": str(self._data_dir)}
         return msgspec.json.encode(task)
 
-    def _heard(self, worker: _Child, message: dict[str, Any], body: bytes, fd: int | None) -> None:
+    def _heard(self, worker: _Worker, message: dict[str, Any], body: bytes, fd: int | None) -> None:
         worker.packets += 1
         match message["do"]:
             case "adopt" if fd is not None:
