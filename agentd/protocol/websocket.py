@@ -193,9 +193,8 @@ class WebSocketDecoder:
             raise _broken(want, got)
         if opcode >= Opcode.CLOSE:
             if not fin or second & 0x7F > MOST_CONTROL:
-                raise _broken(
-                    "a control frame of at most 125 bytes, whole", "a longer one or a part"
-                )
+                want = f"a control frame of at most {MOST_CONTROL} bytes, whole"
+                raise _broken(want, "a longer one, or a part")
         elif (opcode is Opcode.CONTINUATION) is (self._joined is None):
             want = "a new message" if self._joined is None else "the rest of a message"
             raise _broken(want, opcode.name.lower())
