@@ -1,4 +1,4 @@
-"""``agentd sdk``: the clients for other languages, written out where a game's project wants them."""
+"""``agentd sdk``: the clients for other languages, written into the folder of a game."""
 
 from collections.abc import Iterator
 from importlib.resources import files

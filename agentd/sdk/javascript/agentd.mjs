@@ -216,7 +216,7 @@ function unpack(name, dtype, bytes, count) {
   if (bytes?.length !== count * KINDS[dtype].BYTES_PER_ELEMENT) {
     throw new ProtocolError(`${name}: want ${count} numbers (${dtype})`);
   }
-  return new KINDS[dtype](bytes.slice().buffer);
+  return new KINDS[dtype](new Uint8Array(bytes).buffer); // a copy, and aligned
 }
 
 // -- the session: what to say ---------------------------------------------------------------------
@@ -370,7 +370,7 @@ export class Session {
     const act = { seq, action: numbers, version, late: late === true };
     if (frame.one && kind === "discrete") act.action = numbers[0];
     if (q) act.q = unpack("q", "float32", q, frame.n * mask);
-    if (explored) act.explored = frame.one ? explored[0] === 1 : explored.slice();
+    if (explored) act.explored = frame.one ? explored[0] === 1 : new Uint8Array(explored);
     return { frame, act };
   }
 
@@ -483,7 +483,10 @@ export class Agent extends EventTarget {
       open: () => link.send(this.#session.hello()),
       heard: () => { this.#heard = Date.now(); },
       body: (bytes) => { if (link === this.#link) this.#take(bytes); },
-      end: (why) => { if (link === this.#link) this.#broken(why); else this.#left?.(); },
+      end: (why, cause) => {
+        if (link === this.#link) this.#broken(why, cause);
+        else if (!this.#link) this.#left?.();
+      },
     });
     this.#link = link;
     this.#timer = setTimeout(() => this.#broken("no welcome in time"), CONNECT_MS);
@@ -561,7 +564,8 @@ export class Agent extends EventTarget {
   #broken(why, cause = null) {
     const was = this.#welcomed;
     this.#hangUp();
-    if (cause instanceof Refused && !PASSING.includes(cause.code)) return this.#fail(cause);
+    const final = cause instanceof ProtocolError || (cause?.code && !PASSING.includes(cause.code));
+    if (final) return this.#fail(cause);
     if (typeof cause === "string" && !PASSING_GOODBYES.includes(cause)) {
       return this.#fail(new Closed(`the server ended the session: ${cause}`));
     }
@@ -569,8 +573,7 @@ export class Agent extends EventTarget {
     const [now, away] = [Date.now(), cause?.retryMs ?? 0];
     this.#until ??= now + this.#retryMs;
     if (now >= this.#until || now + away > this.#until) {
-      const unreachable = new Unreachable(`${this.address}: ${why}`);
-      return this.#fail(cause instanceof Refused ? cause : unreachable);
+      return this.#fail(cause?.code ? cause : new Unreachable(`${this.address}: ${why}`));
     }
     const delay = Math.max(away, Math.random() * this.#delay); // jitter: no crowd forms
     this.#delay = Math.min(LONGEST_DELAY_MS, 2 * this.#delay);
