@@ -16,10 +16,7 @@ const FAREWELL_MS = 1_000; // patience with the server's goodbye
 const [FIRST_DELAY_MS, LONGEST_DELAY_MS] = [50, 5_000]; // between two tries
 
 export class AgentdError extends Error {
-  constructor(message) {
-    super(message);
-    this.name = new.target.name;
-  }
+  get name() { return this.constructor.name; }
 }
 export class Unreachable extends AgentdError {}
 export class SessionLost extends AgentdError {}
@@ -39,9 +36,7 @@ export class DataRefused extends Refused {}
 
 /** A number that goes out as a float even where it is whole. */
 export class Float {
-  constructor(value) {
-    this.value = value;
-  }
+  constructor(value) { this.value = value; }
 }
 
 const utf8 = new TextEncoder();
@@ -74,7 +69,7 @@ export function encode(value) {
     else if (n < 65_536) put(tag16, "Uint16", n, 2);
     else put(tag32, "Uint32", n, 4);
   };
-  const raw = (data) => bytes.set(data, room(data.length));
+  const raw = (data) => { const at = room(data.length); bytes.set(data, at); };
   const whole = (n) => {
     if (n < 0) put(0xd3, "BigInt64", BigInt(n), 8);
     else if (n > 0xffff_ffff) put(0xcf, "BigUint64", BigInt(n), 8);
@@ -108,8 +103,8 @@ export function encode(value) {
   return bytes.subarray(0, end);
 }
 
-/** Return the one msgpack map in `bytes`; `float` makes values of its floats. */
-export function decode(bytes, float = (x) => x) {
+/** Return the one msgpack map in `bytes`; `asFloat` makes values of its floats. */
+export function decode(bytes, asFloat = (x) => x) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = 0;
   const take = (n) => {
@@ -141,8 +136,8 @@ export function decode(bytes, float = (x) => x) {
       case 0xc0: return null;
       case 0xc2: case 0xc3: return tag === 0xc3;
       case 0xc4: case 0xc5: case 0xc6: return bin(uint(tag - 0xc4));
-      case 0xca: return float(view.getFloat32(take(4)));
-      case 0xcb: return float(view.getFloat64(take(8)));
+      case 0xca: return asFloat(view.getFloat32(take(4)));
+      case 0xcb: return asFloat(view.getFloat64(take(8)));
       case 0xcc: case 0xcd: case 0xce: return uint(tag - 0xcc);
       case 0xcf: return safe(view.getBigUint64(take(8)));
       case 0xd0: return view.getInt8(take(1));
@@ -221,28 +216,25 @@ function unpack(name, dtype, bytes, count) {
 
 // -- the session: what to say ---------------------------------------------------------------------
 
-const sum = (numbers) => numbers.reduce((n, each) => n + each, 0);
-const floats = (numbers) => Array.from(numbers, (x) => new Float(x));
+const float = (x) => (x === undefined ? undefined : new Float(x));
+const bounded = (head) => ({ ...head, low: float(head.low), high: float(head.high) });
 
 /** Return an action space as hello has it, its numbers and its mask bytes a row. */
 function readAction(action) {
   if (typeof action === "number") return readAction({ kind: "discrete", n: action });
   if (Array.isArray(action)) return readAction({ kind: "multi_discrete", n: action });
   const { kind, n, low, high, heads } = action;
-  if (kind === "discrete") return { kind, wire: { kind, n }, width: 1, mask: n, dtype: "int32" };
-  if (kind === "multi_discrete") {
-    return { kind, wire: { kind, n }, width: n.length, mask: sum(n), dtype: "int32" };
-  }
-  if (kind === "box") {
-    const wire = { kind, low: floats(low), high: floats(high) };
-    return { kind, wire, width: low.length, mask: 0, dtype: "float32" };
-  }
-  if (kind !== "mixed") throw new TypeError(`action.kind: no kind of actions: ${kind}`);
-  const wire = heads.map(({ n: many, low: least, high: most, name }) => (
-    many === undefined ? { low: new Float(least), high: new Float(most), name } : { n: many, name }
-  ));
-  const mask = sum(heads.map((head) => head.n ?? 0));
-  return { kind, wire: { kind, heads: wire }, width: heads.length, mask, dtype: "float32" };
+  const wire = {
+    discrete: () => ({ kind, n }),
+    multi_discrete: () => ({ kind, n }),
+    box: () => ({ kind, low: low.map(float), high: high.map(float) }),
+    mixed: () => ({ kind, heads: heads.map(bounded) }),
+  }[kind]?.();
+  if (!wire) throw new TypeError(`action: want a number, a list or a map with kind, got ${kind}`);
+  const whole = [n ?? heads?.map((head) => head.n ?? 0) ?? []].flat();
+  const width = (low ?? heads ?? whole).length;
+  const mask = whole.reduce((all, each) => all + each, 0);
+  return { kind, wire, width, mask, dtype: n === undefined ? "float32" : "int32" };
 }
 
 /** The conversation of one agent over all its connections: rows in, bodies of frames out. */
@@ -281,8 +273,7 @@ export class Session {
     return encode({
       type: "hello", protocol: this.protocol, client, role, run: this.run, agent,
       observation: this.observation, action: this.action.wire, streams, token,
-      resume: this.resume, explain, deadline_ms: deadlineMs, priority,
-      dt_ms: dtMs === undefined ? undefined : new Float(dtMs),
+      resume: this.resume, explain, deadline_ms: deadlineMs, priority, dt_ms: float(dtMs),
     });
   }
 
@@ -334,8 +325,8 @@ export class Session {
 
   log(values) {
     this.needs2("log");
-    const wire = Object.entries(values).map(([name, value]) => [name, new Float(value)]);
-    return encode({ type: "log", values: Object.fromEntries(wire) });
+    const floats = Object.entries(values).map(([name, value]) => [name, float(value)]);
+    return encode({ type: "log", values: Object.fromEntries(floats) });
   }
 
   /** Take the body of a frame; return what it says, with `reply`, the bodies to send for it. */
@@ -345,7 +336,7 @@ export class Session {
     if (type === "act") return { type, ...this.answered(this.next(seq), said) };
     if (type === "welcome") return this.welcomed(said);
     if (type === "ping") { // what came as an int or a float goes back as that
-      return { type, reply: [encode({ ...decode(body, (x) => new Float(x)), type: "pong" })] };
+      return { type, reply: [encode({ ...decode(body, float), type: "pong" })] };
     }
     if (type === "error") {
       if (said.fatal || seq == null) return { type, error: new Refused(said) };
@@ -511,13 +502,10 @@ export class Agent extends EventTarget {
   }
 
   #answer(frame, answer) {
-    const refused = answer instanceof Error;
-    this.#until = null;
-    this.#delay = FIRST_DELAY_MS;
-    if (!refused) this.version = answer.version;
+    [this.#until, this.#delay] = [null, FIRST_DELAY_MS];
+    this.version = answer.version ?? this.version;
     if (!frame.resolve) this.#inbox.push(answer);
-    else if (refused) frame.reject(answer);
-    else frame.resolve(answer);
+    else (answer instanceof Error ? frame.reject : frame.resolve)(answer);
   }
 
   #open({ lost, dropped, stale }) {
