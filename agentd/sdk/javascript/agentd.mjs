@@ -79,7 +79,8 @@ export function encode(value) {
     if (v === null || v === undefined) bytes[room(1)] = 0xc0;
     else if (typeof v === "boolean") bytes[room(1)] = v ? 0xc3 : 0xc2;
     else if (typeof v === "bigint" || Number.isSafeInteger(v)) whole(v);
-    else if (typeof v === "number" || v instanceof Float) put(0xcb, "Float64", v.value ?? v, 8);
+    else if (typeof v === "number") put(0xcb, "Float64", v, 8);
+    else if (v instanceof Float) put(0xcb, "Float64", v.value, 8);
     else if (typeof v === "string") {
       const text = utf8.encode(v);
       head(text.length, 0xa0, 32, [0xd9, 0xda, 0xdb]);
@@ -391,10 +392,11 @@ const GOODBYE = encode({ type: "goodbye", reason: "client_done" });
 export class Agent extends EventTarget {
   #session; #dial; #link = null; #welcomed = false; #timer; #heard = 0; #inbox = []; #lost = null;
   #until = null; #delay = FIRST_DELAY_MS; #retryMs; #opening; #left; #closed = null;
+  version = 0; reconnects = 0; error = null;
 
   constructor(address, options, dial) {
     super();
-    Object.assign(this, { address, version: 0, reconnects: 0, error: null });
+    this.address = address;
     this.#session = new Session(options);
     this.#dial = dial;
     this.#until = Date.now() + 1000 * (options.waitS ?? 0);
@@ -435,6 +437,7 @@ export class Agent extends EventTarget {
   abandon() {
     this.#check();
     this.#drop(this.#session.abandon(), new SessionLost("the session was abandoned"));
+    this.#lost = null; // whoever abandons it knows
     if (this.#welcomed) this.#link.send(GOODBYE);
     this.#hangUp();
     this.#connect();

@@ -13,21 +13,26 @@ const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; // RFC 6455, section 1.3
 const [BINARY, CLOSE, PING, PONG] = [2, 8, 9, 10]; // opcodes of RFC 6455
 
 /** Frames on a plain socket: a length of four bytes, then the body. */
-const frames = {
+class Frames {
+  first() { return null; }
+
+  last() { return Buffer.alloc(0); }
+
   wrap(body) {
     const frame = Buffer.alloc(4 + body.length);
     frame.writeUInt32LE(body.length);
     frame.set(body, 4);
     return frame;
-  },
+  }
+
   /** Return what the first whole frame of `data` says, and its `size`; null for none yet. */
   cut(data) {
     if (data.length < 4) return null;
     if (data.toString("latin1", 0, 4) === "HTTP") throw new ProtocolError("that is an HTTP port");
     const size = 4 + data.readUInt32LE();
     return data.length < size ? null : { size, body: data.subarray(4, size) };
-  },
-};
+  }
+}
 
 /** The same as messages of a WebSocket (RFC 6455). */
 class Messages {
@@ -94,8 +99,8 @@ function dialSocket(address, on, options) {
   const place = url.protocol === "unix:" ? { path: url.pathname } : { host, port };
   const servername = net.isIP(host) ? undefined : host;
   const socket = secure ? tls.connect({ servername, ...place, ...options }) : net.connect(place);
-  const codec = web ? new Messages() : frames;
-  let rest = Buffer.alloc(0);
+  const codec = web ? new Messages() : new Frames();
+  let rest = /** @type {Buffer} */ (Buffer.alloc(0));
   const next = () => {
     try {
       return codec.cut(rest);
@@ -107,10 +112,10 @@ function dialSocket(address, on, options) {
   };
   socket.setNoDelay(true);
   socket.on(secure ? "secureConnect" : "connect", () => {
-    if (codec.first) socket.write(codec.first(url));
+    if (web) socket.write(codec.first(url));
     else on.open();
   });
-  socket.on("data", (chunk) => {
+  socket.on("data", (/** @type {Buffer} */ chunk) => {
     on.heard();
     rest = rest.length ? Buffer.concat([rest, chunk]) : chunk;
     for (let found = next(); found; found = next()) {
@@ -125,7 +130,7 @@ function dialSocket(address, on, options) {
   socket.on("close", () => on.end("the connection was closed"));
   return {
     send: (body) => { if (socket.writable) socket.write(codec.wrap(body)); },
-    end: () => (socket.connecting ? socket.destroy() : socket.end(codec.last?.())),
+    end: () => (socket.connecting ? socket.destroy() : socket.end(codec.last())),
   };
 }
 
