@@ -19,6 +19,8 @@ from agentd.protocol.facts import check_numbers
 
 MAX_LOGS = 100
 """Messages ``log`` a second."""
+KEPT = 1024
+"""Frames that are compared with what is sent again."""
 _SINCE_2 = ("taken", "by", "elapsed", "success", "dt_ms")
 
 
@@ -28,7 +30,7 @@ class SeenFrame(NamedTuple):
     seq: int
     body: bytes
     message: m.Step | m.Teach
-    check: FrameCheck | None  # of a step that was new and whose game is known
+    check: FrameCheck | None  # of a step whose game is known, as it came first
     repeated: bool  # it came before, on another connection
 
 
@@ -44,7 +46,7 @@ class Observer:
         self.cut = False  # the connection was lost by no fault of the client
         self.left = False  # the client has said goodbye on this connection
         self.received = 0  # frames that were new
-        self._kept: dict[int, bytes] = {}  # bodies of the newest frames of the session, by seq
+        self._kept: dict[int, SeenFrame] = {}  # the newest frames of the session, by seq
         self._book = StreamBook()
         self._before = StreamBook()  # as it was before the newest frame
         self._last_seq = 0
@@ -61,9 +63,8 @@ class Observer:
 
     def open(self, welcome: m.Welcome) -> None:
         """The server has sent ``welcome``."""
-        self.findings.check(
-            "R4 waits for welcome", self._shaking, "no bytes before welcome", "some"
-        )
+        early = self._decoder.has_partial
+        self.findings.check("R4 waits for welcome", not early, "no bytes before welcome", "some")
         assert self.hello is not None
         self._opened, self._shaking, self._first_frame = True, False, True
         self._decoder.max_frame = welcome.max_frame
@@ -84,18 +85,15 @@ class Observer:
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the client; they must not change afterwards."""
-        if self._shaking:
-            self._shaking = False
-            self.findings.fail(
-                "R4 waits for welcome", "no bytes before welcome", f"{len(data)} bytes"
-            )
         self._decoder.feed(data)
 
     def next_message(self, now: float) -> m.ClientMessage | SeenFrame | None:
         """The next message, at ``now`` seconds of any clock; None when more bytes are needed.
 
-        Raises ProtocolError where the client cannot be understood any further.
+        Between hello and welcome nothing is read. Raises ProtocolError where the client cannot be understood any further.
         """
+        if self._shaking:
+            return None
         try:
             body = self._decoder.next_frame()
             if body is None:
@@ -187,14 +185,14 @@ class Observer:
         repeated = self._is_repeated(message.seq, body)
         self._first_frame = False
         self.findings.keep("R3 tensors are bin")
-        check = None
-        if not repeated:
+        if repeated:
+            frame = self._kept[message.seq]._replace(body=body, message=message, repeated=True)
+        else:
             self.received += 1
             self._last_seq = message.seq
-            self._kept[message.seq] = body
-            self._kept.pop(message.seq - 4096, None)
-            check = self._check_rows(message)
-        frame = SeenFrame(message.seq, body, message, check, repeated)
+            frame = SeenFrame(message.seq, body, message, self._check_rows(message), False)
+            self._kept[message.seq] = frame
+            self._kept.pop(message.seq - KEPT, None)
         self.pending[message.seq] = frame
         assert self.welcome is not None
         if len(self.pending) > self.welcome.window:
@@ -220,7 +218,8 @@ class Observer:
             oldest = min(self.pending, default=last + 1)
             wish = f"seq {oldest} again, which has no answer" if self.pending else f"seq {oldest}"
             findings.check("R7 resend", seq <= oldest, wish, f"seq {seq}")
-        known = self._kept.get(seq)
+        kept = self._kept.get(seq)
+        known = None if kept is None else kept.body
         if known is not None and self.welcome.resumed and seq <= last:
             at = next((i for i, (a, b) in enumerate(zip(known, body, strict=False)) if a != b), -1)
             got = f"{len(body)} bytes" + (f", other ones from byte {at} on" if at >= 0 else "")

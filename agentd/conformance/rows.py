@@ -149,15 +149,17 @@ class FrameCheck:
         if not self._findings.is_broken("R3 little-endian"):
             most, top = self._shape.streams, max(ids)
             self._note("R5 stream ids", top < most, f"below {most}, as hello says", f"{top}")
-        seen: dict[int, int] = {}
+        seen: dict[int, list[int]] = {}
         for row, (stream, kind) in enumerate(zip(ids, self.kind.tolist(), strict=True)):
-            before = seen.get(stream)
-            if before is not None and not (before >= TERMINATED and kind == FIRST):
+            before = seen.setdefault(stream, [])
+            if len(before) > 1 or (before and before[0] < TERMINATED):
                 got = f"stream {stream} again in row {row}, {self._kind(row)}"
-                self._note("R5 stream ids", False, "each stream once in a frame", got)
-            seen[stream] = kind
-            self._check_kind(row, stream, kind)
-            self._book.mask[stream] = None if self.mask is None else self.mask[row]
+                wish = "each stream once in a frame, or an ended row and its first row"
+                self._note("R5 stream ids", False, wish, got)
+            before.append(kind)
+            if stream < self._shape.streams:
+                self._check_kind(row, stream, kind)
+                self._book.mask[stream] = None if self.mask is None else self.mask[row]
 
     def _check_kind(self, row: int, stream: int, kind: int) -> None:
         state = self._book.state.get(stream, NEVER)

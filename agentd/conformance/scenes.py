@@ -36,8 +36,9 @@ async def play(stage: Stage) -> None:
     stage.welcome(visit, **game)
     if game:
         await stage.player.goes_on(visit, "R19 settings", 0)
-    await _split(stage, visit)
     await _answer_in_all_forms(stage, visit)
+    await _split(stage, visit)
+    await _answer_with_more(stage, visit)
     await _pings(stage, visit)
     await _until_episodes_end(stage, visit)
     await _farewell(stage, visit)
@@ -110,8 +111,7 @@ async def fall_silent(stage: Stage) -> None:
     visit = await stage.start(heartbeat_s=HEARTBEAT_S)
     await stage.player.rounds(visit, 3)
     await visit.frame()
-    visit.silent = True
-    visit.observer.cut = True
+    visit.silent = visit.parted = visit.observer.cut = True
     again = await stage.comes_back(2 * HEARTBEAT_S + stage.patience)
     got = f"nothing in {2 * HEARTBEAT_S + stage.patience:g} s"
     wish = f"another connection after {2 * HEARTBEAT_S:g} s of silence"
@@ -206,11 +206,22 @@ async def _split(stage: Stage, visit: Visit) -> None:
 
 
 async def _answer_in_all_forms(stage: Stage, visit: Visit) -> None:
-    """One answer of each form that the hello allows, each followed by a further frame."""
+    """Whole answers in the form that the hello asked for, each followed by a further frame."""
     hello, shape = stage.observer.hello, stage.observer.shape
 
     async def plainly(frame: SeenFrame) -> None:
         stage.player.answer(visit, frame)
+
+    if shape is not None and shape.kind == "multi_discrete":
+        await stage.player.tries(visit, "R5 multi-discrete", plainly)
+    if shape is not None and shape.kind in ("box", "mixed"):
+        await stage.player.tries(visit, "R14 numbers", plainly)
+    if hello is not None and hello.explain and shape is not None and shape.width:
+        await stage.player.tries(visit, "R5 explain", plainly)
+
+
+async def _answer_with_more(stage: Stage, visit: Visit) -> None:
+    """What version 2 adds to answers, and what may come between them."""
 
     async def late(frame: SeenFrame) -> None:
         stage.player.answer(visit, frame, late=True)
@@ -219,12 +230,6 @@ async def _answer_in_all_forms(stage: Stage, visit: Visit) -> None:
         settings = encode(m.GameSettings(values={"level": 2.0, "check/wind": 0.5}))
         visit.write(settings + stage.player.encode(visit, frame))
 
-    if hello is not None and hello.explain and shape is not None and shape.width:
-        await stage.player.tries(visit, "R5 explain", plainly)
-    if shape is not None and shape.kind == "multi_discrete":
-        await stage.player.tries(visit, "R5 multi-discrete", plainly)
-    if shape is not None and shape.kind in ("box", "mixed"):
-        await stage.player.tries(visit, "R14 numbers", plainly)
     if stage.newer:
         await stage.player.tries(visit, "R17 late", late)
         await stage.player.tries(visit, "R19 settings", with_settings)
@@ -256,7 +261,7 @@ async def _until_episodes_end(stage: Stage, visit: Visit) -> None:
 async def _farewell(stage: Stage, visit: Visit) -> None:
     """Say goodbye, and see whether the client closes."""
     visit.check_pings()
-    visit.send(m.Goodbye(reason="shutdown"))
+    visit.goodbye()
     closed = await visit.end(stage.patience)
     wish, got = "the end of the stream", f"an open connection after {stage.patience:g} s"
     if not visit.broken:

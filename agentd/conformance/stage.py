@@ -13,10 +13,11 @@ import numpy as np
 from agentd.conformance.answers import Answers
 from agentd.conformance.findings import Findings
 from agentd.conformance.observer import Observer
-from agentd.conformance.visit import Absent, Player, Visit
+from agentd.conformance.visit import Absent, Over, Player, Visit
 from agentd.errors import MissingInput, Unavailable
 from agentd.protocol import messages as m
 from agentd.protocol.address import host_port
+from agentd.protocol.errors import Code
 
 ADDRESS = "{address}"
 FIRST_S = 60.0
@@ -81,6 +82,8 @@ class Stage:
         await self.leave()
         if self._server is not None:
             self._server.close()
+        self._send_away()
+        await asyncio.sleep(0)  # transports let go of their sockets then
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._arrived.put_nowait((reader, writer))
@@ -117,11 +120,15 @@ class Stage:
         if self.process is not None:
             await _end(self.process)
             self.process = None
-            while not self._arrived.empty():
-                self._arrived.get_nowait()[1].transport.abort()
+            self._send_away()
         if self._output is not None:
             self._output.unlink(missing_ok=True)
             self._output = None
+
+    def _send_away(self) -> None:
+        """Break the connections that nobody has taken."""
+        while not self._arrived.empty():
+            self._arrived.get_nowait()[1].transport.abort()
 
     def last_words(self) -> str:
         """The last line that the client has written, "" where it wrote none."""
@@ -168,6 +175,9 @@ class Stage:
             new = hello.run not in self._runs
             self.findings.check("R4 run", new, "another run at each start", f"{run} again")
             self._runs.add(hello.run)
+        if self.observer.shape is None and hello.role != "admin":
+            visit.fail(Code.BAD_HELLO, "check-client cannot play this schema")
+            raise Over("the schema of its hello cannot be played")
         return visit
 
     def _absence(self) -> str:

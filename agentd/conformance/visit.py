@@ -53,6 +53,7 @@ class Visit:
         self.ended = False  # no more bytes will come
         self.broken = False  # the client cannot be understood
         self.retired = False  # the client has another connection by now
+        self.parted = False  # we have ended this connection ourselves
         observer.connect()
         self._task = asyncio.create_task(self._read())
 
@@ -69,6 +70,12 @@ class Visit:
     def pinging(self) -> bool:
         """Whether a pong is still due."""
         return bool(self._pings)
+
+    @property
+    def deserted(self) -> bool:
+        """Whether the client has closed without a word, and for no reason that we know."""
+        known = self.broken or self.retired or self.parted or self.observer.left
+        return self.ended and not known
 
     # -- what the client says ------------------------------------------------------------------
 
@@ -108,20 +115,28 @@ class Visit:
         try:
             while (data := await self._reader.read(CHUNK)) and not self.retired:
                 self.observer.receive(data)
-                while (message := self.observer.next_message(self._now)) is not None:
-                    self._take(message)
-                self._wake.set()
-        except ProtocolError as fault:
-            self.broken = True
-            fault.fatal = True
-            self.send(fault.to_message(), m.Goodbye(reason=fault.code.goodbye))
+                self._pump()
         except OSError:
             pass
         finally:
             self.ended = True
+            if self._asked and self.deserted:
+                self.broken = True
+                wish = "unknown keys in the reply to be ignored"
+                self.observer.findings.fail("R11 open maps", wish, "the end of the stream")
             self._wake.set()
-            if self.broken:
-                self._writer.close()
+
+    def _pump(self) -> None:
+        """Take the messages that are complete."""
+        try:
+            while (message := self.observer.next_message(self._now)) is not None:
+                self._take(message)
+        except ProtocolError as fault:
+            self.broken = self.retired = True
+            fault.fatal = True
+            self.send(fault.to_message(), m.Goodbye(reason=fault.code.goodbye))
+            self._writer.close()
+        self._wake.set()
 
     def _take(self, message: m.ClientMessage | SeenFrame) -> None:
         if self._asked:
@@ -155,7 +170,7 @@ class Visit:
         findings.check("R9 pong in time", took <= PONG_S, f"within {PONG_S:g} s", f"{took:.1f} s")
 
     def _complain_about_the_end(self) -> None:
-        if not self.observer.left and not self.broken:
+        if self.deserted:
             wish = "goodbye before the connection closes"
             self.observer.findings.fail("R9 goodbye", wish, "the end of the stream")
 
@@ -212,6 +227,7 @@ class Visit:
         message = m.Welcome(**(usual | facts))  # type: ignore[arg-type]
         self.observer.open(message)
         self.send(message)
+        self._pump()
 
     def refuse(self, frame: SeenFrame) -> None:
         """Answer a frame with an error that is not fatal."""
@@ -224,17 +240,23 @@ class Visit:
 
     def fail(self, code: Code, message: str, retry_ms: int | None = None) -> None:
         """Send a fatal error and the goodbye that belongs to it."""
+        self.parted = True
         fault = ProtocolError(code, message, retry_ms=retry_ms, fatal=True)
         self.send(fault.to_message(), m.Goodbye(reason=code.goodbye))
 
+    def goodbye(self) -> None:
+        """Say goodbye."""
+        self.parted = True
+        self.send(m.Goodbye(reason="shutdown"))
+
     def close(self) -> None:
         """Close our side; what was sent still goes out."""
-        self.observer.cut = True
+        self.parted = self.observer.cut = True
         self._writer.close()
 
     def abort(self) -> None:
         """Break the connection."""
-        self.observer.cut = True
+        self.parted = self.observer.cut = True
         self._writer.transport.abort()
 
     async def gone(self) -> None:
