@@ -14,6 +14,7 @@ import numpy as np
 
 from agentd.protocol.codec import HEADER
 from agentd.protocol.errors import Code, ProtocolError
+from agentd.protocol.messages import Reason
 
 MOST_CONTROL = 125
 """Bytes of a ping, a pong or a close."""
@@ -50,6 +51,19 @@ class CloseCode(IntEnum):
     FAILED = 1011
     TRY_LATER = 1013
 
+
+CLOSE_CODES: dict[Reason, CloseCode] = {
+    "client_done": CloseCode.NORMAL,
+    "replaced": CloseCode.NORMAL,
+    "shutdown": CloseCode.GOING_AWAY,
+    "idle": CloseCode.GOING_AWAY,
+    "protocol": CloseCode.PROTOCOL,
+    "auth": CloseCode.POLICY,
+    "slow_reader": CloseCode.POLICY,
+    "limit": CloseCode.TRY_LATER,
+    "error": CloseCode.FAILED,
+}
+"""What the reason of a goodbye is as the code of the close that follows it."""
 
 _BY_NUMBER = {int(opcode): opcode for opcode in Opcode}
 _SENDABLE = {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}

@@ -14,9 +14,10 @@ from typing import Any, Protocol, cast
 from agentd.protocol.codec import HEADER, decode_server
 from agentd.protocol.connection import HANDSHAKE_FRAME
 from agentd.protocol.errors import Code
-from agentd.protocol.messages import Error, Reason
+from agentd.protocol.messages import Error
 from agentd.protocol.upgrade import HttpFault, Request, accept_upgrade, answer, read_request
 from agentd.protocol.websocket import (
+    CLOSE_CODES,
     CloseCode,
     Opcode,
     WebSocketDecoder,
@@ -36,17 +37,6 @@ FAREWELL_S = 1.0
 PLAIN, SCRIPT = "text/plain; charset=utf-8", "text/javascript; charset=utf-8"
 HERE = "this is agentd's game port: games connect by TCP or WebSocket, people to the HTTP port"
 
-CLOSE_CODES: dict[Reason, CloseCode] = {
-    "client_done": CloseCode.NORMAL,
-    "replaced": CloseCode.NORMAL,
-    "shutdown": CloseCode.GOING_AWAY,
-    "idle": CloseCode.GOING_AWAY,
-    "protocol": CloseCode.PROTOCOL,
-    "auth": CloseCode.POLICY,
-    "slow_reader": CloseCode.POLICY,
-    "limit": CloseCode.TRY_LATER,
-    "error": CloseCode.FAILED,
-}
 _STATUS = {Code.HELLO_TIMEOUT: 408, Code.LIMIT: 503, Code.SHUTTING_DOWN: 503}
 
 

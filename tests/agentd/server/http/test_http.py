@@ -156,6 +156,22 @@ async def test_a_foreign_name_for_the_daemon_is_refused(serve):
     }
 
 
+async def test_a_page_of_another_site_is_refused(serve):
+    house = await serve(config=config(web=WebConfig(origins=("https://game.example",))))
+
+    def status(origin: str) -> int:
+        request = urllib.request.Request(f"http://{house.server.http_address}/livez")
+        request.add_header("Origin", origin)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as reply:
+                return reply.status
+        except urllib.error.HTTPError as refused:
+            return refused.code
+
+    origins = ("https://evil.example", "null", "https://game.example", "http://localhost:8000")
+    assert [await asyncio.to_thread(status, origin) for origin in origins] == [403, 403, 200, 200]
+
+
 async def test_half_requests_are_cut_off_in_time(serve, monkeypatch):
     monkeypatch.setattr("agentd.server.http.app.REQUEST_S", 0.3)
     house = await serve(config=config())
