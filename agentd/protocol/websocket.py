@@ -277,13 +277,14 @@ def _unmasked(masked: bytes) -> bytes:
     """
     length = len(masked)
     size = length - 4
-    key = masked[:4] * (length // 4) + masked[: length & 3]
     if size < LONG:
+        key = masked[:4] * (length // 4) + masked[: length & 3]
         plain = int.from_bytes(masked, "little") ^ int.from_bytes(key, "little")
         return (plain | size).to_bytes(length, "little")
-    flat = np.frombuffer(masked, np.uint8) ^ np.frombuffer(key, np.uint8)
-    flat[:4] = np.frombuffer(HEADER.pack(size), np.uint8)
-    return flat.tobytes()
+    words = np.frombuffer(masked + bytes(-length % 4), "<u4")
+    words = words ^ words[0]
+    words[0] = size
+    return words.tobytes()[:length]
 
 
 def _broken(expected: str, got: str) -> WebSocketFault:
