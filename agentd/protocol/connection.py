@@ -87,6 +87,7 @@ class ServerConnection:
         self.version = PROTOCOLS[0]  # of the protocol; the hello chooses it
         self._role = ""
         self._seqs = (1, 1)  # lowest and highest seq that may come next
+        self.begun = False  # a carrier holds the beginning of a frame
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the peer; they must not change afterwards."""
@@ -99,7 +100,7 @@ class ServerConnection:
     @property
     def has_partial(self) -> bool:
         """True while an unfinished frame is held."""
-        return self._decoder.has_partial
+        return self.begun or self._decoder.has_partial
 
     def known_step(self, data: bytes) -> tuple[Pattern, int] | None:
         """Layout and seq of ``data`` when it is one whole step of a known layout, come in order.
@@ -214,6 +215,11 @@ class ClientConnection:
             hello = m.replace(hello, resume=self.welcome.session)
         return encode(hello)
 
+    @property
+    def forgotten(self) -> bool:
+        """True when the server has forgotten frames that it had answered: begin a new session."""
+        return self.lost and self.welcome is None
+
     def forget(self) -> None:
         """End the session here: no frame waits any more, and the next hello begins a new one."""
         self._anew = True
@@ -273,7 +279,8 @@ class ClientConnection:
 
     def _welcomed(self, message: m.Welcome) -> None:
         self._decoder.max_frame = ANY_ANSWER
-        self.lost = self.welcome is not None and not message.resumed and not self._anew
+        begun = self.welcome is not None or self.lost
+        self.lost = begun and not message.resumed and not self._anew
         self._anew = False
         answered = self.last_seq - len(self._unanswered)
         if message.resumed and message.last_seq < answered:

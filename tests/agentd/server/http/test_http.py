@@ -8,13 +8,14 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
+from importlib.resources import files
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from agentd.auth import Grant, Tokens
-from agentd.config import ServerConfig, TlsConfig
+from agentd.config import ServerConfig, TlsConfig, WebConfig
 from agentd.errors import ExitCode
 from agentd.protocol import messages as m
 from agentd.server.peers.tls import TlsFileError, tls_context
@@ -142,7 +143,7 @@ async def ask_as(house, host: str) -> int:
 
 async def test_a_foreign_name_for_the_daemon_is_refused(serve):
     """A page elsewhere may let its own name point here (DNS rebinding)."""
-    house = await serve(config=config(http_hosts=("metrics.example",)))
+    house = await serve(config=config(web=WebConfig(hosts=("metrics.example",))))
     statuses = {
         host: await ask_as(house, host)
         for host in ("evil.example", "127.0.0.1", "localhost:7332", "[::1]:7332", "metrics.example")
@@ -154,6 +155,41 @@ async def test_a_foreign_name_for_the_daemon_is_refused(serve):
         "[::1]:7332": 200,
         "metrics.example": 200,
     }
+
+
+async def test_a_page_of_another_site_is_refused(serve):
+    house = await serve(config=config(web=WebConfig(origins=("https://game.example",))))
+
+    def status(origin: str) -> int:
+        request = urllib.request.Request(f"http://{house.server.http_address}/livez")
+        request.add_header("Origin", origin)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as reply:
+                return reply.status
+        except urllib.error.HTTPError as refused:
+            return refused.code
+
+    origins = ("https://evil.example", "null", "https://game.example", "http://localhost:8000")
+    assert [await asyncio.to_thread(status, origin) for origin in origins] == [403, 403, 200, 200]
+
+
+async def test_both_ports_bring_the_javascript_client_to_pages_that_may_come(serve):
+    house = await serve(config=config(web=WebConfig(origins=("https://game.example",))))
+    module = files("agentd").joinpath("sdk", "javascript", "agentd.mjs").read_text()
+
+    def fetch(address: str, origin: str) -> tuple[str, str, str]:
+        request = urllib.request.Request(f"http://{address}/agentd.js")
+        request.add_header("Origin", origin)
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            allowed = reply.headers["Access-Control-Allow-Origin"]
+            return reply.headers.get_content_type(), allowed, reply.read().decode()
+
+    for address in (f"{house.host}:{house.port}", house.server.http_address):
+        for origin in ("https://game.example", "http://127.0.0.1:8000"):
+            found = await asyncio.to_thread(fetch, address, origin)
+            assert found == ("text/javascript", origin, module)
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            await asyncio.to_thread(fetch, address, "https://evil.example")
 
 
 async def test_half_requests_are_cut_off_in_time(serve, monkeypatch):
