@@ -45,6 +45,8 @@ check           supervised.models:check
     Check a model file, a daemon's configuration or a preset: keys, values, shapes, memory.
 export          supervised.models:export
     Write a trained network's weights in another format; onnx holds the whole model.
+sdk             sdk:sdk
+    Write the client for a language into a folder; without a language, list what there is.
 doctor          daemon.doctor:doctor
     Look at Python, NumPy, OpenCL, the data directory, ports and limits.
 devices         daemon.doctor:devices
