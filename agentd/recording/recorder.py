@@ -4,6 +4,7 @@ What the disk refuses, or cannot take in time, ends the recording with a line in
 goes on. Files are bounded, and so is their folder: the oldest go first.
 """
 
+import contextlib
 import logging
 import queue
 import threading
@@ -151,13 +152,14 @@ class Recorder:
                     self._take(tap, mark, round(1e6 * (when - self._start)), data)
                 with self._lock:
                     self._waiting -= len(data)
-            for file in self._files.values():
-                file.close()
         except OSError as error:
             self._stop(f"{error.strerror or error}")
         except Exception:
             log.exception("recording failed")
             self.stopped = True
+        for file in self._files.values():
+            with contextlib.suppress(OSError):
+                file.close()
 
     def _next(self) -> _Item | None:
         """The next item; None at the end. While nothing comes, files are flushed."""
