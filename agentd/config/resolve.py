@@ -58,6 +58,7 @@ def resolve(
         tokens=config.tokens or _own_tokens(FilePath(data_dir)),
     )
     _check_exposure(config, layer)
+    _check_godot(config, layer)
     return Resolved(config, layer)
 
 
@@ -138,6 +139,20 @@ def _check_exposure(config: ServerConfig, layer: ConfigLayer) -> None:
         ("host",),
         f"{config.host} is open to other machines and no token is asked for",
         {"hint": "set `tokens: FILE` with a line `admin <secret>`, or listen on 127.0.0.1"},
+    )
+
+
+def _check_godot(config: ServerConfig, layer: ConfigLayer) -> None:
+    """Refuse games that know no tokens where those are asked for, unless that is wanted."""
+    godot = config.godot
+    if godot is None or godot.open or (config.tokens is None and is_loopback(godot.host)):
+        return
+    why = "others need a token" if is_loopback(godot.host) else "it is open to other machines"
+    raise config_error(
+        layer,
+        ("godot", "host"),
+        f"games of Godot RL Agents know no tokens, and {why}",
+        {"hint": "`godot: {open: true}` lets everyone in who can reach that port"},
     )
 
 

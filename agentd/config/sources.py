@@ -26,7 +26,7 @@ _SERVICE = re.compile(
     r"|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$"
 )
 _LINK, _LINKED = re.compile(r"AGENTD(_[A-Z0-9_]+)?_PORT$"), re.compile(r"(tcp|udp|sctp)://")
-FLAGS = {"host", "port", "http_port", "unix", "data_dir", "device"}
+FLAGS = {"host", "port", "http_port", "unix", "data_dir", "device", "godot"}
 
 
 def file_layer(path: FilePath | str | None) -> ConfigLayer:
@@ -90,7 +90,8 @@ def _variable(path: tuple[str, ...]) -> str:
 
 
 def _flag(key: str) -> str:
-    return "--" + key.replace("_", "-") if key in FLAGS else "--set"
+    flag = key.split(".")[0]
+    return "--" + flag.replace("_", "-") if flag in FLAGS else "--set"
 
 
 def _is_service_link(name: str, value: str) -> bool:

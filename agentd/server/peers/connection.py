@@ -83,6 +83,7 @@ class Connection(asyncio.Protocol):
         self.limits = owner.limits
         self.wire = ServerConnection(self.limits.max_frame, owner.patterns)
         self.grant = Grant.NONE
+        self.admitted = False  # by its listener: no token is asked for
         self.agent: Agent | None = None
         self.session: Session | None = None
         self.peer = "?"

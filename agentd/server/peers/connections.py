@@ -51,9 +51,11 @@ class Connections:
     def __iter__(self) -> Iterator[Connection]:
         return iter(list(self._open))
 
-    def new(self) -> Connection:
-        """A connection for a socket that is being accepted."""
-        return Connection(self)
+    def new(self, *, admitted: bool = False) -> Connection:
+        """A connection that is being accepted; of one ``admitted`` no token is asked."""
+        connection = Connection(self)
+        connection.admitted = admitted
+        return connection
 
     def admit(self, connection: Connection) -> None:
         """Take a connection that was made, or refuse it with a reason."""
