@@ -66,6 +66,8 @@ def show(value: Any) -> str:
         return f"a string of {len(value)}" if len(value) > 40 else repr(value)
     if isinstance(value, list):
         return f"a list of {len(value)}"
+    if value is None:
+        return "null"
     return f"a map of {len(value)}" if isinstance(value, dict) else repr(value)[:40]
 
 
