@@ -135,7 +135,7 @@ class Conversation:
 
     def _moment(self, message: dict[str, Any], kind: str) -> Moment:
         obs = self._list(message, kind, "obs")
-        info = [{}] * self._players
+        info: list[dict[str, Any]] = [{}] * self._players
         if message.get("info") is not None:
             given = self._list(message, kind, "info")
             info = [each if isinstance(each, dict) else {} for each in given]

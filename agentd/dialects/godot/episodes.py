@@ -113,10 +113,10 @@ class Episodes:
     ) -> None:
         """Add the ended row of a player's episode; it is cut where its reward is no number."""
         player = self._players[stream]
-        final: Sequence[bytes] | None = player.obs
+        final = player.obs
         if FINAL in info:
-            found = self._observe(info[FINAL], f"agent {number}: info.{FINAL}", rows.faults)
-            final = found or player.obs
+            place = f"agent {number}: info.{FINAL}"
+            final = self._observe(info[FINAL], place, rows.faults) or final
         kind = TRUNCATED if reward is None or info.get(LIMIT) in (True, 1) else TERMINATED
         won = info.get(SUCCESS) in (True, 1) if SUCCESS in info else None
         total = (reward or 0.0) + player.owed
