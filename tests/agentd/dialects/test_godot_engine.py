@@ -24,14 +24,15 @@ async def run_game(folder: Path, port: int, *words: str) -> tuple[int, str]:
     """Exit code and output of the game; Godot writes beside its project, so it runs on a copy."""
     project = folder / "project"
     shutil.copytree(PROJECT, project, dirs_exist_ok=True)
-    for place in (".cache", ".config", ".local/share"):  # else it complains of each
-        (folder / place).mkdir(parents=True, exist_ok=True)
     engine = await asyncio.create_subprocess_exec(
         str(ENGINE),
         *("--path", str(project), "-s", "corridor.gd", f"--port={port}", *words),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={"HOME": str(folder), "PATH": "/usr/bin:/bin"},
+        env={
+            "HOME": str(folder),
+            "PATH": "/usr/bin:/bin",
+        },
     )
     try:
         async with asyncio.timeout(60):
