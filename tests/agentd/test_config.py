@@ -456,7 +456,7 @@ def test_the_template_names_the_words_that_a_value_may_be() -> None:
     ("text", "why"),
     [
         ("godot: {host: 0.0.0.0}\n", "it is open to other machines"),
-        ("tokens: t.txt\ngodot: {}\n", "others need a token"),
+        ("tokens: t.txt\ngodot: {}\n", "others must show one"),
         ("godot: {prefix: Big}\n", "how names of agents begin"),
         ("godot: {port: 70000}\n", "65535"),
     ],

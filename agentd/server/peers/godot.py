@@ -21,7 +21,16 @@ from agentd.dialects.godot.spaces import GameSpaces, Policy
 from agentd.protocol.address import address_of
 from agentd.protocol.connection import ClientConnection
 from agentd.protocol.errors import Code, ProtocolError
-from agentd.protocol.messages import ActReply, Error, Goodbye, Hello, Ping, Pong, Welcome
+from agentd.protocol.messages import (
+    ActReply,
+    Error,
+    Goodbye,
+    Hello,
+    Ping,
+    Pong,
+    ServerMessage,
+    Welcome,
+)
 from agentd.server.peers.connection import Connection
 from agentd.server.peers.connections import Connections
 from agentd.server.peers.pipe import Pipe
@@ -291,20 +300,28 @@ class _Seat:
             self._connection.data_received(self._wire.send(Goodbye(reason="client_done")))
 
     def _heard(self, data: bytes) -> None:
-        self._wire.receive(data)
-        while (message := self._wire.next_event()) is not None:
-            match message:
-                case ActReply():
-                    self._act(message)
-                case Error():
-                    self._fail(message)
-                case Welcome():
-                    self.welcome = message
-                    self._game.seated()
-                case Ping():
-                    self._connection.data_received(self._wire.send(Pong(t=message.t)))
-                case Goodbye():
-                    self._game.leave(f"agent {self.policy.agent}: {message.reason}")
+        """Take what the server's side writes; a fault of ours ends this game and no other."""
+        try:
+            self._wire.receive(data)
+            while (message := self._wire.next_event()) is not None:
+                self._dispatch(message)
+        except Exception:
+            log.exception("game failed peer=%s", self._game.peer)
+            self._game.leave("a fault of the daemon, see above")
+
+    def _dispatch(self, message: ServerMessage) -> None:
+        match message:
+            case ActReply():
+                self._act(message)
+            case Error():
+                self._fail(message)
+            case Welcome():
+                self.welcome = message
+                self._game.seated()
+            case Ping():
+                self._connection.data_received(self._wire.send(Pong(t=message.t)))
+            case Goodbye():
+                self._game.leave(f"agent {self.policy.agent}: {message.reason}")
 
     def _act(self, act: ActReply) -> None:
         rows = self._sent.pop(act.seq)

@@ -82,7 +82,7 @@ def test_a_port_that_others_reach_must_be_wanted(run: Callable[..., Any]) -> Non
 
     assert done.returncode == 78
     assert done.stderr.count("\n") == 1
-    assert "games of Godot RL Agents know no tokens" in done.stderr
+    assert "games of Godot RL Agents have no token" in done.stderr
     assert "godot: {open: true}" in done.stderr
 
 
