@@ -24,7 +24,7 @@ VERSION = ("0", "7")
 _bad = partial(ProtocolError.unfit, Code.BAD_MESSAGE)
 
 
-class Moment(NamedTuple):
+class GameMoment(NamedTuple):
     """What the players saw after a reset or a step, by player.
 
     reward, done  None after a reset
@@ -37,13 +37,13 @@ class Moment(NamedTuple):
     info: list[dict[str, Any]]
 
 
-class Returns(NamedTuple):
+class Returned(NamedTuple):
     """What a called method returned, by player."""
 
     values: Any
 
 
-class Turn(Enum):
+class Phase(Enum):
     """Whose word it is, and which: ``value`` is the type of the message that must come next."""
 
     AWAIT_INFO = "env_info"
@@ -65,7 +65,7 @@ class Conversation:
         self._decoder = FrameDecoder(max_frame)
         self._prefix = prefix
         self._players = 0
-        self.turn = Turn.AWAIT_INFO
+        self.phase = Phase.AWAIT_INFO
 
     def begin(self) -> bytes:
         """Greet, and ask who plays."""
@@ -82,70 +82,70 @@ class Conversation:
         """True while an unfinished message is held."""
         return self._decoder.has_partial
 
-    def next_event(self) -> GameSpaces | Moment | Returns | None:
+    def next_event(self) -> GameSpaces | GameMoment | Returned | None:
         """What the game said next."""
-        if self.turn is Turn.CLOSED:
+        if self.phase is Phase.CLOSED:
             return None
         try:
             body = self._decoder.next_frame()
             return None if body is None else self._read(decode_text(body))
         except ProtocolError:
-            self.turn = Turn.CLOSED
+            self.phase = Phase.CLOSED
             raise
 
     def reset(self) -> bytes:
         """Ask every player to begin an episode."""
-        return self._say(Turn.AWAIT_RESET, {"type": "reset"})
+        return self._say(Phase.AWAIT_RESET, {"type": "reset"})
 
     def act(self, actions: list[dict[str, Any]]) -> bytes:
         """Say what each player does."""
         assert len(actions) == self._players
-        return self._say(Turn.AWAIT_STEP, {"type": "action", "action": actions})
+        return self._say(Phase.AWAIT_STEP, {"type": "action", "action": actions})
 
     def call(self, method: str) -> bytes:
         """Have every player call a method of its own."""
-        return self._say(Turn.AWAIT_CALL, {"type": "call", "method": method})
+        return self._say(Phase.AWAIT_CALL, {"type": "call", "method": method})
 
     def close(self) -> bytes:
         """Say that the trainer leaves; the game ends."""
-        self.turn = Turn.CLOSED
+        self.phase = Phase.CLOSED
         return encode_text({"type": "close"})
 
-    def _say(self, after: Turn, message: dict[str, Any]) -> bytes:
-        assert self.turn is Turn.OURS
-        self.turn = after
+    def _say(self, after: Phase, message: dict[str, Any]) -> bytes:
+        assert self.phase is Phase.OURS
+        self.phase = after
         return encode_text(message)
 
-    def _read(self, message: dict[str, Any]) -> GameSpaces | Moment | Returns:
-        kind, turn = message.get("type"), self.turn
-        if turn is Turn.OURS or kind != turn.value:
-            expected = "nothing before an answer" if turn is Turn.OURS else turn.value
+    def _read(self, message: dict[str, Any]) -> GameSpaces | GameMoment | Returned:
+        kind, phase = message.get("type"), self.phase
+        if phase is Phase.OURS or kind != phase.value:
+            expected = "nothing before an answer" if phase is Phase.OURS else phase.value
             got = kind if isinstance(kind, str) else show(kind)
             said = f"{got[:40]} where {expected} must come"
             code = Code.UNEXPECTED_MESSAGE
             raise ProtocolError.unfit(code, "type", expected, got[:40], said=said)
-        self.turn = Turn.OURS
-        if turn is Turn.AWAIT_INFO:
+        self.phase = Phase.OURS
+        if phase is Phase.AWAIT_INFO:
             spaces = read_spaces(message, self._prefix)
             self._players = spaces.players
             return spaces
-        if turn is Turn.AWAIT_CALL:
-            return Returns(message.get("returns"))
-        return self._moment(message, turn.value)
+        if phase is Phase.AWAIT_CALL:
+            return Returned(message.get("returns"))
+        return self._moment(message, phase.value)
 
-    def _moment(self, message: dict[str, Any], kind: str) -> Moment:
+    def _moment(self, message: dict[str, Any], kind: str) -> GameMoment:
         obs = self._list(message, kind, "obs")
         info: list[dict[str, Any]] = [{}] * self._players
         if message.get("info") is not None:
             given = self._list(message, kind, "info")
             info = [each if isinstance(each, dict) else {} for each in given]
         if kind == "reset":
-            return Moment(obs, None, None, info)
+            return GameMoment(obs, None, None, info)
         reward, done = (self._list(message, kind, key) for key in ("reward", "done"))
         for at, each in enumerate(done):
             if each not in (0, 1):
                 raise _bad(f"step.done[{at}]", "true or false", show(each))
-        return Moment(obs, reward, [bool(each) for each in done], info)
+        return GameMoment(obs, reward, [bool(each) for each in done], info)
 
     def _list(self, message: dict[str, Any], kind: str, key: str) -> list[Any]:
         value, place = message.get(key), f"{kind}.{key}"

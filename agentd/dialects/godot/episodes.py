@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agentd.dialects.godot.conversation import Moment
+from agentd.dialects.godot.conversation import GameMoment
 from agentd.dialects.godot.numbers import BadValue, read_number, show
-from agentd.dialects.godot.spaces import Policy
+from agentd.dialects.godot.spaces import GamePolicy
 from agentd.protocol.facts import MAX_ELAPSED
 from agentd.protocol.rows import FIRST, MID, TERMINATED, TRUNCATED
 
@@ -40,7 +40,7 @@ class Row(NamedTuple):
     success: bool | None = None  # None: the game does not say
 
 
-class Rows(NamedTuple):
+class PolicyRows(NamedTuple):
     """What one moment is for a policy.
 
     good      rows of a step, in order
@@ -67,15 +67,15 @@ class _Player:
 class Episodes:
     """The players of one policy, each a stream."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: GamePolicy) -> None:
         self.policy = policy
         still = policy.action_of([0] * policy.columns)
         self._players = [_Player(action=still) for _ in policy.players]
         self._unreadable = tuple(sensor.unreadable for sensor in policy.sensors)
 
-    def rows(self, moment: Moment) -> Rows:
+    def rows(self, moment: GameMoment) -> PolicyRows:
         """Read a moment; the episodes go on."""
-        rows = Rows([], [], [])
+        rows = PolicyRows([], [], [])
         for stream, number in enumerate(self.policy.players):
             self._read(stream, number, moment, rows)
         return rows
@@ -90,7 +90,7 @@ class Episodes:
         for number, player in zip(self.policy.players, self._players, strict=True):
             yield number, player.action
 
-    def _read(self, stream: int, number: int, moment: Moment, rows: Rows) -> None:
+    def _read(self, stream: int, number: int, moment: GameMoment, rows: PolicyRows) -> None:
         player = self._players[stream]
         obs = self._observe(moment.obs[number], f"agent {number}: obs", rows.faults)
         reward = self._reward(moment, number, rows.faults)
@@ -109,7 +109,7 @@ class Episodes:
             player.open, player.obs, player.owed, player.elapsed = True, obs, 0.0, 1
 
     def _end(
-        self, stream: int, number: int, reward: float | None, info: dict[str, Any], rows: Rows
+        self, stream: int, number: int, reward: float | None, info: dict[str, Any], rows: PolicyRows
     ) -> None:
         """Add the ended row of a player's episode; it is cut where its reward is no number."""
         player = self._players[stream]
@@ -147,7 +147,7 @@ class Episodes:
         return tensors
 
     @staticmethod
-    def _reward(moment: Moment, number: int, faults: list[str]) -> float | None:
+    def _reward(moment: GameMoment, number: int, faults: list[str]) -> float | None:
         """What a player got for its last action; None, and a line, where it is no number."""
         if moment.reward is None:
             return 0.0
@@ -158,7 +158,7 @@ class Episodes:
             return None
 
 
-def step_fields(policy: Policy, rows: Sequence[Row]) -> dict[str, Any]:
+def step_fields(policy: GamePolicy, rows: Sequence[Row]) -> dict[str, Any]:
     """``rows`` as the fields of a ``step`` message, but for its seq."""
     n = len(rows)
     fields: dict[str, Any] = {

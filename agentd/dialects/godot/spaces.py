@@ -56,7 +56,7 @@ class Sensor:
         return (np.zeros(size, dtype) if dtype == "u1" else np.full(size, np.nan, dtype)).tobytes()
 
 
-class Head(NamedTuple):
+class ActionHead(NamedTuple):
     """One key of an action: one of ``size`` choices, or ``size`` numbers of -1..1."""
 
     name: str
@@ -65,7 +65,7 @@ class Head(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Policy:
+class GamePolicy:
     """What several players share: one agent of ours, one session, a stream for each of them.
 
     agent    the name here; ``given`` the name in the game
@@ -75,7 +75,7 @@ class Policy:
     agent: str
     given: str
     sensors: tuple[Sensor, ...]
-    heads: tuple[Head, ...]
+    heads: tuple[ActionHead, ...]
     players: tuple[int, ...]
 
     @property
@@ -146,7 +146,7 @@ class GameSpaces(NamedTuple):
 
     version: str
     players: int
-    policies: tuple[Policy, ...]
+    policies: tuple[GamePolicy, ...]
 
 
 def read_spaces(info: dict[str, Any], prefix: str = "") -> GameSpaces:
@@ -160,7 +160,7 @@ def read_spaces(info: dict[str, Any], prefix: str = "") -> GameSpaces:
     done = _each(info.get("action_space"), "env_info.action_space", players)
     given = info.get("agent_policy_names")
     names = [SHARED] * players if given is None else _names(given, players)
-    policies: dict[str, Policy] = {}
+    policies: dict[str, GamePolicy] = {}
     for name in dict.fromkeys(names):
         members = tuple(at for at, each in enumerate(names) if each == name)
         for at in members[1:]:
@@ -177,7 +177,7 @@ def read_spaces(info: dict[str, Any], prefix: str = "") -> GameSpaces:
         where = f"agent {members[0]}"
         sensors = _sensors(seen[members[0]], f"env_info.observation_space, {where}")
         heads = _heads(done[members[0]], f"env_info.action_space, {where}")
-        policies[agent] = Policy(agent, name, sensors, heads, members)
+        policies[agent] = GamePolicy(agent, name, sensors, heads, members)
     return GameSpaces("0.7" if newer else "0.3", players, tuple(policies.values()))
 
 
@@ -235,7 +235,7 @@ def _sensor(key: str, name: str, spec: dict[str, Any], at: str) -> Sensor:
     return Sensor(key, name, "numbers", (math.prod(shape),))
 
 
-def _heads(space: dict[str, Any], place: str) -> tuple[Head, ...]:
+def _heads(space: dict[str, Any], place: str) -> tuple[ActionHead, ...]:
     if not space:
         raise _bad(place, "at least one action", "none")
     heads = []
@@ -245,7 +245,7 @@ def _heads(space: dict[str, Any], place: str) -> tuple[Head, ...]:
             expected = "a map with `action_type`, discrete or continuous, and `size`"
             raise _bad(f"{place}.{name}", expected, show(spec))
         heads.append(
-            Head(name, _count(spec.get("size"), f"{place}.{name}.size"), kind != "continuous")
+            ActionHead(name, _count(spec.get("size"), f"{place}.{name}.size"), kind != "continuous")
         )
     return tuple(heads)
 
@@ -258,4 +258,4 @@ def _count(value: Any, place: str) -> int:
     return int(value)
 
 
-__all__ = ["BadValue", "GameSpaces", "Head", "Policy", "Sensor", "read_spaces"]
+__all__ = ["ActionHead", "BadValue", "GamePolicy", "GameSpaces", "Sensor", "read_spaces"]

@@ -15,9 +15,9 @@ import time
 from typing import Any, cast
 
 from agentd.config.records import GodotConfig
-from agentd.dialects.godot.conversation import Conversation, Moment, Turn
+from agentd.dialects.godot.conversation import Conversation, GameMoment, Phase
 from agentd.dialects.godot.episodes import Episodes, Row, step_fields
-from agentd.dialects.godot.spaces import GameSpaces, Policy
+from agentd.dialects.godot.spaces import GamePolicy, GameSpaces
 from agentd.protocol.address import address_of
 from agentd.protocol.connection import ClientConnection
 from agentd.protocol.errors import Code, ProtocolError
@@ -75,7 +75,7 @@ class GodotGame(asyncio.Protocol):
         self.limits = door.connections.limits
         self._talk = Conversation(self.limits.max_frame, door.config.prefix)
         self._transport: asyncio.Transport | None = None
-        self._seats: list[_Seat] = []
+        self._seats: list[PolicySeat] = []
         self._players = self._unanswered = 0
         self._due: asyncio.TimerHandle | None = None
         self.peername: Any = None
@@ -128,7 +128,7 @@ class GodotGame(asyncio.Protocol):
         match event:
             case GameSpaces():
                 self._take_seats(event)
-            case Moment():
+            case GameMoment():
                 self._take(event)
 
     def _take_seats(self, spaces: GameSpaces) -> None:
@@ -148,7 +148,7 @@ class GodotGame(asyncio.Protocol):
                 streams=len(policy.players),
             )
             self._seats.append(
-                _Seat(self, policy, self._door.connections.new(admitted=True), hello)
+                PolicySeat(self, policy, self._door.connections.new(admitted=True), hello)
             )
         for seat in self._seats:
             if not self.gone:
@@ -159,7 +159,7 @@ class GodotGame(asyncio.Protocol):
         if not self.gone and all(seat.welcome is not None for seat in self._seats):
             self._write(self._talk.reset())
 
-    def _take(self, moment: Moment) -> None:
+    def _take(self, moment: GameMoment) -> None:
         steps = [(seat, frame) for seat in self._seats for frame in seat.frames(moment)]
         self._unanswered = len(steps)
         for seat, rows in steps:
@@ -188,7 +188,7 @@ class GodotGame(asyncio.Protocol):
 
     # -- the end -------------------------------------------------------------------------------
 
-    def refuse_seat(self, policy: Policy, error: Error) -> None:
+    def refuse_seat(self, policy: GamePolicy, error: Error) -> None:
         """A session was refused or failed: the whole game ends, and the log says why."""
         parts = [f"agent {policy.agent}: {error.code}: {error.message}"]
         if error.expected is not None:
@@ -232,7 +232,7 @@ class GodotGame(asyncio.Protocol):
     def _expect(self) -> None:
         """Give the game ``frame_s`` for what it has begun to say."""
         if self._due is None:
-            begun = self._talk.turn is not Turn.AWAIT_INFO
+            begun = self._talk.phase is not Phase.AWAIT_INFO
             what = "a message was begun and not finished" if begun else "no env_info"
             late = f"{Code.IDLE_TIMEOUT}: {what} in {self.limits.frame_s:g} s"
             loop = asyncio.get_running_loop()
@@ -252,11 +252,11 @@ def _keep_alive(sock: socket.socket | None) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-class _Seat:
+class PolicySeat:
     """One policy of a game: the client's side of a session whose server's side is here as well."""
 
     def __init__(
-        self, game: GodotGame, policy: Policy, connection: Connection, hello: Hello
+        self, game: GodotGame, policy: GamePolicy, connection: Connection, hello: Hello
     ) -> None:
         self.policy, self.episodes = policy, Episodes(policy)
         self.welcome: Welcome | None = None
@@ -272,7 +272,7 @@ class _Seat:
         self._connection.connection_made(self._pipe)
         self._connection.data_received(self._wire.reconnect())
 
-    def frames(self, moment: Moment) -> list[tuple[list[Row], bool]]:
+    def frames(self, moment: GameMoment) -> list[tuple[list[Row], bool]]:
         """A moment as the rows of one frame or more; True with those that must be refused."""
         assert self.welcome is not None
         rows = self.episodes.rows(moment)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentd.dialects.godot.conversation import Conversation, Moment, Returns, Turn
+from agentd.dialects.godot.conversation import Conversation, GameMoment, Phase, Returned
 from agentd.dialects.godot.episodes import Episodes, step_fields
 from agentd.dialects.godot.spaces import read_spaces
 from agentd.dialects.godot.text import decode_text, encode_text
@@ -45,12 +45,12 @@ def info(players: int = 1, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def moment(obs: Any, reward: Any = None, done: bool | None = None, **more: Any) -> Moment:
+def moment(obs: Any, reward: Any = None, done: bool | None = None, **more: Any) -> GameMoment:
     """What one player saw."""
     seen = {"obs": obs}
     if done is None:
-        return Moment([seen], None, None, [{}])
-    return Moment([seen], [reward], [done], [more])
+        return GameMoment([seen], None, None, [{}])
+    return GameMoment([seen], [reward], [done], [more])
 
 
 def episodes(**changes: Any) -> Episodes:
@@ -76,13 +76,13 @@ def test_a_recorded_session_plays_through_byte_for_byte(version: str) -> None:
             talk.receive(data)
             while (event := talk.next_event()) is not None:
                 seen.append(event)
-                if isinstance(event, Moment):
+                if isinstance(event, GameMoment):
                     for policy in players:
                         rows = policy.rows(event)
                         assert rows.faults == []
                         for row in rows.good:
                             policy.played(row, [2, 0.5, -1.0])
-                elif not isinstance(event, Returns):
+                elif not isinstance(event, Returned):
                     players = [Episodes(policy) for policy in event.policies]
             continue
         theirs += data
@@ -100,8 +100,8 @@ def test_a_recorded_session_plays_through_byte_for_byte(version: str) -> None:
         assert ours[: len(theirs)] == theirs
 
     assert ours == theirs
-    assert sum(isinstance(event, Moment) for event in seen) == 39
-    assert Returns(["pong-0", "pong-0"]) in seen
+    assert sum(isinstance(event, GameMoment) for event in seen) == 39
+    assert Returned(["pong-0", "pong-0"]) in seen
     assert len(players) == (1 if version == "03" else 2)
     assert players[0].policy.action == {
         "kind": "mixed",
@@ -185,7 +185,7 @@ def test_what_comes_out_of_turn_is_refused() -> None:
     talk.receive(encode_text({"type": "step"}))
     with pytest.raises(ProtocolError, match="step where env_info must come"):
         talk.next_event()
-    assert talk.turn is Turn.CLOSED
+    assert talk.phase is Phase.CLOSED
     assert talk.next_event() is None
 
 
@@ -462,7 +462,7 @@ def test_an_image_that_is_none_is_refused(value: Any, fault: str) -> None:
     space = {"obs_2d": {"size": [1, 1, 2], "space": "box"}}
     player = episodes(observation_space=[space])
 
-    _, refused, faults = player.rows(Moment([{"obs_2d": value}], None, None, [{}]))
+    _, refused, faults = player.rows(GameMoment([{"obs_2d": value}], None, None, [{}]))
 
     assert len(refused) == 1
     assert faults[0].endswith(fault)
