@@ -248,11 +248,25 @@ class GodotConfig(Record, frozen=True, kw_only=True):
     host: Annotated[str, Meta(min_length=1, max_length=255)] = "127.0.0.1"
     port: Port = 11008  # the plug-in dials this one; 0 picks a free one
     role: Literal["train", "eval", "play"] = "train"
-    prefix: AgentPrefix = (
-        ""  # goes before the names of the agents, e.g. `arena.` for arena.shared_policy
-    )
+    prefix: AgentPrefix = ""  # goes before its agents' names: `arena.` makes arena.shared_policy
     # these games know no tokens: true lets them in beside `tokens`, or beyond loopback
     open: bool = False
+
+
+Origin = Annotated[
+    str,
+    Meta(
+        pattern=r"^(null|[A-Za-z][A-Za-z0-9+.-]*://[^/\s]+)$(?!\n)",
+        description="null, or an origin as in https://game.example:8443",
+    ),
+]
+
+
+class WebConfig(Record, frozen=True, kw_only=True):
+    """Which pages may connect, beside those of this machine and host, and by which names."""
+
+    origins: tuple[Origin, ...] = ()  # of pages elsewhere, as in https://game.example; null: files
+    hosts: tuple[str, ...] = ()  # names that requests may call this host by, beside IP addresses
 
 
 class LimitsConfig(Record, frozen=True, kw_only=True):
@@ -290,12 +304,12 @@ class ServerConfig(Record, frozen=True, kw_only=True):
     # serving processes on the port; all but the first play only agents with `learner: none`
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     http_port: Port | None = 7332  # health and metrics; null for none
-    http_hosts: tuple[str, ...] = ()  # host names that requests may give, beside IP addresses
     data_dir: str = ""  # "" is $XDG_DATA_HOME/agentd
     device: Device = "cpu"
     tokens: str | None = None  # file with a `grant token` pair a line
     tls: TlsConfig | None = None
     godot: GodotConfig | None = None  # also take in games of Godot RL Agents
+    web: WebConfig = msgspec.field(default_factory=WebConfig)
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
     autocreate: bool | None = None  # create unknown agents; null: only when bound to loopback
     agent: AgentConfig = msgspec.field(default_factory=AgentConfig)  # what unknown agents become

@@ -34,7 +34,8 @@ from agentd.server.peers.handshake import shake
 from agentd.server.peers.operations import operate
 from agentd.server.peers.tls import tls_context
 from agentd.server.peers.unix import UnixSocket
-from agentd.server.processes.channel import adopt
+from agentd.server.peers.visitors import Visitors
+from agentd.server.processes.channel import Handover, adopt
 from agentd.server.processes.pool import Pool, PoolRouter
 from agentd.server.reports import Reports
 from agentd.server.stats import Statistics
@@ -76,7 +77,9 @@ class Server:
         self._router = router
         if self._pool is not None:
             self._router = PoolRouter(self._pool, self.registry)
-        self.connections = Connections(config.limits, self.spawn, self._welcome, self._operate)
+        self.connections = Connections(
+            config.limits, Visitors(config.web), self.spawn, self._welcome, self._operate
+        )
         self.godot = GodotDoor(config.godot, self.connections) if config.godot else None
         self.stats = Statistics(self.registry, self.connections, reports)
         self._tasks: asyncio.TaskGroup | None = None
@@ -156,11 +159,14 @@ class Server:
         assert self._tasks is not None
         self._tasks.create_task(work)
 
-    def adopt(self, came_from: int, may_return: bool, fd: int, data: bytes) -> None:
-        """Go on with a connection that another process took in; ``data`` is what it had sent."""
+    def adopt(self, came_from: int, may_return: bool, came: Handover) -> None:
+        """Go on with a connection that another process took in."""
         connection = self.connections.new()
         connection.came_from, connection.may_return = came_from, may_return
-        self.spawn(adopt(connection, fd, data))
+        carrier = None
+        if came.carried is not None:
+            connection.carrier = carrier = self.connections.carrier_for(connection, upgraded=True)
+        self.spawn(adopt(connection, carrier, came))
 
     # -- starting and ending -------------------------------------------------------------------
 
@@ -264,7 +270,7 @@ class Server:
         return await shake(
             connection,
             hello,
-            tokens=Tokens() if connection.admitted else self.tokens,
+            tokens=Tokens() if connection.inside else self.tokens,
             limits=self.config.limits,
             registry=self.registry,
             session_id=new_id,

@@ -26,8 +26,6 @@ from agentd.protocol.messages import (
     Error,
     Goodbye,
     Hello,
-    Ping,
-    Pong,
     ServerMessage,
     Welcome,
 )
@@ -148,7 +146,7 @@ class GodotGame(asyncio.Protocol):
                 streams=len(policy.players),
             )
             self._seats.append(
-                PolicySeat(self, policy, self._door.connections.new(admitted=True), hello)
+                PolicySeat(self, policy, self._door.connections.new(inside=True), hello)
             )
         for seat in self._seats:
             if not self.gone:
@@ -318,8 +316,6 @@ class PolicySeat:
             case Welcome():
                 self.welcome = message
                 self._game.seated()
-            case Ping():
-                self._connection.data_received(self._wire.send(Pong(t=message.t)))
             case Goodbye():
                 self._game.leave(f"agent {self.policy.agent}: {message.reason}")
 
