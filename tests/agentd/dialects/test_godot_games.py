@@ -249,7 +249,7 @@ async def test_more_players_than_rows_fit_into_a_frame(arena, corridor) -> None:
 
 
 async def test_a_message_that_is_begun_must_be_finished(arena, caplog) -> None:
-    house = await arena(frame_s=0.3)
+    house = await arena(frame_s=1.5)
     silent, slow = await house.game(), await house.game()
     await slow.join()
     slow.writer.write(struct.pack("<I", 50) + b'{"type":')
@@ -258,12 +258,12 @@ async def test_a_message_that_is_begun_must_be_finished(arena, caplog) -> None:
         assert [(await silent.hear() or {})["type"] for _ in range(3)][-1] == "close"
         assert await slow.hear() == {"type": "close"}
 
-    assert "no env_info in 0.3 s" in caplog.text
-    assert "a message was begun and not finished in 0.3 s" in caplog.text
+    assert "no env_info in 1.5 s" in caplog.text
+    assert "a message was begun and not finished in 1.5 s" in caplog.text
 
 
 async def test_a_game_may_be_silent_for_longer_than_a_heartbeat(arena, corridor) -> None:
-    house = await arena(heartbeat_s=0.2, frame_s=0.3)
+    house = await arena(heartbeat_s=0.2)
     game = await house.game()
     await game.join()
 
