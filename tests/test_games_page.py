@@ -28,7 +28,7 @@ agents:
   guard:
     model: {layers: [{dense: 8}, relu]}
     learner: dqn
-    dqn: {batch: 8, last_actions: 2, horizon_s: 5}
+    dqn: {batch: 8, last_actions: 1, horizon_s: 5}
     demonstrations: {min_rows: 1}
     exploration: {start: 0.0, end: 0.0}
     pace: {mode: free, learn_start: 16, train_every: 1}
@@ -117,7 +117,7 @@ def test_play_on(connect, admin) -> None:
     for frame in range(5):
         run("play on", client=client, game=game)
         assert (game.frames, client.pending) == (frame + 1, 0)
-    assert admin.info("guard")["config"]["dqn"]["last_actions"] == 2
+    assert admin.info("guard")["config"]["dqn"]["last_actions"] == 1
 
 
 def test_frame_skip(connect, admin) -> None:
