@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
+import re
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,7 @@ from agentd.auth import Grant, Tokens
 from agentd.protocol import messages as m
 from agentd.protocol.codec import encode
 
+DATA = Path(os.environ.get("AGENTD_DATA", "/nowhere")) / "dialects"
 CONTINUOUS = {"action_type": "continuous", "size": 2}
 DISCRETE = {"action_type": "discrete", "size": 3}
 
@@ -170,6 +174,33 @@ async def test_another_number_of_agents_after_a_reset(arena, corridor, caplog) -
     )
     await game.close()
     await house.until(lambda: house.stats()["sessions"] == 0)
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="AGENTD_DATA/dialects is not there")
+@pytest.mark.parametrize("version", ["03", "07shape"])
+async def test_a_recorded_game_plays_against_the_daemon(arena, version: str) -> None:
+    """What the game said, but for its continuous head, which nothing here learns yet."""
+    data, game_says = (DATA / f"transcript_godot3_v{version}.bin").read_bytes(), b""
+    while data:
+        (size,) = struct.unpack_from("<I", data, 1)
+        game_says += data[5 : 5 + size] if data[:1] == b"G" else b""
+        data = data[5 + size :]
+    house = await arena()
+    game = await house.game()
+    assert [(await game.hear() or {})["type"] for _ in range(2)] == ["handshake", "env_info"]
+    moments = 0
+    while game_says:
+        (size,) = struct.unpack_from("<I", game_says)
+        body, game_says = game_says[4 : 4 + size].decode(), game_says[4 + size :]
+        if '"returns"' in body:
+            continue  # the answer to a call: the daemon makes none
+        heard = await game.ask(re.sub(r',"turn":{[^}]*}', "", body))
+        assert heard is not None
+        assert heard["type"] == ("action" if moments else "reset")
+        moments += 1
+    assert moments == 40
+    success = house.stats()["success_rate"]
+    assert success == (None if version == "03" else 1.0)
 
 
 @pytest.mark.parametrize(
