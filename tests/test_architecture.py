@@ -39,6 +39,7 @@ ROOMS: dict[str, set[str]] = {
     "games/chess/data/rust_reader": {"agentd.games", "numpy", "rust_pgn_reader_python_binding"}
     | STDLIB - WORLD,
     "agentd/protocol": {"agentd.protocol", "numpy", "msgpack", "msgspec"} | STDLIB - WORLD,
+    "agentd/dialects": {"agentd.dialects", "agentd.protocol", "numpy", "msgspec"} | STDLIB - WORLD,
     "agentd/client": {"agentd.client", "agentd.protocol", "agentd.latency", "numpy", "msgpack"}
     | {"msgspec", "gymnasium"}
     | STDLIB,

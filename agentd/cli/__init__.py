@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from agentd import __version__
+from agentd.cli.bare_flags import fill
 from agentd.cli.menu import find_help
 from agentd.cli.screen.encoding import let_everything_be_written
 from agentd.errors import ExitCode
@@ -22,7 +23,7 @@ def chess_uci() -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command (``sys.argv`` when ``arguments`` is None) and return its exit code."""
-    words = sys.argv[1:] if arguments is None else arguments
+    words = fill(sys.argv[1:] if arguments is None else arguments)
     found = find_help(words)
     if list(words) == ["--version"]:
         found = f"agentd {__version__}"

@@ -32,6 +32,13 @@ AgentName = Annotated[
         description="a name of 1 to 64 characters a-z, 0-9, '.', '_', '-'",
     ),
 ]
+AgentPrefix = Annotated[
+    str,
+    Meta(
+        pattern=r"^([a-z0-9][a-z0-9._-]{0,31})?$(?!\n)",
+        description="how names of agents begin: at most 32 characters a-z, 0-9, '.', '_', '-'",
+    ),
+]
 PresetName = Annotated[
     str,
     Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$(?!\n)", description="the name of a bundled preset"),
@@ -235,6 +242,17 @@ class TlsConfig(Record, frozen=True, kw_only=True):
     client_ca: str | None = None  # PEM file: who signs the clients' certificates
 
 
+class GodotConfig(Record, frozen=True, kw_only=True):
+    """A port for games of Godot RL Agents, versions 0.3 and 0.7."""
+
+    host: Annotated[str, Meta(min_length=1, max_length=255)] = "127.0.0.1"
+    port: Port = 11008  # the plug-in dials this one; 0 picks a free one
+    role: Literal["train", "eval", "play"] = "train"
+    prefix: AgentPrefix = ""  # goes before its agents' names: `arena.` makes arena.shared_policy
+    # these games know no tokens: true lets them in beside `tokens`, or beyond loopback
+    open: bool = False
+
+
 Origin = Annotated[
     str,
     Meta(
@@ -290,6 +308,7 @@ class ServerConfig(Record, frozen=True, kw_only=True):
     device: Device = "cpu"
     tokens: str | None = None  # file with a `grant token` pair a line
     tls: TlsConfig | None = None
+    godot: GodotConfig | None = None  # also take in games of Godot RL Agents
     web: WebConfig = msgspec.field(default_factory=WebConfig)
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
     autocreate: bool | None = None  # create unknown agents; null: only when bound to loopback

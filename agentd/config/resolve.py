@@ -58,6 +58,7 @@ def resolve(
         tokens=config.tokens or _own_tokens(FilePath(data_dir)),
     )
     _check_exposure(config, layer)
+    _check_godot(config, layer)
     return Resolved(config, layer)
 
 
@@ -130,14 +131,33 @@ def _own_tokens(data_dir: FilePath) -> str | None:
 
 def _check_exposure(config: ServerConfig, layer: ConfigLayer) -> None:
     """Refuse to be reachable from outside without tokens or client certificates (R12)."""
-    guarded = config.tokens is not None or (config.tls is not None and config.tls.client_ca)
-    if guarded or is_loopback(config.host):
+    if _is_guarded(config) or is_loopback(config.host):
         return
     raise config_error(
         layer,
         ("host",),
         f"{config.host} is open to other machines and no token is asked for",
         {"hint": "set `tokens: FILE` with a line `admin <secret>`, or listen on 127.0.0.1"},
+    )
+
+
+def _is_guarded(config: ServerConfig) -> bool:
+    """Whether games must show a token or a certificate."""
+    mutual = config.tls is not None and config.tls.client_ca is not None
+    return config.tokens is not None or mutual
+
+
+def _check_godot(config: ServerConfig, layer: ConfigLayer) -> None:
+    """Refuse games that know no tokens where those are asked for, unless that is wanted."""
+    godot = config.godot
+    if godot is None or godot.open or (not _is_guarded(config) and is_loopback(godot.host)):
+        return
+    why = "others must show one" if is_loopback(godot.host) else "it is open to other machines"
+    raise config_error(
+        layer,
+        ("godot", "host"),
+        f"games of Godot RL Agents have no token or certificate, and {why}",
+        {"hint": "`godot: {open: true}` lets everyone in who can reach that port"},
     )
 
 

@@ -26,7 +26,7 @@ _SERVICE = re.compile(
     r"|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$"
 )
 _LINK, _LINKED = re.compile(r"AGENTD(_[A-Z0-9_]+)?_PORT$"), re.compile(r"(tcp|udp|sctp)://")
-FLAGS = {"host", "port", "http_port", "unix", "data_dir", "device"}
+FLAGS = {"host", "port", "http_port", "unix", "data_dir", "device", "godot.host", "godot.port"}
 
 
 def file_layer(path: FilePath | str | None) -> ConfigLayer:
@@ -90,7 +90,7 @@ def _variable(path: tuple[str, ...]) -> str:
 
 
 def _flag(key: str) -> str:
-    return "--" + key.replace("_", "-") if key in FLAGS else "--set"
+    return "--" + key.split(".")[0].replace("_", "-") if key in FLAGS else "--set"
 
 
 def _is_service_link(name: str, value: str) -> bool:

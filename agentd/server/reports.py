@@ -1,5 +1,6 @@
 """What the further serving processes of a daemon reported last, added up."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,6 +53,7 @@ class Reports:
             for key in _SUMS:
                 out[key] = out.get(key, 0) + share[key]
             out["log"] = {**share["log"], **out.get("log", {})}
+            out["clients"] = dict(Counter(out.get("clients", {})) + Counter(share["clients"]))
         return out | merged.stats()
 
     def agents(self) -> set[str]:

@@ -34,6 +34,7 @@ from agentd.server.batching.flush_queue import FlushQueue
 from agentd.server.peers.connection import Connection
 from agentd.server.peers.connections import Connections
 from agentd.server.peers.deadlines import keep_deadlines
+from agentd.server.peers.godot import GodotDoor
 from agentd.server.peers.handshake import shake
 from agentd.server.peers.operations import operate
 from agentd.server.peers.tls import tls_context
@@ -96,6 +97,7 @@ class Server:
         )
         if recorder is not None:
             recorder.facts = self._recording_facts
+        self.godot = GodotDoor(config.godot, self.connections) if config.godot else None
         self.stats = Statistics(self.registry, self.connections, reports)
         self._tasks: asyncio.TaskGroup | None = None
         self._stop = asyncio.Event()
@@ -188,7 +190,8 @@ class Server:
     async def _listen(self) -> list[asyncio.Server]:
         self._unix = UnixSocket(self.config.unix) if self.config.unix else None
         try:
-            return [await self._listen_on_tcp(), *await self._listen_on_unix()]
+            tcp = await self._listen_on_tcp()
+            return [tcp, *await self._listen_on_unix(), *await self._listen_for_godot()]
         except BaseException:
             if self._unix is not None:
                 self._unix.remove()
@@ -213,6 +216,17 @@ class Server:
             return []
         loop, socket = asyncio.get_running_loop(), self._unix.socket
         return [await loop.create_unix_server(self.connections.new, sock=socket)]
+
+    async def _listen_for_godot(self) -> list[asyncio.Server]:
+        if self.godot is None:
+            return []
+        loop, config = asyncio.get_running_loop(), self.godot.config
+        server = await loop.create_server(
+            self.godot.new, config.host, config.port, reuse_address=True
+        )
+        address = address_of(server.sockets[0].getsockname())
+        log.info("listening for games of Godot RL Agents on %s", address)
+        return [server]
 
     async def _start_http(self, tasks: asyncio.TaskGroup) -> Any:
         if self.config.http_port is None:
@@ -249,8 +263,13 @@ class Server:
             await self._pool.stop()
         await self._until(lambda: not any(a.queue for a in self.registry.loaded.values()))
         self.connections.say_goodbye()
-        await self._until(lambda: not self.connections)
+        games = set() if self.godot is None else self.godot.games
+        if self.godot is not None:
+            self.godot.say_goodbye()
+        await self._until(lambda: not self.connections and not games)
         self.connections.abort()
+        if self.godot is not None:
+            self.godot.abort()
         await self.registry.close()
 
     async def _until(self, done: Callable[[], bool]) -> None:
@@ -268,7 +287,7 @@ class Server:
         return await shake(
             connection,
             hello,
-            tokens=self.tokens,
+            tokens=Tokens() if connection.inside else self.tokens,
             limits=self.config.limits,
             registry=self.registry,
             session_id=new_id,

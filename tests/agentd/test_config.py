@@ -447,3 +447,29 @@ def test_the_template_names_the_words_that_a_value_may_be() -> None:
     text = render_template()
     assert "  learner: dqn  # one of dqn, pqn, stream_q, supervised, none\n" in text
     assert "mode: live  # one of live, free, paced\n" in text
+
+
+# -- a door for games without tokens ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("godot: {host: 0.0.0.0}\n", "it is open to other machines"),
+        ("tokens: t.txt\ngodot: {}\n", "others must show one"),
+        ("godot: {prefix: Big}\n", "how names of agents begin"),
+        ("godot: {port: 70000}\n", "65535"),
+    ],
+)
+def test_games_without_tokens_come_in_only_where_that_is_wanted(
+    write: Write, text: str, why: str
+) -> None:
+    with pytest.raises(ConfigError, match=why):
+        resolve(write(text))
+
+
+def test_games_without_tokens_may_be_let_in(write: Write) -> None:
+    path = write("tokens: t.txt\ngodot: {host: 0.0.0.0, open: true, prefix: field.}\n")
+    assert resolve(path).config.godot is not None
+    assert resolve(write("godot: {}\n")).config.godot is not None
+    assert resolve(write("port: 0\n")).config.godot is None

@@ -16,6 +16,7 @@ import typer
 
 from agentd.assembly.device import backend_for
 from agentd.auth import Tokens
+from agentd.cli.bare_flags import GODOT
 from agentd.cli.daemon.ports import find_holder
 from agentd.cli.screen.flags import ServerFlags
 from agentd.cli.screen.options import LogScreen
@@ -41,6 +42,13 @@ def serve(
         Path | None,
         typer.Option(help="Write each session into a file there.", show_default=False),
     ] = None,
+    godot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:PORT]",
+            help=f"Also take in games of Godot RL Agents, at {GODOT} where no address is given.",
+        ),
+    ] = None,
     until_eof: Annotated[
         bool,
         typer.Option("--until-eof", hidden=True, help="End when stdin ends: for our own parents."),
@@ -54,7 +62,9 @@ def serve(
     if worker is not None:
         run_worker(worker)
         return
-    resolved = resolve(flags.config, flags.values(workers=workers), os.environ)
+    resolved = resolve(
+        flags.config, flags.values(workers=workers, **_godot_values(godot)), os.environ
+    )
     if until_eof:
         _end_with_stdin()
     if record is not None and resolved.config.workers > 1:
@@ -101,6 +111,17 @@ def _open_recorder(folder: Path) -> Recorder:
         raise StorageError(f"--record {folder}: {error.strerror}") from None
 
 
+def _godot_values(address: str | None) -> dict[str, str | int]:
+    """The address of --godot as values of the configuration. Raises UsageError."""
+    if address is None:
+        return {}
+    host, _, port = address.rpartition(":")
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise UsageError(f"--godot {address}: want HOST:PORT, :PORT or PORT")
+    given = {"godot.host": host.strip("[]")} if host else {}
+    return {**given, "godot.port": int(port)}
+
+
 def _with_present_device(config: ServerConfig) -> ServerConfig:
     """Return ``config`` with a device that is there and has its kernels.
 
@@ -143,12 +164,15 @@ def explain_bind(error: BaseException, config: ServerConfig) -> BaseException:
     if not isinstance(error, OSError):
         return error
     if error.errno == errno.EADDRINUSE:
-        for flag, port in (("--port", config.port), ("--http-port", config.http_port)):
+        godot = config.godot.port if config.godot is not None else None
+        doors = (("--port", config.port), ("--http-port", config.http_port), ("--godot", godot))
+        for flag, port in doors:
             if port and (holder := find_holder(port)) is not None:
                 hint = f"stop it, or choose another with {flag}"
                 return Unavailable(f"port {port} is in use by {holder}", hint=hint)
-        ports = f"{config.port} or {config.http_port}" if config.http_port else str(config.port)
-        return Unavailable(f"port {ports} is in use", hint="choose others: --port, --http-port")
+        ports = " or ".join(str(port) for _, port in doors if port)
+        hint = "choose others: " + ", ".join(flag for flag, port in doors if port)
+        return Unavailable(f"port {ports} is in use", hint=hint)
     if error.errno in (errno.EADDRNOTAVAIL, errno.EACCES) or "getaddrinfo" in str(error):
         where = host_port(config.host, config.port)
         return Unavailable(f"cannot listen on {where}: {error.strerror}")

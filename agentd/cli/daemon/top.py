@@ -111,6 +111,11 @@ def render(
     parts: list[RenderableType] = [Text(f"agentd {title}".strip(), style="bold"), Text(head)]
     parts.append(table if now.agents else Text("no agent is in memory", style="dim"))
     parts += [
+        Text(f"{name} is played by {_programs(agent['clients'])}", style="dim")
+        for name, agent in sorted(now.agents.items())
+        if agent.get("clients")
+    ]
+    parts += [
         Text(f"{name} is {agent['state']}: {agent['state_reason']}")
         for name, agent in sorted(now.agents.items())
         if agent.get("state_reason") and agent["state"] != QUIET
@@ -172,6 +177,11 @@ def _cells(agent: Figures, rates: Mapping[str, float]) -> list[str]:
         _whole(agent, "policy_lag"),
         number(rates["updates"], ",.0f"),
     ]
+
+
+def _programs(clients: Mapping[str, int]) -> str:
+    """What the programs call themselves, with how many sessions where there are several."""
+    return ", ".join(f"{name} ×{n}" if n > 1 else name for name, n in sorted(clients.items()))
 
 
 def _value(figures: Figures, key: str) -> float:

@@ -50,7 +50,10 @@ Game = Annotated[
 Seconds = Annotated[
     float | None,
     typer.Option(
-        min=1.0, max=86_400.0, help="It ends after so long.", show_default="180; --play, --web: never"
+        min=1.0,
+        max=86_400.0,
+        help="It ends after so long.",
+        show_default="180; --play, --web: never",
     ),
 ]
 

@@ -15,7 +15,15 @@ REQUEST_S = 10.0
 TYPES = {"html": "text/html", "css": "text/css", "mjs": "text/javascript", "svg": "image/svg+xml"}
 FILES = {"/": "index.html"} | {
     f"/{name}": name
-    for name in ("page.css", "icon.svg", "page.mjs", "rally.mjs", "court.mjs", "curve.mjs", "hands.mjs")
+    for name in (
+        "page.css",
+        "icon.svg",
+        "page.mjs",
+        "rally.mjs",
+        "court.mjs",
+        "curve.mjs",
+        "hands.mjs",
+    )
 }
 
 

@@ -34,7 +34,7 @@ from agentd.server.batching.actor import Actor
 from agentd.server.batching.frame_queue import FrameQueue
 from agentd.server.batching.learning import Learning
 from agentd.server.batching.responder import Responder
-from agentd.server.batching.session import Frame, Peer, Session
+from agentd.server.batching.session import Frame, Peer, Session, count_clients
 from agentd.server.batching.slots import StreamSlots
 from agentd.server.batching.stacks import Stacks
 from agentd.server.batching.teaching import check_teach, require_teacher
@@ -333,14 +333,10 @@ class Agent:
         learning, counters = self.learning, self.counters
         out: dict[str, Any] = {
             "learner": self.config.learner,
-            "sessions": len(self.sessions),
-            "connections": len(self.connected),
+            **self._here(),
             "version": self.actor.version,
             **counters.stats(),
-            "queued_frames": self.queue.frames,
-            "queued_rows": self.queue.rows,
             **self.returns.stats(),
-            **self.log.stats(),
             "lost": self.lost,
         }
         if learning is not None:
@@ -351,12 +347,16 @@ class Agent:
 
     def share(self) -> dict[str, Any]:
         """What this process adds to the agent's stats in another one."""
+        return self._here() | {"counters": self.counters.share()}
+
+    def _here(self) -> dict[str, Any]:
+        """Who plays here, what waits here, and what was logged here."""
         return {
             "sessions": len(self.sessions),
             "connections": len(self.connected),
+            "clients": count_clients(self.connected),
             "queued_rows": self.queue.rows,
             "queued_frames": self.queue.frames,
-            "counters": self.counters.share(),
             **self.log.stats(),
         }
 

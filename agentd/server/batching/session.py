@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -72,6 +73,7 @@ class Session:
     slot: int = -1  # in the durable session table; -1: the session is not kept there
     serial: int = 0  # the number that its rows carry in the ring
     version: int = 1  # of the protocol
+    client: str = ""  # what the program calls itself
     explain: bool = False  # answers bring values and the explored flag
     bulk: bool = False  # realtime sessions are answered before it
     deadline_s: float | None = None  # seconds for which an answer is of use
@@ -97,6 +99,7 @@ class Session:
         The priority of a session with waiting frames stays until they are answered.
         """
         self.version = common_version(hello.protocol)
+        self.client = hello.client
         self.explain = hello.explain
         self.plain = self.role == "play" and not self.explain
         self.open_streams = b""
@@ -115,3 +118,8 @@ class Session:
         self.answers.append((seq, data))
         if self.peer is not None and seq <= self.wanted:
             self.peer.deliver(data)
+
+
+def count_clients(sessions: Iterable[Session]) -> dict[str, int]:
+    """How many of ``sessions`` each program has, by what it calls itself."""
+    return dict(Counter(session.client for session in sessions))

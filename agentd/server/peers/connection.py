@@ -93,6 +93,7 @@ class Connection(asyncio.Protocol):
         self.limits = owner.limits
         self.wire = ServerConnection(self.limits.max_frame, owner.patterns)
         self.grant = Grant.NONE
+        self.inside = False  # its peer lives here: it needs no token, and cannot be lost
         self.agent: Agent | None = None
         self.session: Session | None = None
         self.peer = "?"

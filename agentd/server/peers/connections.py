@@ -59,11 +59,14 @@ class Connections:
     def __iter__(self) -> Iterator[Connection]:
         return iter(list(self._open))
 
-    def new(self) -> Connection:
-        """A connection for a socket that is being accepted."""
+    def new(self, *, inside: bool = False) -> Connection:
+        """A connection that is being accepted; ``inside``: its peer lives in this process."""
         if self._recorder is not None and not self._recorder.stopped:
-            return RecordedConnection(self, self._recorder.tap())
-        return Connection(self)
+            connection: Connection = RecordedConnection(self, self._recorder.tap())
+        else:
+            connection = Connection(self)
+        connection.inside = inside
+        return connection
 
     def admit(self, connection: Connection) -> None:
         """Take a connection that was made, or refuse it with a reason."""

@@ -38,6 +38,8 @@ def _check(connection: Connection, limits: LimitsConfig, now: float) -> None:
     elif not connection.welcomed:
         if now - connection.opened > limits.hello_timeout_s and not connection.shaking:
             _expire(connection, Code.HELLO_TIMEOUT, "no hello in time")
+    elif connection.inside:
+        pass  # its listener knows whether the game is there
     elif connection.choked_since is not None:
         if now - connection.choked_since > limits.slow_reader_s:
             _expire(connection, Code.SLOW_READER, "the answers are not being read")

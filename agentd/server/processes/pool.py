@@ -166,6 +166,7 @@ class Pool:
             agents={},
             agent=AgentConfig(),
             unix=None,
+            godot=None,
         )
         settings = msgspec.to_builtins(config)
         del settings["agent"]  # workers read each agent's own file

@@ -10,6 +10,7 @@ def share(frames: int, connections: int) -> dict[str, object]:
     return {
         "sessions": connections,
         "connections": connections,
+        "clients": {"catch-demo": connections},
         "queued_rows": 0,
         "queued_frames": 0,
         "log": {"fuel": float(frames), "laps": 1.0},
@@ -31,7 +32,9 @@ def test_reports_are_added_up_and_the_newest_counts():
     assert (reports.total("accepted"), reports.connections("a")) == (7, 3)
     assert reports.counters().frames == 71
     own = Counters(frames=5, rows=10, passes=5)
-    merged = reports.merged("a", {"sessions": 1, "learner": "none", "log": {"fuel": 0.5}}, own)
+    here = {"sessions": 1, "learner": "none", "log": {"fuel": 0.5}, "clients": {"ops": 1}}
+    merged = reports.merged("a", here, own)
+    assert merged["clients"] == {"ops": 1, "catch-demo": 3}
     assert (merged["log"], merged["log_messages"]) == ({"fuel": 0.5, "laps": 1.0}, 4)
     assert (merged["frames"], merged["rows"], merged["sessions"]) == (75, 150, 4)
     assert merged["learner"] == "none"

@@ -46,6 +46,13 @@ def test_why_an_agent_does_not_learn_stands_below(run):
     assert "good is" not in text
 
 
+def test_who_plays_is_named():
+    clients = {"clients": {"godot-rl 0.7": 2, "catch-demo": 1}}
+    text = drawn(Sample(1.0, SERVER, {"cart": AGENT | clients}), None)
+    assert "cart is played by catch-demo, godot-rl 0.7 ×2" in text
+    assert "played by" not in drawn(Sample(1.0, SERVER, {"cart": AGENT}), None)
+
+
 def test_what_a_live_learner_does_is_shown_and_told_in_words():
     live = {
         "updates_per_row": 6.25, "possible_updates_per_second": 512.4, "updates_owed": 3,
