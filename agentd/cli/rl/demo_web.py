@@ -103,9 +103,7 @@ def facts_of(admin: Client) -> dict[str, Any]:
     }
 
 
-def record_of(
-    facts: Mapping[str, Any], elapsed_s: float, checkpoint: str | None
-) -> dict[str, Any]:
+def record_of(facts: Mapping[str, Any], elapsed_s: float, checkpoint: str | None) -> dict[str, Any]:
     """The JSON line that ends the command."""
     names = ("rows", "updates", "episodes", "return_mean")
     counted = {name: facts.get(name) for name in names}
