@@ -118,8 +118,10 @@ class WebCarrier(asyncio.Protocol):
             self._house.note_http_refusal(self._connection, fault.status, fault.text)
             self._end_http(fault.status, f"{fault.text}\n".encode(), PLAIN, fault.headers)
             return
-        if self._request is None and rest:
-            self.data_received(rest)
+        if not self._connection.closing:
+            self._request = None
+            if rest:
+                self.data_received(rest)
 
     def _answer(self, request: Request) -> None:
         """Upgrade, or bring the script. Raises HttpFault."""
@@ -135,7 +137,6 @@ class WebCarrier(asyncio.Protocol):
             raise HttpFault(426, HERE, {"Upgrade": "websocket"})
         else:
             self._transport.write(accept_upgrade(request))
-            self._request = None
 
     def _end_http(
         self, status: int, body: bytes, media: str, headers: dict[str, str] | None = None
@@ -205,7 +206,7 @@ class WebCarrier(asyncio.Protocol):
         """Say what the connection says of a peer whose request has not come."""
         message = decode_server(data[HEADER.size :])
         if isinstance(message, Error):
-            status = _STATUS.get(Code(message.code), 400)
+            status = _STATUS.get(Code[message.code], 400)
             self._end_http(status, f"{message.message}\n".encode(), PLAIN)
 
     def close(self) -> None:
