@@ -57,6 +57,10 @@ completion      completion:completion
     Print a script that completes agentd's commands and options in a shell.
 check-client    conformance.client:check
     Drive a client through every rule of the protocol, and tell which it breaks.
+check-env       conformance.environment:check
+    Play a Gymnasium environment at random, and tell what it does other than its spaces say.
+replay          conformance.replay:replay
+    Say a recorded session's frames again, and compare the answers.
 data info       supervised.data:info
     Tell what a data set holds: rows, shapes, targets, ranges.
 data convert    supervised.data:convert

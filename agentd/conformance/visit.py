@@ -16,6 +16,7 @@ from agentd.protocol.errors import Code, ProtocolError
 PONG_S = 3.0
 """Seconds that a pong may take: a quarter of the default heartbeat is generous."""
 CHUNK = 65536
+PIECE_S = 0.002
 
 
 class Over(Exception):
@@ -49,6 +50,7 @@ class Visit:
         self._hello: m.Hello | None = None
         self._pings: deque[tuple[int | float, float]] = deque()  # t, and when it was sent
         self._asked = False  # an operation with an open map was replied to
+        self._held: bytearray | None = None  # to be sent behind what is sent in pieces
         self._wake = asyncio.Event()
         self.ended = False  # no more bytes will come
         self.broken = False  # the client cannot be understood
@@ -190,18 +192,23 @@ class Visit:
 
     def write(self, data: bytes) -> None:
         """Send bytes, if anybody is there to take them."""
-        if not self._writer.is_closing():
+        if self._held is not None:
+            self._held += data
+        elif not self._writer.is_closing():
             self._writer.write(data)
 
     async def dribble(self, data: bytes, sizes: Sequence[int] = ()) -> None:
-        """Send bytes in pieces of ``sizes``, then one by one."""
+        """Send bytes in pieces of ``sizes``, then one by one; whatever else is said comes after."""
         at = 0
+        self._held = bytearray()
         for size in (*sizes, *[1] * len(data)):
-            if at >= len(data):
-                return
-            self.write(data[at : at + size])
+            if at >= len(data) or self._writer.is_closing():
+                break
+            self._writer.write(data[at : at + size])
             at += size
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(PIECE_S)
+        held, self._held = self._held, None
+        self.write(bytes(held))
 
     def ping(self, t: int | float) -> bytes:
         """Return the bytes of a ping whose pong is waited for from now on."""

@@ -1,4 +1,4 @@
-"""A small client from sockets and msgpack that keeps every rule, but for the one it is asked to break.
+"""A small client from sockets and msgpack that keeps every rule but the one that it is to break.
 
     python faulty_client.py HOST:PORT [BUG [STEPS]]
 
@@ -247,9 +247,8 @@ class Client:
         seq = next(iter(self.pending))
         while (message := self.receive())["type"] not in ("act", "taught", "error"):
             pass
-        if message["type"] == "error":
-            if self.bug == "dies of a refused frame":
-                raise Died
+        if message["type"] == "error" and self.bug == "dies of a refused frame":
+            raise Died
         if message["seq"] != seq:
             raise Died
         self.answered = seq
@@ -302,7 +301,8 @@ class Client:
             elif message["type"] == "settings" and self.bug == "does not know settings":
                 raise Died
             elif message["type"] == "goodbye" and self.bug == "stays after goodbye":
-                time.sleep(6)
+                while not self.stop:
+                    time.sleep(0.05)
             elif message["type"] == "goodbye" and message["reason"] != "client_done":
                 raise EOFError
             elif message["type"] == "error" and message["fatal"]:

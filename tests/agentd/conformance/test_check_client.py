@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import io
 import json
 import subprocess
 import sys
@@ -10,13 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from agentd.cli import boundary
+from agentd.cli.app import app
+from agentd.cli.conformance.client import describe
+from agentd.cli.screen.terminal import Terminal
 from agentd.conformance.check import check_client
 from agentd.conformance.rules import RULES
 from agentd.conformance.scenes import SCENES
 from agentd.conformance.stage import Stage
 
 CLIENT = Path(__file__).with_name("faulty_client.py")
-PATIENCE = 4.0
+PATIENCE = 8.0
 BUGS = {
     "long length": ("play", "R2 frame length"),
     "bytes behind the map": ("play", "R2 frame body"),
@@ -107,9 +112,12 @@ def checked():
     """The findings about every faulty client, and about those of each form: all run at once."""
     make = load_client()
     todo = {
-        bug: (lambda address, bug=bug: make(
-            address, bug, STEPS.get(bug, 10**6), FORMS.get(bug, "multi")
-        ), [scene])
+        bug: (
+            lambda address, bug=bug: make(
+                address, bug, STEPS.get(bug, 10**6), FORMS.get(bug, "multi")
+            ),
+            [scene],
+        )
         for bug, (scene, _) in BUGS.items()
     }
     for form in ("multi", "discrete", "box", "mixed"):
@@ -120,6 +128,16 @@ def checked():
         return dict(zip(todo, stages, strict=True))
 
     return asyncio.run(run())
+
+
+@pytest.fixture
+def call():
+    def call(*arguments):
+        out, err = io.StringIO(), io.StringIO()
+        code = boundary.run(app, arguments, Terminal(out, err))
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+    return call
 
 
 def failed(stage):
@@ -142,17 +160,49 @@ def test_a_client_that_keeps_the_rules_passes(form, checked):
     assert failed(checked[form]) == {}, checked[form].notes
 
 
-def test_the_command_starts_the_client_and_reports_in_words_and_json(tmp_path):
-    command = [sys.executable, "-m", "agentd", "check-client", "--timeout", "5"]
-    client = ["--", sys.executable, str(CLIENT), "{address}"]
+def test_the_command_starts_the_client_anew_for_each_scene():
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "agentd", "check-client", "--timeout", "5", "--json", "--"),
+            *(sys.executable, str(CLIENT), "{address}", "empty mask", "150"),
+        ],
+        capture_output=True,
+        text=True,
+    )
 
-    right = subprocess.run([*command, "--json", *client, "", "200"], capture_output=True, text=True)
-    wrong = subprocess.run([*command, *client, "empty mask", "200"], capture_output=True, text=True)
-
-    found = json.loads(right.stdout)
-    assert right.returncode == 0, right.stdout + right.stderr
-    assert found["failed"] == 0
+    found = json.loads(done.stdout)
+    wrong = [rule for rule in found["rules"] if rule["outcome"] == "FAILED"]
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("listening on 127.0.0.1:")
+    assert [rule["rule"] + " " + rule["name"] for rule in wrong] == ["R5 masks"]
+    assert wrong[0]["fix"] == RULES["R5 masks"].fix
     assert found["passed"] > 35
-    assert wrong.returncode == 1
-    assert wrong.stdout.splitlines()[-1].endswith("not seen")
-    assert "R5  masks                   FAILED" in wrong.stdout
+    assert found["passed"] + found["failed"] + found["not_seen"] == len(RULES)
+
+
+def test_the_report_says_what_was_expected_what_came_and_the_fix(checked):
+    findings = checked["rounds t"].findings
+    lines = [describe(verdict) for verdict in findings.verdicts()]
+
+    assert "R2  frame length            OK" in lines
+    assert (
+        "R9  ping                    FAILED\n"
+        "    expected  t: 0.1 (float)\n"
+        "    got       t: 0 (int)\n"
+        "    fix       send back the very value of t"
+    ) in lines
+    assert "R13 carrier                 NOT SEEN\n    to see it connect by WebSocket" in lines
+
+
+def test_a_client_that_never_comes_is_told_as_unavailable(call):
+    done = call("check-client", "--timeout", "5", "--", sys.executable, "-c", "print('no server')")
+
+    assert done.returncode == 69
+    assert "the client ended with code 0 before it connected: no server" in done.stderr
+
+
+def test_a_command_that_is_not_there_is_told(call):
+    done = call("check-client", "--", "/no/such/client")
+
+    assert done.returncode == 66
+    assert "cannot start /no/such/client: No such file" in done.stderr
