@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentd.cli.rl.demo_live import Asked
+from agentd.cli.rl.page.server import PageServer
 from agentd.cli.rl.train import kept_or_temporary
 from agentd.cli.rl.what_next import GONE, next_lines
 from agentd.cli.screen.terminal import Terminal
@@ -20,7 +21,6 @@ from agentd.client.errors import OperationRefused
 from agentd.interrupts import Interrupts
 from agentd.protocol.errors import Code
 from agentd.rl.daemon import Daemon
-from agentd.rl.page.server import PageServer
 from agentd.rl.run import known, require_learning
 
 AGENT = "demo-rally"
@@ -33,7 +33,7 @@ CONFIG: dict[str, Any] = {
     # More updates of the same few rallies fit them too closely.
     "pace": {"max_updates_per_row": 2.0},
 }
-"""Found with the game's own client: 3 to 6 hits a rally after a minute, where nothing had to wait."""
+"""By trial with the game's own client: 3 to 6 hits a rally after a minute, where nothing waits."""
 
 
 def show_page(out: Terminal, asked: Asked) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from agentd.cli import main
 from agentd.cli.rl.demo_web import record_of, sum_up
-from agentd.rl.page.server import FILES, PageServer
+from agentd.cli.rl.page.server import FILES, PageServer
 
 WebDemos = Callable[..., Any]
 RIGHT, SPACE = ("ArrowRight", 39), (" ", 32)

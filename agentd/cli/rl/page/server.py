@@ -85,7 +85,7 @@ def content_policy(game_port: int) -> str:
 
 def read_answers() -> dict[str, tuple[str, bytes]]:
     """The page's files by their path: type and content."""
-    folder = files("agentd") / "rl" / "page"
+    folder = files("agentd") / "cli" / "rl" / "page"
     found = {
         path: (TYPES[name.rpartition(".")[2]], (folder / name).read_bytes())
         for path, name in FILES.items()
