@@ -250,7 +250,8 @@ class EnvironmentCheck:
     def _trace(self) -> list[tuple[str, Any]]:
         """What the environment hands out from the seed on, as comparable facts."""
         assert self._reader is not None
-        rng, facts = np.random.default_rng(self._seed), []
+        facts: list[tuple[str, Any]] = []
+        rng = np.random.default_rng(self._seed)
         obs, info = read_reset(self._env.reset(seed=self._seed))
         mask = self._mask(obs, info, over=False)
         for _ in range(min(SAME, self._steps)):

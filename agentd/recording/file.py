@@ -23,6 +23,7 @@ from agentd.errors import AgentdError, ExitCode, MissingInput
 MAGIC, FORMAT = "agentd-session", 1
 SUFFIX = ".session"
 Mark = Literal[">", "<", "="]
+MARKS: dict[str, Mark] = {">": ">", "<": "<", "=": "="}
 CONNECT, END, FULL = "connect", "end", "full"
 
 
@@ -89,9 +90,7 @@ def _entries(path: Path, text: str) -> Iterator[Entry]:
         words = line.split(" ", 2)
         try:
             mark, us, data = words
-            if mark not in (">", "<", "="):
-                raise ValueError
-            yield Entry(mark, int(us), data.encode() if mark == "=" else bytes.fromhex(data))
-        except ValueError:
+            yield Entry(MARKS[mark], int(us), data.encode() if mark == "=" else bytes.fromhex(data))
+        except (ValueError, KeyError):
             want = "a mark, microseconds and hex"
             raise BadRecording(f"{path}: line {number}: want {want}, got {line[:40]!r}") from None

@@ -1,6 +1,7 @@
 """``agentd replay``: a recorded session once more."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,20 +46,25 @@ def replay(
     seed answers alike, bit for bit.
     """
     recorded = read_session(file)
-    if connect is not None:
-        if settings:
-            raise UsageError("--set is for a daemon of our own: leave out --connect")
-        place = Address.parse(connect)
-        result = _replay(recorded, place, agent, exact)
+    if connect is None:
+        result = _replay_alone(recorded, agent, settings or (), exact)
+    elif settings:
+        raise UsageError("--set is for a daemon of our own: leave out --connect")
     else:
-        folder = tempfile.TemporaryDirectory(prefix="agentd-replay-")
-        with folder as name, Daemon(Path(name)) as daemon:
-            _create(recorded, daemon, agent, settings or ())
-            place = Address.parse((daemon.host, daemon.port))
-            result = _replay(recorded, place, agent, exact)
+        result = _replay(recorded, Address.parse(connect), agent, exact)
     _report(out, file, result)
     if result.difference is not None:
         raise JobFailed("the replay differs from the recording")
+
+
+def _replay_alone(
+    recorded: SessionFile, agent: str | None, settings: Sequence[str], exact: bool
+) -> ReplayResult:
+    """Replay against a daemon of our own with the recorded agent's configuration."""
+    folder = tempfile.TemporaryDirectory(prefix="agentd-replay-")
+    with folder as name, Daemon(Path(name)) as daemon:
+        _create(recorded, daemon, agent, settings)
+        return _replay(recorded, Address.parse((daemon.host, daemon.port)), agent, exact)
 
 
 def _replay(recorded: SessionFile, place: Address, agent: str | None, exact: bool) -> ReplayResult:
@@ -66,7 +72,9 @@ def _replay(recorded: SessionFile, place: Address, agent: str | None, exact: boo
     return SessionReplay(recorded, address, agent=agent, token=place.token, exact=exact).run()
 
 
-def _create(recorded: SessionFile, daemon: Daemon, agent: str | None, settings: Any) -> None:
+def _create(
+    recorded: SessionFile, daemon: Daemon, agent: str | None, settings: Sequence[str]
+) -> None:
     """Make the recorded agent in a daemon that has none. Raises BadRecording, UsageError."""
     config = recorded.facts.get("config")
     if not isinstance(config, dict):
