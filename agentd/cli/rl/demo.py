@@ -53,7 +53,7 @@ Seconds = Annotated[
         min=1.0,
         max=86_400.0,
         help="It ends after so long.",
-        show_default="180; --play, --web: never",
+        show_default="180; --play and --web: never",
     ),
 ]
 
@@ -74,9 +74,9 @@ def demo(
     """Watch an agent learn a game that runs at 60 frames a second and never waits.
 
     Starts a daemon and a game client. Ends by itself after three minutes, or once it is solved;
-    q and Ctrl-C end it earlier. --play lets you play, and hand over, and so does --web, in a browser;
-    --fast is the demo whose game waits for the learner, and exits 1 if CartPole is not solved at the
-    step limit.
+    q and Ctrl-C end it earlier. --play lets you play, and hand over, and so does --web, in a
+    browser; --fast is the demo whose game waits for the learner, and exits 1 if CartPole is not
+    solved at the step limit.
     """
     if fast and (play or web or game is not None or seconds is not None):
         raise UsageError("--fast goes with none of --play, --web, --game and --seconds")

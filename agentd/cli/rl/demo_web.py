@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentd.cli.rl.demo_live import Asked
+from agentd.cli.rl.page.server import PageServer
 from agentd.cli.rl.train import kept_or_temporary
 from agentd.cli.rl.what_next import GONE, next_lines
 from agentd.cli.screen.terminal import Terminal
@@ -20,16 +21,19 @@ from agentd.client.errors import OperationRefused
 from agentd.interrupts import Interrupts
 from agentd.protocol.errors import Code
 from agentd.rl.daemon import Daemon
-from agentd.rl.page.server import PageServer
 from agentd.rl.run import known, require_learning
 
 AGENT = "demo-rally"
 LOOK_S = 0.5  # between looks at the agent
 WAIT_S = 0.05
 CONFIG: dict[str, Any] = {
+    "dqn": {"horizon_s": 0.5},
     # A paddle that trembles goes nowhere: what explores is held for a while.
-    "exploration": {"steps": 3_000, "end": 0.02, "hold": 8},
+    "exploration": {"steps": 2_500, "end": 0.02, "hold": 8},
+    # More updates of the same few rallies fit them too closely.
+    "pace": {"max_updates_per_row": 2.0},
 }
+"""By trial with the game's own client: 3 to 6 hits a rally after a minute, where nothing waits."""
 
 
 def show_page(out: Terminal, asked: Asked) -> None:

@@ -52,19 +52,21 @@ export function encode(value) {
     const at = end;
     end += n;
     if (end > bytes.length) {
-      const larger = new Uint8Array(Math.max(end, 2 * bytes.length));
-      larger.set(bytes);
-      [bytes, view] = [larger, new DataView(larger.buffer)];
+      const shorter = bytes;
+      bytes = new Uint8Array(Math.max(end, 2 * bytes.length));
+      bytes.set(shorter);
+      view = new DataView(bytes.buffer);
     }
     return at;
   };
+  const byte = (value) => { const at = room(1); bytes[at] = value; };
   const put = (tag, kind, n, size) => {
-    const at = room(1 + size);
-    bytes[at] = tag;
-    view[`set${kind}`](at + 1, n);
+    byte(tag);
+    const at = room(size);
+    view[`set${kind}`](at, n);
   };
   const head = (n, fixed, most, [tag8, tag16, tag32]) => { // of something `n` long
-    if (n < most) bytes[room(1)] = fixed | n;
+    if (n < most) byte(fixed | n);
     else if (n < 256 && tag8) put(tag8, "Uint8", n, 1);
     else if (n < 65_536) put(tag16, "Uint16", n, 2);
     else put(tag32, "Uint32", n, 4);
@@ -76,8 +78,8 @@ export function encode(value) {
     else head(Number(n), 0, 128, [0xcc, 0xcd, 0xce]);
   };
   const write = (v) => {
-    if (v === null || v === undefined) bytes[room(1)] = 0xc0;
-    else if (typeof v === "boolean") bytes[room(1)] = v ? 0xc3 : 0xc2;
+    if (v === null || v === undefined) byte(0xc0);
+    else if (typeof v === "boolean") byte(v ? 0xc3 : 0xc2);
     else if (typeof v === "bigint" || Number.isSafeInteger(v)) whole(v);
     else if (typeof v === "number") put(0xcb, "Float64", v, 8);
     else if (v instanceof Float) put(0xcb, "Float64", v.value, 8);
@@ -94,10 +96,7 @@ export function encode(value) {
     } else {
       const pairs = Object.entries(v).filter(([, each]) => each !== undefined);
       head(pairs.length, 0x80, 16, [0, 0xde, 0xdf]);
-      for (const [key, each] of pairs) {
-        write(key);
-        write(each);
-      }
+      for (const pair of pairs) pair.forEach(write);
     }
   };
   write(value);
@@ -113,7 +112,9 @@ export function decode(bytes, asFloat = (x) => x) {
     if (at > bytes.length) throw new RangeError("cut short");
     return at - n;
   };
-  const uint = (power) => view[["getUint8", "getUint16", "getUint32"][power]](take(1 << power));
+  const get = (kind, size) => view[`get${kind}`](take(size));
+  const uint = (power) => get(["Uint8", "Uint16", "Uint32"][power], 1 << power);
+  const int = (power) => get(["Int8", "Int16", "Int32"][power], 1 << power);
   const safe = (n) => (Number.isSafeInteger(Number(n)) ? Number(n) : n);
   const bin = (n) => bytes.subarray(take(n), at);
   const text = (n) => fromUtf8.decode(bin(n));
@@ -137,14 +138,10 @@ export function decode(bytes, asFloat = (x) => x) {
       case 0xc0: return null;
       case 0xc2: case 0xc3: return tag === 0xc3;
       case 0xc4: case 0xc5: case 0xc6: return bin(uint(tag - 0xc4));
-      case 0xca: return asFloat(view.getFloat32(take(4)));
-      case 0xcb: return asFloat(view.getFloat64(take(8)));
+      case 0xca: case 0xcb: return asFloat(tag === 0xca ? get("Float32", 4) : get("Float64", 8));
       case 0xcc: case 0xcd: case 0xce: return uint(tag - 0xcc);
-      case 0xcf: return safe(view.getBigUint64(take(8)));
-      case 0xd0: return view.getInt8(take(1));
-      case 0xd1: return view.getInt16(take(2));
-      case 0xd2: return view.getInt32(take(4));
-      case 0xd3: return safe(view.getBigInt64(take(8)));
+      case 0xd0: case 0xd1: case 0xd2: return int(tag - 0xd0);
+      case 0xcf: case 0xd3: return safe(get(tag === 0xcf ? "BigUint64" : "BigInt64", 8));
       case 0xd9: case 0xda: case 0xdb: return text(uint(tag - 0xd9));
       case 0xdc: case 0xdd: return list(uint(tag - 0xdb), deep);
       case 0xde: case 0xdf: return map(uint(tag - 0xdd), deep);
@@ -165,8 +162,11 @@ export function decode(bytes, asFloat = (x) => x) {
 if (new Uint8Array(new Uint16Array([1]).buffer)[0] === 0) {
   throw new AgentdError("this client needs a little-endian machine");
 }
-const ARRAYS = { uint8: Uint8Array, int8: Int8Array, int32: Int32Array, float32: Float32Array };
-const KINDS = { ...ARRAYS, uint32: Uint32Array, float16: Uint16Array }; // float16: its bits
+const KINDS = {
+  uint8: Uint8Array, int8: Int8Array, uint32: Uint32Array, int32: Int32Array,
+  float16: Uint16Array, float32: Float32Array, // of a half the bits
+};
+const DTYPES = Object.keys(KINDS).filter((dtype) => dtype !== "uint32");
 const RANGES = { uint8: [0, 255], int8: [-128, 127], uint32: [0, 2 ** 32 - 1] };
 const scratch = new DataView(new ArrayBuffer(4));
 const isList = (v) => Array.isArray(v) || ArrayBuffer.isView(v);
@@ -217,6 +217,9 @@ function unpack(name, dtype, bytes, count) {
 
 // -- the session: what to say ---------------------------------------------------------------------
 
+const each = (map, change) => (
+  Object.fromEntries(Object.entries(map).map(([key, value]) => [key, change(value, key)]))
+);
 const float = (x) => (x === undefined ? undefined : new Float(x));
 const bounded = (head) => ({ ...head, low: float(head.low), high: float(head.high) });
 
@@ -234,7 +237,7 @@ function readAction(action) {
   if (!wire) throw new TypeError(`action: want a number, a list or a map with kind, got ${kind}`);
   const whole = [n ?? heads?.map((head) => head.n ?? 0) ?? []].flat();
   const width = (low ?? heads ?? whole).length;
-  const mask = whole.reduce((all, each) => all + each, 0);
+  const mask = whole.reduce((all, many) => all + many, 0);
   return { kind, wire, width, mask, dtype: n === undefined ? "float32" : "int32" };
 }
 
@@ -243,19 +246,16 @@ export class Session {
   constructor(options) {
     const given = options.observation;
     this.observation = typeof given.dtype === "string" ? { obs: given } : given;
-    this.tensors = Object.entries(this.observation).map(([name, { dtype, shape }]) => {
-      if (!ARRAYS[dtype] && dtype !== "float16") {
-        throw new TypeError(`observation.${name}.dtype: want one of the protocol, got ${dtype}`);
-      }
-      return { name, dtype, size: shape.reduce((n, each) => n * each, 1) };
+    this.tensors = each(this.observation, ({ dtype, shape }, name) => {
+      if (DTYPES.includes(dtype)) return { dtype, size: shape.reduce((n, side) => n * side, 1) };
+      throw new TypeError(`observation.${name}.dtype: want ${DTYPES.join(", ")}; got ${dtype}`);
     });
     this.action = readAction(options.action);
     this.said = { client: `agentd-javascript/${VERSION}`, role: "train", streams: 1, ...options };
     this.run = options.run ?? globalThis.crypto.getRandomValues(new Uint8Array(16));
     const newer = options.dtMs !== undefined || this.action.dtype === "float32";
     this.protocol = options.protocol ?? [newer ? 2 : 1, 2]; // a hello fits the lowest it offers
-    this.welcome = null;
-    this.settings = {};
+    [this.welcome, this.settings] = [null, {}];
     this.abandon();
   }
 
@@ -278,7 +278,6 @@ export class Session {
     });
   }
 
-  /** Throw ServerTooOld where `what` needs protocol 2 and the server speaks less. */
   needs2(what) {
     if (this.welcome?.protocol < 2) throw new ServerTooOld(`${what}: needs protocol 2`);
   }
@@ -296,8 +295,8 @@ export class Session {
       return own;
     });
     const named = !isList(rows.obs) && typeof rows.obs === "object";
-    const obs = this.tensors.map(({ name, dtype, size }) => (
-      [name, pack(`obs.${name}`, dtype, named ? rows.obs[name] : rows.obs, n * size)]
+    const obs = each(this.tensors, ({ dtype, size }, name) => (
+      pack(`obs.${name}`, dtype, named ? rows.obs[name] : rows.obs, n * size)
     ));
     const column = (name, dtype, width = 1) => (
       rows[name] == null ? undefined : pack(name, dtype, rows[name], n * width)
@@ -311,14 +310,13 @@ export class Session {
       type: "step", seq: this.seq + 1, stream: pack("stream", "uint32", stream, n),
       kind: pack("kind", "uint8", kind, n),
       reward: column("reward", "float32") ?? new Uint8Array(4 * n),
-      obs: Object.fromEntries(obs), mask: column("mask", "uint8", this.action.mask), ...facts,
+      obs, mask: column("mask", "uint8", this.action.mask), ...facts,
     });
     const { max_rows: rowsAtMost, max_frame: bytesAtMost } = this.welcome ?? {};
     if (n > rowsAtMost || body.length > bytesAtMost) {
       throw new RangeError(`want at most ${rowsAtMost} rows, ${bytesAtMost} bytes; got ${n} rows`);
     }
-    this.seq += 1;
-    const frame = { seq: this.seq, body, n, one, before: this.open, resolve: null, reject: null };
+    const frame = { seq: this.seq += 1, body, n, one, before: this.open };
     this.open = open;
     this.waiting.push(frame);
     return frame;
@@ -326,8 +324,7 @@ export class Session {
 
   log(values) {
     this.needs2("log");
-    const floats = Object.entries(values).map(([name, value]) => [name, float(value)]);
-    return encode({ type: "log", values: Object.fromEntries(floats) });
+    return encode({ type: "log", values: each(values, float) });
   }
 
   /** Take the body of a frame; return what it says, with `reply`, the bodies to send for it. */

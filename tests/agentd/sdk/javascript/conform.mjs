@@ -1,6 +1,6 @@
 // A game that uses all of the client, to be driven by `agentd check-client`.
 const {
-  AGENT, connect, DataRefused, MID, PERSON, Refused, SessionLost, TERMINATED, TRUNCATED,
+  AGENT, connect, DataRefused, MID, PERSON, SessionLost, TERMINATED, TRUNCATED,
 } = await import(process.env.AGENTD_CLIENT);
 const [, , address] = process.argv;
 const agent = await connect(address, {
@@ -27,7 +27,8 @@ for (let frame = 0; !agent.error && frame < 400; frame += 1) {
   } catch (error) {
     if (error instanceof DataRefused) await agent.abandon();
     else if (!(error instanceof SessionLost)) {
-      if (!(error instanceof Refused)) console.error(String(error));
+      console.error(String(error));
+      process.exitCode = 1;
       break;
     }
     steps.fill(0);

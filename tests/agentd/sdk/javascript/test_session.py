@@ -9,7 +9,7 @@ from agentd.client import Client
 
 Node = Callable[..., Any]
 
-pytestmark = pytest.mark.parametrize("scheme", ["tcp", "ws"])
+both = pytest.mark.parametrize("scheme", ["tcp", "ws"])
 
 
 def rows_of(port: int, agent: str) -> int:
@@ -18,18 +18,22 @@ def rows_of(port: int, agent: str) -> int:
         return int(admin.stats().agents[agent]["env_steps"])
 
 
+@both
 def test_rows_of_one_stream_are_answered(node: Node, port: int, scheme: str) -> None:
     assert node("session.mjs", "rows", scheme, port) == 2
 
 
+@both
 def test_streams_and_branches_go_side_by_side(node: Node, port: int, scheme: str) -> None:
     assert node("session.mjs", "streams", scheme, port) == 1
 
 
+@both
 def test_a_frame_loop_never_waits(node: Node, port: int, scheme: str) -> None:
     assert node("session.mjs", "frames", scheme, port) == {"sent": 200, "full": True}
 
 
+@both
 def test_a_cut_connection_is_resumed_and_nothing_learned_twice(
     node: Node, port: int, scheme: str
 ) -> None:
@@ -39,11 +43,10 @@ def test_a_cut_connection_is_resumed_and_nothing_learned_twice(
     assert rows_of(port, f"resume-{scheme}") == 52
 
 
-def test_a_lost_session_is_told_once(node: Node, port: int, scheme: str) -> None:
-    if scheme == "ws":
-        pytest.skip("what is told depends on no carrier")
-    assert node("session.mjs", "lost", scheme, port) == 1
+def test_a_lost_session_is_told_once(node: Node, port: int) -> None:
+    assert node("session.mjs", "lost", "tcp", port) == 1
 
 
+@both
 def test_refusals_carry_their_reasons(node: Node, port: int, scheme: str) -> None:
     assert node("session.mjs", "refusals", scheme, port) is True

@@ -17,7 +17,8 @@ import pytest
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--mute-audio"),
     *("--no-first-run", "--disable-extensions", "--disable-component-update", "--disable-sync"),
-    *("--disable-background-networking", "--disable-default-apps", "--remote-debugging-pipe"),
+    *("--window-size=1280,800", "--disable-background-networking", "--disable-default-apps"),
+    "--remote-debugging-pipe",
 )
 PATIENCE_S = 60.0
 
@@ -25,9 +26,9 @@ PATIENCE_S = 60.0
 class Browser:
     """One page of a browser."""
 
-    def __init__(self, program: str, profile: Path, width: int = 1280, height: int = 800) -> None:
+    def __init__(self, program: str, profile: Path) -> None:
         ours, theirs = os.pipe(), os.pipe()
-        chromium = [program, *FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}"]
+        chromium = [program, *FLAGS, f"--user-data-dir={profile}"]
         dressed = f'exec "$@" 3<&{ours[0]} 4>&{theirs[1]}'  # the pipe's ends are to be 3 and 4
         self._process = subprocess.Popen(
             ["bash", "-c", dressed, "-", *chromium, "about:blank"],

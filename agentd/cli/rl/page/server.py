@@ -13,18 +13,8 @@ from agentd.server.peers.visitors import Visitors
 
 REQUEST_S = 10.0
 TYPES = {"html": "text/html", "css": "text/css", "mjs": "text/javascript", "svg": "image/svg+xml"}
-FILES = {"/": "index.html"} | {
-    f"/{name}": name
-    for name in (
-        "page.css",
-        "icon.svg",
-        "page.mjs",
-        "rally.mjs",
-        "court.mjs",
-        "curve.mjs",
-        "hands.mjs",
-    )
-}
+NAMES = ("page.css", "icon.svg", "page.mjs", "rally.mjs", "court.mjs", "curve.mjs", "hands.mjs")
+FILES = {"/": "index.html"} | {f"/{name}": name for name in NAMES}
 
 
 class PageServer:
@@ -44,7 +34,7 @@ class PageServer:
         class Handler(BaseHTTPRequestHandler):
             timeout = REQUEST_S
 
-            def do_GET(self) -> None:  # noqa: N802 - http.server's name
+            def do_GET(self) -> None:
                 refusal = visitors.refusal(self.headers["origin"], self.headers["host"] or "")
                 path = self.path.partition("?")[0]
                 if refusal is not None:
@@ -95,7 +85,7 @@ def content_policy(game_port: int) -> str:
 
 def read_answers() -> dict[str, tuple[str, bytes]]:
     """The page's files by their path: type and content."""
-    folder = files("agentd") / "rl" / "page"
+    folder = files("agentd") / "cli" / "rl" / "page"
     found = {
         path: (TYPES[name.rpartition(".")[2]], (folder / name).read_bytes())
         for path, name in FILES.items()

@@ -7,7 +7,7 @@
  * MOST_HITS.
  */
 
-export const [WIDTH, RADIUS, HALF_PADDLE, PADDLE_Y] = [1.6, 0.025, 0.125, 0.93];
+export const [WIDTH, RADIUS, HALF_PADDLE, PADDLE_Y] = [1.6, 0.025, 0.14, 0.93];
 export const [LEFT, STAY, RIGHT] = [0, 1, 2];
 export const MOST_HITS = 15;
 export const FRAME_MS = 1000 / 60;
