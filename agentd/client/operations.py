@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from agentd.client.errors import ClientError
 from agentd.client.session import Reply
@@ -75,7 +75,7 @@ class Operations(ABC):
 
     def reset(self, agent: str, *, keep_weights: bool = False) -> str | None:
         """Begin an agent anew, or only empty its replay; the checkpoint of what it knew before."""
-        keep: Literal["nothing", "weights"] = "weights" if keep_weights else "nothing"
+        keep: m.Keep = "weights" if keep_weights else "nothing"
         return expect(self.operate(m.Reset(agent=agent, keep=keep)), m.WasReset).checkpoint
 
     def explore(
@@ -151,7 +151,7 @@ class AsyncOperations(ABC):
 
     async def reset(self, agent: str, *, keep_weights: bool = False) -> str | None:
         """Begin an agent anew, or only empty its replay; the checkpoint of what it knew before."""
-        keep: Literal["nothing", "weights"] = "weights" if keep_weights else "nothing"
+        keep: m.Keep = "weights" if keep_weights else "nothing"
         return expect(await self.operate(m.Reset(agent=agent, keep=keep)), m.WasReset).checkpoint
 
     async def explore(

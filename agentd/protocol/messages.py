@@ -22,6 +22,7 @@ Reason: TypeAlias = Literal[
     "replaced",
     "error",
 ]
+Keep: TypeAlias = Literal["nothing", "weights"]
 GOODBYE_REASONS: tuple[str, ...] = Reason.__args__  # type: ignore[attr-defined]
 
 
@@ -168,7 +169,7 @@ class Settings(_OfAgent, tag="settings", frozen=True, kw_only=True):
 class Reset(_OfAgent, tag="reset", frozen=True, kw_only=True):
     """Begin an agent anew, all of it or, with ``keep`` weights, only its rows."""
 
-    keep: Literal["nothing", "weights"] = "nothing"
+    keep: Keep = "nothing"
 
 
 class Explore(_OfAgent, tag="explore", frozen=True, kw_only=True):
