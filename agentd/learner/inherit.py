@@ -71,11 +71,11 @@ def first_state(
     grown = grown_network(old or new, new)
     network = network_for(*new)
     if new.config.learner == "none":
-        weights = initial_weights(new.config, network)
+        params = initial_weights(new.config, network)
         if found is not None:
-            weights = grown.params(join(network_for(*(old or new)), found.weights))
+            params = grown.params(join(network_for(*(old or new)), found.weights))
         facts = {"learner": "none"}
-        return FirstState(step, facts, split(network, weights), {}, RingCounters())
+        return FirstState(step, facts, split(network, params), {}, RingCounters())
     dt_s = NOMINAL_DT_S if dt_ms is None else dt_ms / 1e3
     backend, format = NumPyBackend(), format_of(*new)
     state = learner_for(new.config, network, backend, format, dt_s).get_state()

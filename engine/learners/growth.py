@@ -41,8 +41,8 @@ def growth_of(old: RowFormat, new: RowFormat, atoms: int = 1) -> Growth:
     for tensor in new.tensors:
         if tensor.name in known:
             count = _shared(known[tensor.name], tensor)
-            for was, now in zip(before.rows, after.rows, strict=True):
-                inputs[now[tensor.name][:count]] = was[tensor.name][:count]
+            for row, grown in zip(before.rows, after.rows, strict=True):
+                inputs[grown[tensor.name][:count]] = row[tensor.name][:count]
     kept = _kept_actions(old.branches, new.branches)
     for was, now in zip(before.played, after.played, strict=True):
         if was.shape[1] != now.shape[1]:
@@ -70,7 +70,7 @@ def grow_state(
         elif name == "reward.moments":
             arrays[name] = array
         elif name == "input.moments":
-            place = scalars["inputs"] if "inputs" in scalars else scalars
+            place = scalars.get("inputs", scalars)
             moments = _grown_moments(array, int(place["observed"]), grown.growth)
             arrays[name], place["observed"] = moments
     return arrays, scalars

@@ -117,9 +117,7 @@ def names(admin: Client) -> set[str]:
     return {each["agent"] for each in admin.ask("agents")["agents"]}
 
 
-def test_r20_a_network_that_reads_an_image_as_a_whole(
-    dial: Dial, admin: Client, name: Any
-) -> None:
+def test_r20_a_network_that_reads_an_image_as_a_whole(dial: Dial, admin: Client, name: Any) -> None:
     seer, to = name(), name()
     model = {"layers": [{"conv2d": {"channels": 2, "kernel": 3}}, "flatten"]}
     assert admin.ask("create", agent=seer, config={"learner": "none", "model": model})

@@ -22,9 +22,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 class DaemonFlags:
     """Which daemon is asked, and by what token."""
 
-    connect: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="The daemon's game port.")
-    ] = ADDRESS
+    connect: Annotated[str, typer.Option(metavar="HOST:PORT", help="The daemon's game port.")] = (
+        ADDRESS
+    )
     token_file: Annotated[
         Path | None,
         typer.Option(help="File with a token of grant admin; the daemon's own will do."),

@@ -153,7 +153,7 @@ def _require_growth(name: str, old: AgentShape, new: AgentShape) -> None:
 
 
 async def _saved(registry: Registry, name: str, to: str) -> Agent:
-    """Agent ``name``, with a checkpoint of what it knows now. Raises AGENT_EXISTS, UNKNOWN_AGENT."""
+    """Agent ``name``, with a checkpoint of what it knows now. Raises as `reset_agent`."""
     registry.require_new(to)
     registry.facts(name)
     agent = await registry.ensure(name)

@@ -116,9 +116,7 @@ def test_each_number_of_a_distribution_is_carried(head):
 @pytest.mark.parametrize("head", ["plain", "dueling"])
 def test_branches_grow_each_for_itself_and_a_new_one_prefers_nothing(head):
     same = np.arange(3)
-    old, new, grown = grow(
-        BODIES["two layers"], HEADS[head], (2, 3), (3, 3, 2), inputs=same
-    )
+    old, new, grown = grow(BODIES["two layers"], HEADS[head], (2, 3), (3, 3, 2), inputs=same)
     before, x = drawn(old), RNG.normal(size=(16, 3))
 
     known, found = values(old, before, x), values(new, grown.params(before), x)
@@ -165,9 +163,7 @@ def test_the_same_inputs_leave_every_layer_as_it_is():
     ],
 )
 def test_what_mixes_its_inputs_cannot_get_others(body, named):
-    wide = tuple(
-        Residual((Dense(5),)) if isinstance(layer, Residual) else layer for layer in body
-    )
+    wide = tuple(Residual((Dense(5),)) if isinstance(layer, Residual) else layer for layer in body)
     old = Network(*body, Dense(2), input_shape=(3,))
     new = Network(*wide, Dense(2), input_shape=(5,))
 

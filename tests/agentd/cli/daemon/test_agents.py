@@ -97,8 +97,10 @@ def test_a_copy_is_made_reset_and_deleted(agent, port):
     )
     assert play(port, "npc.old") == play(port, "npc")
     taken = agent("copy", "npc", "npc.old")
-    assert (taken.returncode, taken.stderr) == (1, "agentd: AGENT_EXISTS: agent npc.old exists; "
-                                                "expected a new name\n")
+    assert (taken.returncode, taken.stderr) == (
+        1,
+        "agentd: AGENT_EXISTS: agent npc.old exists; expected a new name\n",
+    )
     reset = report(agent("reset", "npc.old", "--yes", json=True))
     assert reset["checkpoint"].endswith("-kept")
     assert "without" not in agent("reset", "npc.old", "--keep-weights", "-y").stdout
@@ -135,7 +137,16 @@ def test_the_command_of_a_refused_game_is_the_one_that_helps(agent, call, port):
     with pytest.raises(Refused) as caught:
         play(port, "npc", more, 4)
     words = caught.value.message.split("to keep what it knows: agentd ")[1].split(";")[0].split()
-    assert words == "agent migrate npc npc-2 --add radar:float32:8 --actions 4".split()
+    assert words == [
+        "agent",
+        "migrate",
+        "npc",
+        "npc-2",
+        "--add",
+        "radar:float32:8",
+        "--actions",
+        "4",
+    ]
 
     done = call(*words, "--connect", f"127.0.0.1:{port}")
 
