@@ -80,10 +80,10 @@ class Operations(ABC):
 
     def explore(
         self, agent: str, value: float | None = None, *, again: bool = False
-    ) -> m.Exploring:
+    ) -> m.ExploringReply:
         """Explore by ``value``, by the schedule begun ``again``, or else by the schedule."""
         asked = m.Explore(agent=agent, value=value, again=again)
-        return expect(self.operate(asked), m.Exploring)
+        return expect(self.operate(asked), m.ExploringReply)
 
     def copy(self, agent: str, to: str, *, replay: bool = False) -> m.Copied:
         """Make an agent ``to`` that knows what ``agent`` knows, its rows too with ``replay``."""
@@ -156,10 +156,10 @@ class AsyncOperations(ABC):
 
     async def explore(
         self, agent: str, value: float | None = None, *, again: bool = False
-    ) -> m.Exploring:
+    ) -> m.ExploringReply:
         """Explore by ``value``, by the schedule begun ``again``, or else by the schedule."""
         asked = m.Explore(agent=agent, value=value, again=again)
-        return expect(await self.operate(asked), m.Exploring)
+        return expect(await self.operate(asked), m.ExploringReply)
 
     async def copy(self, agent: str, to: str, *, replay: bool = False) -> m.Copied:
         """Make an agent ``to`` that knows what ``agent`` knows, its rows too with ``replay``."""

@@ -324,7 +324,7 @@ class WasReset(_OfAgent, tag="reset", frozen=True, kw_only=True):
     checkpoint: str | None = None
 
 
-class Exploring(_OfAgent, tag="exploring", frozen=True, kw_only=True):
+class ExploringReply(_OfAgent, tag="exploring", frozen=True, kw_only=True):
     """How the agent explores now: by which kind, and ε or the temperature that holds."""
 
     kind: str
@@ -363,7 +363,7 @@ OperationReply: TypeAlias = (
     | StatsReply
     | GameSettings
     | WasReset
-    | Exploring
+    | ExploringReply
     | Copied
     | Migrated
 )

@@ -70,7 +70,7 @@ class Growth:
         return np.array_equal(self.inputs, np.arange(self.width))
 
 
-class _Part(NamedTuple):
+class _SlotPair(NamedTuple):
     """A slot of the new network, the same of the old one, and which of its sides differ."""
 
     old: Slot
@@ -93,7 +93,7 @@ class GrownNetwork:
         entries = set() if growth.keeps_inputs else _entries(new.specs)
         last = len(new.specs) - 1
         self._parts = [
-            _Part(a, b, _layer_of(b) in entries, _layer_of(b) == last)
+            _SlotPair(a, b, _layer_of(b) in entries, _layer_of(b) == last)
             for a, b in zip(old.slots, new.slots, strict=True)
         ]
         self.params(np.zeros(old.n_params, np.float32))  # what does not fit is told here
@@ -114,7 +114,7 @@ class GrownNetwork:
                 found[part.new.offset : part.new.end] = self._table(part, table, fresh).reshape(-1)
         return found
 
-    def _table(self, part: _Part, table: NDArray[Any], fresh: bool) -> NDArray[Any]:
+    def _table(self, part: _SlotPair, table: NDArray[Any], fresh: bool) -> NDArray[Any]:
         """Return a slot's numbers in their new shape; new ones have a value where ``fresh``."""
         leaf = part.new.name.rpartition(".")[2]
         if part.reads_input and leaf != "b":  # a bias of outputs

@@ -16,11 +16,11 @@ import msgspec
 from agentd.assembly.ring import plan_ring
 from agentd.engine.errors import ModelError
 from agentd.engine.network.growth import CannotGrow
+from agentd.errors import StorageError
 from agentd.learner.inherit import AgentShape, FirstState, first_state, grown_network
 from agentd.memory.mapped_file import RingCounters
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.schema import Schema
-from agentd.server.agents.agent import Agent
 from agentd.server.agents.build import open_ring, ring_name
 from agentd.server.agents.costs import check_costs
 from agentd.server.agents.faults import as_protocol_errors
@@ -42,7 +42,7 @@ from agentd.store import (
 log = logging.getLogger("agentd.lineage")
 
 
-class _Plan(NamedTuple):
+class _Founding(NamedTuple):
     """An agent that is to be made: its name, what it is made of, and what comes along.
 
     weights    what the old agent knows; without, it begins by its seed
@@ -74,17 +74,11 @@ async def reset_agent(registry: Registry, name: str, *, weights: bool) -> str | 
     with as_protocol_errors():
         before, _ = await agent.save()
     async with registry.lock(name):
-        agent = registry.loaded.get(name, agent)
-        registry.require_unused(agent)
-        shape = AgentShape(agent.config, agent.schema)
         with as_protocol_errors():
-            for session in list(agent.sessions.values()):
-                agent.end(session)  # nobody resumes what is gone
-            registry.retire(name)
-            await agent.close(save=False)
+            shape = _stored_shape(registry, name)
+            await _put_away(registry, name, save=False)
             folder = registry.stored.folder(name)
-            plan = _Plan(name, folder, shape, shape, weights=weights, past=True)
-            await _make(registry, plan)
+            await _make(registry, _Founding(name, folder, shape, shape, weights=weights, past=True))
     log.info("agent reset name=%s weights=%s before=%s", name, "kept" if weights else "new", before)
     return before
 
@@ -96,16 +90,13 @@ async def copy_agent(registry: Registry, name: str, to: str, *, replay: bool) ->
     updates behind the weights. Raises ProtocolError as `reset_agent`, AGENT_IN_USE only with
     ``replay``, and AGENT_EXISTS.
     """
-    agent = await _saved(registry, name, to)
+    await _save(registry, name, to)
     async with _alone(registry, to, name if replay else None):
-        shape = AgentShape(agent.config, agent.schema)
-        if replay:
-            registry.require_unused(agent)
-            registry.retire(name)
         with as_protocol_errors():
+            shape = _stored_shape(registry, name)
             if replay:
-                await agent.close()
-            plan = _Plan(to, registry.stored.folder(name), shape, shape, replay=replay)
+                await _put_away(registry, name, save=True)
+            plan = _Founding(to, registry.stored.folder(name), shape, shape, replay=replay)
             step = await _make(registry, plan)
     log.info("agent copied name=%s to=%s step=%d replay=%s", name, to, step, replay)
     return step
@@ -125,16 +116,15 @@ async def migrate_agent(
         if fault.code is Code.BAD_HELLO:
             fault.code = Code.BAD_CONFIG
         raise
-    registry.facts(name)
-    agent = await registry.ensure(name)
-    old = AgentShape(agent.config, agent.schema)
-    config = msgspec.structs.replace(agent.config, init=None)  # weights of the old inputs
-    new = AgentShape(config, schema)
+    await registry.ensure(name)  # one that no game has said hello to has nothing to carry over
+    with as_protocol_errors():
+        old = _stored_shape(registry, name)
+        new = AgentShape(msgspec.structs.replace(old.config, init=None), schema)
     _require_growth(name, old, new)
-    agent = await _saved(registry, name, to)
+    await _save(registry, name, to)
     async with _alone(registry, to):
         with as_protocol_errors():
-            step = await _make(registry, _Plan(to, registry.stored.folder(name), old, new))
+            step = await _make(registry, _Founding(to, registry.stored.folder(name), old, new))
     log.info("agent migrated name=%s to=%s step=%d %s", name, to, step, schema.describe())
     return step
 
@@ -152,14 +142,35 @@ def _require_growth(name: str, old: AgentShape, new: AgentShape) -> None:
         ) from None
 
 
-async def _saved(registry: Registry, name: str, to: str) -> Agent:
-    """Agent ``name``, with a checkpoint of what it knows now. Raises as `reset_agent`."""
+async def _save(registry: Registry, name: str, to: str) -> None:
+    """Write a checkpoint of what agent ``name`` knows now. Raises as `copy_agent`."""
     registry.require_new(to)
-    registry.facts(name)
     agent = await registry.ensure(name)
     with as_protocol_errors():
         await agent.save(kept=False)
-    return agent
+
+
+def _stored_shape(registry: Registry, name: str) -> AgentShape:
+    """An agent's configuration and schema as they are on disk. Raises UNKNOWN_AGENT."""
+    registry.facts(name)
+    schema = registry.stored.schema(name)
+    assert schema is not None, "it was in memory, so it is bound"
+    return AgentShape(registry.stored.config(name), schema)
+
+
+async def _put_away(registry: Registry, name: str, *, save: bool) -> None:
+    """Drop an agent from memory, if it is there; sessions that wait for a resume end.
+
+    Raises AGENT_IN_USE.
+    """
+    agent = registry.loaded.get(name)
+    if agent is None:
+        return
+    registry.require_unused(agent)
+    for session in list(agent.sessions.values()):
+        agent.end(session)
+    registry.retire(name)
+    await agent.close(save=save)
 
 
 @contextlib.asynccontextmanager
@@ -172,23 +183,31 @@ async def _alone(registry: Registry, to: str, name: str | None = None) -> AsyncI
         yield
 
 
-async def _make(registry: Registry, plan: _Plan) -> int:
-    """Make an agent aside and let it take its place; the updates behind its weights."""
-    stored, (config, schema) = registry.stored, plan.new
-    try:
-        target = stored.folder(plan.name)
-        await asyncio.to_thread(check_costs, target, config, schema, registry.limits)
-        step = await asyncio.to_thread(_build, registry, plan)
-        await asyncio.to_thread(stored.install, plan.name)
-    finally:
-        await asyncio.to_thread(stored.discard, plan.name)
-    return step
+async def _make(registry: Registry, plan: _Founding) -> int:
+    """Make an agent aside and let it take its place; the updates behind its weights.
+
+    All in one thread, which ends its work whatever becomes of who waits for it.
+    """
+
+    def make() -> int:
+        stored = registry.stored
+        check_costs(stored.folder(plan.name), *plan.new, registry.limits)
+        try:
+            step = _build(registry, plan)
+            stored.install(plan.name)
+        finally:
+            stored.discard(plan.name)
+        return step
+
+    return await asyncio.to_thread(make)
 
 
-def _build(registry: Registry, plan: _Plan) -> int:
+def _build(registry: Registry, plan: _Founding) -> int:
     """Write all files of an agent aside; the updates behind its weights."""
     source, (config, schema) = plan.source, plan.new
     found = read_checkpoint(source / "checkpoints") if plan.weights else None
+    if plan.weights and found is None:
+        raise StorageError(f"{source} holds no checkpoint")
     folder = registry.stored.prepare(plan.name, config, schema)
     exploring, dt_ms = Exploring(), read_dt_ms(source)
     if dt_ms is not None:
@@ -211,7 +230,7 @@ def _build(registry: Registry, plan: _Plan) -> int:
     return first.step
 
 
-def _make_ring(registry: Registry, plan: _Plan, folder: Path, first: FirstState) -> None:
+def _make_ring(registry: Registry, plan: _Founding, folder: Path, first: FirstState) -> None:
     ring = plan_ring(*plan.new, registry.limits)
     if plan.replay:
         for name in (ring_name(ring), "weights.board"):

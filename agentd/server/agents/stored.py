@@ -101,7 +101,12 @@ class StoredAgents:
         if folder.exists():
             folder.rename(removed)
         reach("agent.removed")
-        new.rename(folder)
+        try:
+            new.rename(folder)
+        except OSError:
+            if removed.exists():
+                removed.rename(folder)
+            raise
         files.sync_dir(self._root)
         shutil.rmtree(removed, ignore_errors=True)
 

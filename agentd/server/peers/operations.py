@@ -64,7 +64,7 @@ async def _operate_2(operation: m.Operation2, registry: Registry) -> m.ServerMes
             return m.WasReset(agent=agent, checkpoint=checkpoint)
         case m.Explore(agent=agent, value=value, again=again):
             kind, now = await change_exploration(registry, agent, value, again)
-            return m.Exploring(agent=agent, kind=kind, value=now)
+            return m.ExploringReply(agent=agent, kind=kind, value=now)
         case m.Copy(agent=agent, to=to, replay=replay):
             step = await copy_agent(registry, agent, to, replay=replay)
             return m.Copied(agent=agent, to=to, step=step)

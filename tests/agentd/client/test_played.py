@@ -270,6 +270,10 @@ def test_an_older_server_is_named_and_all_else_works(peer, connect):
         lambda: client.step([0, 0], 0.0, TERMINATED, success=True),
         lambda: client.log(level=1),
         lambda: client.change_settings("pong", {"speed": 1.0}),
+        lambda: client.reset("pong"),
+        lambda: client.explore("pong", 0.5),
+        lambda: client.copy("pong", "pong.old"),
+        lambda: client.migrate("pong", "pong-2", ("float32", (2,)), 4),
     ):
         with pytest.raises(ServerTooOld, match="needs protocol 2, the server speaks 1"):
             call()

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from agentd.cli.completion import _words, script
+from agentd.cli.daemon.lineage import SchemaFlags
 from agentd.cli.daemon.names import names_for
 from agentd.client import FIRST, Client
+from agentd.protocol.schema import Schema
+from agentd.server.agents.mismatch import migrate_command
 
 X = {"x": ("float32", (2,))}
 AGENT = "agent={learner: none, model: {layers: [{dense: 8}, relu]}}"
@@ -157,6 +160,35 @@ def test_the_command_of_a_refused_game_is_the_one_that_helps(agent, call, port):
     )
     assert play(port, "npc-2", more, 4)[:3] == pytest.approx(before, abs=1e-6)
     agent("delete", "npc-2", "--yes")
+
+
+SCHEMAS = [
+    ({"x": ("float32", [2])}, 3),
+    ({"x": ("float32", [3]), "radar.2": ("uint8", [])}, 4),
+    ({"view": ("uint8", [8, 8, 3]), "x": ("int32", [2])}, [3, 2]),
+    ({"x": ("float32", [2])}, [3]),
+]
+
+
+@pytest.mark.parametrize("shown", SCHEMAS)
+@pytest.mark.parametrize("known", SCHEMAS)
+def test_the_command_says_the_schema_whatever_it_is(known, shown):
+    wires = []
+    for tensors, n in (known, shown):
+        observation = {k: {"dtype": d, "shape": s} for k, (d, s) in tensors.items()}
+        kind = "discrete" if isinstance(n, int) else "multi_discrete"
+        wires.append({"observation": observation, "action": {"kind": kind, "n": n}})
+    schemas = [Schema.from_wire(**wire) for wire in wires]
+    *_, name, to = (words := migrate_command("a", "b", *schemas).split())[:5]
+    assert (name, to) == ("a", "b")
+    given: dict[str, list[str]] = {"--add": [], "--drop": [], "--actions": []}
+    for flag, value in zip(words[5::2], words[6::2], strict=True):
+        given[flag].append(value)
+    if known == shown:
+        return
+    actions = given["--actions"][0] if given["--actions"] else None
+    flags = SchemaFlags(add=given["--add"], drop=given["--drop"], actions=actions)
+    assert Schema.from_wire(**flags.read(wires[0], "a")) == schemas[1]
 
 
 @pytest.mark.parametrize("form", ["json", "yaml"])

@@ -2,16 +2,18 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from agentd.auth import Grant, Tokens
 from agentd.protocol import messages as m
 from agentd.protocol.codec import encode
 from agentd.server.agents.lineage import copy_agent
 from agentd.store import list_checkpoints, read_checkpoint
 
-FIRST, MID, TERMINATED = 0, 1, 2
+FIRST, MID = 0, 1
 DQN = {
     "learner": "dqn",
     "model": {"layers": [{"dense": 16}, "relu"]},
@@ -200,7 +202,7 @@ async def test_exploration_is_set_and_given_back(serve, tmp_path):
     assert (await operator.stats("a"))["epsilon"] == 0.1
 
     set_to = await operator.ask(m.Explore(agent="a", value=0.5))
-    assert set_to == m.Exploring(agent="a", kind="epsilon", value=0.5)
+    assert set_to == m.ExploringReply(agent="a", kind="epsilon", value=0.5)
     assert (await operator.stats("a"))["epsilon"] == 0.5
     assert (await operator.ask(m.Info(agent="a"))).info["exploring"] == {"value": 0.5, "since": 0}
     await house.down()
@@ -223,7 +225,7 @@ async def test_a_value_of_1_explores_in_every_row_and_0_in_none(serve):
     operator, peer = await operator_of(house), await house.peer()
     await peer.hello(explain=True, **TWO)
     for value in (1.0, 0.0, 1.0):
-        assert isinstance(await operator.ask(m.Explore(agent="a", value=value)), m.Exploring)
+        assert isinstance(await operator.ask(m.Explore(agent="a", value=value)), m.ExploringReply)
         act = await peer.step([FIRST if peer.seq == 0 else MID] * 4)
         assert {*act.explored} == {int(value)}
 
@@ -352,6 +354,40 @@ async def test_a_copy_that_fails_leaves_nothing(serve, monkeypatch, where):
     assert await operator.names() == ["a", "b"]
 
 
+async def test_a_lesser_grant_is_forbidden(serve):
+    house = await serve(NONE, tokens=Tokens([(Grant.LEARN, "learner")]))
+    peer = await house.peer()
+    await peer.hello(token="learner", **TWO)
+    for operation in (
+        m.Reset(agent="a"),
+        m.Explore(agent="a"),
+        m.Copy(agent="a", to="b"),
+        m.Migrate(agent="a", to="b", observation=WIDER, action=FOUR),
+    ):
+        await peer.say(operation)
+        assert (await peer.hear()).code == "FORBIDDEN"
+
+
+async def test_an_agent_that_cannot_take_its_place_leaves_the_old_one(serve, monkeypatch):
+    house = await serve(NONE)
+    operator = await operator_of(house)
+    await play(house, steps=2)
+    root, rename = operator.folder, Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.name == ".new-a":
+            raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    refusal = await operator.ask(m.Reset(agent="a"))
+    monkeypatch.undo()
+
+    assert refusal.code == "STORAGE_FAILED"
+    assert os.listdir(root) == ["a"]
+    await play(house, steps=2)
+
+
 async def test_version_1_does_not_know_the_verbs(serve):
     house = await serve(NONE)
     for operation in (
@@ -387,4 +423,3 @@ async def test_a_first_checkpoint_says_whose_it_is(serve):
     facts = read_checkpoint(folder, name).facts
     assert facts["schema"] == {"observation": WIDER, "action": FOUR}
     assert facts["counters"]["head"] == 0 < facts["counters"]["env_steps"]
-    assert TERMINATED  # kinds of rows are those of the wire
