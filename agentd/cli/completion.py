@@ -1,10 +1,14 @@
-"""``agentd completion``: scripts that hold every command and option, so that TAB starts nothing."""
+"""``agentd completion``: scripts that hold every command and option, so that TAB starts nothing.
+
+Only where the name of an agent is wanted they ask the daemon for what there is.
+"""
 
 from typing import Annotated, Literal, get_args
 
 import typer
 
 from agentd.cli.app import load
+from agentd.cli.daemon.names import names_for
 from agentd.cli.menu import COMMANDS, GROUPS, members
 from agentd.cli.screen.options import Screen
 from agentd.cli.sdk import languages
@@ -22,7 +26,11 @@ _FIND = """
 _BASH = """\
 {words}
 _agentd() {{{find}
-  COMPREPLY=($(compgen -W "$(_agentd_words "$way")" -- "${{COMP_WORDS[COMP_CWORD]}}"))
+  local here="${{COMP_WORDS[COMP_CWORD]}}" named=""
+  if [[ $way == "agent "* && $here != -* ]]; then
+    named=$(agentd completion bash --line "${{COMP_LINE:0:COMP_POINT}}" 2>/dev/null)
+  fi
+  COMPREPLY=($(compgen -W "${{named:-$(_agentd_words "$way")}}" -- "$here"))
 }}
 complete -o default -o bashdefault -F _agentd agentd
 """
@@ -30,7 +38,12 @@ _ZSH = """\
 #compdef agentd
 {words}
 _agentd() {{{find}
-  compadd -- ${{=$(_agentd_words "$way")}}
+  local named=""
+  if [[ $way == "agent "* && ${{words[CURRENT]}} != -* ]]; then
+    named=$(agentd completion zsh --line "${{(j: :)words[1,CURRENT-1]}} " 2>/dev/null)
+  fi
+  [[ -n $named ]] || named=$(_agentd_words "$way")
+  compadd -- ${{=named}}
   _files
 }}
 compdef _agentd agentd
@@ -45,8 +58,13 @@ _INSTALL = {
 def completion(
     out: Screen,
     shell: Annotated[Shell, typer.Argument(help="Which shell; its start file takes the script.")],
+    line: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Print a script that completes agentd's commands and options in a shell."""
+    if line is not None:  # the script itself asks, behind a command that takes an agent's name
+        for name in names_for(line):
+            out.say(name)
+        return
     out.say(f"# {_INSTALL[shell]}")
     out.say(script(shell, _words()).rstrip("\n"))
 
@@ -93,5 +111,8 @@ def _fish(words: Words) -> list[str]:
         "    set -l try $path $word",
         '    test -n "$(_agentd_words $try)"; and set path $try',
     ]
-    lines += ["  end", "  _agentd_words $path", "end"]
+    lines += ["  end", "  _agentd_words $path"]
+    lines += ['  string match -q "agent *" -- "$path"']
+    lines += ["  and agentd completion fish --line (commandline -cp | string collect) 2>/dev/null"]
+    lines += ["end"]
     return [*lines, "complete -c agentd -a '(_agentd)'"]

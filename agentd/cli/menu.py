@@ -21,6 +21,7 @@ class Command(NamedTuple):
 
 GROUPS = {
     "": "A TCP daemon that gives any game a mind: it acts at once and learns while the game runs.",
+    "agent": "Look after the agents of a running daemon.",
     "data": "Look at data sets, convert and check them.",
     "rl": "Q-learning on a game or a Gymnasium environment.",
     "chess": "From a lichess dump to a bot you can play.",
@@ -61,6 +62,26 @@ check-env       conformance.environment:check
     Play a Gymnasium environment at random, and tell what it does other than its spaces say.
 replay          conformance.replay:replay
     Say a recorded session's frames again, and compare the answers.
+agent list      daemon.agents:list_agents
+    List the agents of a daemon: which are in memory, how they are, who plays them.
+agent show      daemon.agents:show
+    Show one agent: what its games look like, how it does, its checkpoints.
+agent save      daemon.agents:save
+    Write a checkpoint of an agent; it is on disk when this ends.
+agent load      daemon.agents:load
+    Send an agent back to one of its checkpoints; its rows stay.
+agent freeze    daemon.agents:freeze
+    Stop an agent's learning, over restarts too; it goes on acting.
+agent explore   daemon.agents:explore
+    Say how much an agent explores from now on, over restarts too.
+agent reset     daemon.lineage:reset
+    Begin an agent anew with the same configuration; what it knew is kept as a checkpoint.
+agent copy      daemon.lineage:copy
+    Make a new agent that knows what another one knows.
+agent migrate   daemon.lineage:migrate
+    Make a new agent of another schema whose network keeps what fits: a sensor or action more.
+agent delete    daemon.lineage:delete
+    Remove an agent with all that it has learned.
 data info       supervised.data:info
     Tell what a data set holds: rows, shapes, targets, ranges.
 data convert    supervised.data:convert

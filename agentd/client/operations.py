@@ -1,4 +1,4 @@
-"""The operations of R11 as methods, once for each kind of client."""
+"""The operations of R11, R19 and R20 as methods, once for each kind of client."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from agentd.client.errors import ClientError
 from agentd.client.session import Reply
+from agentd.client.settings import Actions, Observation, read_schema
 from agentd.protocol import messages as m
 from agentd.protocol.errors import Code, ProtocolError
 
@@ -26,7 +27,9 @@ class Operations(ABC):
 
     Every method raises OperationRefused when the server refuses, Unreachable when it stays away,
     and OutcomeUnknown when the connection broke on the way (``agents``, ``info``, ``save``,
-    ``freeze``, ``stats`` and ``change_settings`` are asked again instead).
+    ``freeze``, ``stats``, ``change_settings`` and ``explore`` are asked again instead).
+    ServerTooOld where the server does not know what protocol 2 has: ``change_settings``, ``reset``,
+    ``explore``, ``copy``, ``migrate``.
     """
 
     @abstractmethod
@@ -69,6 +72,33 @@ class Operations(ABC):
         """Change some of an agent's settings for its games, who hear of it; return all of them."""
         asked = m.Settings(agent=agent, values=dict(values))
         return expect(self.operate(asked), m.GameSettings).values
+
+    def reset(self, agent: str, *, keep_weights: bool = False) -> str | None:
+        """Begin an agent anew, or only empty its replay; the checkpoint of what it knew before."""
+        keep: m.Keep = "weights" if keep_weights else "nothing"
+        return expect(self.operate(m.Reset(agent=agent, keep=keep)), m.WasReset).checkpoint
+
+    def explore(
+        self, agent: str, value: float | None = None, *, again: bool = False
+    ) -> m.ExploringReply:
+        """Explore by ``value``, by the schedule begun ``again``, or else by the schedule."""
+        asked = m.Explore(agent=agent, value=value, again=again)
+        return expect(self.operate(asked), m.ExploringReply)
+
+    def copy(self, agent: str, to: str, *, replay: bool = False) -> m.Copied:
+        """Make an agent ``to`` that knows what ``agent`` knows, its rows too with ``replay``."""
+        return expect(self.operate(m.Copy(agent=agent, to=to, replay=replay)), m.Copied)
+
+    def migrate(
+        self, agent: str, to: str, observation: Observation, actions: Actions
+    ) -> m.Migrated:
+        """Make an agent ``to`` of another schema whose network keeps what fits of ``agent``'s.
+
+        ``observation`` and ``actions`` are those of ``connect``. Raises ValueError where they are
+        none.
+        """
+        wire = read_schema(observation, actions).to_wire()
+        return expect(self.operate(m.Migrate(agent=agent, to=to, **wire)), m.Migrated)
 
     def stats(self, agent: str | None = None) -> m.StatsReply:
         """Return the counters of the server and of one agent or all."""
@@ -118,6 +148,33 @@ class AsyncOperations(ABC):
         """Change some of an agent's settings for its games, who hear of it; return all of them."""
         asked = m.Settings(agent=agent, values=dict(values))
         return expect(await self.operate(asked), m.GameSettings).values
+
+    async def reset(self, agent: str, *, keep_weights: bool = False) -> str | None:
+        """Begin an agent anew, or only empty its replay; the checkpoint of what it knew before."""
+        keep: m.Keep = "weights" if keep_weights else "nothing"
+        return expect(await self.operate(m.Reset(agent=agent, keep=keep)), m.WasReset).checkpoint
+
+    async def explore(
+        self, agent: str, value: float | None = None, *, again: bool = False
+    ) -> m.ExploringReply:
+        """Explore by ``value``, by the schedule begun ``again``, or else by the schedule."""
+        asked = m.Explore(agent=agent, value=value, again=again)
+        return expect(await self.operate(asked), m.ExploringReply)
+
+    async def copy(self, agent: str, to: str, *, replay: bool = False) -> m.Copied:
+        """Make an agent ``to`` that knows what ``agent`` knows, its rows too with ``replay``."""
+        return expect(await self.operate(m.Copy(agent=agent, to=to, replay=replay)), m.Copied)
+
+    async def migrate(
+        self, agent: str, to: str, observation: Observation, actions: Actions
+    ) -> m.Migrated:
+        """Make an agent ``to`` of another schema whose network keeps what fits of ``agent``'s.
+
+        ``observation`` and ``actions`` are those of ``connect``. Raises ValueError where they are
+        none.
+        """
+        wire = read_schema(observation, actions).to_wire()
+        return expect(await self.operate(m.Migrate(agent=agent, to=to, **wire)), m.Migrated)
 
     async def stats(self, agent: str | None = None) -> m.StatsReply:
         """Return the counters of the server and of one agent or all."""

@@ -30,7 +30,7 @@ from agentd.client.played import StepFacts, pack_facts, read_log, rows_to_cut
 from agentd.client.settings import ConnectSettings
 from agentd.protocol import messages as m
 from agentd.protocol.codec import PROTOCOLS
-from agentd.protocol.connection import ClientConnection
+from agentd.protocol.connection import ClientConnection, kind_of
 from agentd.protocol.errors import Code, FrameTooLarge, ProtocolError
 from agentd.protocol.schema import Schema
 
@@ -40,7 +40,7 @@ Answer: TypeAlias = Act | Taught | DataRefused
 Reply: TypeAlias = m.ServerMessage | OperationRefused | OutcomeUnknown
 
 # Doing these twice does what doing them once does, so a broken connection does not matter.
-_REPEATABLE = (m.Agents, m.Info, m.Stats, m.Save, m.Freeze, m.Settings)
+_REPEATABLE = (m.Agents, m.Info, m.Stats, m.Save, m.Freeze, m.Settings, m.Explore)
 
 
 class ClientSession:
@@ -175,8 +175,8 @@ class ClientSession:
 
     def operate(self, operation: m.Operation) -> bytes:
         """Remember an operation and return its bytes. Raises ServerTooOld."""
-        if isinstance(operation, m.Settings):
-            self._need_protocol(2, "settings")
+        if isinstance(operation, m.Operation2):
+            self._need_protocol(2, kind_of(operation))
         self._operations.append(operation)
         return self._wire.send(operation)
 

@@ -94,7 +94,7 @@ class ConnectSettings:
         }
         schema = None
         if role != "admin":
-            schema = _schema(observation, actions)
+            schema = read_schema(observation, actions)
             common |= schema.to_wire() | _playing(options)
         tls = options.get("tls")
         if tls is None and place.web == "wss":
@@ -129,7 +129,8 @@ def _playing(options: ConnectOptions) -> dict[str, Any]:
     return fields
 
 
-def _schema(observation: Observation | None, actions: Actions | None) -> Schema:
+def read_schema(observation: Observation | None, actions: Actions | None) -> Schema:
+    """The schema that ``connect``'s arguments describe. Raises ValueError."""
     if observation is None or actions is None:
         raise ValueError("want an observation and actions (only role='admin' does without)")
     tensors = observation if isinstance(observation, Mapping) else {"obs": observation}

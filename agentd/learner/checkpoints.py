@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from agentd import __version__
+from agentd.assembly.exploration import exploration_of
 from agentd.config import AgentConfig, plain
 from agentd.engine.errors import EngineError
 from agentd.engine.network import Network
@@ -21,11 +22,13 @@ from agentd.memory.mapped_file import RingCounters
 from agentd.protocol.schema import Schema
 from agentd.store import (
     Checkpoint,
+    Exploring,
     Files,
     Footing,
     UnknownCheckpoint,
     list_checkpoints,
     read_checkpoint,
+    read_exploring,
     sweep,
     write_checkpoint,
 )
@@ -37,6 +40,30 @@ _FIRST_S = 5.0
 _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
 _RETRY_SHARE = 5
 """A checkpoint that was refused is tried again after so many times what the try took."""
+
+
+def checkpoint_facts(
+    config: AgentConfig,
+    schema: Schema,
+    scalars: Mapping[str, Any],
+    progress: Progress,
+    counters: RingCounters,
+    exploring: Exploring,
+) -> dict[str, Any]:
+    """Return what the manifest says in a checkpoint of a learner that learns."""
+    schedule, since = exploration_of(config, exploring)
+    return {
+        "agentd": __version__,
+        "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "config": plain(config),
+        "schema": schema.to_wire(),
+        "learner": dict(scalars),
+        "progress": list(progress),
+        "counters": counters._asdict(),
+        "epsilon": schedule.epsilon(counters.env_steps - since),
+        "frozen": False,
+        "diverged": False,
+    }
 
 
 class StoredCheckpoint(NamedTuple):
@@ -68,7 +95,6 @@ class Saver:
         self.last: StoredCheckpoint | None = None
         self.good: str | None = None
         self._network, self._updater, self._files = network, updater, files or Files()
-        self._exploration = config.exploration
         self._written = time.monotonic()
         self._saved_rows = 0
         self._retry_at = 0.0
@@ -170,18 +196,11 @@ class Saver:
         counters = self._sync_rows()
         arrays, scalars = updater.learner.get_state()
         params: NDArray[Any] = arrays.pop("params")
-        facts: Mapping[str, Any] = {
-            "agentd": __version__,
-            "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "config": plain(self.config),
-            "schema": self.schema.to_wire(),
-            "learner": scalars,
-            "progress": list(updater.progress),
-            "counters": counters._asdict(),
-            "epsilon": self._exploration.epsilon(counters.env_steps),
-            "frozen": updater.frozen,
-            "diverged": updater.diverged,
-        }
+        exploring = read_exploring(self.folder.parent)
+        facts = checkpoint_facts(
+            self.config, self.schema, scalars, updater.progress, counters, exploring
+        )
+        facts |= {"frozen": updater.frozen, "diverged": updater.diverged}
         step = updater.learner.updates
         weights = split(self._network, params)
         keep = self.config.checkpoint.keep

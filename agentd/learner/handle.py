@@ -184,12 +184,12 @@ class LearnerHandle:
                     await self._notified.wait()
         return self.has_published(due)
 
-    async def save(self, within_s: float = 30.0) -> CheckpointStep:
-        """Write a checkpoint now; return once it is on disk.
+    async def save(self, within_s: float = 30.0, *, kept: bool = True) -> CheckpointStep:
+        """Write a checkpoint now; return once it is on disk. ``kept``: a person asked for it.
 
         Raises LearnerRefused (STORAGE_FAILED), LearnerFailed, LearnerLate.
         """
-        return self._saved(await self._ask("save", within_s))
+        return self._saved(await self._ask("save", within_s, kept=kept))
 
     async def load(self, checkpoint: str, within_s: float = 30.0) -> CheckpointStep:
         """Go on from a checkpoint of this agent. Rows that are in the ring stay.

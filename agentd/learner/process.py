@@ -247,7 +247,7 @@ class LearnerProcess:
         try:
             match do:
                 case "save":
-                    self._answer_saved(number, self._save(kept=True))
+                    self._answer_saved(number, self._save(kept=bool(command.get("kept", True))))
                 case "load":
                     self._load(number, str(command["checkpoint"]))
                 case "freeze":

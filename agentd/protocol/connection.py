@@ -62,7 +62,7 @@ TRANSITIONS: dict[State, dict[type[m.Message], State]] = {
 NOT_FOR_ADMIN: frozenset[type[m.Message]] = frozenset({m.Step, m.Teach, m.Log})
 """What a connection of role ``admin`` may not send: it has no streams."""
 
-SINCE_2: frozenset[type[m.Message]] = frozenset({m.Log, m.Settings})
+SINCE_2: frozenset[type[m.Message]] = frozenset({m.Log, *get_args(m.Operation2)})
 """What no session of version 1 may send."""
 
 

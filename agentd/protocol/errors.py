@@ -61,8 +61,9 @@ class Code(StrEnum):
     NOT_SUPERVISED = "NOT_SUPERVISED", "error", "The agent does not learn from teach."
     ALREADY_REFUSED = "ALREADY_REFUSED", "error", "This seq was refused before a restart."
     # operations
-    AGENT_EXISTS = "AGENT_EXISTS", "error", "create: the name is taken."
+    AGENT_EXISTS = "AGENT_EXISTS", "error", "The name of the new agent is taken."
     AGENT_IN_USE = "AGENT_IN_USE", "error", "Sessions still use the agent."
+    CANNOT_MIGRATE = "CANNOT_MIGRATE", "error", "The network cannot be carried to that schema."
     BAD_CONFIG = "BAD_CONFIG", "error", "The agent's configuration is not valid."
     UNKNOWN_CHECKPOINT = "UNKNOWN_CHECKPOINT", "error", "No such checkpoint, or it is damaged."
     STORAGE_FAILED = "STORAGE_FAILED", "error", "The data directory refused a write."

@@ -1,4 +1,4 @@
-"""The nouns of protocols 1 and 2 (R4–R19): frozen records, typed on decode, unknown keys refused.
+"""The nouns of protocols 1 and 2 (R4–R20): frozen records, typed on decode, unknown keys refused.
 
 Tensor fields arrive as memoryviews into the received bytes and may be any bytes-like on the way
 out. ``None`` fields are left out of the encoding. Protocol 2 adds keys and types to those of
@@ -22,6 +22,7 @@ Reason: TypeAlias = Literal[
     "replaced",
     "error",
 ]
+Keep: TypeAlias = Literal["nothing", "weights"]
 GOODBYE_REASONS: tuple[str, ...] = Reason.__args__  # type: ignore[attr-defined]
 
 
@@ -165,6 +166,34 @@ class Settings(_OfAgent, tag="settings", frozen=True, kw_only=True):
     values: dict[str, float]
 
 
+class Reset(_OfAgent, tag="reset", frozen=True, kw_only=True):
+    """Begin an agent anew, all of it or, with ``keep`` weights, only its rows."""
+
+    keep: Keep = "nothing"
+
+
+class Explore(_OfAgent, tag="explore", frozen=True, kw_only=True):
+    """Explore by a constant, by the schedule begun again, or, with neither, by the schedule."""
+
+    value: float | None = None  # ε, or the temperature
+    again: bool = False
+
+
+class Copy(_OfAgent, tag="copy", frozen=True, kw_only=True):
+    """Make an agent ``to`` that knows what this one knows."""
+
+    to: str
+    replay: bool = False  # its rows too
+
+
+class Migrate(_OfAgent, tag="migrate", frozen=True, kw_only=True, gc=True):
+    """Make an agent ``to`` of another schema, whose network keeps what fits."""
+
+    to: str
+    observation: dict[str, dict[str, Any]]
+    action: dict[str, Any]
+
+
 # -- either way -----------------------------------------------------------------------------------
 
 
@@ -289,8 +318,37 @@ class GameSettings(Message, tag="settings", frozen=True, kw_only=True):
     agent: str | None = None
 
 
+class WasReset(_OfAgent, tag="reset", frozen=True, kw_only=True):
+    """The agent begins anew; ``checkpoint`` holds what it knew, where it knew something."""
+
+    checkpoint: str | None = None
+
+
+class ExploringReply(_OfAgent, tag="exploring", frozen=True, kw_only=True):
+    """How the agent explores now: by which kind, and ε or the temperature that holds."""
+
+    kind: str
+    value: float
+
+
+class _MadeOfAgent(_OfAgent, frozen=True, kw_only=True):
+    """Base of what tells of an agent ``to`` made of another, with ``step`` updates behind it."""
+
+    to: str
+    step: int
+
+
+class Copied(_MadeOfAgent, tag="copied", frozen=True, kw_only=True):
+    """The copy exists."""
+
+
+class Migrated(_MadeOfAgent, tag="migrated", frozen=True, kw_only=True):
+    """The agent of the other schema exists."""
+
+
 Operation1: TypeAlias = Agents | Info | Create | Save | Load | Unload | Delete | Freeze | Stats
-Operation: TypeAlias = Operation1 | Settings
+Operation2: TypeAlias = Settings | Reset | Explore | Copy | Migrate
+Operation: TypeAlias = Operation1 | Operation2
 ClientMessage1: TypeAlias = Hello1 | Step1 | Teach | Ping | Pong | Goodbye | Operation1
 ClientMessage: TypeAlias = Hello | Step | Teach | Log | Ping | Pong | Goodbye | Operation
 OperationReply: TypeAlias = (
@@ -304,6 +362,10 @@ OperationReply: TypeAlias = (
     | Frozen
     | StatsReply
     | GameSettings
+    | WasReset
+    | ExploringReply
+    | Copied
+    | Migrated
 )
 ServerMessage: TypeAlias = (
     Welcome | ActReply | TaughtReply | Ping | Pong | Goodbye | Error | OperationReply

@@ -135,6 +135,6 @@ def bad_message(
         Code.BAD_MESSAGE,
         said[:300],
         field=field and field[:100],
-        expected=expected and expected[:200],
+        expected=expected and expected[:300],
         got=got and got[:200],
     )

@@ -9,6 +9,8 @@ from agentd.store.checkpoint import (
     sweep,
     write_checkpoint,
 )
+from agentd.store.copies import copy_folder, copy_sparse
+from agentd.store.exploring import Exploring, keep_exploring, read_exploring
 from agentd.store.files import Files, write_file
 from agentd.store.footing import Footing
 from agentd.store.lock import DirectoryLock
@@ -18,15 +20,20 @@ from agentd.store.timing import keep_dt_ms, read_dt_ms
 __all__ = [
     "Checkpoint",
     "DirectoryLock",
+    "Exploring",
     "Files",
     "Footing",
     "NoValidCheckpoint",
     "UnknownCheckpoint",
+    "copy_folder",
+    "copy_sparse",
     "is_frozen",
     "keep_dt_ms",
+    "keep_exploring",
     "list_checkpoints",
     "read_checkpoint",
     "read_dt_ms",
+    "read_exploring",
     "set_frozen",
     "sweep",
     "write_checkpoint",

@@ -85,7 +85,7 @@ class Agent:
         self.lost: list[str] = []  # what was missing or damaged when it was opened
         self._host = host
         self._slots = StreamSlots()
-        self._flush_due = False
+        self._flush_due, self._saving = False, asyncio.Lock()
         self._known: dict[Pattern, int] = {}  # rows of the layouts whose lengths are right
 
     # -- sessions ------------------------------------------------------------------------------
@@ -360,16 +360,17 @@ class Agent:
             **self.log.stats(),
         }
 
-    async def save(self) -> tuple[str, int]:
+    async def save(self, *, kept: bool = True) -> tuple[str, int]:
         """Write a checkpoint; its name and step once it is on disk. Raises StorageError."""
         await asyncio.to_thread(self.health.require_storage)
         if self.learning is not None:
-            return await self.learning.save()
+            return await self.learning.save(kept=kept)
         weights = split(self.actor.network, self.actor.weights)
         facts = {"learner": "none"}
         keep, step = self.config.checkpoint.keep, self.actor.version
-        write = partial(write_checkpoint, keep=keep, kept=True)
-        name = await asyncio.to_thread(write, self.checkpoints, step, facts, weights, {})
+        write = partial(write_checkpoint, keep=keep, kept=kept)
+        async with self._saving:
+            name = await asyncio.to_thread(write, self.checkpoints, step, facts, weights, {})
         return name, step
 
     async def load(self, checkpoint: str) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agentd.assembly.device import backend_for
+from agentd.assembly.exploration import exploration_of
 from agentd.assembly.network import network_for
 from agentd.assembly.ring import RingPlan, plan_ring
 from agentd.assembly.rows import format_of, most_rows, pass_rows
@@ -27,7 +28,7 @@ from agentd.server.agents.life import Losses
 from agentd.server.batching.actor import Actor
 from agentd.server.batching.learning import Learning
 from agentd.server.batching.stacks import Stacks
-from agentd.store import Checkpoint, Footing, is_frozen, read_checkpoint
+from agentd.store import Checkpoint, Footing, is_frozen, read_checkpoint, read_exploring
 
 _WAKE_AFTER_S = 0.002
 """So long after its rows a learner is woken that no game waits for.
@@ -53,6 +54,7 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
         capacity=most_rows(schema, host.limits),
         format=format if format.depth > 1 else None,
     )
+    actor.explore(*exploration_of(config, read_exploring(folder)))
     found, lost = read_checkpoint(folder / "checkpoints"), Losses(folder.name)
     _load_weights(found, config, network, actor)
     lost.note_checkpoint(found)
@@ -126,18 +128,28 @@ def _open_ring(
 ) -> ReplayRing | TeachRing:
     """The memory that the agent's learner reads; a damaged file is set aside, an empty one made."""
 
-    def open_it() -> ReplayRing | TeachRing:
-        slack = plan.slack
-        if isinstance(plan.layout, RingLayout):
-            return ReplayRing.open(path, plan.layout, plan.capacity, slack=slack, begin=begin)
-        return TeachRing.open(path, plan.layout, plan.capacity, slack=slack, begin=begin)
-
-    path = folder / (ROWS if isinstance(plan.layout, RingLayout) else TEACH)
+    path = folder / ring_name(plan)
     if begin.env_steps and not path.exists():
         lost.note(f"{path.name} is missing: an empty one was begun")
     try:
-        return open_it()
+        return open_ring(folder, plan, begin)
     except RingDamaged as fault:
         aside = move_aside(path)
         lost.note(f"{path.name} was damaged, kept as {aside.name}; an empty one was begun: {fault}")
-        return open_it()
+        return open_ring(folder, plan, begin)
+
+
+def open_ring(folder: Path, plan: RingPlan, begin: RingCounters) -> ReplayRing | TeachRing:
+    """Open an agent's ring in its folder ``replay``, or make one with counters ``begin``.
+
+    Raises RingMismatch, StorageError.
+    """
+    path, slack = folder / ring_name(plan), plan.slack
+    if isinstance(plan.layout, RingLayout):
+        return ReplayRing.open(path, plan.layout, plan.capacity, slack=slack, begin=begin)
+    return TeachRing.open(path, plan.layout, plan.capacity, slack=slack, begin=begin)
+
+
+def ring_name(plan: RingPlan) -> str:
+    """The name of a ring's file."""
+    return ROWS if isinstance(plan.layout, RingLayout) else TEACH

@@ -3,6 +3,8 @@
     state       what it is                                     goes to
     creating    config.yaml, and nothing learned; no game has  ready at its first hello; nothing is
                 bound it                                       left where that fails
+                or .new-NAME: made aside of another agent, or  ready once all of it is on disk; else
+                of itself (copy, migrate, reset)               nothing is left, or what was before
     ready       all that it needs is whole                     degraded, refused, deleted
     degraded    it plays; what was lost is in ``lost`` of      ready, once opened again with
                 `stats` and in the log                         nothing missing

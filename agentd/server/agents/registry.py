@@ -23,7 +23,9 @@ from agentd.server.agents.build import build_agent
 from agentd.server.agents.costs import check_costs, check_least, settle
 from agentd.server.agents.faults import as_protocol_errors
 from agentd.server.agents.host import AgentHost
+from agentd.server.agents.mismatch import require_same
 from agentd.server.agents.stored import StoredAgents
+from agentd.store import Exploring, read_exploring
 
 log = logging.getLogger("agentd.registry")
 
@@ -53,7 +55,7 @@ class Registry:
         self.loaded: dict[str, Agent] = {}
         self.stored = StoredAgents(data_dir / "agents")
         self.retired = Histogram()
-        self._config = config
+        self._config, self.limits = config, config.limits
         self._data_dir = data_dir
         self._host = host
         self._played_elsewhere = played_elsewhere
@@ -91,12 +93,14 @@ class Registry:
         async with self.lock(name):
             agent = self.loaded.get(name)
             if agent is not None:
-                _require_same(name, agent.schema, schema)
+                require_same(name, agent.schema, schema, agent.config, self.stored.has)
                 return agent
             self._require_room(name)
             if not self.stored.has(name):
                 return await self._create_bound(name, schema)
-            _require_same(name, self._schema(name) or schema, schema)
+            if (known := self._schema(name)) is not None:
+                with as_protocol_errors():
+                    require_same(name, known, schema, self.stored.config(name), self.stored.has)
             return await self._load(name, schema)
 
     def facts(self, name: str) -> dict[str, Any]:
@@ -136,8 +140,10 @@ class Registry:
             config = await asyncio.to_thread(self.stored.config, name)
             schema = self.stored.schema(name)
             checkpoints = await asyncio.to_thread(self.stored.checkpoints, name)
+            exploring = await asyncio.to_thread(read_exploring, self.stored.folder(name))
         return {
             **facts,
+            "exploring": exploring._asdict() if exploring != Exploring() else None,
             "config": plain(config),
             "schema": schema.to_wire() if schema else None,
             "checkpoints": checkpoints,
@@ -146,14 +152,7 @@ class Registry:
     async def create(self, name: str, config: dict[str, Any]) -> None:
         """Make an agent from a map. Raises AGENT_EXISTS, BAD_CONFIG, LIMIT or STORAGE_FAILED."""
         async with self.lock(name):
-            if self.stored.has(name):
-                raise ProtocolError(
-                    Code.AGENT_EXISTS,
-                    f"agent {name} exists",
-                    field="agent",
-                    expected="a new name",
-                    got=name,
-                )
+            self.require_new(name, "agent")
             try:
                 read = agent_config_from_wire(config)
             except ConfigError as fault:
@@ -196,9 +195,9 @@ class Registry:
         if agent is None:
             self.facts(name)
             return
-        self._require_unused(agent)
+        self.require_unused(agent)
         async with self.lock(name):
-            self._retire(name)
+            self.retire(name)
             with as_protocol_errors():
                 await agent.close()
 
@@ -208,9 +207,9 @@ class Registry:
             raise self._unknown(name)
         agent = self.loaded.get(name)
         if agent is not None:
-            self._require_unused(agent)
+            self.require_unused(agent)
         async with self.lock(name):
-            if agent is not None and self._retire(name):
+            if agent is not None and self.retire(name):
                 await agent.close(save=False)
             with as_protocol_errors():
                 await asyncio.to_thread(self.stored.remove, name)
@@ -259,7 +258,15 @@ class Registry:
         """Who holds it is alone with an agent."""
         return self._locks.setdefault(name, asyncio.Lock())
 
-    def _require_unused(self, agent: Agent) -> None:
+    def require_new(self, name: str, field: str = "to") -> None:
+        """Raise AGENT_EXISTS where there is an agent ``name``."""
+        if self.stored.has(name):
+            raise ProtocolError.unfit(
+                Code.AGENT_EXISTS, field, "a new name", name, said=f"agent {name} exists"
+            )
+
+    def require_unused(self, agent: Agent) -> None:
+        """Raise AGENT_IN_USE while games are connected to an agent."""
         used = len(agent.connected) + self._played_elsewhere(agent.name)
         if used:
             raise ProtocolError(
@@ -363,7 +370,7 @@ class Registry:
             got=name[:80],
         )
 
-    def _retire(self, name: str) -> bool:
+    def retire(self, name: str) -> bool:
         """Take an agent out of memory, its latencies kept; False when it was not there."""
         agent = self.loaded.pop(name, None)
         self._tell_others({"do": "drop", "agent": name})
@@ -381,15 +388,3 @@ def _unbound(name: str) -> ProtocolError:
         expected="an agent that a game has said hello to",
         got=name[:80],
     )
-
-
-def _require_same(name: str, known: Schema, shown: Schema) -> None:
-    if known != shown:
-        raise ProtocolError(
-            Code.SCHEMA_MISMATCH,
-            f"agent {name} has the schema {known.describe()}, hello the schema {shown.describe()}; "
-            "give hello another name for `agent`, or delete this agent to begin it anew",
-            field="observation" if known.tensors != shown.tensors else "action",
-            expected=known.describe(),
-            got=shown.describe(),
-        )

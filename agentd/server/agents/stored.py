@@ -6,6 +6,8 @@ agents/<name>/checkpoints/   durable weights and learner state
 agents/<name>/replay/        rows and newest weights, memory-mapped
 agents/<name>/frozen         there while an operator keeps it from learning
 agents/<name>/timing.json    how long a row of its games takes, once one has said so
+agents/<name>/exploring.json what an operator has said of its exploration
+agents/.new-<name>/          an agent that is being made of another one, see `prepare`
 
 What it means that one of them is missing or damaged: `agentd.server.agents.life`.
 """
@@ -19,10 +21,11 @@ from agentd.errors import DamagedFile, StorageError
 from agentd.memory.ring_reader import ROWS, TEACH, has_rows
 from agentd.protocol.errors import ProtocolError
 from agentd.protocol.schema import Schema
-from agentd.store import is_frozen, keep_dt_ms, list_checkpoints, set_frozen, write_file
+from agentd.store import Files, is_frozen, keep_dt_ms, list_checkpoints, set_frozen, write_file
+from agentd.store.files import reach
 
 CONFIG, SCHEMA = "config.yaml", "schema.json"
-_DELETED = ".deleted-"
+_DELETED, _NEW = ".deleted-", ".new-"
 
 
 class StoredAgents:
@@ -36,8 +39,16 @@ class StoredAgents:
         return self._root / name
 
     def make_root(self) -> None:
-        """Create the folder of all agents; finish deletions that were interrupted."""
+        """Create the folder of all agents; finish what was interrupted.
+
+        A new agent whose predecessor is gone takes its place; any other one was not answered for.
+        """
         self._root.mkdir(parents=True, exist_ok=True)
+        for new in self._root.glob(f"{_NEW}*"):
+            name = new.name.removeprefix(_NEW)
+            if (self._root / f"{_DELETED}{name}").exists() and not (self._root / name).exists():
+                new.rename(self._root / name)
+            shutil.rmtree(new, ignore_errors=True)
         for left in self._root.glob(f"{_DELETED}*"):
             shutil.rmtree(left, ignore_errors=True)
 
@@ -67,6 +78,43 @@ class StoredAgents:
             raise StorageError(f"{self._root} was removed while in use")
         folder.mkdir(exist_ok=True)
         write_file(folder / CONFIG, dump_agent_config(config))
+
+    # -- made of another one -------------------------------------------------------------------
+
+    def prepare(self, name: str, config: AgentConfig, schema: Schema) -> Path:
+        """Begin to make an agent aside, where nobody sees it; its folder. Raises StorageError.
+
+        It then takes its place by ``install``, or `discard` leaves nothing of it.
+        """
+        self.discard(name)
+        self.write_config(f"{_NEW}{name}", config)
+        self.bind(f"{_NEW}{name}", schema)
+        return self._root / f"{_NEW}{name}"
+
+    def install(self, name: str) -> None:
+        """Let what was made aside be the agent ``name``, in place of any such; durable."""
+        files, new, folder = Files(), self._root / f"{_NEW}{name}", self._root / name
+        for each in (new, *(path for path in new.iterdir() if path.is_dir())):
+            files.sync_dir(each)
+        removed = self._root / f"{_DELETED}{name}"
+        shutil.rmtree(removed, ignore_errors=True)
+        if folder.exists():
+            folder.rename(removed)
+        reach("agent.removed")
+        try:
+            new.rename(folder)
+        except OSError:
+            if removed.exists():
+                removed.rename(folder)
+            raise
+        files.sync_dir(self._root)
+        shutil.rmtree(removed, ignore_errors=True)
+
+    def discard(self, name: str) -> None:
+        """Delete what was made aside, if anything."""
+        shutil.rmtree(self._root / f"{_NEW}{name}", ignore_errors=True)
+
+    # -- its files -----------------------------------------------------------------------------
 
     def schema(self, name: str) -> Schema | None:
         """The schema that an agent was bound to; None before its first hello.

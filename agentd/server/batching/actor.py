@@ -68,7 +68,7 @@ class Actor:
         self.version = 0
         self._schema = schema
         self._backend = backend
-        self._exploration = exploration
+        self._exploration, self._since = exploration, 0
         self._seed = seed
         self._params = backend.asarray(self.weights)
         self._pass = Pass(network, backend, capacity)
@@ -109,9 +109,13 @@ class Actor:
         if self._noisy is not None:
             self._noisy_values(self._noisy, blank[: self._stack], none[:1], 0)
 
+    def explore(self, exploration: ExplorationConfig, since: int) -> None:
+        """Explore from now on by a schedule of the same kind, begun at ``since`` env steps."""
+        self._exploration, self._since = exploration, since
+
     def epsilon(self, env_steps: int) -> float:
         """ε after ``env_steps`` environment steps."""
-        return self._exploration.epsilon(env_steps)
+        return self._exploration.epsilon(env_steps - self._since)
 
     def values(
         self, obs: NDArray[np.uint8], played: NDArray[np.int32] | None = None
@@ -226,7 +230,7 @@ class Actor:
         """Actions (N, branches) and (N,) 1 where a row explored, by the agent's exploration."""
         u, branches = self._draws(first_row, len(q)), self._schema.branches
         if self._exploration.kind == "boltzmann":
-            temperature = self._exploration.temperature(env_steps)
+            temperature = self._exploration.temperature(env_steps - self._since)
             return act_boltzmann(q, mask, branches, temperature, u)
         chance = epsilon()
         if self.holds is not None:
@@ -248,7 +252,7 @@ class Actor:
             chosen = -1
         elif learned:
             coin, pick, *length = self._draws(first_row, 1)[0].tolist()
-            chance = self._exploration.epsilon(env_steps)
+            chance = self.epsilon(env_steps)
             if self.holds is not None:
                 chance = self.holds.lengths.chance(chance)
             if coin < chance:
@@ -299,5 +303,6 @@ class Actor:
         learned: int,
     ) -> NDArray[np.float64]:
         if stream is None:
-            return np.full(learned, self._exploration.epsilon(env_steps))
-        return self._exploration.row_epsilon(env_steps, stream[:learned], int(np.max(streams)))
+            return np.full(learned, self.epsilon(env_steps))
+        steps = env_steps - self._since
+        return self._exploration.row_epsilon(steps, stream[:learned], int(np.max(streams)))

@@ -289,11 +289,11 @@ class Learning:
 
     # -- operations ------------------------------------------------------------------------------
 
-    async def save(self) -> tuple[str, int]:
+    async def save(self, *, kept: bool = True) -> tuple[str, int]:
         """Write a checkpoint; its name and step once it is on disk."""
         self.start()
         await self.handle.ready()
-        return await self.handle.save()
+        return await self.handle.save(kept=kept)
 
     async def load(self, checkpoint: str) -> int:
         """Go back to a checkpoint; its step."""

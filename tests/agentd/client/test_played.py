@@ -236,6 +236,31 @@ def test_an_operator_changes_them(new_peer):
         assert admin.settings == {}
 
 
+REPLIES = {
+    m.Reset: m.WasReset(agent="pong", checkpoint="000001-000000000007-kept"),
+    m.Explore: m.ExploringReply(agent="pong", kind="epsilon", value=0.5),
+    m.Copy: m.Copied(agent="pong", to="pong.old", step=7),
+    m.Migrate: m.Migrated(agent="pong", to="pong-2", step=7),
+}
+ASKED = (
+    ("reset", ("pong",), {"keep_weights": True}),
+    ("explore", ("pong", 0.5), {}),
+    ("copy", ("pong", "pong.old"), {"replay": True}),
+    ("migrate", ("pong", "pong-2", {"x": ("float32", (2,))}, 4), {}),
+)
+
+
+async def test_an_operator_has_agents_go_on(new_peer):
+    new_peer.operations |= REPLIES
+    wanted = [REPLIES[m.Reset].checkpoint, *list(REPLIES.values())[1:]]
+    with Client.connect(new_peer.address, role="admin") as admin:
+        found = [getattr(admin, verb)(*given, **more) for verb, given, more in ASKED]
+    assert found == wanted
+    async with await AsyncClient.connect(new_peer.address, role="admin") as admin:
+        found = [await getattr(admin, verb)(*given, **more) for verb, given, more in ASKED]
+    assert found == wanted
+
+
 async def test_the_asyncio_client_says_and_hears_all_of_it(new_peer):
     new_peer.game = {"speed": 1.0}
     async with await AsyncClient.connect(new_peer.address, *GAME, streams=2, dt_ms=20) as client:
@@ -270,6 +295,10 @@ def test_an_older_server_is_named_and_all_else_works(peer, connect):
         lambda: client.step([0, 0], 0.0, TERMINATED, success=True),
         lambda: client.log(level=1),
         lambda: client.change_settings("pong", {"speed": 1.0}),
+        lambda: client.reset("pong"),
+        lambda: client.explore("pong", 0.5),
+        lambda: client.copy("pong", "pong.old"),
+        lambda: client.migrate("pong", "pong-2", ("float32", (2,)), 4),
     ):
         with pytest.raises(ServerTooOld, match="needs protocol 2, the server speaks 1"):
             call()

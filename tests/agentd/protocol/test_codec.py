@@ -197,6 +197,7 @@ FIELDS: dict[Any, st.SearchStrategy[Any]] = {
     memoryview: bins,
     m.Tensors: st.dictionaries(names, bins, max_size=20),
     m.Reason: st.sampled_from(m.GOODBYE_REASONS),
+    m.Keep: st.sampled_from(["nothing", "weights"]),
     tuple[int, int]: st.tuples(st.just(1), st.just(1)),
     dict[str, Any]: st.dictionaries(st.text(max_size=5), free, max_size=3),
     dict[str, dict[str, Any]]: st.dictionaries(names, st.dictionaries(names, free, max_size=2)),

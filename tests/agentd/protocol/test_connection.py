@@ -34,6 +34,10 @@ def any_message(hello: Build, step: Build) -> dict[type[m.Message], m.Message]:
         m.Teach(seq=1, obs={"x": bytes(8)}, target=bytes(4)),
         m.Log(values={"score": 1.0}),
         m.Settings(agent="a", values={"level": 2.0}),
+        m.Reset(agent="a"),
+        m.Explore(agent="a"),
+        m.Copy(agent="a", to="b"),
+        m.Migrate(agent="a", to="b", observation={}, action={}),
         m.Ping(t=1),
         m.Pong(t=1),
         m.Goodbye(reason="client_done"),
@@ -155,7 +159,8 @@ def test_a_session_of_version_1_does_not_hear_of_version_2(
         assert fault_of(served(newest=1), any_message[kind]).code is Code.BAD_MESSAGE
     told = [str(fault_of(served(newest=newest), hello()).expected) for newest in (1, 2)]
     assert "settings" not in told[0]
-    assert set(told[1].split(" | ")) - set(told[0].split(" | ")) == {"log", "settings"}
+    more = {"log", "settings", "reset", "explore", "copy", "migrate"}
+    assert set(told[1].split(" | ")) - set(told[0].split(" | ")) == more
     assert (served(newest=1).version, served(newest=9).version) == (1, 2)
 
 

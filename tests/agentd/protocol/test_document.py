@@ -127,7 +127,7 @@ def test_state_table_is_the_transitions(document: str) -> None:
     assert {kind_of(kind) for kind in NOT_FOR_ADMIN} == {"step", "teach", "log"}
 
 
-@pytest.mark.parametrize("rule", range(1, 20))
+@pytest.mark.parametrize("rule", range(1, 21))
 def test_rule_has_its_section(document: str, rule: int) -> None:
     assert re.search(rf"^## R{rule} ", document, re.M)
 

@@ -21,7 +21,7 @@ from agentd.protocol.errors import Code, ProtocolError
 pack = msgpack.packb
 TYPES1 = "hello | step | teach | ping | pong | goodbye | agents | info | create | save | load"
 TYPES1 += " | unload | delete | freeze | stats"
-TYPES = TYPES1.replace("teach", "teach | log") + " | settings"
+TYPES = TYPES1.replace("teach", "teach | log") + " | settings | reset | explore | copy | migrate"
 MAX = 8 << 20
 
 

@@ -127,5 +127,6 @@ async def test_another_schema_is_told_what_to_do(serve):
 
     assert error.code == "SCHEMA_MISMATCH"
     assert error.message.endswith(
-        "give hello another name for `agent`, or delete this agent to begin it anew"
+        "to keep what it knows: agentd agent migrate a a-2 --add x:float32:5; then give hello the "
+        "name a-2 for `agent`, or delete this agent to begin it anew"
     )
