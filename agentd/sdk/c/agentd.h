@@ -5,11 +5,10 @@
        #define AGENTD_IMPLEMENTATION
        #include "agentd.h"
 
-   In every other file only include it. On Windows link ws2_32. Before the #include one may define
-   AGENTD_MALLOC(size) and AGENTD_FREE(pointer), and AGENTD_API (as `static`, for one file alone).
-   There are no globals: a client belongs to one thread at a time, and clients know nothing of each
-   other. Arrays are in the numbers of the machine; the wire's byte order is the client's business.
-   The wire is described in PROTOCOL.md of agentd; R5 and its like below are the rules there.
+   Everywhere else only include it; on Windows link ws2_32. One may define AGENTD_MALLOC(size) and
+   AGENTD_FREE(pointer) before, and AGENTD_API (as `static`, for one file alone). There are no globals:
+   a client belongs to one thread at a time. Arrays hold numbers of the machine; the wire's byte order
+   is the client's business. R5 and its like are the rules of agentd's PROTOCOL.md.
 
    Licence: Apache-2.0, at the end of this file. */
 #if defined(AGENTD_IMPLEMENTATION) && !defined(_WIN32)
@@ -65,7 +64,7 @@ typedef struct { /* one part of an action: n choices, or (n = 0) a number from l
 
 typedef struct {         /* Set all to zero first: what is 0 or NULL has the default. */
     const char *address; /* "host", "host:port" or "[ipv6]:port"; "127.0.0.1:7331" */
-    const char *agent;   /* no default, unless the role is "admin" */
+    const char *agent;   /* no default */
     const char *role;    /* "train" (default): learns; "eval", "play": greedy */
     const char *client;  /* the program's name in logs; "agentd-c" */
     const char *token;
@@ -117,7 +116,7 @@ typedef struct {
 
 typedef struct { /* the last welcome, kept up to date */
     int protocol, connected, resumed, reconnects;
-    unsigned settings; /* grows whenever the settings change */
+    int settings;        /* how often they have come: see agentd_setting */
     int window, pending; /* frames that may be, and that are, unanswered */
     uint64_t version, max_frame, max_rows;
     double heartbeat_s;
@@ -146,6 +145,9 @@ AGENTD_API double agentd_setting(const agentd *client, const char *name, double 
 AGENTD_API const agentd_session *agentd_state(const agentd *client);
 /* What went wrong last: after REFUSED, LOST, BAD_CALL and CLOSED. */
 AGENTD_API const agentd_error *agentd_why(const agentd *client);
+/* After REFUSED, where the game has no right frame to send: end the open episodes as truncated where
+   they stand. The next frame begins an episode (first) in every stream. Pending answers are lost. */
+AGENTD_API void agentd_abandon(agentd *client);
 /* Say goodbye, wait for the server's (2 s at most) and free everything. Open episodes end truncated. */
 AGENTD_API void agentd_close(agentd *client);
 
@@ -162,8 +164,8 @@ AGENTD_API void agentd_close(agentd *client);
 typedef SOCKET agentd__socket;
 #define AGENTD__NONE INVALID_SOCKET
 #define AGENTD__CLOSE closesocket
-#define AGENTD__LENGTH(n) ((int)(n))
-#define AGENTD__NOT_NOW (WSAGetLastError() == WSAEWOULDBLOCK)
+#define AGENTD__INT(n) ((int)(n))
+#define AGENTD__NOT_NOW (WSAGetLastError() == WSAEWOULDBLOCK || WSAGetLastError() == WSAENOTCONN)
 #else
 #include <errno.h>
 #include <fcntl.h>
@@ -177,9 +179,10 @@ typedef SOCKET agentd__socket;
 typedef int agentd__socket;
 #define AGENTD__NONE (-1)
 #define AGENTD__CLOSE close
-#define AGENTD__LENGTH(n) (n)
-#define AGENTD__NOT_NOW (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == EINPROGRESS)
+#define AGENTD__INT(n) (n)
+#define AGENTD__NOT_NOW (errno == EAGAIN || errno == EINTR || errno == EINPROGRESS || errno == ENOTCONN)
 #endif
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,60 +190,53 @@ typedef int agentd__socket;
 #define AGENTD_MALLOC(size) malloc(size)
 #define AGENTD_FREE(pointer) free(pointer)
 #endif
-#ifdef MSG_NOSIGNAL
-#define AGENTD__QUIET MSG_NOSIGNAL
-#else
-#define AGENTD__QUIET 0
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
 #endif
 
-enum { AGENTD__HANDSHAKE = 16384, AGENTD__FIRST_ANSWER = 65536, AGENTD__TRY_MS = 10000 };
-enum { AGENTD__DOWN, AGENTD__DIALING, AGENTD__SHAKING, AGENTD__OPEN, AGENTD__OVER };
+enum { AGENTD__CHUNK = 65536, AGENTD__TRY_MS = 10000, AGENTD__WINDOW = 64 };
+enum { AGENTD__DOWN, AGENTD__SHAKING, AGENTD__OPEN, AGENTD__OVER };
 
-typedef struct { /* bytes [start, size) are in use; `failed` when memory ran out */
+typedef struct { /* bytes [start, end) of `room`; `failed` once memory has run out */
     unsigned char *data;
-    size_t start, size, room;
+    size_t start, end, room;
     int failed;
 } agentd__buffer;
-
-typedef struct { uint64_t seq; int n; agentd__buffer bytes; } agentd__frame;
 
 struct agentd {
     agentd_session session;
     agentd_error error;
-    char address[300];
     agentd__buffer hello, in, out, game, answer;
-    agentd__frame *frames; /* a ring of session.window; pending ones begin at `oldest` */
-    int oldest, room;
-    char names[64][65];
-    size_t row_bytes[64], width[64]; /* of each tensor: bytes of a row, of a number */
-    int32_t choices[64];             /* of each head, 0: a number */
-    size_t row_size;
-    int n_tensors, n_heads, all_choices, floats, pairs, low;
-    uint64_t seq, seed, now, retry_at, give_up_at, began, heard, pinged;
-    uint64_t wait_ms, retry_ms, delay_ms;
+    struct { uint64_t seq; int n; agentd__buffer bytes; } frames[AGENTD__WINDOW]; /* a ring from `oldest` on */
+    int oldest;
+    char address[128], names[64][65]; /* names of the tensors */
+    size_t row_bytes[64], width[64];  /* of each tensor: bytes of a row, of a number */
+    int choices[64];                  /* of each head; 0: a number */
+    int n_tensors, n_heads, all_choices, floats, pairs, low; /* pairs of hello; lowest protocol offered */
+    uint64_t seq, seed, now, retry_at, give_up_at, began, heard, pinged, wait_ms, retry_ms, delay_ms;
     unsigned char token[16]; /* of the session */
-    int state, welcomed, known, begun, lost, deaf, fault;
+    int state, known, begun, lost, deaf; /* known: there is a session; deaf: writing has failed */
     agentd__socket socket;
-    struct addrinfo *addresses, *place;
+    struct addrinfo *places, *place;
 };
 
-/* -- bytes ---------------------------------------------------------------------------------- */
+/* -- bytes out: msgpack ----------------------------------------------------------------------- */
 
 /* Make room for `more` bytes at the end and count them as used; NULL when there is no memory. */
 static unsigned char *agentd__grow(agentd__buffer *b, size_t more) {
-    size_t used = b->size - b->start, room = b->room ? b->room : 256;
-    if (!b->failed && b->room - b->size < more) {
-        unsigned char *data = b->data;
-        while (room < SIZE_MAX / 2 && (room < more || room - more < used)) room *= 2;
-        if (room > b->room) data = (unsigned char *)AGENTD_MALLOC(room);
-        if (!data || room < more || room - more < used) b->failed = 1;
-        if (data && used) memmove(data, b->data + b->start, used);
-        if (data && data != b->data) { AGENTD_FREE(b->data); b->data = data; b->room = room; }
-        if (data) { b->start = 0; b->size = used; }
-    }
+    size_t used = b->end - b->start, room = b->room ? b->room : 256;
     if (b->failed) return NULL;
-    b->size += more;
-    return b->data + b->size - more;
+    if (b->room - b->end < more) {
+        unsigned char *data = b->data;
+        while (room - used < more && room < SIZE_MAX / 2) room *= 2;
+        if (room > b->room) data = (unsigned char *)AGENTD_MALLOC(room);
+        if (!data || room - used < more) { b->failed = 1; if (data != b->data) AGENTD_FREE(data); return NULL; }
+        if (used) memmove(data, b->data + b->start, used);
+        if (data != b->data) AGENTD_FREE(b->data);
+        b->data = data, b->room = room, b->start = 0, b->end = used;
+    }
+    b->end += more;
+    return b->data + b->end - more;
 }
 
 static void agentd__put(agentd__buffer *b, const void *data, size_t size) {
@@ -248,124 +244,107 @@ static void agentd__put(agentd__buffer *b, const void *data, size_t size) {
     if (to && size) memcpy(to, data, size);
 }
 
-/* Numbers of `width` bytes, between this machine's order and the wire's (little-endian). */
-static void agentd__swap(void *to, const void *from, size_t size, size_t width) {
+/* Numbers of `width` bytes between this machine's order and the wire's, which is little-endian. */
+static void agentd__swap(unsigned char *to, const void *from, size_t size, size_t width) {
     const uint16_t one = 1;
-    const unsigned char *source = (const unsigned char *)from;
     size_t i;
-    if (width == 1 || *(const unsigned char *)&one) { memcpy(to, from, size); return; }
-    for (i = 0; i < size; i++) ((unsigned char *)to)[i - i % width + (width - 1 - i % width)] = source[i];
+    memcpy(to, from, size);
+    for (i = 0; i < size && !*(const unsigned char *)&one; i++)
+        to[i] = ((const unsigned char *)from)[i - i % width + (width - 1 - i % width)];
 }
 
 static void agentd__tag(agentd__buffer *b, unsigned tag, uint64_t value, int bytes) {
     unsigned char head[9];
     int i;
     head[0] = (unsigned char)tag;
-    for (i = 0; i < bytes; i++) head[1 + i] = (unsigned char)(value >> (8 * (bytes - 1 - i)));
+    for (i = 1; i <= bytes; i++) head[i] = (unsigned char)(value >> (8 * (bytes - i)));
     agentd__put(b, head, (size_t)bytes + 1);
 }
 
-static void agentd__uint(agentd__buffer *b, uint64_t v) {
-    if (v < 128) agentd__tag(b, (unsigned)v, 0, 0);
-    else if (v < 256) agentd__tag(b, 0xcc, v, 1);
-    else if (v < 65536) agentd__tag(b, 0xcd, v, 2);
-    else if (v <= 0xffffffffu) agentd__tag(b, 0xce, v, 4);
-    else agentd__tag(b, 0xcf, v, 8);
-}
-
-static void agentd__float(agentd__buffer *b, double v) {
-    uint64_t bits;
-    memcpy(&bits, &v, 8);
-    agentd__tag(b, 0xcb, bits, 8);
-}
-
-static void agentd__many(agentd__buffer *b, unsigned fix, unsigned tag16, size_t n) {
-    if (n < 16) agentd__tag(b, fix + (unsigned)n, 0, 0);
-    else agentd__tag(b, tag16, n, 2);
-}
-#define agentd__map(b, n) agentd__many(b, 0x80, 0xde, (size_t)(n))
-#define agentd__array(b, n) agentd__many(b, 0x90, 0xdc, (size_t)(n))
-
-static void agentd__str(agentd__buffer *b, const char *text) {
-    size_t n = strlen(text);
-    if (n < 32) agentd__tag(b, 0xa0 + (unsigned)n, 0, 0);
-    else if (n < 256) agentd__tag(b, 0xd9, n, 1);
-    else agentd__tag(b, 0xda, n, 2); /* longer ones do not fit into a hello anyway */
-    agentd__put(b, text, n);
-}
-
-static void agentd__numbers(agentd__buffer *b, const char *key, const void *data, size_t size, size_t width) {
-    unsigned char *to;
-    agentd__str(b, key);
-    if (size < 256) agentd__tag(b, 0xc4, size, 1);
-    else if (size < 65536) agentd__tag(b, 0xc5, size, 2);
-    else agentd__tag(b, 0xc6, size, 4);
-    to = agentd__grow(b, size);
-    if (to && size && data) agentd__swap(to, data, size, width);
-    else if (to && size) memset(to, 0, size);
+/* Write one value a letter: m map, a array (int); s str; u integer (uint64_t); f double; t true;
+   r bytes as they are (pointer, size_t); n numbers (pointer, size_t count, size_t width), NULL: zeros. */
+static void agentd__write(agentd__buffer *b, const char *letters, ...) {
+    va_list all;
+    va_start(all, letters);
+    for (; *letters; letters++) {
+        if (*letters == 'm' || *letters == 'a') {
+            unsigned n = (unsigned)va_arg(all, int), fix = *letters == 'm' ? 0x80 : 0x90;
+            agentd__tag(b, n < 16 ? fix + n : fix == 0x80 ? 0xde : 0xdc, n, n < 16 ? 0 : 2);
+        } else if (*letters == 's') {
+            const char *text = va_arg(all, const char *);
+            size_t n = strlen(text);
+            agentd__tag(b, n < 32 ? 0xa0 + (unsigned)n : n < 256 ? 0xd9 : 0xda, n, n < 32 ? 0 : n < 256 ? 1 : 2);
+            agentd__put(b, text, n);
+        } else if (*letters == 'u') {
+            uint64_t v = va_arg(all, uint64_t);
+            int bytes = v < 128 ? 0 : v < 256 ? 1 : v < 65536 ? 2 : v <= 0xffffffffu ? 4 : 8;
+            agentd__tag(b, !bytes ? (unsigned)v : bytes == 1 ? 0xcc : bytes == 2 ? 0xcd : bytes == 4 ? 0xce : 0xcf, v, bytes);
+        } else if (*letters == 'f') {
+            double v = va_arg(all, double);
+            uint64_t bits;
+            memcpy(&bits, &v, 8);
+            agentd__tag(b, 0xcb, bits, 8);
+        } else if (*letters == 't') {
+            agentd__tag(b, 0xc3, 0, 0);
+        } else if (*letters == 'r') {
+            const void *data = va_arg(all, const void *);
+            agentd__put(b, data, va_arg(all, size_t));
+        } else if (*letters == 'n') {
+            const void *data = va_arg(all, const void *);
+            size_t count = va_arg(all, size_t), width = va_arg(all, size_t), n = count * width;
+            unsigned char *to;
+            agentd__tag(b, n < 256 ? 0xc4 : n < 65536 ? 0xc5 : 0xc6, n, n < 256 ? 1 : n < 65536 ? 2 : 4);
+            to = agentd__grow(b, n);
+            if (to && data) agentd__swap(to, data, n, width);
+            else if (to) memset(to, 0, n);
+        }
+    }
+    va_end(all);
 }
 
 /* Begin a frame of one map, and return where: agentd__end writes its length there. */
 static size_t agentd__begin(agentd__buffer *b, int pairs, const char *type) {
-    size_t at = b->size - b->start;
-    agentd__put(b, "\0\0\0\0", 4);
-    agentd__map(b, pairs);
-    agentd__str(b, "type");
-    agentd__str(b, type);
+    size_t at = b->end - b->start;
+    agentd__write(b, "rmss", "\0\0\0\0", (size_t)4, pairs, "type", type);
     return at;
 }
 
 static void agentd__end(agentd__buffer *b, size_t at) {
-    size_t n = b->size - b->start - at - 4, i;
+    size_t n = b->end - b->start - at - 4, i;
     for (i = 0; i < 4 && !b->failed; i++) b->data[b->start + at + i] = (unsigned char)(n >> (8 * i));
 }
 
-/* -- reading msgpack: every read is checked against the end ----------------------------------- */
+/* -- bytes in: every read is checked against the end ------------------------------------------ */
 
 typedef struct { const unsigned char *at, *end; } agentd__cursor;
 
-typedef struct { /* kind: 0 absent or nil, b bool, u, i, f numbers, s str, B bin, a array, m map */
+typedef struct { /* kind: 0 absent or nil, b bool, u i f numbers, s str, B bin, a array, m map */
     char kind;
     uint64_t u; /* bool, number, count */
     double f;
-    const unsigned char *data, *raw; /* of str and bin; of the whole value */
+    const unsigned char *data, *raw; /* of a str or bin; of the value with its head */
     size_t size, raw_size;
 } agentd__value;
 
-static int agentd__big(agentd__cursor *c, int bytes, uint64_t *value) {
-    if (c->end - c->at < bytes) return 0;
-    for (*value = 0; bytes > 0; bytes--) *value = *value << 8 | *c->at++;
-    return 1;
-}
-
-/* Read one value, of an array or a map its head. 0: cut, or an extension type. */
+/* Read a value; of an array or map its head alone. 0: cut, or an extension type. */
 static int agentd__head(agentd__cursor *c, agentd__value *v) {
-    static const struct { char kind; unsigned char bytes; } heads[32] = {
-        {0, 0},   {'x', 0}, {'b', 0}, {'b', 0}, {'B', 1}, {'B', 2}, {'B', 4}, {'x', 0},
-        {'x', 0}, {'x', 0}, {'f', 4}, {'f', 8}, {'u', 1}, {'u', 2}, {'u', 4}, {'u', 8},
-        {'i', 1}, {'i', 2}, {'i', 4}, {'i', 8}, {'x', 0}, {'x', 0}, {'x', 0}, {'x', 0},
-        {'x', 0}, {'s', 1}, {'s', 2}, {'s', 4}, {'a', 2}, {'a', 4}, {'m', 2}, {'m', 4}};
+    static const char kinds[] = "0xbbBBBxxxffuuuuiiiixxxxxsssaamm", sizes[] = "00001240004812481248000001242424";
     unsigned tag;
-    int bytes = 0;
+    int bytes = 0, i;
     memset(v, 0, sizeof *v);
     v->raw = c->at;
     if (c->at == c->end) return 0;
     tag = *c->at++;
-    if (tag < 0x80) { v->kind = 'u'; v->u = tag; }
-    else if (tag < 0xc0) { v->kind = tag < 0x90 ? 'm' : tag < 0xa0 ? 'a' : 's'; v->u = tag & (tag < 0xa0 ? 15u : 31u); }
-    else if (tag >= 0xe0) { v->kind = 'i'; v->f = (double)tag - 256; }
-    else {
-        v->kind = heads[tag - 0xc0].kind;
-        bytes = heads[tag - 0xc0].bytes;
-        if (v->kind == 'x' || !agentd__big(c, bytes, &v->u)) return 0;
-    }
-    if (v->kind == 'b') v->u = tag & 1;
+    v->kind = tag < 0x80 ? 'u' : tag < 0x90 ? 'm' : tag < 0xa0 ? 'a' : tag < 0xc0 ? 's' : tag >= 0xe0 ? 'i' : kinds[tag - 0xc0];
+    v->u = tag < 0x80 ? tag : tag < 0xa0 ? tag & 15 : tag < 0xc0 ? tag & 31 : tag >= 0xe0 ? (uint64_t)tag - 256 : 0;
+    if (tag >= 0xc0 && tag < 0xe0) bytes = sizes[tag - 0xc0] - '0';
+    if (v->kind == 'x' || c->end - c->at < bytes) return 0;
+    for (i = 0; i < bytes; i++) v->u = v->u << 8 | *c->at++;
+    if (v->kind == 'i' && bytes && bytes < 8 && v->u >> (8 * bytes - 1)) v->u -= (uint64_t)1 << (8 * bytes);
+    if (v->kind == 'i' && !(v->u >> 63)) v->kind = 'u';
     if (v->kind == 'u') v->f = (double)v->u;
-    if (v->kind == 'i' && bytes) {
-        uint64_t sign = (uint64_t)1 << (8 * bytes - 1);
-        if (v->u & sign) v->f = -(double)((~v->u & (sign - 1)) + 1);
-        else { v->kind = 'u'; v->f = (double)v->u; }
-    }
+    if (v->kind == 'i') v->f = -(double)(~v->u + 1);
+    if (v->kind == 'b') v->u = tag & 1;
     if (v->kind == 'f' && bytes == 8) memcpy(&v->f, &v->u, 8);
     if (v->kind == 'f' && bytes == 4) {
         uint32_t bits = (uint32_t)v->u;
@@ -379,17 +358,17 @@ static int agentd__head(agentd__cursor *c, agentd__value *v) {
         v->size = (size_t)v->u;
         c->at += v->size;
     }
+    if (v->kind == '0') v->kind = 0;
     v->raw_size = (size_t)(c->at - v->raw);
     return 1;
 }
 
-/* Read one whole value, with all that is in it. */
+/* Read one value with all that is in it. */
 static int agentd__whole(agentd__cursor *c, agentd__value *v) {
     agentd__value inner;
     uint64_t left;
     if (!agentd__head(c, v)) return 0;
-    left = v->kind == 'a' ? v->u : v->kind == 'm' ? 2 * v->u : 0;
-    for (; left > 0; left--) {
+    for (left = v->kind == 'a' ? v->u : v->kind == 'm' ? 2 * v->u : 0; left > 0; left--) {
         if (left > (uint64_t)(c->end - c->at) || !agentd__head(c, &inner)) return 0;
         left += inner.kind == 'a' ? inner.u : inner.kind == 'm' ? 2 * inner.u : 0;
     }
@@ -397,26 +376,31 @@ static int agentd__whole(agentd__cursor *c, agentd__value *v) {
     return 1;
 }
 
-static int agentd__is(const agentd__value *v, const char *text) {
-    return v->kind == 's' && v->size == strlen(text) && !memcmp(v->data, text, v->size);
-}
-
-/* The value of `key` in a map that is read whole; absent is kind 0. 0: this is not one map. */
-static int agentd__find(const unsigned char *data, size_t size, const char *key, agentd__value *found) {
+/* Read a body of one map into out[]: `wanted` is "key:kinds key:kinds ...", and among the kinds a ?
+   allows that the key is absent. 0: this is no such map. */
+static int agentd__scan(const unsigned char *body, size_t size, const char *wanted, agentd__value *out) {
     agentd__cursor c;
     agentd__value map, name, value;
-    memset(found, 0, sizeof *found);
-    c.at = data;
-    c.end = data + size;
-    if (!agentd__head(&c, &map) || map.kind != 'm') return 0;
+    const char *key;
+    int i;
+    c.at = body, c.end = body + size;
+    for (i = 0, key = wanted; key; i++, key = strchr(key + 1, ' ')) memset(&out[i], 0, sizeof *out);
+    if (!size || !agentd__head(&c, &map) || map.kind != 'm') return 0;
     for (; map.u > 0; map.u--) {
         if (!agentd__head(&c, &name) || name.kind != 's' || !agentd__whole(&c, &value)) return 0;
-        if (agentd__is(&name, key)) *found = value;
+        for (i = 0, key = wanted; key; i++, key = strchr(key + 1, ' ')) {
+            const char *word = key + (*key == ' ');
+            if (strcspn(word, ":") == name.size && !memcmp(word, name.data, name.size)) out[i] = value;
+        }
+    }
+    for (i = 0, key = wanted; key; i++, key = strchr(key + 1, ' ')) {
+        const char *kinds = strchr(key, ':'), kind = out[i].kind ? out[i].kind : '?';
+        if (!memchr(kinds, kind, strcspn(kinds, " "))) return 0;
     }
     return c.at == c.end;
 }
 
-/* -- faults and the end of a connection ------------------------------------------------------- */
+/* -- the end of a connection ------------------------------------------------------------------ */
 
 static uint64_t agentd__clock(void) { /* ms */
 #ifdef _WIN32
@@ -428,220 +412,201 @@ static uint64_t agentd__clock(void) { /* ms */
 #endif
 }
 
-static void agentd__say(agentd_error *e, const char *code, const char *what, const char *message) {
-    memset(e, 0, sizeof *e);
-    snprintf(e->code, sizeof e->code, "%s", code);
-    snprintf(e->message, sizeof e->message, "%.120s%s%.120s", what, *what ? ": " : "", message);
+static uint64_t agentd__random(agentd *c) { /* Knuth's linear congruence: for jitter, and to fall back on */
+    c->seed = c->seed * 6364136223846793005u + 1442695040888963407u;
+    return c->seed >> 33;
+}
+
+static agentd_status agentd__say(agentd *c, agentd_status status, const char *code, const char *what, const char *message) {
+    memset(&c->error, 0, sizeof c->error);
+    snprintf(c->error.code, sizeof c->error.code, "%.31s", code);
+    snprintf(c->error.message, sizeof c->error.message, "%.127s: %.120s", what, message);
+    return status;
 }
 
 static void agentd__hang_up(agentd *c, int state) {
     if (c->socket != AGENTD__NONE) AGENTD__CLOSE(c->socket);
     c->socket = AGENTD__NONE;
-    c->in.start = c->in.size = c->out.start = c->out.size = 0;
+    c->in.start = c->in.end = c->out.start = c->out.end = 0;
     c->session.connected = c->deaf = 0;
     c->state = state;
 }
 
-/* End for good. */
-static agentd_status agentd__stop(agentd *c, const char *code, const char *message) {
-    agentd__say(&c->error, code, c->address, message);
-    c->error.fatal = 1;
+static agentd_status agentd__stop(agentd *c, const char *code, const char *message) { /* for good */
     agentd__hang_up(c, AGENTD__OVER);
-    return AGENTD_CLOSED;
+    return agentd__say(c, AGENTD_CLOSED, code, c->address, message);
 }
 
-/* End this connection and plan the next try: exponential, with full jitter; NULL: error says why. */
+/* End this connection and plan the next try: exponential, with full jitter. NULL: error says why. */
 static agentd_status agentd__retry(agentd *c, const char *message) {
     uint64_t left, wait;
+    if (message) agentd__say(c, AGENTD_WAIT, "UNREACHABLE", c->address, message);
     if (c->state == AGENTD__OPEN && c->now - c->began > 5000) c->give_up_at = 0;
-    if (message) agentd__say(&c->error, "UNREACHABLE", c->address, message);
     c->place = c->heard ? NULL : c->place->ai_next;
     agentd__hang_up(c, AGENTD__DOWN);
     c->retry_at = c->now;
-    if (c->place) return AGENTD_WAIT; /* the name has another address */
+    if (c->place) return AGENTD_WAIT; /* the host has another address */
     if (!c->give_up_at) {
-        c->give_up_at = c->now + (c->known ? c->retry_ms : c->wait_ms);
+        c->give_up_at = c->now + (c->session.protocol ? c->retry_ms : c->wait_ms);
         c->delay_ms = 50;
     }
     left = c->give_up_at > c->now ? c->give_up_at - c->now : 0;
-    if (!left || left < c->error.retry_ms) { c->state = AGENTD__OVER; return AGENTD_CLOSED; }
-    c->seed = c->seed * 6364136223846793005u + 1442695040888963407u;
-    wait = (c->seed >> 33) % c->delay_ms;
-    if (wait < c->error.retry_ms) wait = c->error.retry_ms;
+    if (!left || left < c->error.retry_ms) {
+        c->state = AGENTD__OVER;
+        return AGENTD_CLOSED;
+    }
+    wait = agentd__random(c) % c->delay_ms;
+    wait = wait < c->error.retry_ms ? c->error.retry_ms : wait;
     c->retry_at += wait < left ? wait : left;
     c->delay_ms = c->delay_ms < 2500 ? c->delay_ms * 2 : 5000;
     return AGENTD_WAIT;
 }
 
-/* -- the server's messages -------------------------------------------------------------------- */
+/* -- the server's messages: WAIT means that it was no answer ---------------------------------- */
 
-/* The value of `key`, when it is of one of the `kinds`. */
-static int agentd__get(const unsigned char *d, size_t n, const char *key, const char *kinds, agentd__value *v) {
-    return agentd__find(d, n, key, v) && v->kind && strchr(kinds, v->kind);
-}
-
-static void agentd__text(char *to, size_t room, const unsigned char *d, size_t n, const char *key) {
-    agentd__value v;
-    size_t size = agentd__get(d, n, key, "s", &v) ? (v.size < room ? v.size : room - 1) : 0;
-    if (size) memcpy(to, v.data, size);
+static void agentd__text(char *to, size_t room, const agentd__value *v) {
+    size_t size = v->size < room ? v->size : room - 1;
+    if (size) memcpy(to, v->data, size);
     to[size] = 0;
 }
 
-static int agentd__among(const char *word, const char *words) { /* words: " a b c " */
-    char padded[64];
-    snprintf(padded, sizeof padded, " %s ", word);
-    return strstr(words, padded) != NULL;
+static int agentd__passing(const char *word) { /* the same words may be welcome later */
+    char padded[40];
+    snprintf(padded, sizeof padded, " %.31s ", word);
+    return strstr(" HELLO_TIMEOUT IDLE_TIMEOUT SLOW_READER LIMIT SHUTTING_DOWN INTERNAL"
+                  " shutdown idle slow_reader limit error ", padded) != NULL;
 }
 
 static void agentd__pop(agentd *c) {
-    c->oldest = (c->oldest + 1) % c->room;
+    c->oldest = (c->oldest + 1) % AGENTD__WINDOW;
     c->session.pending--;
     c->give_up_at = 0;
 }
 
+static void agentd__settings(agentd *c, const agentd__value *map) {
+    c->game.start = c->game.end = 0;
+    agentd__put(&c->game, map->raw, map->raw_size);
+    c->session.settings++;
+}
+
 static agentd_status agentd__welcome(agentd *c, const unsigned char *d, size_t n) {
-    agentd__value protocol, session, max_frame, max_rows, window, beat, resumed, last, version, game;
-    uint64_t answered = c->seq - (uint64_t)c->session.pending;
+    enum { PROTOCOL, SESSION, FRAME, ROWS, WINDOW, BEAT, RESUMED, LAST, VERSION, GAME, COUNT };
+    agentd__value v[COUNT];
     int i;
-    if (!agentd__get(d, n, "protocol", "u", &protocol) || !agentd__get(d, n, "session", "B", &session) ||
-        !agentd__get(d, n, "max_frame", "u", &max_frame) || !agentd__get(d, n, "max_rows", "u", &max_rows) ||
-        !agentd__get(d, n, "window", "u", &window) || !agentd__get(d, n, "heartbeat_s", "uf", &beat) ||
-        !agentd__get(d, n, "resumed", "b", &resumed) || !agentd__get(d, n, "last_seq", "u", &last) ||
-        !agentd__get(d, n, "version", "u", &version) || session.size != 16 || !max_frame.u || !window.u ||
-        !(beat.f > 0 && beat.f < 1e9) || protocol.u < (uint64_t)c->low || protocol.u > 2 ||
-        (resumed.u && (!c->known || last.u > c->seq)))
+    if (!agentd__scan(d, n, "protocol:u session:B max_frame:u max_rows:u window:u heartbeat_s:uf resumed:b last_seq:u "
+                            "version:u game:m?", v) ||
+        v[SESSION].size != 16 || !v[WINDOW].u || !(v[BEAT].f > 0 && v[BEAT].f < 1e9) || v[PROTOCOL].u < (uint64_t)c->low ||
+        v[PROTOCOL].u > 2 || (v[RESUMED].u && (!c->known || v[LAST].u > c->seq)))
         return agentd__stop(c, "BAD_MESSAGE", "the server's welcome breaks the protocol");
-    if (resumed.u && last.u < answered) { /* it lost its last seconds: begin a new session */
-        c->known = 0;
-        c->error.retry_ms = 0;
+    if (v[RESUMED].u && v[LAST].u < c->seq - (uint64_t)c->session.pending) {
+        c->known = 0; /* it lost its last seconds: begin a new session */
         return agentd__retry(c, "the server has forgotten frames that it had answered");
     }
-    if (!resumed.u) {
-        c->seq = 0;
-        c->session.pending = 0;
+    if (!v[RESUMED].u) {
         c->lost = c->begun;
-        c->begun = 0;
+        c->seq = 0, c->begun = c->session.pending = 0;
     }
-    window.u = window.u < 4096 ? window.u : 4096;
-    if ((int)window.u > c->room) {
-        agentd__frame *frames = (agentd__frame *)AGENTD_MALLOC((size_t)window.u * sizeof *frames);
-        if (!frames) return agentd__stop(c, "OUT_OF_MEMORY", "no memory for the window");
-        memset(frames, 0, (size_t)window.u * sizeof *frames);
-        for (i = 0; i < c->room; i++) frames[i] = c->frames[(c->oldest + i) % c->room];
-        AGENTD_FREE(c->frames);
-        c->frames = frames;
-        c->oldest = 0;
-        c->room = (int)window.u;
-    }
-    memcpy(c->token, session.data, 16);
-    c->session.protocol = (int)protocol.u;
-    c->session.window = (int)window.u;
-    c->session.max_frame = max_frame.u < (1u << 30) ? max_frame.u : 1u << 30;
-    c->session.max_rows = max_rows.u < (1u << 24) ? max_rows.u : 1u << 24;
-    c->session.heartbeat_s = beat.f;
-    c->session.version = version.u;
-    c->session.resumed = (int)resumed.u;
-    c->session.reconnects += c->welcomed;
-    c->session.connected = c->known = c->welcomed = 1;
-    c->session.settings++;
-    c->game.start = c->game.size = 0;
-    if (agentd__get(d, n, "game", "m", &game)) agentd__put(&c->game, game.raw, game.raw_size);
+    memcpy(c->token, v[SESSION].data, 16);
+    c->session.reconnects += c->session.protocol != 0;
+    c->session.protocol = (int)v[PROTOCOL].u;
+    c->session.window = v[WINDOW].u < AGENTD__WINDOW ? (int)v[WINDOW].u : AGENTD__WINDOW;
+    c->session.max_frame = v[FRAME].u < (1u << 30) ? v[FRAME].u : 1u << 30;
+    c->session.max_rows = v[ROWS].u < (1u << 24) ? v[ROWS].u : 1u << 24;
+    c->session.heartbeat_s = v[BEAT].f;
+    c->session.version = v[VERSION].u;
+    c->session.resumed = (int)v[RESUMED].u;
+    c->session.connected = c->known = 1;
     c->state = AGENTD__OPEN;
+    agentd__settings(c, &v[GAME]);
     for (i = 0; i < c->session.pending; i++) {
-        const agentd__buffer *b = &c->frames[(c->oldest + i) % c->room].bytes;
-        agentd__put(&c->out, b->data, b->size);
+        const agentd__buffer *b = &c->frames[(c->oldest + i) % AGENTD__WINDOW].bytes;
+        agentd__put(&c->out, b->data, b->end);
     }
     return AGENTD_WAIT;
 }
 
 static agentd_status agentd__answer(agentd *c, const unsigned char *d, size_t n, agentd_act *act) {
-    const agentd__frame *f = c->session.pending ? &c->frames[c->oldest] : NULL;
-    size_t rows = f ? (size_t)f->n : 0, heads = (size_t)c->n_heads, i, size = 4 * rows * heads;
-    size_t q_size = 4 * rows * (size_t)c->all_choices;
-    agentd__value seq, action, version, q, explored, late;
+    enum { SEQ, ACTION, VERSION, Q, EXPLORED, LATE, COUNT };
+    agentd__value v[COUNT];
+    const size_t rows = c->session.pending ? (size_t)c->frames[c->oldest].n : 0;
+    const size_t heads = (size_t)c->n_heads, size = 4 * rows * heads, q_size = 4 * rows * (size_t)c->all_choices;
     unsigned char *to;
-    if (!f || !agentd__get(d, n, "seq", "u", &seq) || seq.u != f->seq ||
-        !agentd__get(d, n, "action", "B", &action) || action.size != size ||
-        !agentd__get(d, n, "version", "u", &version) ||
-        (agentd__find(d, n, "q", &q), q.kind && (q.kind != 'B' || q.size != q_size)) ||
-        (agentd__find(d, n, "explored", &explored), explored.kind && (explored.kind != 'B' || explored.size != rows)))
+    size_t i;
+    if (!agentd__scan(d, n, "seq:u action:B version:u q:B? explored:B? late:b?", v) || !rows ||
+        v[SEQ].u != c->frames[c->oldest].seq || v[ACTION].size != size || (v[Q].kind && v[Q].size != q_size) ||
+        (v[EXPLORED].kind && v[EXPLORED].size != rows))
         return agentd__stop(c, "BAD_MESSAGE", "the server's act does not fit the frame that is next");
-    c->answer.start = c->answer.size = 0;
+    c->answer.start = c->answer.end = 0;
     to = agentd__grow(&c->answer, size + q_size + rows);
     if (!to) return agentd__stop(c, "OUT_OF_MEMORY", "no memory for an answer");
     memset(act, 0, sizeof *act);
-    agentd__swap(to, action.data, size, 4);
+    agentd__swap(to, v[ACTION].data, size, 4);
     if (c->floats) act->value = (const float *)(void *)to;
     else act->action = (const int32_t *)(void *)to;
     for (i = 0; i < rows * heads && !c->floats; i++)
         if (act->action[i] < -1 || act->action[i] >= c->choices[i % heads])
             return agentd__stop(c, "BAD_MESSAGE", "the server's act has an action that there is not");
-    if (q.kind) agentd__swap(to + size, q.data, q_size, 4);
-    if (q.kind) act->q = (const float *)(void *)(to + size);
-    if (explored.kind) act->explored = (uint8_t *)memcpy(to + size + q_size, explored.data, rows);
-    act->seq = f->seq;
-    act->n = f->n;
-    act->version = c->session.version = version.u;
-    act->late = agentd__get(d, n, "late", "b", &late) && late.u;
+    if (v[Q].kind) agentd__swap(to + size, v[Q].data, q_size, 4);
+    if (v[Q].kind) act->q = (const float *)(void *)(to + size);
+    if (v[EXPLORED].kind) act->explored = (uint8_t *)memcpy(to + size + q_size, v[EXPLORED].data, rows);
+    act->seq = v[SEQ].u;
+    act->n = (int)rows;
+    act->version = c->session.version = v[VERSION].u;
+    act->late = (int)v[LATE].u;
     agentd__pop(c);
     return AGENTD_OK;
 }
 
 static agentd_status agentd__refusal(agentd *c, const unsigned char *d, size_t n) {
+    enum { CODE, MESSAGE, FATAL, SEQ, FIELD, EXPECTED, GOT, RETRY, COUNT };
     agentd_error *e = &c->error;
-    agentd__value fatal, v;
-    memset(e, 0, sizeof *e);
-    agentd__text(e->code, sizeof e->code, d, n, "code");
-    agentd__text(e->message, sizeof e->message, d, n, "message");
-    agentd__text(e->field, sizeof e->field, d, n, "field");
-    agentd__text(e->expected, sizeof e->expected, d, n, "expected");
-    agentd__text(e->got, sizeof e->got, d, n, "got");
-    if (agentd__get(d, n, "retry_ms", "u", &v)) e->retry_ms = v.u;
-    if (!*e->code || !agentd__get(d, n, "fatal", "b", &fatal))
+    agentd__value v[COUNT];
+    if (!agentd__scan(d, n, "code:s message:s fatal:b seq:u? field:s? expected:s? got:s? retry_ms:u?", v) ||
+        (!v[FATAL].u && v[SEQ].kind && (!c->session.pending || v[SEQ].u != c->frames[c->oldest].seq)))
         return agentd__stop(c, "BAD_MESSAGE", "the server's error breaks the protocol");
-    e->fatal = (int)fatal.u;
-    if (fatal.u && agentd__among(e->code, " HELLO_TIMEOUT IDLE_TIMEOUT SLOW_READER LIMIT SHUTTING_DOWN INTERNAL "))
-        return agentd__retry(c, NULL); /* the same words may be welcome later */
-    if (fatal.u) { agentd__hang_up(c, AGENTD__OVER); return AGENTD_CLOSED; }
-    if (!agentd__get(d, n, "seq", "u", &v)) return AGENTD_WAIT; /* BAD_LOG: it answers nothing */
-    if (!c->session.pending || v.u != c->frames[c->oldest].seq)
-        return agentd__stop(c, "BAD_MESSAGE", "the server refused another frame than the next");
-    e->seq = v.u;
+    agentd__text(e->code, sizeof e->code, &v[CODE]);
+    agentd__text(e->message, sizeof e->message, &v[MESSAGE]);
+    agentd__text(e->field, sizeof e->field, &v[FIELD]);
+    agentd__text(e->expected, sizeof e->expected, &v[EXPECTED]);
+    agentd__text(e->got, sizeof e->got, &v[GOT]);
+    e->fatal = (int)v[FATAL].u;
+    e->seq = v[SEQ].u;
+    e->retry_ms = v[RETRY].u;
+    if (e->fatal && agentd__passing(e->code)) return agentd__retry(c, NULL);
+    if (e->fatal) agentd__hang_up(c, AGENTD__OVER);
+    if (e->fatal) return AGENTD_CLOSED;
+    if (!v[SEQ].kind) return AGENTD_WAIT; /* BAD_LOG: it answers nothing */
     agentd__pop(c);
     return AGENTD_REFUSED;
 }
 
-/* Act on one message. WAIT: it was no answer. */
 static agentd_status agentd__message(agentd *c, const unsigned char *d, size_t n, agentd_act *act) {
-    agentd__value type, v;
-    char reason[32];
-    if (!agentd__get(d, n, "type", "s", &type)) return agentd__stop(c, "BAD_FRAME", "the server sent no message");
-    if (agentd__is(&type, "error")) return agentd__refusal(c, d, n);
-    if (agentd__is(&type, "goodbye")) {
-        agentd__text(reason, sizeof reason, d, n, "reason");
-        c->error.retry_ms = 0;
-        if (agentd__among(reason, " shutdown idle slow_reader limit error "))
-            return agentd__retry(c, "the server said goodbye");
+    enum { TYPE, REASON, T, VALUES, COUNT };
+    agentd__value v[COUNT];
+    char type[16], reason[32];
+    size_t at;
+    if (!agentd__scan(d, n, "type:s reason:s? t:uif? values:m?", v))
+        return agentd__stop(c, "BAD_FRAME", "the server sent what is no message");
+    agentd__text(type, sizeof type, &v[TYPE]);
+    agentd__text(reason, sizeof reason, &v[REASON]);
+    if (!strcmp(type, "error")) return agentd__refusal(c, d, n);
+    if (!strcmp(type, "goodbye") && agentd__passing(reason)) return agentd__retry(c, "the server said goodbye");
+    if (!strcmp(type, "goodbye")) {
         agentd__stop(c, "CLOSED", "the server said goodbye");
-        snprintf(c->error.got, sizeof c->error.got, "%s", reason);
+        agentd__text(c->error.got, sizeof c->error.got, &v[REASON]);
         return AGENTD_CLOSED;
     }
-    if (c->state == AGENTD__SHAKING && agentd__is(&type, "welcome")) return agentd__welcome(c, d, n);
-    if (c->state != AGENTD__OPEN) return agentd__stop(c, "UNEXPECTED_MESSAGE", "the server did not say welcome");
-    if (agentd__is(&type, "act")) return agentd__answer(c, d, n, act);
-    if (agentd__is(&type, "ping") && agentd__get(d, n, "t", "uif", &v)) {
-        size_t at;
-        if (c->out.size - c->out.start > AGENTD__FIRST_ANSWER) return AGENTD_WAIT; /* bytes on the way will do */
+    if (c->state == AGENTD__SHAKING && !strcmp(type, "welcome")) return agentd__welcome(c, d, n);
+    if (c->state == AGENTD__OPEN && !strcmp(type, "act")) return agentd__answer(c, d, n, act);
+    if (c->state == AGENTD__OPEN && !strcmp(type, "settings") && v[VALUES].kind) {
+        agentd__settings(c, &v[VALUES]);
+    } else if (c->state == AGENTD__OPEN && !strcmp(type, "ping") && v[T].kind) {
+        if (c->out.end - c->out.start > AGENTD__CHUNK) return AGENTD_WAIT; /* bytes on the way will do */
         at = agentd__begin(&c->out, 2, "pong");
-        agentd__str(&c->out, "t");
-        agentd__put(&c->out, v.raw, v.raw_size);
+        agentd__write(&c->out, "sr", "t", v[T].raw, v[T].raw_size); /* as it came: int or float */
         agentd__end(&c->out, at);
-    } else if (agentd__is(&type, "settings") && agentd__get(d, n, "values", "m", &v)) {
-        c->game.start = c->game.size = 0;
-        agentd__put(&c->game, v.raw, v.raw_size);
-        c->session.settings++;
-    } else if (!agentd__is(&type, "pong")) {
-        return agentd__stop(c, "UNEXPECTED_MESSAGE", "the server answered what nobody asked");
+    } else if (c->state != AGENTD__OPEN || strcmp(type, "pong")) {
+        return agentd__stop(c, "UNEXPECTED_MESSAGE", "the server sent what nobody asked for");
     }
     return AGENTD_WAIT;
 }
@@ -654,56 +619,49 @@ static void agentd__dial(agentd *c) {
 #ifdef _WIN32
     u_long on = 1;
 #endif
-    if (!c->place) c->place = c->addresses;
+    if (!c->place) c->place = c->places;
     c->began = c->now;
     c->heard = c->pinged = 0;
-    c->state = AGENTD__SHAKING;
     c->socket = socket(c->place->ai_family, SOCK_STREAM, 0);
-    if (c->socket == AGENTD__NONE) { agentd__retry(c, "no socket can be had"); return; }
+    c->state = AGENTD__SHAKING;
 #ifdef _WIN32
     ioctlsocket(c->socket, FIONBIO, &on);
 #else
     fcntl(c->socket, F_SETFL, O_NONBLOCK);
 #endif
-    setsockopt(c->socket, IPPROTO_TCP, TCP_NODELAY, (const char *)&one, sizeof one);
 #ifdef SO_NOSIGPIPE
     setsockopt(c->socket, SOL_SOCKET, SO_NOSIGPIPE, (const char *)&one, sizeof one);
 #endif
+    setsockopt(c->socket, IPPROTO_TCP, TCP_NODELAY, (const char *)&one, sizeof one);
     at = agentd__begin(&c->out, c->pairs + c->known, "hello");
-    agentd__put(&c->out, c->hello.data, c->hello.size);
-    if (c->known) agentd__numbers(&c->out, "resume", c->token, 16, 1);
+    agentd__put(&c->out, c->hello.data, c->hello.end);
+    if (c->known) agentd__write(&c->out, "sn", "resume", c->token, (size_t)16, (size_t)1);
     agentd__end(&c->out, at);
-    if (connect(c->socket, c->place->ai_addr, c->place->ai_addrlen) && !AGENTD__NOT_NOW)
+    if (connect(c->socket, c->place->ai_addr, AGENTD__INT(c->place->ai_addrlen)) && !AGENTD__NOT_NOW)
         agentd__retry(c, "the connection was refused");
 }
 
 /* Send what the socket takes. A fault is left for agentd__read to find: there may be last words. */
 static void agentd__flush(agentd *c) {
-    while (c->out.size > c->out.start && c->socket != AGENTD__NONE && !c->deaf) {
-        size_t n = c->out.size - c->out.start;
-        long sent = (long)send(c->socket, (const char *)c->out.data + c->out.start, AGENTD__LENGTH(n), AGENTD__QUIET);
+    while (c->out.end > c->out.start && !c->deaf) {
+        long sent = (long)send(c->socket, (const char *)c->out.data + c->out.start, AGENTD__INT(c->out.end - c->out.start), MSG_NOSIGNAL);
         if (sent <= 0) { c->deaf = !AGENTD__NOT_NOW; return; }
         c->out.start += (size_t)sent;
     }
-    c->out.start = c->out.size = 0;
 }
 
 /* Receive what is there: 1 something, 0 nothing yet, -1 the connection is over. */
 static int agentd__read(agentd *c) {
-    unsigned char *to = agentd__grow(&c->in, AGENTD__FIRST_ANSWER);
-    long got;
+    unsigned char *to = agentd__grow(&c->in, AGENTD__CHUNK);
+    long got = 0;
     int fault = 0;
-    socklen_t length = sizeof fault;
+    socklen_t size = sizeof fault;
     if (!to) { agentd__stop(c, "OUT_OF_MEMORY", "no memory for an answer"); return -1; }
-    if (!c->heard) getsockopt(c->socket, SOL_SOCKET, SO_ERROR, (char *)&fault, &length);
-    got = fault ? 0 : (long)recv(c->socket, (char *)to, AGENTD__FIRST_ANSWER, 0);
-    c->in.size -= AGENTD__FIRST_ANSWER - (got > 0 ? (size_t)got : 0);
+    if (!c->heard) getsockopt(c->socket, SOL_SOCKET, SO_ERROR, (char *)&fault, &size);
+    if (!fault) got = (long)recv(c->socket, (char *)to, AGENTD__CHUNK, 0);
+    c->in.end -= AGENTD__CHUNK - (size_t)(got > 0 ? got : 0);
     if (got < 0 && AGENTD__NOT_NOW) return 0;
-    if (got <= 0) {
-        c->error.retry_ms = 0;
-        agentd__retry(c, fault ? "nobody answers there" : "the server closed the connection");
-        return -1;
-    }
+    if (got <= 0) { agentd__retry(c, fault ? "nobody answers there" : "the server closed the connection"); return -1; }
     c->heard = c->now;
     c->pinged = 0;
     return 1;
@@ -712,16 +670,13 @@ static int agentd__read(agentd *c) {
 /* Give up a silent server (R9), or ask whether it is still there. */
 static void agentd__listen(agentd *c) {
     uint64_t beat = (uint64_t)(c->session.heartbeat_s * 1000);
-    size_t at;
-    c->error.retry_ms = 0;
     if (c->state == AGENTD__SHAKING && c->now - c->began > AGENTD__TRY_MS) {
         agentd__retry(c, "nobody says welcome there");
     } else if (c->state == AGENTD__OPEN && c->pinged && c->now - c->pinged > beat) {
         agentd__retry(c, "the server is silent");
     } else if (c->state == AGENTD__OPEN && !c->pinged && c->now - c->heard > beat) {
-        at = agentd__begin(&c->out, 2, "ping");
-        agentd__str(&c->out, "t");
-        agentd__uint(&c->out, c->now);
+        size_t at = agentd__begin(&c->out, 2, "ping");
+        agentd__write(&c->out, "su", "t", c->now);
         agentd__end(&c->out, at);
         c->pinged = c->now;
         agentd__flush(c);
@@ -730,252 +685,183 @@ static void agentd__listen(agentd *c) {
 
 static agentd_status agentd__lost(agentd *c) {
     c->lost = 0;
-    agentd__say(&c->error, "SESSION_LOST", c->address,
-                "a new session has begun; open episodes and unanswered frames are gone");
-    return AGENTD_LOST;
+    return agentd__say(c, AGENTD_LOST, "SESSION_LOST", c->address, "a new session has begun; open episodes are gone");
 }
 
-/* One turn without waiting: until an answer is there, or nothing more is to be done now. */
+/* One turn without waiting: until an answer is there (without `act` a welcome), or nothing to do now. */
 static agentd_status agentd__turn(agentd *c, agentd_act *act) {
     agentd_status status;
-    int i, got;
+    int i;
     c->now = agentd__clock();
     for (i = 0; i < 1000; i++) {
         const unsigned char *d = c->in.data + c->in.start;
-        size_t have = c->in.size - c->in.start, n, most = AGENTD__FIRST_ANSWER;
+        size_t have = c->in.end - c->in.start, n = 0, most = AGENTD__CHUNK;
         if (c->state == AGENTD__OVER) return AGENTD_CLOSED;
         if (c->lost) return agentd__lost(c);
         if (!act && c->state == AGENTD__OPEN) return AGENTD_OK;
-        if (c->state == AGENTD__DOWN) {
-            if (c->now < c->retry_at) return AGENTD_WAIT;
-            agentd__dial(c);
+        if (c->state == AGENTD__DOWN && c->now < c->retry_at) return AGENTD_WAIT;
+        if (c->state == AGENTD__DOWN) { agentd__dial(c); continue; }
+        if (have >= 4) n = d[0] | (size_t)d[1] << 8 | (size_t)d[2] << 16 | (size_t)d[3] << 24;
+        if (c->state == AGENTD__OPEN && c->session.pending)
+            most += (size_t)c->frames[c->oldest].n * (size_t)(4 * c->n_heads + 4 * c->all_choices + 1);
+        if (c->state == AGENTD__OPEN) most += (size_t)c->session.max_frame;
+        if (n > most) return agentd__stop(c, c->state == AGENTD__OPEN ? "FRAME_TOO_LARGE" : "NOT_AGENTD",
+                                          "what answers there does not speak the protocol of a game port");
+        if (have >= 4 && have - 4 >= n) {
+            c->in.start += 4 + n;
+            if ((status = agentd__message(c, d + 4, n, act)) != AGENTD_WAIT) return status;
             continue;
         }
-        if (have >= 4) {
-            n = d[0] | (size_t)d[1] << 8 | (size_t)d[2] << 16 | (size_t)d[3] << 24;
-            if (c->state == AGENTD__OPEN) {
-                most += (size_t)c->session.max_frame;
-                if (c->session.pending)
-                    most += (size_t)c->frames[c->oldest].n * (size_t)(4 * c->n_heads + 4 * c->all_choices + 1);
-            }
-            if (n > most) return agentd__stop(c, c->state == AGENTD__OPEN ? "FRAME_TOO_LARGE" : "NOT_AGENTD",
-                                              "what answers there does not speak the protocol of a game port");
-            if (have - 4 >= n) {
-                c->in.start += 4 + n;
-                status = agentd__message(c, d + 4, n, act);
-                if (status != AGENTD_WAIT) return status;
-                continue;
-            }
-        } else if (!have) {
-            c->in.start = c->in.size = 0;
-        }
         agentd__flush(c);
-        got = agentd__read(c);
-        if (!got) { agentd__listen(c); return c->state == AGENTD__OVER ? AGENTD_CLOSED : AGENTD_WAIT; }
+        if (!agentd__read(c)) {
+            agentd__listen(c);
+            return c->state == AGENTD__OVER ? AGENTD_CLOSED : AGENTD_WAIT;
+        }
     }
     return AGENTD_WAIT;
 }
 
 /* Wait until the socket or the time has something for the next turn; at most a second. */
 static void agentd__sleep(agentd *c) {
-    int writing = c->out.size > c->out.start && !c->deaf;
-    uint64_t ms = 1000;
-    c->now = agentd__clock();
-    if (c->state == AGENTD__DOWN) {
-        uint64_t left = c->retry_at > c->now ? c->retry_at - c->now : 0;
-        ms = left < ms ? left : ms;
-    }
+    uint64_t now = agentd__clock(), left = c->retry_at > now ? c->retry_at - now : 0;
+    int ms = c->state == AGENTD__DOWN && left < 1000 ? (int)left : 1000;
+    struct pollfd p;
+    p.fd = c->socket;
+    p.events = (short)(POLLIN | (c->out.end > c->out.start && !c->deaf ? POLLOUT : 0));
 #ifdef _WIN32
     if (c->socket == AGENTD__NONE) Sleep((DWORD)ms);
-    else {
-        fd_set in, out, bad;
-        struct timeval t;
-        t.tv_sec = (long)ms / 1000;
-        t.tv_usec = (long)ms % 1000 * 1000;
-        FD_ZERO(&in); FD_ZERO(&out); FD_ZERO(&bad);
-        FD_SET(c->socket, &in); FD_SET(c->socket, &bad);
-        if (writing) FD_SET(c->socket, &out);
-        select(0, &in, &out, &bad, &t);
-    }
+    else WSAPoll(&p, 1, ms);
 #else
-    {
-        struct pollfd p;
-        p.fd = c->socket; /* -1 is left out */
-        p.events = (short)(POLLIN | (writing ? POLLOUT : 0));
-        poll(&p, 1, (int)ms);
-    }
+    poll(&p, 1, ms); /* a descriptor of -1 is left out */
 #endif
+}
+
+/* Say goodbye on this connection and wait for the server to close it. */
+static void agentd__farewell(agentd *c) {
+    uint64_t until = agentd__clock() + 2000;
+    int got = c->state == AGENTD__OPEN ? 0 : -1;
+    size_t at = agentd__begin(&c->out, 2, "goodbye");
+    agentd__write(&c->out, "ss", "reason", "client_done");
+    agentd__end(&c->out, at);
+    while (got >= 0 && agentd__clock() < until) {
+        agentd__flush(c);
+        if (!got) agentd__sleep(c);
+        c->in.start = c->in.end = 0;
+        got = agentd__read(c);
+    }
 }
 
 /* -- the interface ---------------------------------------------------------------------------- */
 
-static agentd_status agentd__bad_call(agentd *c, const char *field, const char *message) {
-    agentd__say(&c->error, "BAD_CALL", field, message);
-    snprintf(c->error.field, sizeof c->error.field, "%s", field);
-    return AGENTD_BAD_CALL;
-}
-
-/* Write what a hello says after its type; the number of its pairs, or 0 with the reason in `why`. */
+/* Write what a hello says after its type; the number of pairs. */
 static int agentd__hello(agentd__buffer *b, const agentd_options *o, int low, int high, const unsigned char *run) {
     static const char *const dtypes[] = {"uint8", "int8", "int32", "float16", "float32"};
     static const char *const kinds[] = {"discrete", "multi_discrete", "box", "mixed"};
-    const char *role = o->role ? o->role : "train";
-    int admin = !strcmp(role, "admin"), pairs = 4, i, j;
-    agentd__str(b, "protocol");
-    agentd__array(b, 2);
-    agentd__uint(b, (uint64_t)low);
-    agentd__uint(b, (uint64_t)high);
-    agentd__str(b, "client");
-    agentd__str(b, o->client ? o->client : "agentd-c/" AGENTD_VERSION);
-    agentd__str(b, "role");
-    agentd__str(b, role);
-    agentd__numbers(b, "run", run, 16, 1);
-    if (!admin) {
-        pairs += 4;
-        agentd__str(b, "agent");
-        agentd__str(b, o->agent);
-        agentd__str(b, "observation");
-        agentd__map(b, o->n_tensors);
-        for (i = 0; i < o->n_tensors; i++) {
-            agentd__str(b, o->tensors[i].name);
-            agentd__map(b, 2);
-            agentd__str(b, "dtype");
-            agentd__str(b, dtypes[o->tensors[i].dtype]);
-            agentd__str(b, "shape");
-            agentd__array(b, o->tensors[i].dims);
-            for (j = 0; j < o->tensors[i].dims; j++) agentd__uint(b, (uint64_t)o->tensors[i].shape[j]);
-        }
-        agentd__str(b, "action");
-        agentd__map(b, o->kind == AGENTD_BOX ? 3 : 2);
-        agentd__str(b, "kind");
-        agentd__str(b, kinds[o->kind]);
-        for (j = 0; j < (o->kind == AGENTD_BOX ? 2 : 1); j++) {
-            agentd__str(b, o->kind == AGENTD_MIXED ? "heads" : o->kind != AGENTD_BOX ? "n" : j ? "high" : "low");
-            if (o->kind != AGENTD_DISCRETE) agentd__array(b, o->n_heads);
-            for (i = 0; i < o->n_heads; i++) {
-                const agentd_head *h = &o->heads[i];
-                if (o->kind == AGENTD_BOX) { agentd__float(b, j ? h->high : h->low); continue; }
-                if (o->kind == AGENTD_MIXED) agentd__map(b, (h->n ? 1 : 2) + (h->name ? 1 : 0));
-                if (o->kind == AGENTD_MIXED && h->n) agentd__str(b, "n");
-                if (h->n) agentd__uint(b, (uint64_t)h->n);
-                else { agentd__str(b, "low"); agentd__float(b, h->low); agentd__str(b, "high"); agentd__float(b, h->high); }
-                if (o->kind == AGENTD_MIXED && h->name) { agentd__str(b, "name"); agentd__str(b, h->name); }
-            }
-        }
-        agentd__str(b, "streams");
-        agentd__uint(b, (uint64_t)(o->streams ? o->streams : 1));
+    const agentd_head *h;
+    int i, j;
+    agentd__write(b, "sauussss", "protocol", 2, (uint64_t)low, (uint64_t)high, "client",
+                  o->client ? o->client : "agentd-c/" AGENTD_VERSION, "role", o->role ? o->role : "train");
+    agentd__write(b, "snsssm", "run", run, (size_t)16, (size_t)1, "agent", o->agent, "observation", o->n_tensors);
+    for (i = 0; i < o->n_tensors; i++) {
+        const agentd_tensor *t = &o->tensors[i];
+        agentd__write(b, "smsssa", t->name, 2, "dtype", dtypes[t->dtype], "shape", t->dims);
+        for (j = 0; j < t->dims; j++) agentd__write(b, "u", (uint64_t)t->shape[j]);
     }
-    if (o->token) { pairs++; agentd__str(b, "token"); agentd__str(b, o->token); }
-    if (o->explain) { pairs++; agentd__str(b, "explain"); agentd__tag(b, 0xc3, 0, 0); }
-    if (o->deadline_ms) { pairs++; agentd__str(b, "deadline_ms"); agentd__uint(b, (uint64_t)o->deadline_ms); }
-    if (o->priority) { pairs++; agentd__str(b, "priority"); agentd__str(b, o->priority); }
-    if (o->dt_ms > 0) { pairs++; agentd__str(b, "dt_ms"); agentd__float(b, o->dt_ms); }
-    return pairs;
+    agentd__write(b, "smss", "action", o->kind == AGENTD_BOX ? 3 : 2, "kind", kinds[o->kind]);
+    for (j = 0; j < (o->kind == AGENTD_BOX ? 2 : 1); j++) {
+        agentd__write(b, "s", o->kind == AGENTD_MIXED ? "heads" : o->kind != AGENTD_BOX ? "n" : j ? "high" : "low");
+        if (o->kind != AGENTD_DISCRETE) agentd__write(b, "a", o->n_heads);
+        for (i = 0, h = o->heads; i < o->n_heads; i++, h++) {
+            if (o->kind == AGENTD_BOX) agentd__write(b, "f", j ? h->high : h->low);
+            else if (o->kind != AGENTD_MIXED) agentd__write(b, "u", (uint64_t)h->n);
+            else if (h->n) agentd__write(b, "msu", h->name ? 2 : 1, "n", (uint64_t)h->n);
+            else agentd__write(b, "msfsf", h->name ? 3 : 2, "low", h->low, "high", h->high);
+            if (o->kind == AGENTD_MIXED && h->name) agentd__write(b, "ss", "name", h->name);
+        }
+    }
+    agentd__write(b, "su", "streams", (uint64_t)(o->streams ? o->streams : 1));
+    if (o->token) agentd__write(b, "ss", "token", o->token);
+    if (o->explain) agentd__write(b, "st", "explain");
+    if (o->deadline_ms) agentd__write(b, "su", "deadline_ms", (uint64_t)o->deadline_ms);
+    if (o->priority) agentd__write(b, "ss", "priority", o->priority);
+    if (o->dt_ms > 0) agentd__write(b, "sf", "dt_ms", o->dt_ms);
+    return 9 + !!o->token + !!o->explain + !!o->deadline_ms + !!o->priority + (o->dt_ms > 0);
 }
 
-/* What is wrong with the options, or NULL. Keeps what later calls need. */
+/* What keeps the options from being sent, or NULL; the server checks the rest. Keeps what is needed later. */
 static const char *agentd__check(agentd *c, const agentd_options *o) {
+    static const size_t widths[] = {1, 1, 4, 2, 4};
     int i, j;
-    if (!o->agent || !*o->agent || strlen(o->agent) > 64) return "agent: want a name of 1 to 64 characters";
-    if (o->n_tensors < 1 || o->n_tensors > 64) return "tensors: want 1 to 64";
-    if (o->streams < 0 || o->deadline_ms < 0) return "streams, deadline_ms: want no number below 0";
+    if (!o->agent || o->n_tensors < 1 || o->n_tensors > 64) return "want the name of an agent, and 1 to 64 tensors";
     if (o->n_heads < 1 || o->n_heads > 64 || (o->kind == AGENTD_DISCRETE && o->n_heads != 1))
-        return "heads: want 1 to 64, for discrete actions 1";
+        return "want 1 to 64 heads, and 1 where actions are discrete";
     c->n_tensors = o->n_tensors;
     c->n_heads = o->n_heads;
     c->floats = o->kind >= AGENTD_BOX;
-    c->low = c->floats || o->dt_ms > 0 ? 2 : 1; /* a hello must be valid in the lowest that it offers */
+    c->low = c->floats || o->dt_ms > 0 ? 2 : 1; /* a hello must be valid in the lowest version that it offers */
     for (i = 0; i < o->n_tensors; i++) {
-        static const size_t widths[] = {1, 1, 4, 2, 4};
         const agentd_tensor *t = &o->tensors[i];
-        size_t size = widths[t->dtype];
-        if (!t->name || !*t->name || strlen(t->name) > 64) return "tensors: want names of 1 to 64 characters";
-        if (t->dims < 0 || t->dims > 4) return "tensors: want at most 4 dimensions";
+        if (!t->name || strlen(t->name) > 64 || t->dims < 0 || t->dims > 4)
+            return "want a name of 1 to 64 characters, and 0 to 4 dimensions, of each tensor";
+        strcpy(c->names[i], t->name);
+        c->width[i] = c->row_bytes[i] = widths[t->dtype];
         for (j = 0; j < t->dims; j++) {
-            if (t->shape[j] < 1 || t->shape[j] > 65536) return "tensors: want dimensions of 1 to 65536";
-            size *= (size_t)t->shape[j];
-            if (size > 4194304) return "tensors: want at most 4194304 bytes a row";
+            if (t->shape[j] < 1 || t->shape[j] > 65536) return "want dimensions of 1 to 65536";
+            c->row_bytes[i] *= (size_t)t->shape[j];
+            if (c->row_bytes[i] > 4194304) return "want at most 4194304 bytes a row";
         }
-        snprintf(c->names[i], sizeof c->names[i], "%s", t->name);
-        c->width[i] = widths[t->dtype];
-        c->row_bytes[i] = size;
-        c->row_size += size;
     }
-    for (i = 0; i < o->n_heads; i++) {
-        const agentd_head *h = &o->heads[i];
-        if (h->n < 0 || h->n > 65536 || (h->n && o->kind == AGENTD_BOX) || (!h->n && !c->floats))
-            return "heads: want 1 to 65536 choices (n), and none in a box";
-        if (!h->n && !(h->low < h->high)) return "heads: want low < high";
-        c->choices[i] = (int32_t)h->n;
-        c->all_choices += h->n;
+    for (i = 0; i < o->n_heads; c->all_choices += o->heads[i++].n) {
+        c->choices[i] = o->heads[i].n;
+        if (c->choices[i] < 0 || c->choices[i] > 65536 || (!c->choices[i] && !c->floats)) return "want 1 to 65536 choices (n)";
     }
-    return c->all_choices > 65536 ? "heads: want at most 65536 choices in all" : NULL;
+    return o->streams < 0 || o->deadline_ms < 0 ? "want no streams and no deadline below 0" : NULL;
 }
 
-/* Look the address up: "host", "host:port", "[ipv6]:port". */
+/* Look up "host", "host:port" or "[ipv6]:port". */
 static int agentd__resolve(agentd *c, const char *text) {
     struct addrinfo hints;
-    char host[256];
-    const char *end = *text == '[' ? strchr(text, ']') : strchr(text, ':'), *port = "7331";
-    size_t n = end ? (size_t)(end - text) : strlen(text);
-    snprintf(c->address, sizeof c->address, "%s", text);
-    if (*text == '[') { text++; n -= n > 0; end = end ? end + 1 : end; }
-    if (end && *end == ':') port = end + 1;
-    if (n >= sizeof host) return 0;
-    memcpy(host, text, n);
-    host[n] = 0;
+    char host[128] = "", port[8] = "7331";
+    snprintf(c->address, sizeof c->address, "%.127s", text);
+    if (*text == '[') sscanf(c->address, "[%127[^]]]:%7[0-9]", host, port);
+    else sscanf(c->address, "%127[^:]:%7[0-9]", host, port);
     memset(&hints, 0, sizeof hints);
     hints.ai_socktype = SOCK_STREAM;
-    return getaddrinfo(host, port, &hints, &c->addresses) == 0;
-}
-
-static void agentd__random(agentd *c, unsigned char *to) {
-    size_t i, got = 0;
-#ifndef _WIN32
-    FILE *source = fopen("/dev/urandom", "rb");
-    if (source) { got = fread(to, 1, 16, source); fclose(source); }
-    c->seed ^= (uint64_t)getpid() << 32;
-#else
-    LARGE_INTEGER ticks;
-    QueryPerformanceCounter(&ticks);
-    c->seed ^= (uint64_t)ticks.QuadPart ^ (uint64_t)GetCurrentProcessId() << 32;
-#endif
-    c->seed ^= agentd__clock() ^ (uint64_t)(size_t)c;
-    for (i = 0; i < 16; i++) {
-        c->seed = c->seed * 6364136223846793005u + 1442695040888963407u;
-        if (got < 16) to[i] = (unsigned char)(c->seed >> 56);
-    }
+    return *host && !getaddrinfo(host, port, &hints, &c->places);
 }
 
 AGENTD_API agentd *agentd_open(const agentd_options *o, agentd_error *why) {
     agentd *c = (agentd *)AGENTD_MALLOC(sizeof *c);
-    agentd_error none;
     unsigned char run[16];
     const char *fault;
+    size_t i;
 #ifdef _WIN32
     WSADATA data;
-    WSAStartup(MAKEWORD(2, 2), &data);
+    if (c) WSAStartup(MAKEWORD(2, 2), &data);
+#else
+    FILE *source = fopen("/dev/urandom", "rb");
 #endif
-    why = why ? why : &none;
-    memset(why, 0, sizeof *why);
-    if (!c) { agentd__say(why, "OUT_OF_MEMORY", "", "no memory for a client"); return NULL; }
+    if (!c && why) memset(why, 0, sizeof *why), strcpy(why->code, "OUT_OF_MEMORY");
+    if (!c) return NULL;
     memset(c, 0, sizeof *c);
     c->socket = AGENTD__NONE;
-    agentd__random(c, run);
+    c->seed = agentd__clock() ^ (uint64_t)(size_t)c << 20 ^ (uint64_t)(size_t)&run;
+    for (i = 0; i < 64; i++) run[i % 16] = (unsigned char)agentd__random(c);
+#ifndef _WIN32
+    if (source) { if (fread(run, 1, 16, source) == 16) c->seed ^= run[0]; fclose(source); }
+#endif
+    c->wait_ms = (uint64_t)(o->wait_s > 0 ? o->wait_s * 1000 : 0);
+    c->retry_ms = (uint64_t)(o->retry_s > 0 ? o->retry_s * 1000 : o->retry_s < 0 ? 0 : 60000);
     fault = agentd__check(c, o);
-    if (fault) {
-        agentd__say(why, "BAD_CALL", "", fault);
-    } else {
-        c->pairs = 1 + agentd__hello(&c->hello, o, c->low, 2, o->run ? o->run : run);
-        c->wait_ms = (uint64_t)(o->wait_s > 0 ? o->wait_s * 1000 : 0);
-        c->retry_ms = (uint64_t)(o->retry_s > 0 ? o->retry_s * 1000 : o->retry_s < 0 ? 0 : 60000);
-        if (c->hello.failed || c->hello.size > AGENTD__HANDSHAKE - 64) agentd__say(why, "BAD_CALL", "", "the hello is too long");
-        else if (!agentd__resolve(c, o->address ? o->address : "127.0.0.1:7331"))
-            agentd__say(why, "UNREACHABLE", c->address, "want host, host:port or [ipv6]:port of a known host");
-    }
-    if (*why->code) { agentd_close(c); return NULL; }
-    agentd__turn(c, NULL);
-    return c;
+    if (!fault) c->pairs = agentd__hello(&c->hello, o, c->low, 2, o->run ? o->run : run);
+    if (!fault && (c->hello.failed || c->hello.end > 16384 - 64)) fault = "the hello is longer than 16384 bytes";
+    if (!fault && !agentd__resolve(c, o->address ? o->address : "127.0.0.1:7331"))
+        fault = "want the address of a known host: host, host:port or [ipv6]:port";
+    if (!fault) { agentd__turn(c, NULL); return c; }
+    agentd__say(c, AGENTD_CLOSED, "BAD_CALL", "options", fault);
+    if (why) *why = c->error;
+    agentd_close(c);
+    return NULL;
 }
 
 AGENTD_API agentd_status agentd_connect(agentd *c) {
@@ -985,94 +871,75 @@ AGENTD_API agentd_status agentd_connect(agentd *c) {
 }
 
 AGENTD_API agentd_status agentd_send(agentd *c, const agentd_rows *r) {
-    agentd__frame *f;
-    agentd__buffer *b;
-    size_t n = r->n > 0 ? (size_t)r->n : 0, i;
-    const int newer = r->taken || r->by || r->elapsed || r->success;
+    const struct { const char *name; const void *data; size_t count, width; } parts[] = {
+        {"mask", r->mask, (size_t)c->all_choices, 1}, {"taken", r->taken, (size_t)c->n_heads, 4}, {"by", r->by, 1, 1},
+        {"elapsed", r->elapsed, 1, 4}, {"success", r->success, 1, 1}};
+    const int newer = !!r->taken + !!r->by + !!r->elapsed + !!r->success;
+    const int slot = (c->oldest + c->session.pending) % AGENTD__WINDOW;
+    agentd__buffer *b = &c->frames[slot].bytes;
+    uint64_t n = r->n > 0 ? (uint64_t)r->n : 0, bytes = 0;
+    size_t i;
     if (c->state == AGENTD__OVER) return AGENTD_CLOSED;
     if (c->lost) return agentd__lost(c);
     if (!c->known || c->session.pending >= c->session.window) return AGENTD_WAIT;
-    if (!n || n > c->session.max_rows || n * (uint64_t)c->row_size > c->session.max_frame)
-        return agentd__bad_call(c, "n", "want at least one row, and no more than the server's max_rows and max_frame");
-    if (!r->kind || !r->obs) return agentd__bad_call(c, r->kind ? "obs" : "kind", "missing");
-    if (r->by && !r->taken) return agentd__bad_call(c, "by", "says who chose `taken`, and there is none");
-    if (newer && c->session.protocol < 2) {
-        agentd__bad_call(c, "taken, by, elapsed, success", "need protocol 2, which this server does not speak");
-        snprintf(c->error.code, sizeof c->error.code, "SERVER_TOO_OLD");
-        return AGENTD_BAD_CALL;
-    }
-    f = &c->frames[(c->oldest + c->session.pending) % c->room];
-    b = &f->bytes;
-    b->start = b->size = 0;
-    agentd__begin(b, 6 + !!r->mask + !!r->taken + !!r->by + !!r->elapsed + !!r->success, "step");
-    agentd__str(b, "seq");
-    agentd__uint(b, c->seq + 1);
-    agentd__numbers(b, "stream", r->stream, 4 * n, 4);
+    for (i = 0; i < (size_t)c->n_tensors; i++) bytes += n * c->row_bytes[i];
+    if (!n || n > c->session.max_rows || bytes > c->session.max_frame)
+        return agentd__say(c, AGENTD_BAD_CALL, "BAD_CALL", "n", "want at least one row, and what max_rows and max_frame allow");
+    if (!r->kind || !r->obs || (r->by && !r->taken))
+        return agentd__say(c, AGENTD_BAD_CALL, "BAD_CALL", "rows", "want kind and obs, and `by` only with `taken`");
+    if (newer && c->session.protocol < 2)
+        return agentd__say(c, AGENTD_BAD_CALL, "SERVER_TOO_OLD", "taken, by, elapsed, success", "need protocol 2");
+    b->start = b->end = 0;
+    agentd__begin(b, 6 + newer + !!r->mask, "step");
+    agentd__write(b, "susn", "seq", c->seq + 1, "stream", r->stream, (size_t)n, (size_t)4);
     for (i = 0; i < n && !b->failed && !r->stream; i++) {
         uint32_t id = (uint32_t)i;
-        agentd__swap(b->data + b->size - 4 * (n - i), &id, 4, 4);
+        agentd__swap(b->data + b->end - 4 * (n - i), &id, 4, 4);
     }
-    agentd__numbers(b, "kind", r->kind, n, 1);
-    agentd__numbers(b, "reward", r->reward, 4 * n, 4);
-    agentd__str(b, "obs");
-    agentd__map(b, c->n_tensors);
-    for (i = 0; i < (size_t)c->n_tensors; i++) {
-        if (!r->obs[i]) return agentd__bad_call(c, c->names[i], "this tensor is missing");
-        agentd__numbers(b, c->names[i], r->obs[i], n * c->row_bytes[i], c->width[i]);
-    }
-    if (r->mask) agentd__numbers(b, "mask", r->mask, n * (size_t)c->all_choices, 1);
-    if (r->taken) agentd__numbers(b, "taken", r->taken, 4 * n * (size_t)c->n_heads, 4);
-    if (r->by) agentd__numbers(b, "by", r->by, n, 1);
-    if (r->elapsed) agentd__numbers(b, "elapsed", r->elapsed, 4 * n, 4);
-    if (r->success) agentd__numbers(b, "success", r->success, n, 1);
+    agentd__write(b, "snsnsm", "kind", r->kind, (size_t)n, (size_t)1, "reward", r->reward, (size_t)n, (size_t)4, "obs", c->n_tensors);
+    for (i = 0; i < (size_t)c->n_tensors; i++)
+        agentd__write(b, "sn", c->names[i], r->obs[i], (size_t)n * (c->row_bytes[i] / c->width[i]), c->width[i]);
+    for (i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].data) agentd__write(b, "sn", parts[i].name, parts[i].data, (size_t)n * parts[i].count, parts[i].width);
     agentd__end(b, 0);
     if (b->failed) return agentd__stop(c, "OUT_OF_MEMORY", "no memory for a frame");
-    if (b->size - 4 > c->session.max_frame) return agentd__bad_call(c, "n", "the frame is longer than the server's max_frame");
-    f->seq = ++c->seq;
-    f->n = r->n;
+    if (b->end - 4 > c->session.max_frame)
+        return agentd__say(c, AGENTD_BAD_CALL, "BAD_CALL", "n", "the frame is longer than max_frame");
+    c->frames[slot].seq = ++c->seq;
+    c->frames[slot].n = r->n;
     c->session.pending++;
     c->begun = 1;
-    if (c->state == AGENTD__OPEN) { agentd__put(&c->out, b->data, b->size); agentd__flush(c); }
+    if (c->state == AGENTD__OPEN) { agentd__put(&c->out, b->data, b->end); agentd__flush(c); }
     return AGENTD_OK;
 }
 
-AGENTD_API agentd_status agentd_poll(agentd *c, agentd_act *act) {
-    return agentd__turn(c, act);
-}
+AGENTD_API agentd_status agentd_poll(agentd *c, agentd_act *act) { return agentd__turn(c, act); }
 
 AGENTD_API agentd_status agentd_receive(agentd *c, agentd_act *act) {
     agentd_status status;
-    while ((status = agentd__turn(c, act)) == AGENTD_WAIT) {
-        if (!c->session.pending) return agentd__bad_call(c, "receive", "no frame waits for an answer");
-        agentd__sleep(c);
-    }
+    while ((status = agentd__turn(c, act)) == AGENTD_WAIT && c->session.pending) agentd__sleep(c);
     return status;
 }
 
 AGENTD_API agentd_status agentd_step(agentd *c, const agentd_rows *rows, agentd_act *act) {
     agentd_status status = c->known ? AGENTD_OK : agentd_connect(c);
-    if (status != AGENTD_OK) return status;
-    if (c->session.pending) return agentd__bad_call(c, "step", "earlier answers wait: receive them first");
-    status = agentd_send(c, rows);
+    if (c->session.pending) return agentd__say(c, AGENTD_BAD_CALL, "BAD_CALL", "step", "earlier answers wait: receive them first");
+    if (status == AGENTD_OK) status = agentd_send(c, rows);
     return status == AGENTD_OK ? agentd_receive(c, act) : status;
 }
 
 AGENTD_API agentd_status agentd_log(agentd *c, int n, const char *const *names, const double *values) {
-    size_t at, i;
-    if (c->state == AGENTD__OVER) return AGENTD_CLOSED;
-    if (n < 0 || n > 32) return agentd__bad_call(c, "log", "want at most 32 numbers");
-    for (i = 0; i < (size_t)n; i++) {
-        size_t size = strlen(names[i]);
-        if (!size || size > 64 || strspn(names[i], "abcdefghijklmnopqrstuvwxyz0123456789_./-") != size)
-            return agentd__bad_call(c, "log", "want names of 1 to 64 of a-z 0-9 _ . / -");
-        if (!(values[i] - values[i] == 0)) return agentd__bad_call(c, names[i], "want a finite number");
-    }
-    if (c->state != AGENTD__OPEN) return AGENTD_WAIT;
-    if (c->session.protocol < 2) return agentd__bad_call(c, "log", "needs protocol 2, which this server does not speak");
+    size_t at;
+    int i;
+    for (i = 0; i < n; i++)
+        if (n > 32 || !*names[i] || strlen(names[i]) > 64 || names[i][strspn(names[i], "abcdefghijklmnopqrstuvwxyz0123456789_./-")] ||
+            !(values[i] - values[i] == 0))
+            return agentd__say(c, AGENTD_BAD_CALL, "BAD_CALL", names[i], "want at most 32 finite numbers under names of a-z 0-9 _ . / -");
+    if (c->state != AGENTD__OPEN) return c->state == AGENTD__OVER ? AGENTD_CLOSED : AGENTD_WAIT;
+    if (c->session.protocol < 2) return agentd__say(c, AGENTD_BAD_CALL, "SERVER_TOO_OLD", "log", "needs protocol 2");
     at = agentd__begin(&c->out, 2, "log");
-    agentd__str(&c->out, "values");
-    agentd__many(&c->out, 0x80, 0xde, (size_t)n);
-    for (i = 0; i < (size_t)n; i++) { agentd__str(&c->out, names[i]); agentd__float(&c->out, values[i]); }
+    agentd__write(&c->out, "sm", "values", n);
+    for (i = 0; i < n; i++) agentd__write(&c->out, "sf", names[i], values[i]);
     agentd__end(&c->out, at);
     agentd__flush(c);
     return AGENTD_OK;
@@ -1080,34 +947,30 @@ AGENTD_API agentd_status agentd_log(agentd *c, int n, const char *const *names, 
 
 AGENTD_API double agentd_setting(const agentd *c, const char *name, double otherwise) {
     agentd__value v;
-    return agentd__get(c->game.data, c->game.size, name, "uif", &v) ? v.f : otherwise;
+    char wanted[80];
+    snprintf(wanted, sizeof wanted, "%.64s:uif", name);
+    return agentd__scan(c->game.data, c->game.end, wanted, &v) ? v.f : otherwise;
 }
 
 AGENTD_API const agentd_session *agentd_state(const agentd *c) { return &c->session; }
 
 AGENTD_API const agentd_error *agentd_why(const agentd *c) { return &c->error; }
 
+AGENTD_API void agentd_abandon(agentd *c) {
+    if (c->state == AGENTD__OVER) return;
+    agentd__farewell(c);
+    agentd__hang_up(c, AGENTD__DOWN);
+    c->known = c->begun = c->lost = c->session.pending = 0;
+    c->seq = c->retry_at = 0;
+}
+
 AGENTD_API void agentd_close(agentd *c) {
-    size_t at;
-    int i, got = 0;
+    int i;
     if (!c) return;
-    if (c->state == AGENTD__OPEN) {
-        uint64_t until = agentd__clock() + 2000;
-        at = agentd__begin(&c->out, 2, "goodbye");
-        agentd__str(&c->out, "reason");
-        agentd__str(&c->out, "client_done");
-        agentd__end(&c->out, at);
-        while (got >= 0 && agentd__clock() < until) {
-            agentd__flush(c);
-            if (!got) agentd__sleep(c);
-            c->in.start = c->in.size = 0;
-            got = agentd__read(c);
-        }
-    }
+    agentd__farewell(c);
     agentd__hang_up(c, AGENTD__OVER);
-    if (c->addresses) freeaddrinfo(c->addresses);
-    for (i = 0; i < c->room; i++) AGENTD_FREE(c->frames[i].bytes.data);
-    AGENTD_FREE(c->frames);
+    if (c->places) freeaddrinfo(c->places);
+    for (i = 0; i < AGENTD__WINDOW; i++) AGENTD_FREE(c->frames[i].bytes.data);
     AGENTD_FREE(c->hello.data);
     AGENTD_FREE(c->in.data);
     AGENTD_FREE(c->out.data);
