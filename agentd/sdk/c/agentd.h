@@ -961,7 +961,7 @@ AGENTD_API void agentd_abandon(agentd *c) {
     agentd__farewell(c);
     agentd__hang_up(c, AGENTD__DOWN);
     c->known = c->begun = c->lost = c->session.pending = 0;
-    c->seq = c->retry_at = 0;
+    c->seq = c->retry_at = c->give_up_at = 0;
 }
 
 AGENTD_API void agentd_close(agentd *c) {

@@ -376,7 +376,7 @@ function Client:_retry(e)
   if self.state == "open" and self.now - self.began > 5 then self.give_up_at = nil end
   self:_hang_up "down"
   if not self.give_up_at then
-    self.give_up_at, self.delay = self.now + (self.session and self.retry_s or self.wait_s), 0.05
+    self.give_up_at, self.delay = self.now + (self.welcome and self.retry_s or self.wait_s), 0.05
   end
   local left, least = self.give_up_at - self.now, (e.retry_ms or 0) / 1000
   if left <= 0 or left < least then return self:_stop(e) end
@@ -664,19 +664,32 @@ function Client:log(values)
   return true
 end
 
--- Say goodbye and wait for the server to close, 2 s at most. Open episodes end as truncated.
-function Client:close()
-  if self.state == "open" then
-    self.output = self.output .. frame {"type", str "goodbye", "reason", str "client_done"}
-    local till = socket.gettime() + 2
-    while socket.gettime() < till do
-      self:_flush()
-      local data, e = self.socket:receive(FIRST_ANSWER)
-      if not data and e ~= "timeout" then break end
-      if not data then socket.select({self.socket}, self.output ~= "" and {self.socket} or nil, 0.1) end
-    end
+-- Say goodbye on this connection and wait for the server to close it, 2 s at most.
+function Client:_farewell()
+  local till = self.state == "open" and socket.gettime() + 2 or 0
+  self.output = self.output .. frame {"type", str "goodbye", "reason", str "client_done"}
+  while socket.gettime() < till do
+    self:_flush()
+    local data, e = self.socket:receive(FIRST_ANSWER)
+    if not data and e ~= "timeout" then break end
+    if not data then socket.select({self.socket}, self.output ~= "" and {self.socket} or nil, 0.1) end
   end
-  if self.state ~= "over" then self:_stop("CLOSED", "the client was closed") end
+end
+
+-- After a refused frame, where the game has no right one to send: end the open episodes as truncated
+-- where they stand. The next frame begins an episode (FIRST) in every stream.
+function Client:abandon()
+  if self.over then return end
+  self:_farewell()
+  self:_hang_up "down"
+  self.session, self.lost, self.begun, self.give_up_at = nil, false, false, nil
+  self.seq, self.pending, self.frames, self.retry_at = 0, 0, {}, 0
+end
+
+-- Say goodbye and end. Open episodes end as truncated.
+function Client:close()
+  self:_farewell()
+  if not self.over then self:_stop("CLOSED", "the client was closed") end
 end
 
 agentd._codec = {decode = decode, int = int, number = number, str = str, bin = bin, array = array, map = map,

@@ -5,20 +5,15 @@
 
 enum { ROWS = 10, COLUMNS = 5 };
 
-static void draw(float board[ROWS][COLUMNS], int row, int column, int paddle) {
-    memset(board, 0, sizeof(float) * ROWS * COLUMNS);
-    board[row][column] = 1;
-    board[ROWS - 1][paddle] = 1;
-}
-
 int main(int argc, char **argv) {
     const agentd_tensor tensor = {"board", AGENTD_FLOAT32, 2, {ROWS, COLUMNS}};
     const agentd_head moves = {3, 0, 0, NULL};
-    float board[ROWS][COLUMNS], reward, sum = 0;
+    float board[ROWS][COLUMNS], reward = 0, sum = 0;
     const void *obs[1] = {board};
-    uint8_t kind;
-    int episodes = argc > 2 ? atoi(argv[2]) : 2000, episode, row, column, paddle;
+    uint8_t kind = AGENTD_FIRST;
+    int episodes = argc > 2 ? atoi(argv[2]) : 2000, episode = 0, row = 0, column = 0, paddle = 0;
     agentd_options options;
+    agentd_status status;
     agentd_error why;
     agentd_rows rows;
     agentd_act act;
@@ -35,24 +30,24 @@ int main(int argc, char **argv) {
 
     memset(&rows, 0, sizeof rows);
     rows.n = 1, rows.kind = &kind, rows.reward = &reward, rows.obs = obs;
-    for (episode = 1; episode <= episodes; episode++) {
-        row = 0, column = rand() % COLUMNS, paddle = COLUMNS / 2;
-        for (kind = AGENTD_FIRST, reward = 0; kind != AGENTD_TERMINATED;) {
-            draw(board, row, column, paddle);
-            if (agentd_step(client, &rows, &act) != AGENTD_OK) goto failed;
-            paddle += act.action[0] - 1;
-            paddle = paddle < 0 ? 0 : paddle >= COLUMNS ? COLUMNS - 1 : paddle;
-            kind = ++row < ROWS - 1 ? AGENTD_MID : AGENTD_TERMINATED;
-            if (kind == AGENTD_TERMINATED) reward = paddle == column ? 1.0f : -1.0f;
+    while (episode < episodes) {
+        if (kind == AGENTD_FIRST) row = 0, column = rand() % COLUMNS, paddle = COLUMNS / 2, reward = 0;
+        memset(board, 0, sizeof board);
+        board[row][column] = board[ROWS - 1][paddle] = 1;
+        status = agentd_step(client, &rows, &act);
+        if (status == AGENTD_REFUSED) agentd_abandon(client);
+        if (status == AGENTD_CLOSED || status == AGENTD_BAD_CALL) break;
+        if (status != AGENTD_OK) { kind = AGENTD_FIRST; continue; } /* begin anew */
+        if (kind == AGENTD_TERMINATED) {
+            sum += reward, kind = AGENTD_FIRST;
+            if (++episode % 100 == 0) printf("episode %d mean %.2f\n", episode, (double)sum / 100), sum = 0, fflush(stdout);
+            continue;
         }
-        draw(board, row, column, paddle);
-        if (agentd_step(client, &rows, &act) != AGENTD_OK) goto failed;
-        sum += reward;
-        if (episode % 100 == 0) printf("episode %d mean %.2f\n", episode, sum / 100), fflush(stdout), sum = 0;
+        paddle += act.action[0] - 1;
+        paddle = paddle < 0 ? 0 : paddle >= COLUMNS ? COLUMNS - 1 : paddle;
+        kind = ++row < ROWS - 1 ? AGENTD_MID : AGENTD_TERMINATED;
+        if (kind == AGENTD_TERMINATED) reward = paddle == column ? 1.0f : -1.0f;
     }
-    agentd_close(client);
-    return 0;
-failed:
-    fprintf(stderr, "%s: %s\n", agentd_why(client)->code, agentd_why(client)->message);
-    return agentd_close(client), 1;
+    if (episode < episodes) fprintf(stderr, "%s: %s\n", agentd_why(client)->code, agentd_why(client)->message);
+    return agentd_close(client), episode < episodes;
 }

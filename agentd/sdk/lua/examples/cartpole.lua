@@ -21,23 +21,28 @@ local function push(s, right) -- 20 ms by Euler's rule, as Gymnasium's CartPole-
 end
 
 math.randomseed(os.time())
-local total = 0
-for episode = 1, tonumber(arg[2] or 300) do
-  local s, kind, steps = {}, agentd.FIRST, 0
-  for i = 1, 4 do s[i] = math.random() * 0.1 - 0.05 end
-  while true do
-    local act, why = client:step {kind = {kind}, reward = {1}, obs = {state = s}}
-    if not act then error(tostring(why)) end
-    if kind >= agentd.TERMINATED then break end
+local total, episode, kind, steps, s = 0, 0, agentd.FIRST, 0, {}
+while episode < tonumber(arg[2] or 300) do
+  if kind == agentd.FIRST then
+    for i = 1, 4 do s[i] = math.random() * 0.1 - 0.05 end
+    steps = 0
+  end
+  local act, why = client:step {kind = {kind}, reward = {1}, obs = {state = s}}
+  if client.over then error(tostring(why)) end
+  if not act then -- refused, or the session was lost: begin anew
+    if why.code ~= "SESSION_LOST" then client:abandon() end
+    kind = agentd.FIRST
+  elseif kind >= agentd.TERMINATED then
+    episode, total, kind = episode + 1, total + steps, agentd.FIRST
+    if episode % 10 == 0 then
+      print(("episode %d mean %.1f"):format(episode, total / 10))
+      io.stdout:flush()
+      total = 0
+    end
+  else
     s, steps, kind = push(s, act.action[1] == 1), steps + 1, agentd.MID
     if math.abs(s[1]) > 2.4 or math.abs(s[3]) > 12 * 2 * math.pi / 360 then kind = agentd.TERMINATED
     elseif steps == 500 then kind = agentd.TRUNCATED end
-  end
-  total = total + steps
-  if episode % 10 == 0 then
-    print(("episode %d mean %.1f"):format(episode, total / 10))
-    io.stdout:flush()
-    total = 0
   end
 end
 client:close()

@@ -32,25 +32,29 @@ local function show(board)
 end
 
 math.randomseed(os.time())
-local sum = 0
-for episode = 1, tonumber(arg[2] or 2000) do
-  local row, column, paddle = 0, math.random(0, COLUMNS - 1), math.floor(COLUMNS / 2)
-  local kind, reward = agentd.FIRST, 0
-  while true do
-    local board = draw(row, column, paddle)
-    if arg[4] then show(board) end
-    local act, why = client:step {kind = {kind}, reward = {reward}, obs = {board = board}}
-    if not act then error(tostring(why)) end
-    if kind == agentd.TERMINATED then break end
+local sum, episode, kind, reward, row, column, paddle = 0, 0, agentd.FIRST, 0, 0, 0, 0
+while episode < tonumber(arg[2] or 2000) do
+  if kind == agentd.FIRST then
+    row, column, paddle, reward = 0, math.random(0, COLUMNS - 1), math.floor(COLUMNS / 2), 0
+  end
+  local board = draw(row, column, paddle)
+  if arg[4] then show(board) end
+  local act, why = client:step {kind = {kind}, reward = {reward}, obs = {board = board}}
+  if client.over then error(tostring(why)) end
+  if not act then -- refused, or the session was lost: begin anew
+    if why.code ~= "SESSION_LOST" then client:abandon() end
+    kind = agentd.FIRST
+  elseif kind == agentd.TERMINATED then
+    episode, sum, kind = episode + 1, sum + reward, agentd.FIRST
+    if episode % 100 == 0 then
+      print(("episode %d mean %.2f"):format(episode, sum / 100))
+      io.stdout:flush()
+      sum = 0
+    end
+  else
     paddle = math.max(0, math.min(COLUMNS - 1, paddle + act.action[1] - 1))
     row, kind = row + 1, agentd.MID
     if row == ROWS - 1 then kind, reward = agentd.TERMINATED, paddle == column and 1 or -1 end
-  end
-  sum = sum + reward
-  if episode % 100 == 0 then
-    print(("episode %d mean %.2f"):format(episode, sum / 100))
-    io.stdout:flush()
-    sum = 0
   end
 end
 client:close()
