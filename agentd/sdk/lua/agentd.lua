@@ -22,7 +22,7 @@ local agentd = {
   FIRST = 0, MID = 1, TERMINATED = 2, TRUNCATED = 3, -- kinds of rows
   BY_AGENT = 0, BY_PERSON = 1, BY_SCRIPT = 2, -- who chose an action
 }
-local HANDSHAKE, FIRST_ANSWER, TRY_S = 16384, 65536, 10
+local FIRST_ANSWER, TRY_S = 65536, 10 -- bytes before welcome, seconds for one try
 
 local Error = {}
 Error.__index = Error
@@ -159,18 +159,18 @@ local function array(items)
 end
 
 -- A map of {key, encoded, key, encoded, ...}: keys stay in order.
-local function map(pairs_)
-  local n = #pairs_ / 2
-  local out = {n < 16 and char(128 + n) or "\222" .. big(n, 2)}
-  for i = 1, #pairs_, 2 do
-    out[#out + 1] = str(pairs_[i])
-    out[#out + 1] = pairs_[i + 1]
-  end
-  return concat(out)
+local function map(fields)
+  local n, out = #fields / 2, {}
+  for i = 1, #fields, 2 do out[#out + 1] = str(fields[i]) .. fields[i + 1] end
+  return (n < 16 and char(128 + n) or "\222" .. big(n, 2)) .. concat(out)
 end
 
-local function frame(pairs_)
-  local body = map(pairs_)
+local function put(fields, key, encoded)
+  if encoded then fields[#fields + 1], fields[#fields + 2] = key, encoded end
+end
+
+local function frame(fields)
+  local body = map(fields)
   return whole_bytes(#body, 4) .. body
 end
 
@@ -261,78 +261,68 @@ local function whole_number(v, low, high)
 end
 
 local function random_bytes()
-  local source = io and io.open and io.open("/dev/urandom", "rb")
-  local bytes = source and source:read(16)
-  if source then source:close() end
-  if bytes and #bytes == 16 then return bytes end
-  local seed, out = socket.gettime() * 1e6 % 2 ^ 31, {}
-  for c in (tostring {} .. tostring(os.clock())):gmatch "." do seed = (seed * 31 + byte(c)) % 2147483647 end
+  local source, out, seed = io and io.open and io.open("/dev/urandom", "rb"), {}, socket.gettime() * 1e6 % 2147483647
+  for c in (tostring {} .. os.clock()):gmatch "." do seed = (seed * 31 + byte(c)) % 2147483647 end
   for i = 1, 16 do
     seed = seed * 16807 % 2147483647
     out[i] = char(floor(seed / 1024) % 256)
   end
-  return concat(out)
+  local bytes = source and source:read(16) or concat(out)
+  if source then source:close() end
+  return bytes
 end
 
--- What hello says of the action; sets how many numbers an action has and how many choices in all.
+-- What hello says of the action. Sets how many numbers an action has, and how many choices in all.
 local function action_map(client, action)
-  want(type(action) == "table", "action: want {kind = ..., ...}")
-  local kind, n = action.kind, action.n
-  client.parts, client.choices, client.floats = 1, 0, kind == "box" or kind == "mixed"
-  if kind == "discrete" then
-    want(whole_number(n, 1, 65536), "action.n: want 1 to 65536")
-    client.choices = n
-    return map {"kind", str(kind), "n", int(n)}
-  elseif kind == "multi_discrete" then
-    client.parts = #want(type(n) == "table" and #n > 0 and n, "action.n: want a list of numbers")
-    for _, v in ipairs(n) do
-      client.choices = client.choices + want(whole_number(v, 1, 65536) and v, "action.n: want 1 to 65536")
-    end
-    return map {"kind", str(kind), "n", list(int, n)}
-  elseif kind == "box" then
-    client.parts = #want(type(action.low) == "table" and action.low, "action.low: want a list of numbers")
-    want(type(action.high) == "table" and #action.high == client.parts, "action.high: want as many as in low")
-    return map {"kind", str(kind), "low", list(number, action.low), "high", list(number, action.high)}
-  end
-  want(kind == "mixed" and type(action.heads) == "table", "action.kind: want discrete, multi_discrete, box or mixed")
-  client.parts = #action.heads
-  return map {"kind", str(kind), "heads", list(function(head)
-    local fields = head.n and {"n", int(head.n)} or {"low", number(head.low), "high", number(head.high)}
+  local kind = action.kind
+  local heads, fields = kind == "mixed" and action.heads or {}, {"kind", str(tostring(kind))}
+  for i, v in ipairs(kind == "discrete" and {action.n} or kind == "multi_discrete" and action.n or {}) do heads[i] = {n = v} end
+  for i, v in ipairs(kind == "box" and action.low or {}) do heads[i] = {low = v, high = action.high[i]} end
+  want(heads[1], "action: want {kind = discrete | multi_discrete, n = ...}, {kind = box, low, high} or {kind = mixed, heads}")
+  for i, head in ipairs(heads) do
+    want(whole_number(head.n, 1, 65536) or (head.n == nil and tonumber(head.low) and tonumber(head.high)),
+         "action: head %d: want 1 to 65536 choices, or low and high", i)
     client.choices = client.choices + (head.n or 0)
-    if head.name then fields[#fields + 1], fields[#fields + 2] = "name", str(head.name) end
-    return map(fields)
-  end, action.heads)}
+  end
+  client.parts, client.floats = #heads, kind == "box" or kind == "mixed"
+  put(fields, "n", kind == "discrete" and int(action.n) or kind == "multi_discrete" and list(int, action.n))
+  put(fields, "low", kind == "box" and list(number, action.low))
+  put(fields, "high", kind == "box" and list(number, action.high))
+  put(fields, "heads", kind == "mixed" and list(function(head)
+    local said = {}
+    put(said, "n", head.n and int(head.n))
+    put(said, "low", not head.n and number(head.low))
+    put(said, "high", not head.n and number(head.high))
+    put(said, "name", head.name and str(head.name))
+    return map(said)
+  end, heads))
+  return map(fields)
 end
 
 -- The pairs of hello, but `resume`. A hello must be valid in the lowest version that it offers.
-local function hello_pairs(client, o)
+local function hello_fields(client, o)
   local observation = {}
-  want(type(o.agent) == "string", "agent: want a name")
+  want(type(o.agent) == "string" and type(o.action) == "table", "want an agent's name and an action")
   want(type(o.observation) == "table" and o.observation[1], "observation: want a list of tensors")
   for i, t in ipairs(o.observation) do
-    local size = want(NUMBERS[t.dtype] and t.dtype ~= "uint32" and NUMBERS[t.dtype][1], "observation[%d].dtype: "
-      .. "want uint8, int8, int32, float16 or float32", i)
-    for _, n in ipairs(t.shape) do size = size * want(whole_number(n, 1, 65536) and n, "observation[%d].shape", i) end
-    client.tensors[i] = {name = want(type(t.name) == "string" and t.name, "observation[%d].name: want one", i),
-                         dtype = t.dtype, bytes = size}
-    observation[2 * i - 1] = t.name
-    observation[2 * i] = map {"dtype", str(t.dtype), "shape", list(int, t.shape)}
+    local size = NUMBERS[t.dtype] and NUMBERS[t.dtype][1]
+    want(size and t.dtype ~= "uint32" and t.name, "observation %d: want a name, and dtype uint8, int8, int32, float16 or float32", i)
+    for _, n in ipairs(t.shape) do size = size * want(whole_number(n, 1, 65536) and n, "%s: want a shape of 1 to 65536", t.name) end
+    client.tensors[i] = {name = t.name, dtype = t.dtype, bytes = size}
+    put(observation, t.name, map {"dtype", str(t.dtype), "shape", list(int, t.shape)})
   end
   local action = action_map(client, o.action)
   client.low = (client.floats or o.dt_ms) and 2 or 1
-  local protocol = o.protocol or {client.low, 2}
   local fields = {
-    "type", str "hello", "protocol", list(int, protocol), "client", str(o.client or "agentd-lua/" .. agentd.VERSION),
-    "role", str(o.role or "train"), "run", bin(o.run or random_bytes()), "agent", str(o.agent),
-    "observation", map(observation), "action", action, "streams", int(o.streams or 1)}
-  local function add(key, value)
-    if value then fields[#fields + 1], fields[#fields + 2] = key, value end
-  end
-  add("token", o.token and str(o.token))
-  add("explain", o.explain and "\195")
-  add("deadline_ms", o.deadline_ms and int(o.deadline_ms))
-  add("priority", o.priority and str(o.priority))
-  add("dt_ms", o.dt_ms and number(o.dt_ms))
+    "type", str "hello", "protocol", list(int, o.protocol or {client.low, 2}),
+    "client", str(o.client or "agentd-lua/" .. agentd.VERSION), "role", str(o.role or "train"),
+    "run", bin(o.run or random_bytes()), "agent", str(o.agent), "observation", map(observation), "action", action,
+    "streams", int(o.streams or 1)}
+  put(fields, "token", o.token and str(o.token))
+  put(fields, "explain", o.explain and "\195")
+  put(fields, "deadline_ms", o.deadline_ms and int(o.deadline_ms))
+  put(fields, "priority", o.priority and str(o.priority))
+  put(fields, "dt_ms", o.dt_ms and number(o.dt_ms))
   return fields
 end
 
@@ -342,19 +332,17 @@ explain, deadline_ms, priority, dt_ms; wait_s: how long to try for the first con
 retry_s: how long to try after it broke (60); async = true: return at once, `poll` connects. ]]
 function agentd.connect(address, options)
   local host, port = address:match "^%[(.-)%]:?(%d*)$"
-  if not host then host, port = address:match "^([^:]*):?(%d*)$" end
-  want(host and host ~= "", "address: want host, host:port or [ipv6]:port, got %s", address)
+  if not host then host, port = address:match "^([^:]+):?(%d*)$" end
+  want(host, "address: want host, host:port or [ipv6]:port, got %s", address)
   local client = setmetatable({
-    address = address, host = host, port = tonumber(port) or 7331, tensors = {},
-    wait_s = options.wait_s or 0, retry_s = options.retry_s or 60, state = "down", retry_at = 0,
-    frames = {}, pending = 0, seq = 0, input = "", output = "", settings = {}, reconnects = 0, version = 0,
+    address = address, host = host, port = tonumber(port) or 7331, tensors = {}, choices = 0, frames = {}, pending = 0,
+    wait_s = options.wait_s or 0, retry_s = options.retry_s or 60, state = "down", retry_at = 0, seq = 0, version = 0,
+    input = "", output = "", settings = {}, reconnects = 0,
   }, Client)
-  client.hello = hello_pairs(client, options)
-  if not options.async then
-    local ok, e = client:_until_open()
-    if not ok then return nil, e end
-  end
-  return client
+  client.hello = hello_fields(client, options)
+  if options.async then return client end
+  local ok, e = client:_until_open()
+  return ok and client, e
 end
 
 function Client:_hang_up(state)
@@ -389,7 +377,7 @@ function Client:_dial()
   self.socket = socket.tcp()
   self.socket:settimeout(0)
   local fields = {unpack(self.hello)}
-  if self.session then fields[#fields + 1], fields[#fields + 2] = "resume", bin(self.session) end
+  put(fields, "resume", self.session and bin(self.session))
   self.output = frame(fields)
   local ok, e = self.socket:connect(self.host, self.port)
   if not ok and e ~= "timeout" and e ~= "Operation already in progress" then return self:_retry(e) end
@@ -570,50 +558,41 @@ function Client:send(rows)
   if self.over then return nil, self.over end
   if self.lost then return self:_turn() end
   if not self.session or self.pending >= self.welcome.window then return false end
-  local n = #want(type(rows.kind) == "table" and rows.kind, "kind: want a list")
+  local n, fields, obs = #(rows.kind or {}), {"type", str "step", "seq", int(self.seq + 1)}, {}
   want(n > 0 and n <= self.welcome.max_rows, "kind: want 1 to %d rows, got %d", self.welcome.max_rows, n)
   want(rows.taken or not rows.by, "by: says who chose `taken`, and there is none")
-  local fields = {"type", str "step", "seq", int(self.seq + 1)}
-  local function add(name, dtype, values, width)
-    if not values then return end
-    local bytes = pack(dtype, values)
-    want(#bytes == n * width, "%s: want %d bytes for %d rows, got %d", name, n * width, n, #bytes)
-    return name, bin(bytes)
-  end
-  local function column(...)
-    local name, bytes = add(...)
-    if name then fields[#fields + 1], fields[#fields + 2] = name, bytes end
-  end
-  local stream, reward, obs = rows.stream or {}, rows.reward or {}, {}
+  local stream, reward = rows.stream or {}, rows.reward or {}
   for i = 1, n do
-    if not rows.stream then stream[i] = i - 1 end
-    if not rows.reward then reward[i] = 0 end
+    stream[i] = rows.stream and stream[i] or i - 1
+    reward[i] = rows.reward and reward[i] or 0
   end
-  column("stream", "uint32", stream, 4)
-  column("kind", "uint8", rows.kind, 1)
-  column("reward", "float32", reward, 4)
-  for i, t in ipairs(self.tensors) do
-    obs[2 * i - 1], obs[2 * i] = add(t.name, t.dtype, want(rows.obs and rows.obs[t.name], "obs.%s: missing", t.name), t.bytes)
+  local function add(to, name, dtype, values, width)
+    local bytes = values and pack(dtype, values)
+    want(not bytes or #bytes == n * width, "%s: want %d bytes for %d rows, got %d", name, n * width, n, #(bytes or ""))
+    put(to, name, bytes and bin(bytes))
   end
-  fields[#fields + 1], fields[#fields + 2] = "obs", map(obs)
-  local before = #fields
-  column("mask", "uint8", rows.mask, self.choices)
+  add(fields, "stream", "uint32", stream, 4)
+  add(fields, "kind", "uint8", rows.kind, 1)
+  add(fields, "reward", "float32", reward, 4)
+  for _, t in ipairs(self.tensors) do
+    add(obs, t.name, t.dtype, want(rows.obs and rows.obs[t.name], "obs.%s: missing", t.name), t.bytes)
+  end
+  put(fields, "obs", map(obs))
+  add(fields, "mask", "uint8", rows.mask, self.choices)
   local version_1 = #fields
-  column("taken", self.floats and "float32" or "int32", rows.taken, 4 * self.parts)
-  column("by", "uint8", rows.by, 1)
-  column("elapsed", "float32", rows.elapsed, 4)
-  column("success", "uint8", rows.success, 1)
+  add(fields, "taken", self.floats and "float32" or "int32", rows.taken, 4 * self.parts)
+  add(fields, "by", "uint8", rows.by, 1)
+  add(fields, "elapsed", "float32", rows.elapsed, 4)
+  add(fields, "success", "uint8", rows.success, 1)
   if #fields > version_1 and self.welcome.protocol < 2 then
     return nil, fault("SERVER_TOO_OLD", fields[version_1 + 1] .. " needs protocol 2, which this server does not speak")
   end
   local bytes = frame(fields)
-  want(before and #bytes - 4 <= self.welcome.max_frame, "want at most %d bytes a frame", self.welcome.max_frame)
+  want(#bytes - 4 <= self.welcome.max_frame, "want at most %d bytes a frame", self.welcome.max_frame)
   self.seq, self.pending, self.begun = self.seq + 1, self.pending + 1, true
   self.frames[self.pending] = {seq = self.seq, n = n, bytes = bytes}
-  if self.state == "open" then
-    self.output = self.output .. bytes
-    self:_flush()
-  end
+  self.output = self.output .. (self.state == "open" and bytes or "")
+  self:_flush()
   return true
 end
 
@@ -653,7 +632,7 @@ function Client:log(values)
   for name, v in pairs(values) do
     want(#name > 0 and #name < 65 and not name:find "[^a-z0-9_./-]", "log: want names of 1 to 64 of a-z 0-9 _ . / -")
     want(v == v and v < huge and v > -huge, "log: %s: want a finite number", name)
-    fields[#fields + 1], fields[#fields + 2] = name, number(v)
+    put(fields, name, number(v))
   end
   want(#fields <= 64, "log: want at most 32 numbers")
   if self.over then return nil, self.over end
