@@ -10,6 +10,7 @@ Suites, all by default (see docs/LATENCY.md for what they ask and how):
     open      fixed rates; latency from the time that a frame was due
     learning  16 games at 60 frames a second, learning on and off in turns; then a closed loop
     workers   one and two serving processes, two load generators, loads from 1 x 1 to 16 x 1,024
+    carriers  the same loads over TCP and over WebSocket, in turns: 1 x 1, 64 x 1 and 64 x 16
     idle      memory of 1,024 silent connections, and whether each still gets its answer
 
 Every load comes from a process of its own (`serving_load.py`). Peers take turns within a round; the
@@ -334,6 +335,22 @@ def workers(args: argparse.Namespace) -> dict:
     return out
 
 
+def carriers(args: argparse.Namespace) -> dict:
+    """TCP and WebSocket on one daemon."""
+    out = {}
+    with agentd() as server:
+        for connections, rows in ((1, 1), (64, 1), (64, 16)):
+            spec = {"agent": "net", "rows": rows, "connections": connections}
+            spec["seconds"] = args.seconds
+            ways = {"tcp": spec, "websocket": spec | {"web": True}}
+            makers = {name: lambda spec=spec: drive(server, **spec) for name, spec in ways.items()}
+            found = take_turns(args.rounds, makers)
+            out[f"{connections}x{rows}"] = found
+            if not args.json:
+                show(f"two carriers, {connections} connections x {rows} rows", found, "tcp")
+    return out
+
+
 def idle(args: argparse.Namespace) -> dict:
     """Resident memory before and while many connections are silent; then each asks once."""
     count, seconds = (256, 3.0) if args.quick else (1024, 60.0)
@@ -364,6 +381,7 @@ SUITES = {
     "open": open_loop,
     "learning": learning,
     "workers": workers,
+    "carriers": carriers,
     "idle": idle,
 }
 

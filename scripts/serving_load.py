@@ -10,7 +10,7 @@ is plain sockets and epoll.
 
 Closed loop: each connection sends when its last request is answered. Open loop (``rate`` frames a
 second over all connections): requests leave when they are due, answered or not, and their latency
-counts from then on.
+counts from then on. With ``web`` the same frames travel over WebSocket.
 """
 
 from __future__ import annotations
@@ -111,23 +111,35 @@ class Player:
         self.rest = self.unsent = b""  # a beginning that has come, an end that waits to be sent
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.sendall(hello(load.agent, load.rows, load.role))
+        self.upgrade()
+        self.socket.sendall(self.framed(hello(load.agent, load.rows, load.role)))
+
+    def upgrade(self) -> None:
+        """Nothing: frames of R2 need no words before them."""
+
+    def framed(self, frame: bytes) -> bytes:
+        """A frame of R2 as it travels."""
+        return frame
+
+    def sole(self, data: bytes) -> bytes | None:
+        """The answer that a chunk is, as nearly every chunk is just one."""
+        if len(data) == 4 + int.from_bytes(data[:4], "little") and data.startswith(ACT, 4):
+            return data
+        return None
 
     def await_welcome(self) -> None:
         data = b""
-        while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "little"):
+        while b"last_seq" not in data:  # the last key of a welcome, and one byte
             data += (more := self.socket.recv(MOST))
             if not more:
-                raise SystemExit("the server closed instead of a welcome")
-        if b"welcome" not in data:
-            raise SystemExit(f"no welcome: {data!r}")
+                raise SystemExit(f"the server closed instead of a welcome: {data!r}")
         self.socket.setblocking(False)
 
     def send(self, due: float) -> None:
         """Send the next frame, which was due then."""
         at, self.seq = self.seq, self.seq + 1
         self.due.append(due)
-        self.write(self.load.pool.frame(self.seq, (self.first + at) % POOL))
+        self.write(self.framed(self.load.pool.frame(self.seq, (self.first + at) % POOL)))
 
     def write(self, data: bytes) -> None:
         """Write what the socket takes; the rest goes when it takes more."""
@@ -158,7 +170,7 @@ class Player:
 
     def take_other(self, body: dict) -> None:
         if body["type"] == "ping":
-            self.write(frame({"type": "pong", "t": body["t"]}))
+            self.write(self.framed(frame({"type": "pong", "t": body["t"]})))
         else:
             self.load.errors += 1
             print(body, file=sys.stderr)
@@ -166,10 +178,58 @@ class Player:
     def leave(self) -> None:
         """Say goodbye and wait until the server has closed. Raises OSError when it does not."""
         self.socket.settimeout(10)
-        self.socket.sendall(frame({"type": "goodbye", "reason": "client_done"}))
-        while self.socket.recv(MOST):
-            pass
+        self.socket.sendall(self.framed(frame({"type": "goodbye", "reason": "client_done"})))
+        while data := self.socket.recv(MOST):
+            self.part(data)
         self.socket.close()
+
+    def part(self, data: bytes) -> None:
+        """Nothing: the server closes by itself."""
+
+
+class WebPlayer(Player):
+    """The same over WebSocket. Its mask is 0: the server pays for it, the generator does not."""
+
+    def upgrade(self) -> None:
+        head = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        head += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        self.socket.sendall(head.encode())
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            answer += (more := self.socket.recv(MOST))
+            if not more:
+                raise SystemExit(f"no WebSocket: {answer!r}")
+
+    def framed(self, frame: bytes) -> bytes:
+        size = len(frame) - 4
+        if size < 126:
+            return b"".join((b"\x82", bytes((0x80 | size,)), bytes(4), frame[4:]))
+        width = b"\xfe" + size.to_bytes(2) if size < 65536 else b"\xff" + size.to_bytes(8)
+        return b"".join((b"\x82", width, bytes(4), frame[4:]))
+
+    def sole(self, data: bytes) -> bytes | None:
+        if len(data) == 2 + data[1] and data.startswith(ACT, 2):
+            return b"\0\0" + data  # what stands before the body counts no more
+        return None
+
+    def cut(self, data: bytes) -> list[bytes]:
+        data, found = self.rest + data, []
+        while len(data) >= 2:
+            start = {126: 4, 127: 10}.get(data[1], 2)
+            size = data[1] if start == 2 else int.from_bytes(data[2:start])
+            if len(data) < start + size:
+                break
+            body, data = data[start : start + size], data[start + size :]
+            if body.startswith(ACT):
+                found.append(bytes(4) + body)
+            else:
+                self.take_other(msgpack.unpackb(body))
+        self.rest = data
+        return found
+
+    def part(self, data: bytes) -> None:
+        if b"\x88\x0d\x03\xe8client_done" in data:
+            self.socket.sendall(b"\x88\x82\0\0\0\0\x03\xe8")
 
 
 class Load:
@@ -183,7 +243,8 @@ class Load:
         self.errors = self.frames = 0
         self.latencies: list[float] = []
         self.epoll = select.epoll()
-        self.players = [Player(self, n, spec["port"]) for n in range(spec["connections"])]
+        player = WebPlayer if spec.get("web") else Player
+        self.players = [player(self, n, spec["port"]) for n in range(spec["connections"])]
         self.by_fd = {player.socket.fileno(): player for player in self.players}
         for player in self.players:
             player.await_welcome()
@@ -200,9 +261,8 @@ class Load:
                 continue
             data = player.socket.recv(MOST)
             now = clock()
-            whole = len(data) == 4 + int.from_bytes(data[:4], "little")
-            if whole and not player.rest and data.startswith(ACT, 4):
-                answers = [data]  # what nearly every chunk is
+            if not player.rest and data and (sole := player.sole(data)) is not None:
+                answers = [sole]
             elif data:
                 answers = player.cut(data)
             else:

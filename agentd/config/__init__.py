@@ -2,7 +2,14 @@
 
 from agentd.config.convert import dump_yaml, plain
 from agentd.config.presets import load_preset, preset_names
-from agentd.config.records import AgentConfig, LimitsConfig, Preset, ServerConfig, TlsConfig
+from agentd.config.records import (
+    AgentConfig,
+    LimitsConfig,
+    Preset,
+    ServerConfig,
+    TlsConfig,
+    WebConfig,
+)
 from agentd.config.resolve import (
     agent_config_from_wire,
     default_data_dir,
@@ -19,6 +26,7 @@ __all__ = [
     "Preset",
     "ServerConfig",
     "TlsConfig",
+    "WebConfig",
     "agent_config_from_wire",
     "default_data_dir",
     "dump_agent_config",

@@ -235,6 +235,22 @@ class TlsConfig(Record, frozen=True, kw_only=True):
     client_ca: str | None = None  # PEM file: who signs the clients' certificates
 
 
+Origin = Annotated[
+    str,
+    Meta(
+        pattern=r"^(null|[A-Za-z][A-Za-z0-9+.-]*://[^/\s]+)$(?!\n)",
+        description="null, or an origin as in https://game.example:8443",
+    ),
+]
+
+
+class WebConfig(Record, frozen=True, kw_only=True):
+    """Which pages may connect, beside those of this machine and host, and by which names."""
+
+    origins: tuple[Origin, ...] = ()  # of pages elsewhere, as in https://game.example; null: files
+    hosts: tuple[str, ...] = ()  # names that requests may call this host by, beside IP addresses
+
+
 class LimitsConfig(Record, frozen=True, kw_only=True):
     """Bounds that keep one client from hurting another."""
 
@@ -270,11 +286,11 @@ class ServerConfig(Record, frozen=True, kw_only=True):
     # serving processes on the port; all but the first play only agents with `learner: none`
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     http_port: Port | None = 7332  # health and metrics; null for none
-    http_hosts: tuple[str, ...] = ()  # host names that requests may give, beside IP addresses
     data_dir: str = ""  # "" is $XDG_DATA_HOME/agentd
     device: Device = "cpu"
     tokens: str | None = None  # file with a `grant token` pair a line
     tls: TlsConfig | None = None
+    web: WebConfig = msgspec.field(default_factory=WebConfig)
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
     autocreate: bool | None = None  # create unknown agents; null: only when bound to loopback
     agent: AgentConfig = msgspec.field(default_factory=AgentConfig)  # what unknown agents become

@@ -87,6 +87,7 @@ class ServerConnection:
         self.version = PROTOCOLS[0]  # of the protocol; the hello chooses it
         self._role = ""
         self._seqs = (1, 1)  # lowest and highest seq that may come next
+        self.begun = False  # a carrier holds the beginning of a frame
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the peer; they must not change afterwards."""
@@ -99,7 +100,7 @@ class ServerConnection:
     @property
     def has_partial(self) -> bool:
         """True while an unfinished frame is held."""
-        return self._decoder.has_partial
+        return self.begun or self._decoder.has_partial
 
     def known_step(self, data: bytes) -> tuple[Pattern, int] | None:
         """Layout and seq of ``data`` when it is one whole step of a known layout, come in order.

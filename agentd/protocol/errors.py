@@ -161,7 +161,7 @@ def _guess(size: int, max_frame: int) -> str:
 
 
 class FrameTooLarge(ProtocolError):
-    """A header that announces more bytes than allowed."""
+    """A header that announces more bytes than allowed: ``size``."""
 
     def __init__(self, size: int, max_frame: int) -> None:
         super().__init__(
@@ -171,3 +171,4 @@ class FrameTooLarge(ProtocolError):
             expected=f"1..{max_frame}",
             got=str(size),
         )
+        self.size = size

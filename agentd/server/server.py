@@ -33,7 +33,8 @@ from agentd.server.peers.handshake import shake
 from agentd.server.peers.operations import operate
 from agentd.server.peers.tls import tls_context
 from agentd.server.peers.unix import UnixSocket
-from agentd.server.processes.channel import adopt
+from agentd.server.peers.visitors import Visitors
+from agentd.server.processes.channel import Handover, adopt
 from agentd.server.processes.pool import Pool, PoolRouter
 from agentd.server.reports import Reports
 from agentd.server.stats import Statistics
@@ -75,7 +76,9 @@ class Server:
         self._router = router
         if self._pool is not None:
             self._router = PoolRouter(self._pool, self.registry)
-        self.connections = Connections(config.limits, self.spawn, self._welcome, self._operate)
+        self.connections = Connections(
+            config.limits, Visitors(config.web), self.spawn, self._welcome, self._operate
+        )
         self.stats = Statistics(self.registry, self.connections, reports)
         self._tasks: asyncio.TaskGroup | None = None
         self._stop = asyncio.Event()
@@ -154,11 +157,14 @@ class Server:
         assert self._tasks is not None
         self._tasks.create_task(work)
 
-    def adopt(self, came_from: int, may_return: bool, fd: int, data: bytes) -> None:
-        """Go on with a connection that another process took in; ``data`` is what it had sent."""
+    def adopt(self, came_from: int, may_return: bool, came: Handover) -> None:
+        """Go on with a connection that another process took in."""
         connection = self.connections.new()
         connection.came_from, connection.may_return = came_from, may_return
-        self.spawn(adopt(connection, fd, data))
+        carrier = None
+        if came.carried is not None:
+            connection.carrier = carrier = self.connections.carrier_for(connection, upgraded=True)
+        self.spawn(adopt(connection, carrier, came))
 
     # -- starting and ending -------------------------------------------------------------------
 

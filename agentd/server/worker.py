@@ -28,7 +28,7 @@ from agentd.protocol.schema import Schema
 from agentd.server.agents.registry import Registry
 from agentd.server.peers.connection import Connection
 from agentd.server.peers.handshake import AGENT_NAME
-from agentd.server.processes.channel import GATHERED, SMALL, Channel, home_of, too_much
+from agentd.server.processes.channel import GATHERED, SMALL, Channel, Handover, home_of, too_much
 from agentd.server.server import Server
 
 log = logging.getLogger("agentd.worker")
@@ -100,7 +100,7 @@ class Worker:
     def _heard(self, message: dict[str, Any], body: bytes, fd: int | None) -> None:
         match message["do"]:
             case "adopt" if fd is not None:
-                self.server.adopt(0, False, fd, body)
+                self.server.adopt(0, False, Handover.read(message, body, fd))
             case "load":
                 self.server.spawn(self._load(message["agent"], message["checkpoint"]))
             case "settings":

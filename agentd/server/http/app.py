@@ -2,20 +2,19 @@
 
 It stands under the rules of the game port: the same TLS and client certificates, a deadline from
 the moment that a socket is accepted, and a bound on how many there are. A request must name a host
-that cannot belong to a foreign page (DNS rebinding): an IP address, localhost, or one that
-``http_hosts`` lists.
+and come from a page that the game port would take too (`agentd.server.peers.visitors`).
 
 GET /livez    200 while the process runs its loop
 GET /readyz   200 while games are accepted, 503 while starting or draining; the text is `ready`, or
               begins with `degraded` when an agent is degraded or paused
 GET /metrics  Prometheus text; a bearer token when tokens are configured
 GET /stats    the same numbers as JSON, per agent; token as above
+GET /agentd.js  the JavaScript client, for pages
 GET /         a page that shows /stats
 """
 
 import asyncio
 import contextlib
-import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +36,8 @@ from agentd.config.records import ServerConfig
 from agentd.latency import Histogram
 from agentd.protocol.connection import HANDSHAKE_FRAME
 from agentd.server.agents.health import STATES
+from agentd.server.peers.script import client_script
+from agentd.server.peers.visitors import Visitors
 from agentd.server.stats import Statistics
 
 LATENCY_BOUNDS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0]
@@ -179,11 +180,19 @@ def make_app(tokens: Tokens, stats: Statistics, ready: Callable[[], bool]) -> St
     async def page(request: Request) -> Response:
         return HTMLResponse(_PAGE)
 
+    async def script(request: Request) -> Response:
+        origin, found = request.headers.get("origin"), client_script()
+        if found is None:
+            return PlainTextResponse("the JavaScript client was not installed\n", 404)
+        headers = {} if origin is None else {"access-control-allow-origin": origin}
+        return Response(found, media_type="text/javascript", headers=headers)
+
     paths = {
         "/livez": livez,
         "/readyz": readyz,
         "/metrics": metrics,
         "/stats": show_stats,
+        "/agentd.js": script,
         "/": page,
     }
     return Starlette(routes=[Route(path, handler) for path, handler in paths.items()])
@@ -224,28 +233,25 @@ class _OneRequest(H11Protocol):
         super().connection_lost(exc)
 
 
-class _KnownHost:
-    """Refuses requests that name a host by which nobody should know this daemon."""
+class _Known:
+    """Refuses requests that name a host by which nobody should know this daemon, or come from one.
 
-    def __init__(self, app: ASGIApp, hosts: tuple[str, ...]) -> None:
-        self._app, self._hosts = app, {"localhost", *(host.lower() for host in hosts)}
+    A page may ask where its own host, or this machine, is asked.
+    """
+
+    def __init__(self, app: ASGIApp, visitors: Visitors) -> None:
+        self._app, self._visitors = app, visitors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        named = dict(scope["headers"]).get(b"host", b"").decode("latin-1").lower()
-        host = named.rsplit(":", 1)[0] if not named.endswith("]") else named
+        headers = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1")
+        origin = headers[b"origin"].decode("latin-1") if b"origin" in headers else None
         app = self._app
-        if host not in self._hosts and not _is_address(host.strip("[]")):
-            text = f"host {named[:80]!r} is not listed in http_hosts\n"
-            app = PlainTextResponse(text, 421)
+        if (refusal := self._visitors.unknown_host(host)) is not None:
+            app = PlainTextResponse(f"{refusal}\n", 421)
+        elif (refusal := self._visitors.unknown_origin(origin, host)) is not None:
+            app = PlainTextResponse(f"{refusal}\n", 403)
         await app(scope, receive, send)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def make_http_server(
@@ -255,7 +261,7 @@ def make_http_server(
     app, tls = make_app(tokens, stats, ready), config.tls
     asks = tls is not None and tls.client_ca is not None
     uvicorn_config = uvicorn.Config(
-        _KnownHost(app, config.http_hosts),
+        _Known(app, Visitors(config.web)),
         log_config=None,
         access_log=False,
         lifespan="off",

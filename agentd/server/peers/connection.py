@@ -1,4 +1,4 @@
-"""One TCP connection: bytes to messages and back, bounded on every side.
+"""One connection: bytes to messages and back, bounded on every side.
 
 All state of the conversation lives in the sans-IO ``ServerConnection`` and in the ``Session``;
 this shell moves bytes, holds back a peer that is too fast, and keeps the times that
@@ -20,7 +20,7 @@ from agentd.auth import Grant
 from agentd.config.records import LimitsConfig
 from agentd.protocol.address import address_of
 from agentd.protocol.connection import ServerConnection
-from agentd.protocol.errors import Code, ProtocolError
+from agentd.protocol.errors import Code, FrameTooLarge, ProtocolError
 from agentd.protocol.messages import (
     ClientMessage,
     Error,
@@ -37,14 +37,50 @@ from agentd.protocol.messages import (
     Welcome,
 )
 from agentd.protocol.pattern import Pattern, Patterns
+from agentd.protocol.upgrade import GET
 from agentd.server.agents.agent import Agent
 from agentd.server.batching.session import Session
 
 log = logging.getLogger("agentd.connection")
 
+HTTP = int.from_bytes(GET, "little")
+"""The length that a frame would have which is an HTTP request."""
+
 MAX_WAITING_OPERATIONS = 16
 MOST_UNREAD = 64 * 1024
 """Bytes behind a hello that may go to another process with it."""
+
+
+class Line(Protocol):
+    """What a connection writes to: a transport, or a carrier."""
+
+    def write(self, data: bytes) -> None:
+        """Send one frame."""
+
+    def close(self) -> None:
+        """Close once everything written has left."""
+
+    def abort(self) -> None:
+        """Close now."""
+
+    def pause_reading(self) -> None:
+        """Read nothing for now."""
+
+    def resume_reading(self) -> None:
+        """Read again."""
+
+    def get_extra_info(self, name: str) -> Any:
+        """A fact about the socket."""
+
+
+class Carrier(Line, Protocol):
+    """A line whose frames are messages of another protocol."""
+
+    def take_over(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Go on with a socket of which ``data`` was read."""
+
+    def unread(self) -> bytes:
+        """Take out the bytes that no message was made of."""
 
 
 class Owner(Protocol):
@@ -62,6 +98,9 @@ class Owner(Protocol):
     def note_refusal(self, connection: Connection, fault: ProtocolError) -> None:
         """Count an error that the peer is sent."""
 
+    def carrier_for(self, connection: Connection) -> Carrier:
+        """What sees to a peer that began with an HTTP request."""
+
     def spawn(self, work: Coroutine[Any, Any, None], /) -> object:
         """Run a connection's own work in a task."""
 
@@ -76,6 +115,8 @@ class Connection(asyncio.Protocol):
     """The asyncio side of one peer; created by the listener for every accepted socket.
 
     agent, session  what it carries since its welcome; None before, and for an admin
+    carrier         what stands between it and its socket (R13); None on bare TCP
+    reason          of the goodbye that was said last
     """
 
     def __init__(self, owner: Owner) -> None:
@@ -91,7 +132,9 @@ class Connection(asyncio.Protocol):
         self.partial_since: float | None = None  # an unfinished frame has been waiting since
         self.choked_since: float | None = None  # the peer has not read its answers since
         self.operations: deque[Operation] = deque()
-        self._transport: asyncio.Transport | None = None
+        self.carrier: Carrier | None = None
+        self.reason: Reason = "error"
+        self._transport: Line | None = None
         self.shaking = self.welcomed = False
         self.came_from: int | None = None  # number of the process that took it in
         self.may_return = False  # that process would play it as well
@@ -103,8 +146,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register, or refuse politely when the house is full."""
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=self.limits.write_buffer_bytes)
+        self._transport = transport = cast(asyncio.Transport, transport)
+        transport.set_write_buffer_limits(high=self.limits.write_buffer_bytes)
         self.peer = address_of(transport.get_extra_info("peername")) or "unix"
         self._owner.admit(self)
 
@@ -149,14 +192,27 @@ class Connection(asyncio.Protocol):
                     break
                 self._dispatch(message)
             except ProtocolError as fault:
-                self.refuse(fault)
+                if isinstance(fault, FrameTooLarge) and fault.size == HTTP and not self.welcomed:
+                    self._answer_http()
+                else:
+                    self.refuse(fault)
         if not self.closing:
-            waiting = self.wire.has_partial
-            if not waiting:
-                self.partial_since = None
-            elif self.partial_since is None:
-                self.partial_since = time.monotonic()
+            self.note_partial()
             self._flow()
+
+    def note_partial(self) -> None:
+        """Keep since when an unfinished frame has been waiting."""
+        if not self.wire.has_partial:
+            self.partial_since = None
+        elif self.partial_since is None:
+            self.partial_since = time.monotonic()
+
+    def _answer_http(self) -> None:
+        """Leave the socket to a carrier: the first bytes are those of a request."""
+        transport, data = cast(asyncio.Transport, self._transport), GET + self.wire.unread()
+        self.wire = ServerConnection(self.limits.max_frame, self._owner.patterns)
+        self._transport = self.carrier = self._owner.carrier_for(self)
+        self.carrier.take_over(transport, data)
 
     def _held(self) -> bool:
         return (
@@ -295,23 +351,31 @@ class Connection(asyncio.Protocol):
         """Say goodbye and close once everything written has left."""
         if not self.closing:
             self.send(Goodbye(reason=reason))
-            self.closing = True
-            self.ended = time.monotonic()
+            self.reason = reason
+            self.hang_up()
             if self._transport is not None:
                 self._transport.close()
 
-    def take_socket(self) -> tuple[int, bytes] | None:
-        """Let go of a socket that waits for its welcome: a descriptor and the unread bytes.
+    def hang_up(self) -> None:
+        """Neither take nor send any more."""
+        if not self.closing:
+            self.closing = True
+            self.ended = time.monotonic()
 
-        The connection is over here and not for the peer. None when the bytes are too many, or
-        the peer has left.
+    def take_socket(self) -> tuple[int, bytes, bytes | None] | None:
+        """Let go of a socket that waits for its welcome: a descriptor and the unread frames.
+
+        The third are the unread bytes of its carrier, None without one. The connection is over
+        here and not for the peer. None when the bytes are too many, or the peer has left.
         """
-        rest = self.wire.unread()
-        if self._transport is None or self.closing or len(rest) > MOST_UNREAD:
+        rest, carried = self.wire.unread(), None
+        if self.carrier is not None:
+            carried = self.carrier.unread()
+        if self._transport is None or self.closing or len(rest + (carried or b"")) > MOST_UNREAD:
             return None
         fd = os.dup(self._transport.get_extra_info("socket").fileno())
         self.abort()
-        return fd, rest
+        return fd, rest, carried
 
     def abort(self) -> None:
         """Close at once; what was not sent is lost."""

@@ -10,7 +10,9 @@ from agentd.config.records import LimitsConfig
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Hello, Operation, ServerMessage, Welcome
 from agentd.protocol.pattern import Patterns
+from agentd.server.peers.carrier import WebCarrier
 from agentd.server.peers.connection import Connection
+from agentd.server.peers.visitors import Visitors
 
 log = logging.getLogger("agentd.connections")
 
@@ -25,6 +27,7 @@ class Connections:
     """Every open connection, and counters of all that came.
 
     accepted   sockets taken since the start; refusals: errors that peers were sent
+    visitors   which pages may come, and by which names
     answer     answers a hello; None when another process does. Raises a fatal ProtocolError
     operate    does one operation of an admin. Raises ProtocolError
     """
@@ -32,11 +35,12 @@ class Connections:
     def __init__(
         self,
         limits: LimitsConfig,
+        visitors: Visitors,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         answer: Answer,
         operate: Operate,
     ) -> None:
-        self.limits = limits
+        self.limits, self.visitors = limits, visitors
         self.spawn = spawn
         self.patterns = Patterns()
         self.accepted = self.refusals = 0
@@ -80,6 +84,15 @@ class Connections:
         """Count and log an error that a peer is sent."""
         self.refusals += 1
         log.info("refused peer=%s code=%s %s", connection.peer, fault.code, fault.message)
+
+    def carrier_for(self, connection: Connection, *, upgraded: bool = False) -> WebCarrier:
+        """What sees to a peer that began with an HTTP request; ``upgraded``: it has its answer."""
+        return WebCarrier(self, connection, upgraded=upgraded)
+
+    def note_http_refusal(self, connection: Connection, status: int, text: str) -> None:
+        """Count and log an error that answers a request."""
+        self.refusals += 1
+        log.info("refused peer=%s http=%d %s", connection.peer, status, text)
 
     async def welcome(self, connection: Connection, hello: Hello) -> Welcome | None:
         """Answer a hello; None when another process will. Raises a fatal ProtocolError."""

@@ -4,17 +4,20 @@ One pair of Unix packet sockets joins the first process with each worker. A pack
 zero byte and raw bytes; a file descriptor may come with it.
 """
 
+from __future__ import annotations
+
 import asyncio
 import json
 import logging
 import os
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from agentd.protocol.codec import encode
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Hello
+from agentd.server.peers.carrier import WebCarrier
 from agentd.server.peers.connection import Connection
 
 log = logging.getLogger("agentd.channel")
@@ -59,9 +62,11 @@ class Channel:
         taken = connection.take_socket()
         if taken is None:
             return False
-        fd, rest = taken
+        fd, rest, carried = taken
+        message = {"do": "adopt", "may_return": may_return}
+        message["carried"] = None if carried is None else len(carried)
         try:
-            return self.send({"do": "adopt", "may_return": may_return}, encode(hello) + rest, fd)
+            return self.send(message, encode(hello) + rest + (carried or b""), fd)
         finally:
             os.close(fd)
 
@@ -85,16 +90,35 @@ class Channel:
         self._heard(json.loads(head), body, fds[0] if fds else None)
 
 
-async def adopt(connection: Connection, fd: int, data: bytes) -> None:
-    """Go on with a connection that another process took in; ``data`` is what it had sent."""
+class Handover(NamedTuple):
+    """A connection on its way: its socket, its frames, and what its carrier had of more."""
+
+    fd: int
+    frames: bytes
+    carried: bytes | None  # None: it has no carrier
+
+    @classmethod
+    def read(cls, message: dict[str, Any], body: bytes, fd: int) -> Handover:
+        """The connection that a packet brings, as `Channel.give` wrote it."""
+        size = message["carried"]
+        if size is None:
+            return cls(fd, body, None)
+        end = len(body) - size
+        return cls(fd, body[:end], body[end:])
+
+
+async def adopt(connection: Connection, carrier: WebCarrier | None, came: Handover) -> None:
+    """Go on with a connection that another process took in."""
     try:
-        sock = socket.socket(fileno=fd)
+        sock = socket.socket(fileno=came.fd)
         loop = asyncio.get_running_loop()
-        await loop.connect_accepted_socket(lambda: connection, sock)
+        await loop.connect_accepted_socket(lambda: carrier or connection, sock)
     except OSError as error:
         log.info("connection lost on the way error=%r", str(error))
         return
-    connection.data_received(data)
+    connection.data_received(came.frames)
+    if carrier is not None and came.carried:
+        carrier.data_received(came.carried)
 
 
 def home_of(session: bytes | None) -> int | None:

@@ -16,7 +16,7 @@ from agentd.config.records import AgentConfig, ServerConfig
 from agentd.protocol.messages import Hello
 from agentd.server.agents.registry import Registry
 from agentd.server.peers.connection import Connection
-from agentd.server.processes.channel import GATHERED, Channel, home_of, too_much
+from agentd.server.processes.channel import GATHERED, Channel, Handover, home_of, too_much
 from agentd.server.reports import Reports
 from agentd.supervision import Pulse, keep_running, start_s, watching
 
@@ -39,8 +39,8 @@ class Pool:
     """The further processes of one daemon, numbered from 1; number 0 is the first one itself.
 
     ``adopt`` goes on with a connection that a worker hands over: the worker's number, whether it
-    may go back there, the descriptor, and what the peer has sent. ``spawn`` keeps a coroutine
-    running while the daemon serves.
+    may go back there, and the connection. ``spawn`` keeps a coroutine running while the daemon
+    serves.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Pool:
         data_dir: Path,
         reports: Reports,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
-        adopt: Callable[[int, bool, int, bytes], None],
+        adopt: Callable[[int, bool, Handover], None],
     ) -> None:
         self._config, self._data_dir = config, data_dir
         self._reports, self._spawn, self._adopt = reports, spawn, adopt
@@ -180,7 +180,8 @@ class Pool:
         worker.packets += 1
         match message["do"]:
             case "adopt" if fd is not None:
-                self._adopt(worker.number, message["may_return"], fd, body)
+                came = Handover.read(message, body, fd)
+                self._adopt(worker.number, message["may_return"], came)
             case "report":
                 self._reports.put(worker.number, message)
             case "ready":

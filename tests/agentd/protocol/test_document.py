@@ -13,6 +13,15 @@ from agentd.protocol.codec import CONTROL_FRAME, HEADER, decode_client, decode_s
 from agentd.protocol.connection import NOT_FOR_ADMIN, TRANSITIONS, kind_of
 from agentd.protocol.errors import Code
 from agentd.protocol.schema import Schema
+from agentd.protocol.upgrade import GET, MOST_HEAD, MOST_HEADERS, accept_upgrade, read_request
+from agentd.protocol.websocket import (
+    CLOSE_CODES,
+    CloseCode,
+    Opcode,
+    encode_close,
+    encode_frame,
+    encode_message,
+)
 
 EXAMPLE = re.compile(
     r"```json (?P<who>client|server) (?P<name>[a-z-]+)\n(?P<json>.*?)```\n\n"
@@ -118,14 +127,47 @@ def test_state_table_is_the_transitions(document: str) -> None:
     assert {kind_of(kind) for kind in NOT_FOR_ADMIN} == {"step", "teach", "log"}
 
 
-@pytest.mark.parametrize("rule", [*range(1, 13), *range(14, 20)])
+@pytest.mark.parametrize("rule", range(1, 20))
 def test_rule_has_its_section(document: str, rule: int) -> None:
     assert re.search(rf"^## R{rule} ", document, re.M)
+
+
+def test_websocket_examples_are_byte_exact(document: str) -> None:
+    shown = {
+        (who, name): text.rstrip("\n")
+        for who, name, text in re.findall(
+            r"^```(?:http|frame) (client|server) ([a-z]+)\n(.*?)```", document, re.M | re.S
+        )
+    }
+    frames = {name: frame for _, name, _, frame in examples(document)}
+    request = shown.pop(("client", "upgrade")).replace("\n", "\r\n").encode() + b"\r\n\r\n"
+    whole = read_request(request)
+    assert whole is not None
+    assert whole[0].wants_websocket
+    said = shown.pop(("server", "upgrade")).replace("\n", "\r\n").encode() + b"\r\n\r\n"
+    assert accept_upgrade(whole[0]) == said
+
+    key = bytes.fromhex("37fa213d")
+    assert {place: bytes.fromhex(text) for place, text in shown.items()} == {
+        ("server", "ping"): encode_message(frames["ping"]),
+        ("client", "pong"): encode_frame(Opcode.BINARY, frames["pong"][HEADER.size :], key=key),
+        ("server", "close"): encode_close(CloseCode.NORMAL, "client_done"),
+    }
+
+
+def test_close_code_table_is_the_carrier_s(document: str) -> None:
+    rows = {int(code): cell for code, cell in table(document, "| code | after |")}
+
+    assert {*rows} == {*CloseCode} - {CloseCode.ABSENT}
+    for reason, code in CLOSE_CODES.items():
+        assert f"`{reason}`" in rows[code], reason
 
 
 def test_numbers_in_the_text_are_the_code_s(document: str) -> None:
     assert f"max_frame is {CONTROL_FRAME};" in document
     assert f"longer than {CONTROL_FRAME} bytes" in document
+    assert f"these bytes say {int.from_bytes(GET, 'little')}," in document
+    assert f"more than {MOST_HEAD // 1024} KiB or {MOST_HEADERS} headers" in document
 
 
 def test_an_answer_is_no_longer_than_the_text_says() -> None:

@@ -13,7 +13,8 @@ import pytest
 from agentd.auth import Tokens
 from agentd.config import LimitsConfig, ServerConfig, agent_config_from_wire
 from agentd.protocol import messages as m
-from agentd.protocol.codec import FrameDecoder, decode_server, encode
+from agentd.protocol.codec import HEADER, FrameDecoder, decode_server, encode
+from agentd.protocol.websocket import Opcode, WebSocketDecoder, encode_frame
 from agentd.server import Server
 
 RUN = bytes(range(16))
@@ -99,6 +100,51 @@ def step(seq, kind, obs=None, reward=None, stream=None, **more) -> m.Step:
     )
 
 
+class WebStreams:
+    """Reader and writer of a `Peer` over WebSocket: frames go out and come in as messages."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.transport = writer.transport
+        self.drain, self.wait_closed = writer.drain, writer.wait_closed
+        self.decoder = WebSocketDecoder(2**31, masked=False)
+        self.pongs: list[bytes] = []
+        self.close_payload: bytes | None = None  # of the server's close
+
+    async def upgrade(self) -> WebStreams:
+        head = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        head += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        self.writer.write(f"GET / HTTP/1.1\r\nHost: localhost\r\n{head}".encode())
+        answer = await self.reader.readuntil(b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 101 "), answer
+        return self
+
+    def write(self, frame: bytes) -> None:
+        self.send(Opcode.BINARY, frame[HEADER.size :])
+
+    def send(self, opcode: Opcode, payload: bytes = b"", *, fin: bool = True) -> None:
+        self.writer.write(encode_frame(opcode, payload, key=os.urandom(4), fin=fin))
+
+    async def read(self, count: int) -> bytes:
+        while self.close_payload is None:
+            event = self.decoder.next_event()
+            if event is None:
+                data = await self.reader.read(count)
+                if not data:
+                    break
+                self.decoder.receive(data)
+                continue
+            opcode, payload = event
+            if opcode is Opcode.BINARY:
+                return payload
+            if opcode is Opcode.PONG:
+                self.pongs.append(payload)
+            elif opcode is Opcode.CLOSE:
+                self.close_payload = payload
+                self.send(Opcode.CLOSE, payload)
+        return b""
+
+
 class House:
     """A running server, its address, and peers that are closed at the end."""
 
@@ -121,9 +167,16 @@ class House:
             self.task.result()
         return self
 
-    async def peer(self) -> Peer:
-        peer = Peer(*await asyncio.open_connection(self.host, self.port))
+    async def peer(self, *, web: bool = False, unix: str = "", **options: object) -> Peer:
+        """A connection, over WebSocket on demand; ``options`` as for open_connection."""
+        if unix:
+            streams = await asyncio.open_unix_connection(unix)
+        else:
+            streams = await asyncio.open_connection(self.host, self.port, **options)  # type: ignore
+        peer = Peer(*streams)
         self._peers.append(peer)
+        if web:
+            peer.reader = peer.writer = await WebStreams(*streams).upgrade()  # type: ignore
         return peer
 
     async def down(self) -> None:

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from agentd.auth import Grant, Tokens
-from agentd.config import ServerConfig, TlsConfig
+from agentd.config import ServerConfig, TlsConfig, WebConfig
 from agentd.errors import ExitCode
 from agentd.protocol import messages as m
 from agentd.server.peers.tls import TlsFileError, tls_context
@@ -142,7 +142,7 @@ async def ask_as(house, host: str) -> int:
 
 async def test_a_foreign_name_for_the_daemon_is_refused(serve):
     """A page elsewhere may let its own name point here (DNS rebinding)."""
-    house = await serve(config=config(http_hosts=("metrics.example",)))
+    house = await serve(config=config(web=WebConfig(hosts=("metrics.example",))))
     statuses = {
         host: await ask_as(house, host)
         for host in ("evil.example", "127.0.0.1", "localhost:7332", "[::1]:7332", "metrics.example")
@@ -154,6 +154,22 @@ async def test_a_foreign_name_for_the_daemon_is_refused(serve):
         "[::1]:7332": 200,
         "metrics.example": 200,
     }
+
+
+async def test_a_page_of_another_site_is_refused(serve):
+    house = await serve(config=config(web=WebConfig(origins=("https://game.example",))))
+
+    def status(origin: str) -> int:
+        request = urllib.request.Request(f"http://{house.server.http_address}/livez")
+        request.add_header("Origin", origin)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as reply:
+                return reply.status
+        except urllib.error.HTTPError as refused:
+            return refused.code
+
+    origins = ("https://evil.example", "null", "https://game.example", "http://localhost:8000")
+    assert [await asyncio.to_thread(status, origin) for origin in origins] == [403, 403, 200, 200]
 
 
 async def test_half_requests_are_cut_off_in_time(serve, monkeypatch):
