@@ -53,6 +53,8 @@ version         version:version
     Print the version of agentd and of the wire protocol and checkpoint format it writes.
 completion      completion:completion
     Print a script that completes agentd's commands and options in a shell.
+check-client    conformance.client:check
+    Drive a client through every rule of the protocol, and tell which it breaks.
 data info       supervised.data:info
     Tell what a data set holds: rows, shapes, targets, ranges.
 data convert    supervised.data:convert

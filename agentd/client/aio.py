@@ -304,6 +304,10 @@ class AsyncClient(AsyncOperations, SessionFacts):
             self._ended = self._ended or fault
             link.abort()
             return
+        except ConnectionResetError as fault:
+            link.cause = fault
+            link.abort()
+            return
         if out := session.outgoing():
             link.write(out)
         if session.welcomed and not link.welcomed.done():

@@ -214,7 +214,8 @@ class ClientSession:
     def receive(self, data: bytes) -> None:
         """Take bytes from the server. Raises ProtocolError when it breaks the protocol.
 
-        Raises NotAgentd when it never spoke it. Of a session that was abandoned nothing is read.
+        Raises NotAgentd when it never spoke it, ConnectionResetError when it has forgotten answered
+        frames and only a new connection helps. Of a session that was abandoned nothing is read.
         """
         if self._leaving:
             return
@@ -233,6 +234,10 @@ class ClientSession:
             if self.welcomed:
                 raise
             raise NotAgentd(self._address, fault) from None
+        except ProtocolError as fault:
+            if self._wire.forgotten:  # R7: the next connection begins a new session
+                raise ConnectionResetError(fault.message) from None
+            raise
 
     def _take(self, message: m.ServerMessage) -> None:
         match message:

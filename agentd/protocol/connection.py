@@ -215,6 +215,11 @@ class ClientConnection:
             hello = m.replace(hello, resume=self.welcome.session)
         return encode(hello)
 
+    @property
+    def forgotten(self) -> bool:
+        """True when the server has forgotten frames that it had answered: begin a new session."""
+        return self.lost and self.welcome is None
+
     def forget(self) -> None:
         """End the session here: no frame waits any more, and the next hello begins a new one."""
         self._anew = True
@@ -274,7 +279,8 @@ class ClientConnection:
 
     def _welcomed(self, message: m.Welcome) -> None:
         self._decoder.max_frame = ANY_ANSWER
-        self.lost = self.welcome is not None and not message.resumed and not self._anew
+        begun = self.welcome is not None or self.lost
+        self.lost = begun and not message.resumed and not self._anew
         self._anew = False
         answered = self.last_seq - len(self._unanswered)
         if message.resumed and message.last_seq < answered:

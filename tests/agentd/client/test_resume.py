@@ -324,3 +324,21 @@ def test_no_file_descriptor_is_left_behind(peer):
         time.sleep(0.02)
 
     assert count() <= before
+
+
+def test_a_server_that_forgot_answered_frames_gets_a_new_session(peer, connect):
+    client = connect(peer)
+    play(client, 1), play(client, 2)
+    peer.only.taken.pop()  # a power failure took its last second
+    peer.cut()
+
+    with pytest.raises(SessionLost):
+        play(client, 3)
+
+    first = peer.hellos[0]
+    resumes = [hello.resume for hello in peer.hellos]
+    assert resumes[0] is None
+    assert resumes[1] is not None
+    assert resumes[-1] is None
+    assert {hello.run for hello in peer.hellos} == {first.run}
+    assert play(client, 3, kind=0).seq == 1

@@ -1,0 +1,1 @@
+"""Commands that say whether a client, an environment or a recorded session is right."""
