@@ -31,7 +31,8 @@ namespace Agentd {
 
         private readonly Queue<Sent> _sent = new Queue<Sent>();
         private readonly Stack<Sent> _spare = new Stack<Sent>();
-        private readonly Dictionary<string, object> _hello, _message = new Dictionary<string, object>();
+        internal readonly Dictionary<string, object> _hello;
+        private readonly Dictionary<string, object> _message = new Dictionary<string, object>();
         private readonly ConnectOptions _options;
         private readonly ActionSpace _action;
         private readonly Answer _answer;
@@ -114,7 +115,7 @@ namespace Agentd {
             if (!CanSend) throw new InvalidOperationException("the window is full: Poll first");
             if (Frame.Count == 0 || Frame.Count > MaxRows)
                 throw new ArgumentException($"want 1 to {MaxRows} rows a frame, got {Frame.Count}");
-            if (Protocol < 2 && Frame.IsNewer)
+            if (Protocol < 2 && (Frame.Taken.Used || Frame.Elapsed.Used || Frame.Success.Used))
                 throw new NotSupportedException("Taken, Elapsed, Success: want protocol 2, the server speaks 1");
             Sent next = _spare.Count > 0 ? _spare.Pop() : new Sent();
             next.Rows = Frame.Count;
@@ -151,11 +152,19 @@ namespace Agentd {
             if (Ready && Protocol >= 2) Tell("log", "values", values.ToDictionary(one => one.Key, one => (object)one.Value));
         }
 
+        /// <summary>End every open episode as truncated and begin a new session, all streams with first rows: for
+        /// when a frame was refused and the game has no right one in its place.</summary>
+        public void Abandon() {
+            Leave();
+            _begun = _lost = false;
+            Forget();
+            _hello.Remove("resume");
+        }
+
         /// <summary>Say goodbye, wait for the server's (a second at most) and close. Open episodes end as
         /// truncated; the session is over.</summary>
         public void Dispose() {
-            if (Ready) Leave();
-            Close();
+            Leave();
             _ended = _ended ?? new AgentdException("CLOSED", "the client is closed");
         }
 
@@ -199,8 +208,10 @@ namespace Agentd {
             return _sent.Dequeue();
         }
 
-        /// <summary>The session is over: its frames are forgotten, and the game hears of it once.</summary>
+        /// <summary>The session is over: its frames are forgotten, and the game hears of it once. Nothing can be
+        /// sent before the next welcome.</summary>
         private void Forget() {
+            Window = 0;
             _lost |= _begun;
             _begun = false;
             _lastSeq = 0;

@@ -162,8 +162,8 @@ namespace Agentd {
                 Break("the server has forgotten what it had answered");
                 return;
             }
+            Reconnects += Protocol > 0 ? 1 : 0;
             if (!resumed) Forget();
-            Reconnects += Window > 0 ? 1 : 0;
             _hello["resume"] = ((ArraySegment<byte>)_message["session"]).ToArray();
             Window = (int)(long)_message["window"];
             MaxRows = (int)(long)_message["max_rows"];
@@ -216,23 +216,25 @@ namespace Agentd {
         /// <summary>Let go of the connection and choose when to try again: exponential, with full jitter, so that
         /// no crowd forms. Throws when it is time to give up.</summary>
         private void Break(string why) {
+            bool leaving = _state == State.Away;
             if (_state == State.Open && Now - _since > ConnectSeconds) WentWell();
             Close();
+            if (leaving) return;
             _giveUpAt = Math.Min(_giveUpAt, Now + _patience);
             if (Now >= _giveUpAt) throw End(_fault ?? new AgentdException("UNREACHABLE", $"{_address.Authority}: {why}"));
             _notBefore = Math.Min(_giveUpAt, Now + _delay * _random.NextDouble());
             _delay = Math.Min(LongestDelay, 2 * _delay);
         }
 
+        /// <summary>Say goodbye, wait until the server closes, and close.</summary>
         private void Leave() {
-            Tell("goodbye", "reason", "client_done");
+            if (Ready) Tell("goodbye", "reason", "client_done");
+            _state = State.Away;
             for (double until = Now + 1; _socket != null && Now < until; _inAt = _inEnd) {
                 Flush();
-                _patience = 0;
-                try {
-                    Receive(20);
-                } catch (AgentdException) { } // closed, as it should
+                Receive(20);
             }
+            Close();
         }
 
         private void Close() {

@@ -14,63 +14,66 @@ namespace Agentd {
             Bytes = new byte[size];
         }
 
-        /// <summary>Copy a row's numbers; every machine that runs .NET today is little-endian.</summary>
-        public void Put(int row, Array values, int from = 0) =>
-            Buffer.BlockCopy(values, from, Bytes, row * Size, Size);
-
         public void Fill(int row, byte value) {
             if ((row + 1) * Size > Bytes.Length) Array.Resize(ref Bytes, 2 * (row + 1) * Size);
             for (int at = row * Size; at < (row + 1) * Size; at++) Bytes[at] = value;
         }
 
-        public void Write(Packer to, int rows) {
+        /// <summary>Copy numbers to the place of the row's item of that size. Little-endian, as every machine
+        /// that runs .NET today is.</summary>
+        public void Put(int row, Array values, int item = 0) {
+            int size = Buffer.ByteLength(values);
+            if (item < 0 || (item + 1) * size > Size) throw new ArgumentOutOfRangeException(Name, item, "no such item");
+            Buffer.BlockCopy(values, 0, Bytes, row * Size + item * size, size);
+            Used = true;
+        }
+
+        public int Write(Packer to, int rows) {
             to.Str(Name);
             to.Bin(Bytes, 0, rows * Size);
+            return to.Count - rows * Size;
         }
     }
 
     /// <summary>The rows of the next step: add some, then Send or Step, which empties it.</summary>
     public sealed class Frame {
         internal readonly Tensor[] Tensors;
-        private readonly ActionSpace _action;
-        private readonly byte[] _played; // newest action of each stream, as on the wire
+        internal readonly Column Mask, Taken, By = new Column("by", 1);
+        internal readonly Column Elapsed = new Column("elapsed", 4), Success = new Column("success", 1);
+        internal readonly bool Floats;
         private readonly Column _stream = new Column("stream", 4), _kind = new Column("kind", 1);
-        private readonly Column _reward = new Column("reward", 4), _mask, _taken, _by = new Column("by", 1);
-        private readonly Column _elapsed = new Column("elapsed", 4), _success = new Column("success", 1);
-        private readonly Column[] _columns, _optional;
+        private readonly Column _reward = new Column("reward", 4);
+        private readonly Column[] _optional;
+        private readonly byte[] _played, _byte = new byte[1]; // played: newest action of each stream
         private readonly int[] _whole = new int[1];
         private readonly float[] _number = new float[1];
 
         internal Frame(Tensor[] tensors, ActionSpace action, byte[] played) {
             Tensors = tensors;
-            _action = action;
+            Floats = action.Floats;
+            Mask = new Column("mask", action.Choices);
+            Taken = new Column("taken", 4 * action.Width);
             _played = played;
-            _mask = new Column("mask", action.Choices);
-            _taken = new Column("taken", 4 * action.Width);
-            _columns = new[] { _stream, _kind, _reward };
-            _optional = new[] { _mask, _taken, _by, _elapsed, _success };
+            _optional = new[] { Mask, Taken, By, Elapsed, Success };
         }
 
         /// <summary>Rows so far.</summary>
         public int Count { get; private set; }
 
-        /// <summary>True when the frame says what only protocol 2 knows.</summary>
-        internal bool IsNewer => _taken.Used || _elapsed.Used || _success.Used;
-
         /// <summary>Add one moment of one stream; reward is for the action that led here.</summary>
         public Row Add(int stream, Kind kind, float reward = 0) {
-            if (stream < 0 || _taken.Size * (long)stream >= _played.Length)
+            if (stream < 0 || Taken.Size * (long)stream >= _played.Length)
                 throw new ArgumentOutOfRangeException(nameof(stream), stream, "want below Streams");
             int row = Count++;
-            foreach (Column column in _columns) column.Fill(row, 0);
-            foreach (Column column in _optional) column.Fill(row, column == _mask ? (byte)1 : (byte)0);
+            foreach (Column column in _optional) column.Fill(row, column == Mask ? (byte)1 : (byte)0);
             foreach (Tensor tensor in Tensors) tensor.Column.Fill(row, 0);
-            _whole[0] = stream;
-            _stream.Put(row, _whole);
-            _kind.Bytes[row] = (byte)kind;
-            Number(_reward, row, reward);
-            Number(_elapsed, row, 1);
-            _taken.Put(row, _played, stream * _taken.Size);
+            Buffer.BlockCopy(_played, stream * Taken.Size, Taken.Bytes, row * Taken.Size, Taken.Size);
+            Buffer.BlockCopy(One(1f), 0, Elapsed.Bytes, row * 4, 4);
+            _stream.Fill(row, 0);
+            _stream.Put(row, One(stream));
+            _kind.Fill(row, (byte)kind);
+            _reward.Fill(row, 0);
+            _reward.Put(row, One(reward));
             return new Row(this, row);
         }
 
@@ -80,41 +83,19 @@ namespace Agentd {
             foreach (Column column in _optional) column.Used = false;
         }
 
-        internal void Put(int row, string name, Array values) {
-            foreach (Tensor tensor in Tensors)
-                if (name == null || tensor.Name == name) {
-                    tensor.Put(row, values);
-                    return;
-                }
-            throw new ArgumentException($"obs.{name}: not in the schema");
+        internal Array One(byte value) {
+            _byte[0] = value;
+            return _byte;
         }
 
-        internal void Mask(int row, int choice, bool legal) {
-            if (choice < 0 || choice >= _action.Choices)
-                throw new ArgumentOutOfRangeException(nameof(choice), choice, "no such action");
-            _mask.Used = true;
-            _mask.Bytes[row * _mask.Size + choice] = legal ? (byte)1 : (byte)0;
+        internal Array One(int value) {
+            _whole[0] = value;
+            return _whole;
         }
 
-        internal void Taken(int row, int head, float action, By by) {
-            if (head < 0 || head >= _action.Width)
-                throw new ArgumentOutOfRangeException(nameof(head), head, "no such branch");
-            _whole[0] = (int)(_number[0] = action);
-            Array given = _action.Floats ? (Array)_number : _whole;
-            Buffer.BlockCopy(given, 0, _taken.Bytes, row * _taken.Size + 4 * head, 4);
-            _taken.Used = true;
-            _by.Used |= by != By.Agent;
-            _by.Bytes[row] = (byte)by;
-        }
-
-        internal void Elapsed(int row, float steps) {
-            _elapsed.Used = true;
-            Number(_elapsed, row, steps);
-        }
-
-        internal void Success(int row, bool won) {
-            _success.Used = true;
-            _success.Bytes[row] = won ? (byte)1 : (byte)0;
+        internal Array One(float value) {
+            _number[0] = value;
+            return _number;
         }
 
         /// <summary>Write the step; the places of its columns stream and kind are returned.</summary>
@@ -126,21 +107,14 @@ namespace Agentd {
             to.Pair("type", "step");
             to.Str("seq");
             to.UInt(seq);
-            _stream.Write(to, Count);
-            streamsAt = to.Count - 4 * Count;
-            _kind.Write(to, Count);
-            kindsAt = to.Count - Count;
+            streamsAt = _stream.Write(to, Count);
+            kindsAt = _kind.Write(to, Count);
             _reward.Write(to, Count);
             to.Str("obs");
             to.Map(Tensors.Length);
             foreach (Tensor tensor in Tensors) tensor.Column.Write(to, Count);
             foreach (Column column in _optional) if (column.Used) column.Write(to, Count);
             to.EndFrame(at);
-        }
-
-        private void Number(Column column, int row, float number) {
-            _number[0] = number;
-            column.Put(row, _number);
         }
     }
 
@@ -154,40 +128,36 @@ namespace Agentd {
             _row = row;
         }
 
-        /// <summary>Set the first (often only) tensor: float[], int[], byte[], sbyte[] or, for
-        /// halves, ushort[]. What is not set is zero.</summary>
-        public Row Obs(Array values) => Obs(null, values);
+        /// <summary>Set the first (often only) tensor: float[], int[], byte[], sbyte[] or, for halves, ushort[].
+        /// What is not set is zero.</summary>
+        public Row Obs(Array values) => Obs(_frame.Tensors[0].Name, values);
 
-        public Row Obs(params float[] values) => Obs(null, values);
+        public Row Obs(params float[] values) => Obs(_frame.Tensors[0].Name, values);
 
         /// <summary>Set the tensor of this name.</summary>
         public Row Obs(string tensor, Array values) {
-            _frame.Put(_row, tensor, values);
-            return this;
+            foreach (Tensor one in _frame.Tensors) if (one.Name == tensor) return Put(one.Fitting(values), values);
+            throw new ArgumentException($"obs.{tensor}: not in the schema");
         }
 
         /// <summary>Forbid or allow an action; the branches' actions follow each other.</summary>
-        public Row Mask(int choice, bool legal) {
-            _frame.Mask(_row, choice, legal);
-            return this;
-        }
+        public Row Mask(int choice, bool legal) => Put(_frame.Mask, _frame.One(legal ? (byte)1 : (byte)0), choice);
 
-        /// <summary>Say what was played instead of the answer, and by whom; once a branch or head.
-        /// Rows that say nothing played the newest answer of their stream.</summary>
+        /// <summary>Say what was played instead of the answer, and by whom; once a branch or head. Rows that say
+        /// nothing played the newest answer of their stream.</summary>
         public Row Taken(float action, By by, int head = 0) {
-            _frame.Taken(_row, head, action, by);
-            return this;
+            if (by != By.Agent) Put(_frame.By, _frame.One((byte)by));
+            return Put(_frame.Taken, _frame.Floats ? _frame.One(action) : _frame.One((int)action), head);
         }
 
         /// <summary>Say how many nominal steps (DtMs) led to this row; 1 when not said.</summary>
-        public Row Elapsed(float steps) {
-            _frame.Elapsed(_row, steps);
-            return this;
-        }
+        public Row Elapsed(float steps) => Put(_frame.Elapsed, _frame.One(steps));
 
         /// <summary>Say whether the episode that ends in this row was won.</summary>
-        public Row Success(bool won) {
-            _frame.Success(_row, won);
+        public Row Success(bool won) => Put(_frame.Success, _frame.One(won ? (byte)1 : (byte)0));
+
+        private Row Put(Column column, Array values, int item = 0) {
+            column.Put(_row, values, item);
             return this;
         }
     }

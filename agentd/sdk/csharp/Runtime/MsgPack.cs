@@ -27,9 +27,6 @@ namespace Agentd {
         public void Int(long number) {
             if (number >= 0) UInt((ulong)number);
             else if (number >= -32) Byte((int)number);
-            else if (number >= sbyte.MinValue) Sized(0xd0, (ulong)number, 1);
-            else if (number >= short.MinValue) Sized(0xd1, (ulong)number, 2);
-            else if (number >= int.MinValue) Sized(0xd2, (ulong)number, 4);
             else Sized(0xd3, (ulong)number, 8);
         }
 
@@ -46,11 +43,9 @@ namespace Agentd {
         public void Value(object value) {
             if (value == null) Byte(0xc0);
             else if (value is bool flag) Byte(flag ? 0xc3 : 0xc2);
-            else if (value is long number) Int(number);
-            else if (value is int small) Int(small);
+            else if (value is long || value is int) Int(Convert.ToInt64(value));
             else if (value is ulong large) UInt(large);
-            else if (value is double real) Float(real);
-            else if (value is float single) Float(single);
+            else if (value is double || value is float) Float(Convert.ToDouble(value));
             else if (value is string text) Str(text);
             else if (value is byte[] bytes) Bin(bytes, 0, bytes.Length);
             else if (value is ArraySegment<byte> part) Bin(part.Array, part.Offset, part.Count);

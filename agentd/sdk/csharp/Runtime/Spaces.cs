@@ -31,14 +31,13 @@ namespace Agentd {
         /// <summary>Halves; give their bits as ushort[].</summary>
         public static Tensor Float16(string name, params int[] shape) => new Tensor(name, "float16", 2, shape);
 
-        /// <summary>Copy one row. ArgumentException when it does not fit.</summary>
-        internal void Put(int row, Array values) {
+        /// <summary>The column, where one row fits into it; else ArgumentException.</summary>
+        internal Column Fitting(Array values) {
             bool fits = DType == "float32" ? values is float[] : DType == "int32" ? values is int[]
                 : DType == "float16" ? values is ushort[] : values is byte[] || values is sbyte[];
-            if (!fits || Buffer.ByteLength(values) != Column.Size)
-                throw new ArgumentException($"obs.{Name}: want {Column.Size} bytes of {DType}, " +
-                    $"got {values.Length} of {values.GetType().Name}");
-            Column.Put(row, values);
+            if (fits && Buffer.ByteLength(values) == Column.Size) return Column;
+            throw new ArgumentException($"obs.{Name}: want {Column.Size} bytes of {DType}, " +
+                $"got {values.Length} of {values.GetType().Name}");
         }
 
         internal object Wire => new Dictionary<string, object> {

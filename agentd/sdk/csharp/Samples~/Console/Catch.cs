@@ -48,7 +48,7 @@ public static class Catch {
                     agent.Frame.Add(0, reward == 0 ? Kind.Mid : Kind.Terminated, reward).Obs(game.Board);
                 }
                 mean += (reward - mean) / Math.Min(episode, 100);
-                if (episode % 100 == 0) Console.WriteLine("{0} episodes: return {1:0.00}", episode, mean);
+                if (episode % 50 == 0) Console.WriteLine("{0} episodes: return {1:0.00}", episode, mean);
             }
             agent.Step();
         }
