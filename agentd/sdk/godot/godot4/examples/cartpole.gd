@@ -1,11 +1,11 @@
-# CartPole without a window: godot --headless --path . -s examples/cartpole.gd -- [ADDRESS] [train|eval] [N]
+# CartPole without a window:
+# godot --headless --path . -s examples/cartpole.gd -- [ADDRESS] [train|eval] [EPISODES]
 extends SceneTree
 
 const Session = preload("res://addons/agentd/session.gd")
 
 var session = Session.new()
 var state = [0.0, 0.0, 0.0, 0.0]  # x, its speed, angle, its speed
-var elapsed = 0
 
 
 func _init():
@@ -29,27 +29,25 @@ func _init():
 
 # One episode; its return. The row that ends it goes out alone: simple, and one round trip more.
 func play():
+	var total = 0
+	var kind = session.FIRST
 	for i in range(4):
 		state[i] = randf() / 10 - 0.05
-	elapsed = 0
-	var kind = session.FIRST
 	while kind <= session.MID and session.fault == null:
 		session.step([{"kind": kind, "reward": 1.0, "obs": state}])
-		kind = push(session.action_of(0))
+		total += 1
+		kind = session.TRUNCATED if total == 500 else session.MID
+		kind = session.TERMINATED if push(state, session.action_of(0)) else kind
 	session.step([{"kind": kind, "reward": 1.0, "obs": state}])
-	return elapsed
+	return total
 
 
-# Push left (0) or right (1) for 20 ms, by Euler's rule; where that leaves us.
-func push(action):
-	var c = cos(state[2])
-	var force = (10 if action == 1 else -10) + 0.05 * (state[3] * state[3]) * sin(state[2])
-	var turn = (9.8 * sin(state[2]) - c * (force / 1.1)) / (0.5 * (4.0 / 3.0 - 0.1 * (c * c) / 1.1))
-	var pull = force / 1.1 - 0.05 * turn * c / 1.1
-	var change = [state[1], pull, state[3], turn]
+# Push left (0) or right (1) for 20 ms, by Euler's rule, in place. True when that is the end.
+static func push(s, action):
+	var c = cos(s[2])
+	var force = (10 if action == 1 else -10) + 0.05 * (s[3] * s[3]) * sin(s[2])
+	var turn = (9.8 * sin(s[2]) - c * (force / 1.1)) / (0.5 * (4.0 / 3.0 - 0.1 * (c * c) / 1.1))
+	var change = [s[1], force / 1.1 - 0.05 * turn * c / 1.1, s[3], turn]
 	for i in range(4):
-		state[i] += 0.02 * change[i]
-	elapsed += 1
-	if abs(state[0]) > 2.4 or abs(state[2]) > 24 * PI / 360:
-		return session.TERMINATED
-	return session.TRUNCATED if elapsed >= 500 else session.MID
+		s[i] += 0.02 * change[i]
+	return abs(s[0]) > 2.4 or abs(s[2]) > 24 * PI / 360

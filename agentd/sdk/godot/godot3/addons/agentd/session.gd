@@ -336,9 +336,9 @@ func _welcomed(message):
 		_hello.erase("resume")
 		_break("the server has forgotten what it had answered")
 		return
+	reconnects += 1 if protocol > 0 else 0
 	if not message["resumed"]:
 		_forget()
-	reconnects += 1 if window > 0 else 0
 	_hello["resume"] = message["session"]
 	window = message["window"]
 	max_rows = message["max_rows"]
@@ -396,7 +396,9 @@ func _tell_server(message):
 	_link.send(_msgpack.pack(message))
 
 
+# The session is over: nothing can be sent before the next welcome.
 func _forget():
+	window = 0
 	if _begun:
 		_faults.append(Fault.new("SESSION_LOST", "the server began a new session"))
 		_faults[-1].fatal = false

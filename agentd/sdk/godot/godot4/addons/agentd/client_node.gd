@@ -13,7 +13,7 @@ var _agents = []  # by stream
 var _queue = []  # rows of the next step
 var _on_the_way = []  # rows of every step without an answer
 var _open = false
-var _settings = {}
+var _settings = session.settings
 
 
 # Called by each AgentdAgent; returns its stream.
