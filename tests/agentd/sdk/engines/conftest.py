@@ -126,7 +126,7 @@ class Wire:
         self._to = (host, int(port))
         self._cuts = cuts
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:{}".format(self._listener.getsockname()[1])
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.connections = 0
         threading.Thread(target=self._serve, daemon=True).start()
 

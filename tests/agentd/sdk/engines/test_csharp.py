@@ -110,9 +110,7 @@ def test_every_example_of_the_document_is_read_and_written(
         assert written == example.body.hex(), example.name
 
 
-def test_the_client_s_own_frames_are_the_document_s(
-    harness: Run, examples: dict[str, Any]
-) -> None:
+def test_the_client_s_own_frames_are_the_document_s(harness: Run, examples: dict[str, Any]) -> None:
     acts = [examples[f"server-{name}"].body.hex() for name in ("act", "act-late", "act-explain")]
 
     made = dict(line.split("\t") for line in harness("build", stdin="\n".join(acts)))
