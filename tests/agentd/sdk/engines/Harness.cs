@@ -14,7 +14,9 @@ public static class Harness {
         if (args[0] == "vectors") Vectors();
         else if (args[0] == "build") Build();
         else if (args[0] == "dynamics") Dynamics();
-        else if (args[0] == "conform") Environment.Exit(Conform(address));
+        else if (args[0] == "conform") Environment.Exit(Conform(address, ActionSpace.MultiDiscrete(3, 2)));
+        else if (args[0] == "mixed")
+            Environment.Exit(Conform(address, ActionSpace.Mixed(Head.Choice(5), Head.Range(-1, 1))));
         else if (args[0] == "walk") Walk(address, number);
         else if (args[0] == "loop") Loop(address, number);
         else if (args[0] == "refusals") Refusals(address);
@@ -118,10 +120,10 @@ public static class Harness {
     }
 
     /// <summary>A game that uses all of the client, to be driven by `agentd check-client`.</summary>
-    private static int Conform(string address) {
-        var options = new ConnectOptions { Streams = 3, Explain = true, DtMs = 20, DeadlineMs = 500 };
+    private static int Conform(string address, ActionSpace action) {
+        var options = new ConnectOptions { Streams = 3, Explain = true, DeadlineMs = 500 };
         var see = new[] { Board[0], Tensor.UInt8("ammo"), Tensor.Float16("half", 2) };
-        using (var agent = AgentdClient.Connect(address, "conform", see, ActionSpace.MultiDiscrete(3, 2), options)) {
+        using (var agent = AgentdClient.Connect(address, "conform", see, action, options)) {
             var steps = new int[3];
             for (int frame = 0; frame < 400; frame++) {
                 try {
@@ -150,6 +152,7 @@ public static class Harness {
         Row row = agent.Frame.Add(id, kind, step / 5f).Obs(step / 10f, id).Obs("ammo", new[] { (byte)step })
             .Obs("half", new ushort[] { 0x3c00, 0xc000 });
         if (!ends) row.Mask(2, false);
+        if (agent.Protocol < 2) return;
         if (frame % 5 == 4) row.Taken(id % 2, By.Person).Taken(1, id == 0 ? By.Script : By.Agent, 1);
         if (frame % 3 == 2) row.Elapsed(1.5f).Success(ends);
     }

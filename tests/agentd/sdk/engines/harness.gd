@@ -167,16 +167,17 @@ class Recorder:
 		seen.append("%d:%s" % [reward, cells])
 
 
-func conform():
+func conform(action = [3, 2]):
 	var session = Session.new()
 	var see = {"board": ["float32", [2]], "ammo": ["uint8", []], "half": ["float16", [2]]}
-	var options = {"streams": 3, "explain": true, "dt_ms": 20, "deadline_ms": 500}
-	session.open(address, "conform", see, [3, 2], options)
+	var options = {"streams": 3, "explain": true, "deadline_ms": 500}
+	session.open(address, "conform", see, action, options)
 	var steps = [0, 0, 0]
+	session.wait_open(20)
 	for frame in range(400):
 		var rows = []
 		for id in range(3):
-			rows.append(_row(frame, id, steps[id]))
+			rows.append(_row(frame, id, steps[id], session.protocol))
 		session.step(rows)
 		var fault = session.fault
 		if fault == null:
@@ -194,7 +195,11 @@ func conform():
 	session.close()
 
 
-func _row(frame, id, step):
+func mixed():
+	return conform({"heads": [{"n": 5}, {"low": -1.0, "high": 1.0}]})
+
+
+func _row(frame, id, step, protocol):
 	var ends = step == 9
 	var row = {"stream": id, "kind": 0 if step == 0 else 1, "reward": step / 5.0}
 	row["obs"] = {"board": [step / 10.0, id], "ammo": [step], "half": unhex("003c00c0")}
@@ -202,6 +207,8 @@ func _row(frame, id, step):
 		row["kind"] = 2 + frame % 2
 	else:
 		row["mask"] = [true, true, false, true, true]
+	if protocol == 1:
+		return row
 	if frame % 5 == 4:
 		row["taken"] = [id % 2, 1]
 		row["by"] = id
