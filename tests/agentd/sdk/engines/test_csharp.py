@@ -216,7 +216,7 @@ def test_no_rule_of_the_protocol_is_broken(program: Path, check_client: Any, act
 def test_catch_is_learned_a_little(build: Any, package: Path, daemon: Any) -> None:
     catch = build(package / "Samples~/Console/Catch.cs")
 
-    play(catch, daemon.address, "train", 250)
+    play(catch, daemon.address, "train", 150)
 
     assert play(catch, daemon.address, "eval", 50) > 0.2  # chance gets -0.6
 

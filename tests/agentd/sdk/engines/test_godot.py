@@ -179,7 +179,7 @@ def test_no_rule_of_the_protocol_is_broken(project: Path, check_client: Any, act
 
 
 def test_catch_is_learned_a_little(harness: Run, daemon: Any) -> None:
-    harness("catch", daemon.address, 200)
+    harness("catch", daemon.address, 150)
 
     assert float(harness("catch-eval", daemon.address, 30)[0]) > 0.2  # chance gets -0.6
 
