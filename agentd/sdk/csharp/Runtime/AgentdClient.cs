@@ -188,6 +188,7 @@ namespace Agentd {
             if (_ended != null) throw _ended;
             if (!_lost) return;
             _lost = false;
+            Frame.Clear(); // rows of episodes that are over
             throw new SessionLostException();
         }
 

@@ -132,7 +132,6 @@ public static class Harness {
                     if (frame % 10 == 0) agent.Log("game/frame", frame);
                     for (int id = 0; id < 3; id++) steps[id] = steps[id] == 9 ? 0 : steps[id] + 1;
                 } catch (SessionLostException) {
-                    agent.Frame.Clear();
                     steps = new int[3];
                 } catch (AgentdException fault) {
                     if (fault.Code == "CLOSED") return 0;
@@ -169,7 +168,6 @@ public static class Harness {
                     first = false;
                     done++;
                 } catch (SessionLostException) {
-                    agent.Frame.Clear();
                     first = true;
                     lost++;
                 }

@@ -30,9 +30,9 @@ func _init():
 	number = int(given[3]) if given.size() > 3 else 0
 	OS.low_processor_usage_mode_sleep_usec = 100  # without a window 7 ms of every frame
 	if mode in ["catch", "catch-eval"]:
-		game = Catch.new()
-		game.address = address
-		game.role = "eval" if mode == "catch-eval" else "train"
+		game = load("res://examples/catch.tscn").instance()
+		game.get_node("AgentdClient").address = address
+		game.get_node("AgentdClient").role = "eval" if mode == "catch-eval" else "train"
 		get_root().add_child(game)
 	elif mode == "nodes":
 		_make_nodes()

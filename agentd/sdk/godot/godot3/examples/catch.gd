@@ -1,37 +1,30 @@
 # Catch: a ball falls, a paddle waits at the bottom and learns. The arrow keys take the paddle.
+# catch.tscn holds AgentdClient, and below it AgentdAgent, whose signal `acted` calls `play`.
 extends Node2D
 
-const Client = preload("res://addons/agentd/client.gd")
-const Agent = preload("res://addons/agentd/agent.gd")
 const ROWS = 10
 const COLUMNS = 5
+const CELL = Vector2(40, 40)
 
-export var address = "127.0.0.1:7331"
-export(String, "train", "eval") var role = "train"
-var client = Client.new()
-var agent = Agent.new()
 var ball = Vector2()  # column, row
 var paddle = 0
 var episodes = 0
 var mean = 0.0  # return of the last 100 episodes, about
+onready var agent = get_node("AgentdClient/AgentdAgent")
+
+
+func _process(_delta):
+	if not agent.is_playing():
+		begin()
 
 
 func _ready():
-	client.address = address
-	client.role = role
-	client.agent = "catch"
-	client.observation = {"board": ["float32", [ROWS, COLUMNS]]}
-	client.action = [3]
-	client.add_child(agent)
-	add_child(client)
-	agent.connect("acted", self, "play")
-	client.connect("opened", self, "begin")
+	randomize()
 
 
 func begin():
-	randomize()
 	ball = Vector2(randi() % COLUMNS, 0)
-	paddle = COLUMNS / 2
+	paddle = 2
 	agent.observe(board())
 
 
@@ -51,6 +44,7 @@ func play(action):
 		episodes += 1
 		mean += (reward - mean) / min(episodes, 100)
 		begin()
+	update()
 
 
 func board():
@@ -58,3 +52,8 @@ func board():
 	for i in range(ROWS * COLUMNS):
 		cells.append(1.0 if i == ball.y * COLUMNS + ball.x or i == (ROWS - 1) * COLUMNS + paddle else 0.0)
 	return cells
+
+
+func _draw():
+	draw_rect(Rect2(ball * CELL, CELL), Color(1, 1, 1))
+	draw_rect(Rect2(Vector2(paddle, ROWS - 1) * CELL, CELL), Color(1, 0.5, 0))

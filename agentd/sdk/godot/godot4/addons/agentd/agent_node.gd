@@ -47,6 +47,11 @@ func finish(obs, reward, terminated = true, facts = {}):
 	action = null
 
 
+# True while an episode is under way.
+func is_playing():
+	return _open
+
+
 # Say that this was played since the last `observe`, not the agent's answer: it learns from it.
 func take_over(played, by = Session.BY_PERSON):
 	_played = played

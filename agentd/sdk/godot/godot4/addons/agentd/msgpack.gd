@@ -97,6 +97,7 @@ func _write_head(count, tiny, below, one):
 		_at.put_u32(count)
 
 
+# gdlint: disable=max-returns
 func _read(depth):
 	var head = _number(1)
 	if failed or depth > DEEPEST:
