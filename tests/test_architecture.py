@@ -45,6 +45,7 @@ ROOMS: dict[str, set[str]] = {
     "agentd/cli": {"agentd", "numpy", "msgspec", "typer", "click", "rich"}
     | {"uvloop", "threadpoolctl", "pyopencl", "chess", "matplotlib"}
     | STDLIB,
+    "agentd/conformance/environment": {"agentd", "numpy", "gymnasium"} | STDLIB,
     "agentd/chess": {"agentd", "numpy", "msgspec", "chess", "safetensors"} | STDLIB,
     "agentd/rl": {"agentd", "numpy", "msgspec", "gymnasium", "minatar"} | STDLIB,
     "agentd/runs/onnxfile": {"agentd", "numpy", "onnx"} | STDLIB - WORLD,

@@ -29,6 +29,7 @@ INSIDE = {
     "agentd/presets/cartpole.yaml",
     "agentd/presets/chess/chess-small.yaml",
     "agentd/models/chess-small.safetensors",
+    "agentd/sdk/javascript/agentd.mjs",
 }
 
 

@@ -7,6 +7,7 @@ import typer
 from agentd.cli.app import load
 from agentd.cli.menu import COMMANDS, GROUPS, members
 from agentd.cli.screen.options import Screen
+from agentd.cli.sdk import languages
 
 Shell = Literal["bash", "zsh", "fish"]
 Words = dict[str, list[str]]
@@ -77,6 +78,7 @@ def _words() -> Words:
         hidden = {text for each in params if getattr(each, "hidden", False) for text in each.opts}
         found[path] = [*sorted(options - hidden), "--help"]
     found["completion"] = [*get_args(Shell), *found["completion"]]
+    found["sdk"] = [*languages(), *found["sdk"]]
     return found
 
 

@@ -45,6 +45,8 @@ check           supervised.models:check
     Check a model file, a daemon's configuration or a preset: keys, values, shapes, memory.
 export          supervised.models:export
     Write a trained network's weights in another format; onnx holds the whole model.
+sdk             sdk:sdk
+    Write the client for a language into a folder; without a language, list what there is.
 doctor          daemon.doctor:doctor
     Look at Python, NumPy, OpenCL, the data directory, ports and limits.
 devices         daemon.doctor:devices
@@ -55,6 +57,10 @@ completion      completion:completion
     Print a script that completes agentd's commands and options in a shell.
 check-client    conformance.client:check
     Drive a client through every rule of the protocol, and tell which it breaks.
+check-env       conformance.environment:check
+    Play a Gymnasium environment at random, and tell what it does other than its spaces say.
+replay          conformance.replay:replay
+    Say a recorded session's frames again, and compare the answers.
 data info       supervised.data:info
     Tell what a data set holds: rows, shapes, targets, ranges.
 data convert    supervised.data:convert

@@ -16,19 +16,24 @@ class AddressError(ValueError):
 
 
 class Address(NamedTuple):
-    """A TCP host and port, or the ``path`` of a unix socket; ``token`` when the address has one."""
+    """A TCP host and port, or the ``path`` of a unix socket; ``token`` when the address has one.
+
+    web  the scheme of a WebSocket there, ``ws`` or with TLS ``wss``; "" for bare TCP
+    """
 
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     path: str | None = None
     token: str | None = None
+    web: str = ""
 
     @classmethod
     def parse(cls, text: str | tuple[str, int] | Address) -> Address:
         """Read an address.
 
-        ``host``, ``host:port``, ``[::1]:port``, ``agentd://[token@]host[:port]``, a path with a
-        slash in it, ``unix:path``, ``agentd+unix:///path``, or a (host, port) pair.
+        ``host``, ``host:port``, ``[::1]:port``, ``agentd://[token@]host[:port]``, the same with
+        ``ws://`` or ``wss://``, a path with a slash in it, ``unix:path``, ``agentd+unix:///path``,
+        or a (host, port) pair.
         Raises AddressError, a ValueError, for anything else.
         """
         if isinstance(text, Address):
@@ -46,7 +51,8 @@ class Address(NamedTuple):
     def __str__(self) -> str:
         if self.path is not None:
             return f"unix:{self.path}"
-        return host_port(self.host, self.port)
+        place = host_port(self.host, self.port)
+        return f"{self.web}://{place}" if self.web else place
 
     @classmethod
     def _of_path(cls, path: str, text: str) -> Address:
@@ -64,14 +70,16 @@ class Address(NamedTuple):
         token = unquote(url.username) if url.username else None
         if url.scheme == "agentd+unix" and url.path and not url.netloc:
             return cls(path=url.path, token=token)
-        if url.scheme != "agentd" or _has_more(url):
+        if url.scheme not in ("agentd", "ws", "wss") or _has_more(url):
             raise AddressError(
-                f"address {text!r}: want host:port, agentd://host:port or the path of a socket"
+                f"address {text!r}: want host:port, agentd://host:port, ws://host:port or the path "
+                "of a socket"
             )
         return cls(
             host=url.hostname or cls().host,
             port=DEFAULT_PORT if port is None else port,
             token=token,
+            web=url.scheme.removeprefix("agentd"),
         )
 
 

@@ -96,11 +96,14 @@ class ConnectSettings:
         if role != "admin":
             schema = _schema(observation, actions)
             common |= schema.to_wire() | _playing(options)
+        tls = options.get("tls")
+        if tls is None and place.web == "wss":
+            tls = ssl.create_default_context()
         return cls(
             address=place,
             hello=Hello(**common),
             schema=schema,
-            tls=options.get("tls"),
+            tls=tls,
             wait=_seconds("wait", options.get("wait", 0.0)),
             retry_for=_seconds("retry_for", options.get("retry_for", 60.0)),
         )

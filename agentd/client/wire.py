@@ -10,9 +10,12 @@ from __future__ import annotations
 import selectors
 import socket
 import ssl
+import time
 from collections import deque
 
 from agentd.client.address import Address
+from agentd.client.web import WebSocketEnd
+from agentd.protocol.address import host_port
 
 CHUNK = 64 * 1024
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -20,12 +23,13 @@ _BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
 
 
 class Wire:
-    """One connection; every fault of the network is an OSError."""
+    """One connection, which frames of R2 go over; every fault of the network is an OSError."""
 
-    def __init__(self, connected: socket.socket) -> None:
-        """Own ``connected`` from here on."""
+    def __init__(self, connected: socket.socket, web: WebSocketEnd | None = None) -> None:
+        """Own ``connected`` from here on; ``web`` makes messages of frames."""
         connected.setblocking(False)
         self._socket = connected
+        self._web = web
         self._tls = isinstance(connected, ssl.SSLSocket)
         self._early: deque[bytes] = deque()  # read while sending
         self._selector = selectors.DefaultSelector()
@@ -46,13 +50,24 @@ class Wire:
                 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if tls is not None:
                 opened = tls.wrap_socket(opened, server_hostname=address.host)
-            return cls(opened)
+            if not address.web:
+                return cls(opened)
+            wire = cls(opened, WebSocketEnd(host_port(address.host, address.port)))
         except BaseException:
             opened.close()
             raise
+        try:
+            wire._upgrade(timeout)
+        except BaseException:
+            wire.close()
+            raise
+        return wire
 
     def send(self, data: bytes, timeout: float) -> None:
-        """Send all of ``data``. Raises OSError; TimeoutError when nothing moves for ``timeout``."""
+        """Send whole frames. Raises OSError; TimeoutError when nothing moves for ``timeout``."""
+        self._send(data if self._web is None else self._web.wrap(data), timeout)
+
+    def _send(self, data: bytes, timeout: float) -> None:
         try:
             sent = self._socket.send(data)
         except _NOT_NOW:
@@ -62,6 +77,30 @@ class Wire:
 
     def receive(self, timeout: float) -> bytes | None:
         """Return the next bytes, b"" at the end of the stream, None after ``timeout`` seconds."""
+        data = self._receive(timeout)
+        while data and self._web is not None:
+            frames, back = self._web.receive(data)
+            if back:
+                self._send(back, timeout)
+            if frames or self._web.over:
+                return frames
+            data = self._receive(timeout)
+        return data
+
+    def _upgrade(self, timeout: float) -> None:
+        """Shake hands with a WebSocket server."""
+        assert self._web is not None
+        until = time.monotonic() + timeout
+        self._send(self._web.request(), timeout)
+        while not self._web.upgraded:
+            data = self._receive(max(0.0, until - time.monotonic()))
+            if not data:
+                raise ConnectionRefusedError("no answer to the WebSocket handshake")
+            frames, _ = self._web.receive(data)
+            if frames:
+                raise ConnectionRefusedError("a message before hello")
+
+    def _receive(self, timeout: float) -> bytes | None:
         if self._early:
             return self._early.popleft()
         if self._tls and (data := self._read()) is not None:  # decrypted before: no poll sees it

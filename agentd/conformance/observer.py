@@ -90,7 +90,8 @@ class Observer:
     def next_message(self, now: float) -> m.ClientMessage | SeenFrame | None:
         """The next message, at ``now`` seconds of any clock; None when more bytes are needed.
 
-        Between hello and welcome nothing is read. Raises ProtocolError where the client cannot be understood any further.
+        Between hello and welcome nothing is read. Raises ProtocolError where the client cannot be
+        understood any further.
         """
         if self._shaking:
             return None

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import tempfile
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +25,8 @@ ADDRESS = "{address}"
 FIRST_S = 60.0
 """Seconds that the first client of all may take to connect, where we do not start it."""
 STOP_S = 2.0
+TURN_S = 0.01
+LIMIT = 1 << 24  # bytes that a connection may hold unread
 
 
 class Stage:
@@ -41,9 +45,8 @@ class Stage:
         self.patience = patience
         self.process: asyncio.subprocess.Process | None = None
         self._command, self._rng = list(command), np.random.default_rng(seed)
-        self._arrived: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
-        self._arrived = asyncio.Queue()
-        self._server: asyncio.Server | None = None
+        self._arrived: deque[socket.socket] = deque()
+        self._socket: socket.socket | None = None
         self._visits: list[Visit] = []
         self._runs: set[bytes] = set()
         self._clients = 0  # that have connected
@@ -68,25 +71,32 @@ class Stage:
 
     async def listen(self, host: str, port: int) -> str:
         """Listen; return the address. Raises Unavailable."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            self._server = await asyncio.start_server(self._accept, host, port, limit=1 << 24)
+            self._socket = socket.create_server((host, port), family=family)
         except OSError as fault:
             where = host_port(host, port)
             raise Unavailable(f"cannot listen on {where}: {fault.strerror}") from None
-        host, port = self._server.sockets[0].getsockname()[:2]
+        self._socket.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._socket, self._accept, self._socket)
+        host, port = self._socket.getsockname()[:2]
         self.address = host_port(host, port)
         return self.address
 
     async def close(self) -> None:
         """End the client that we started, and listen no more."""
         await self.leave()
-        if self._server is not None:
-            self._server.close()
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
         self._send_away()
-        await asyncio.sleep(0)  # transports let go of their sockets then
+        await asyncio.sleep(0)  # transports let go of their sockets
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._arrived.put_nowait((reader, writer))
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            taken, _ = listener.accept()
+            taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._arrived.append(taken)
 
     # -- one scene -----------------------------------------------------------------------------
 
@@ -127,8 +137,8 @@ class Stage:
 
     def _send_away(self) -> None:
         """Break the connections that nobody has taken."""
-        while not self._arrived.empty():
-            self._arrived.get_nowait()[1].transport.abort()
+        while self._arrived:
+            self._arrived.popleft().close()
 
     def last_words(self) -> str:
         """The last line that the client has written, "" where it wrote none."""
@@ -141,18 +151,15 @@ class Stage:
 
     async def visit(self, seconds: float | None = None) -> Visit | None:
         """The client's next connection; None when it does not come within ``seconds``."""
-        limit = self.patience if seconds is None else seconds
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit):
-                while self._arrived.empty():
-                    if self.process is not None and self.process.returncode is not None:
-                        return None
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(0.1):
-                            streams = await self._arrived.get()
-                            return self._begin(*streams)
-                return self._begin(*self._arrived.get_nowait())
-        return None
+        loop = asyncio.get_running_loop()
+        until = loop.time() + (self.patience if seconds is None else seconds)
+        while not self._arrived:
+            ended = self.process is not None and self.process.returncode is not None
+            if ended or loop.time() > until:
+                return None
+            await asyncio.sleep(TURN_S)
+        taken = self._arrived.popleft()
+        return self._begin(*await asyncio.open_connection(sock=taken, limit=LIMIT))
 
     def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Visit:
         self._clients += 1
@@ -184,8 +191,7 @@ class Stage:
         code = None if self.process is None else self.process.returncode
         if code is None:
             return "no client connected"
-        words = self.last_words()
-        return f"the client ended with code {code} before it connected" + (words and f": {words}")
+        return f"the client ended with code {code} before it connected"
 
     def welcome(self, visit: Visit, **facts: object) -> None:
         """Begin a new session on this connection."""

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from agentd.conformance.answers import Answers, reply_to
+from agentd.conformance.line import LineBroken, ServerLine
 from agentd.conformance.observer import Observer, SeenFrame
 from agentd.protocol import messages as m
 from agentd.protocol.codec import encode
@@ -16,6 +17,7 @@ from agentd.protocol.errors import Code, ProtocolError
 PONG_S = 3.0
 """Seconds that a pong may take: a quarter of the default heartbeat is generous."""
 CHUNK = 65536
+PIECE_S = 0.002
 
 
 class Over(Exception):
@@ -45,10 +47,12 @@ class Visit:
         self.patience = patience
         self.silent = False
         self._reader, self._writer = reader, writer
+        self._line = ServerLine(observer.findings)
         self._frames: deque[SeenFrame] = deque()
         self._hello: m.Hello | None = None
         self._pings: deque[tuple[int | float, float]] = deque()  # t, and when it was sent
         self._asked = False  # an operation with an open map was replied to
+        self._held: bytearray | None = None  # to be sent behind what is sent in pieces
         self._wake = asyncio.Event()
         self.ended = False  # no more bytes will come
         self.broken = False  # the client cannot be understood
@@ -114,8 +118,18 @@ class Visit:
     async def _read(self) -> None:
         try:
             while (data := await self._reader.read(CHUNK)) and not self.retired:
-                self.observer.receive(data)
-                self._pump()
+                frames, back = self._line.receive(data)
+                self._put(back)
+                if frames:
+                    self.observer.receive(frames)
+                    self._pump()
+                if self._line.over:
+                    self._writer.close()
+                    break
+        except LineBroken as fault:
+            self.broken = True
+            self._put(fault.last)
+            self._writer.close()
         except OSError:
             pass
         finally:
@@ -135,6 +149,7 @@ class Visit:
             self.broken = self.retired = True
             fault.fatal = True
             self.send(fault.to_message(), m.Goodbye(reason=fault.code.goodbye))
+            self._put(self._line.closing(fault.code.goodbye))
             self._writer.close()
         self._wake.set()
 
@@ -153,6 +168,7 @@ class Visit:
                 self._take_pong(t)
             case m.Goodbye() if not self.silent:
                 self.send(m.Goodbye(reason="client_done"))
+                self._put(self._line.closing("client_done"))
                 self._writer.close()
             case _ if isinstance(message, m.Operation) and not self.silent:
                 self.send(reply_to(message))
@@ -189,19 +205,27 @@ class Visit:
         self.write(b"".join(map(encode, messages)))
 
     def write(self, data: bytes) -> None:
-        """Send bytes, if anybody is there to take them."""
-        if not self._writer.is_closing():
+        """Send whole frames, if anybody is there to take them."""
+        self._put(self._line.wrap(data))
+
+    def _put(self, data: bytes) -> None:
+        if self._held is not None:
+            self._held += data
+        elif data and not self._writer.is_closing():
             self._writer.write(data)
 
     async def dribble(self, data: bytes, sizes: Sequence[int] = ()) -> None:
-        """Send bytes in pieces of ``sizes``, then one by one."""
-        at = 0
+        """Send bytes in pieces of ``sizes``, then one by one; whatever else is said comes after."""
+        at, data = 0, self._line.wrap(data)
+        self._held = bytearray()
         for size in (*sizes, *[1] * len(data)):
-            if at >= len(data):
-                return
-            self.write(data[at : at + size])
+            if at >= len(data) or self._writer.is_closing():
+                break
+            self._writer.write(data[at : at + size])
             at += size
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(PIECE_S)
+        held, self._held = self._held, None
+        self._put(bytes(held))
 
     def ping(self, t: int | float) -> bytes:
         """Return the bytes of a ping whose pong is waited for from now on."""
@@ -243,11 +267,13 @@ class Visit:
         self.parted = True
         fault = ProtocolError(code, message, retry_ms=retry_ms, fatal=True)
         self.send(fault.to_message(), m.Goodbye(reason=code.goodbye))
+        self._put(self._line.closing(code.goodbye))
 
     def goodbye(self) -> None:
         """Say goodbye."""
         self.parted = True
         self.send(m.Goodbye(reason="shutdown"))
+        self._put(self._line.closing("shutdown"))
 
     def close(self) -> None:
         """Close our side; what was sent still goes out."""

@@ -43,7 +43,7 @@ class HttpFault(Exception):
         self.status, self.text, self.headers = status, text, headers or {}
 
 
-class Request(NamedTuple):
+class HttpRequest(NamedTuple):
     """A GET: its path, its headers by lower-case name, and whether it is HTTP/1.1."""
 
     path: str
@@ -60,7 +60,7 @@ class Request(NamedTuple):
         return "websocket" in self.lists("upgrade") and "upgrade" in self.lists("connection")
 
 
-def read_request(data: bytes) -> tuple[Request, bytes] | None:
+def read_request(data: bytes) -> tuple[HttpRequest, bytes] | None:
     """A whole head and the bytes behind it; None while it is incomplete. Raises HttpFault."""
     end = data.find(_END)
     if end < 0 or end > MOST_HEAD:
@@ -84,10 +84,10 @@ def read_request(data: bytes) -> tuple[Request, bytes] | None:
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
         raise HttpFault(400, "want a request without a body")
-    return Request(line[1], headers, line[2] == "1"), data[end + len(_END) :]
+    return HttpRequest(line[1], headers, line[2] == "1"), data[end + len(_END) :]
 
 
-def accept_upgrade(request: Request) -> bytes:
+def accept_upgrade(request: HttpRequest) -> bytes:
     """The answer 101 to a request that asks for a WebSocket rightly. Raises HttpFault."""
     if request.headers.get("sec-websocket-version") != "13":
         raise HttpFault(426, "want WebSocket version 13", {"Sec-WebSocket-Version": "13"})

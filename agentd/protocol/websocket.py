@@ -67,7 +67,9 @@ CLOSE_CODES: dict[Reason, CloseCode] = {
 
 _BY_NUMBER = {int(opcode): opcode for opcode in Opcode}
 _SENDABLE = {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
-_SHORT = [bytes((_FIN | Opcode.BINARY, size)) for size in range(126)]
+_WHOLE = _FIN | Opcode.BINARY
+_SHORT = [bytes((_WHOLE, size)) for size in range(126)]
+_LONGER = struct.Struct(">BBH").pack
 
 
 class WebSocketFault(ProtocolError):
@@ -116,9 +118,10 @@ class WebSocketDecoder:
         else:
             return None
         if (
-            data[0] != _FIN | Opcode.BINARY
+            data[0] != _WHOLE
+            or self._held
+            or self._joined is not None
             or size > self.max_message
-            or self.has_partial
             or not self._masked
             or self._over
         ):
@@ -229,7 +232,9 @@ def encode_message(frame: bytes) -> bytes:
     """The binary message, as a server sends it, for one whole frame of R2."""
     size = len(frame) - HEADER.size
     if size < 126:
-        return _SHORT[size] + frame[HEADER.size :]
+        return _SHORT[size] + frame[4:]
+    if size < 0x10000:
+        return _LONGER(_WHOLE, 126, size) + frame[4:]
     return encode_frame(Opcode.BINARY, frame[HEADER.size :])
 
 
@@ -277,13 +282,15 @@ def _unmasked(masked: bytes) -> bytes:
     """
     length = len(masked)
     size = length - 4
-    key = masked[:4] * (length // 4) + masked[: length & 3]
     if size < LONG:
+        key = masked[:4] * (length // 4) + masked[: length & 3]
         plain = int.from_bytes(masked, "little") ^ int.from_bytes(key, "little")
         return (plain | size).to_bytes(length, "little")
-    flat = np.frombuffer(masked, np.uint8) ^ np.frombuffer(key, np.uint8)
-    flat[:4] = np.frombuffer(HEADER.pack(size), np.uint8)
-    return flat.tobytes()
+    words = np.frombuffer(masked + bytes(-length % 4), "<u4")
+    words = words ^ words[0]
+    words[0] = size
+    frame: bytes = words.tobytes()[:length]
+    return frame
 
 
 def _broken(expected: str, got: str) -> WebSocketFault:

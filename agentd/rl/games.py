@@ -20,6 +20,8 @@ from agentd.rl.blame import blamed, in_own_code, one_line
 from agentd.rl.tasks import GameSource, Looks
 
 if TYPE_CHECKING:
+    from gymnasium import Env
+
     from agentd.client.gym import GymGame
 
 GYM = "gym:"
@@ -138,6 +140,21 @@ def _open_gymnasium(source: GameSource, streams: int, seed: int, bounded: bool) 
     except JobFailed as failure:
         raise _sorted_out(source, failure) from failure
     return ForeignGame(source.name, game, limit)
+
+
+def make_environment(source: GameSource) -> "Env[Any, Any]":
+    """One Gymnasium environment as it is, with no checks around it. Raises as ``open_game``."""
+    import gymnasium
+
+    check_game(source)
+    name, options = _import_environment(source), dict(source.arguments)
+    if source.max_episode_steps is not None:
+        options["max_episode_steps"] = source.max_episode_steps
+    try:
+        with blamed(source.name):
+            return gymnasium.make(name, disable_env_checker=True, **options)
+    except JobFailed as failure:
+        raise _sorted_out(source, failure) from failure
 
 
 def _import_environment(source: GameSource) -> str:

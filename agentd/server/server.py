@@ -7,6 +7,8 @@ connection ends that connection and nothing else.
 
 import asyncio
 import contextlib
+import hashlib
+import json
 import logging
 import os
 import signal
@@ -16,12 +18,15 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Protocol
 
+from agentd import __version__
 from agentd.auth import Tokens
+from agentd.config import plain
 from agentd.config.records import ServerConfig
 from agentd.errors import ExitCode
 from agentd.extras import install_hint
 from agentd.protocol.address import address_of
 from agentd.protocol.messages import Hello, Operation, ServerMessage, Welcome
+from agentd.recording.recorder import Recorder
 from agentd.server.agents.health import look_after
 from agentd.server.agents.host import AgentHost
 from agentd.server.agents.registry import Registry
@@ -60,7 +65,12 @@ class Server:
     """
 
     def __init__(
-        self, config: ServerConfig, tokens: Tokens, data_dir: Path, router: Router | None = None
+        self,
+        config: ServerConfig,
+        tokens: Tokens,
+        data_dir: Path,
+        router: Router | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.config = config
         self.tokens = tokens
@@ -77,8 +87,15 @@ class Server:
         if self._pool is not None:
             self._router = PoolRouter(self._pool, self.registry)
         self.connections = Connections(
-            config.limits, Visitors(config.web), self.spawn, self._welcome, self._operate
+            config.limits,
+            Visitors(config.web),
+            self.spawn,
+            self._welcome,
+            self._operate,
+            recorder,
         )
+        if recorder is not None:
+            recorder.facts = self._recording_facts
         self.stats = Statistics(self.registry, self.connections, reports)
         self._tasks: asyncio.TaskGroup | None = None
         self._stop = asyncio.Event()
@@ -259,6 +276,16 @@ class Server:
 
     async def _operate(self, connection: Connection, operation: Operation) -> ServerMessage:
         return await operate(connection.grant, operation, self.registry, self.stats.reply)
+
+    def _recording_facts(self, name: str) -> dict[str, Any]:
+        """What the file of a recorded session says of its agent."""
+        facts: dict[str, Any] = {"agentd": __version__}
+        if (agent := self.registry.loaded.get(name)) is not None:
+            config = plain(agent.config)
+            digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+            facts |= {"config": config, "config_sha256": digest, "seed": agent.config.seed}
+            facts |= {"schema": agent.schema.describe()}
+        return facts
 
     def _tell_workers(self, message: dict[str, Any]) -> None:
         if self._pool is not None:

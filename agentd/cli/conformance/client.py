@@ -49,7 +49,7 @@ def check(
     }
     summary = f"{passed} passed, {failed} failed, {unseen} not seen"
     notes = [f"scene {name}: {note}" for name, note in stage.notes.items()]
-    out.report(record, "\n".join([*map(_describe, verdicts), *notes, summary]))
+    out.report(record, "\n".join([*map(describe, verdicts), *notes, summary]))
     if failed or not passed:
         raise JobFailed(f"the client breaks {failed} rules" if failed else "nothing was seen")
 
@@ -64,7 +64,8 @@ async def _run(stage: Stage, host: str, port: int, out: Any) -> None:
         await stage.close()
 
 
-def _describe(verdict: Verdict) -> str:
+def describe(verdict: Verdict) -> str:
+    """The verdict on a rule in a line, with what is to be said of one that is not OK below."""
     rule = verdict.rule
     line = f"{rule.number:<4}{rule.name:<24}{verdict.outcome}"
     more = []

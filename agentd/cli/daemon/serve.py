@@ -21,8 +21,9 @@ from agentd.cli.screen.flags import ServerFlags
 from agentd.cli.screen.options import LogScreen
 from agentd.cli.screen.terminal import Terminal
 from agentd.config import ServerConfig, resolve
-from agentd.errors import StorageError, Unavailable
+from agentd.errors import StorageError, Unavailable, UsageError
 from agentd.protocol.address import host_port
+from agentd.recording.recorder import Recorder
 from agentd.server.batching.actor import build_kernels
 from agentd.server.server import Server
 from agentd.server.worker import Worker, read_task
@@ -35,6 +36,10 @@ def serve(
     workers: Annotated[
         int | None,
         typer.Option(help="Serving processes; more than one for agents that do not learn."),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Write each session into a file there.", show_default=False),
     ] = None,
     until_eof: Annotated[
         bool,
@@ -52,11 +57,13 @@ def serve(
     resolved = resolve(flags.config, flags.values(workers=workers), os.environ)
     if until_eof:
         _end_with_stdin()
-    run_server(resolved.config, out)
+    if record is not None and resolved.config.workers > 1:
+        raise UsageError("--record needs one serving process: --workers 1")
+    run_server(resolved.config, out, record)
 
 
-def run_server(config: ServerConfig, out: Terminal) -> None:
-    """Serve with ``config`` until a signal; addresses go to ``out``."""
+def run_server(config: ServerConfig, out: Terminal, record: Path | None = None) -> None:
+    """Serve with ``config`` until a signal; addresses go to ``out``, sessions to ``record``."""
     if config.device != "cpu":
         config = _with_present_device(config)
     tokens = Tokens.from_file(Path(config.tokens)) if config.tokens else Tokens()
@@ -70,8 +77,11 @@ def run_server(config: ServerConfig, out: Terminal) -> None:
         for address in addresses:
             out.say(f"listening on {address}")
 
+    recorder = None if record is None else _open_recorder(record)
+
     async def main() -> None:
-        await Server(config, tokens, data_dir).run(on_ready, leave=os._exit)
+        server = Server(config, tokens, data_dir, recorder=recorder)
+        await server.run(on_ready, leave=os._exit)
 
     lock = DirectoryLock(data_dir / "lock", f"data directory {data_dir}")
     with lock, asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -79,6 +89,16 @@ def run_server(config: ServerConfig, out: Terminal) -> None:
             runner.run(main())
         except* OSError as group:
             raise explain_bind(group, config) from None
+        finally:
+            if recorder is not None:
+                recorder.close()
+
+
+def _open_recorder(folder: Path) -> Recorder:
+    try:
+        return Recorder(folder)
+    except OSError as error:
+        raise StorageError(f"--record {folder}: {error.strerror}") from None
 
 
 def _with_present_device(config: ServerConfig) -> ServerConfig:

@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from agentd.cli.rl.demo_live import Asked, take_part, watch
+from agentd.cli.rl.demo_web import show_page
 from agentd.cli.rl.live_view import RunView
 from agentd.cli.rl.train import (
     Clients,
@@ -40,13 +41,16 @@ Fast = Annotated[
 Play = Annotated[
     bool, typer.Option("--play", help="Play Duel or Snake yourself, and hand over to the agent.")
 ]
+Web = Annotated[
+    bool, typer.Option("--web", help="The game is a page: watch it in a browser, take the paddle.")
+]
 Game = Annotated[
     str | None, typer.Option("--game", help="A game of agentd.", show_default="cartpole")
 ]
 Seconds = Annotated[
     float | None,
     typer.Option(
-        min=1.0, max=86_400.0, help="It ends after so long.", show_default="180; --play: never"
+        min=1.0, max=86_400.0, help="It ends after so long.", show_default="180; --play, --web: never"
     ),
 ]
 
@@ -55,6 +59,7 @@ def demo(
     out: JsonScreen,
     fast: Fast = False,
     play: Play = False,
+    web: Web = False,
     game: Game = None,
     seconds: Seconds = None,
     seed: Seed = None,
@@ -66,17 +71,23 @@ def demo(
     """Watch an agent learn a game that runs at 60 frames a second and never waits.
 
     Starts a daemon and a game client. Ends by itself after three minutes, or once it is solved;
-    q and Ctrl-C end it earlier. --play lets you play, and hand over; --fast is the demo whose game
-    waits for the learner, and exits 1 if CartPole is not solved at the step limit.
+    q and Ctrl-C end it earlier. --play lets you play, and hand over, and so does --web, in a browser;
+    --fast is the demo whose game waits for the learner, and exits 1 if CartPole is not solved at the
+    step limit.
     """
-    if fast and (play or game is not None or seconds is not None):
-        raise UsageError("--fast goes with none of --play, --game and --seconds")
+    if fast and (play or web or game is not None or seconds is not None):
+        raise UsageError("--fast goes with none of --play, --web, --game and --seconds")
+    if web and (play or game is not None):
+        raise UsageError("--web has a game of its own: it goes with neither --play nor --game")
     if not fast and (steps is not None or clients is not None):
         raise UsageError("--steps and --clients go with --fast only")
     if fast:
         run_fast(out, seed, steps, clients, data_dir, device)
         return
     asked = Asked(game, seconds, seed, data_dir, device)
+    if web:
+        show_page(out, asked)
+        return
     (take_part if play else watch)(out, asked)
 
 

@@ -1,7 +1,7 @@
 """What begins with ``GET ``: an HTTP request, and the WebSocket that may follow (R13).
 
 A `WebCarrier` stands between a `Connection` and its socket: to the socket it is the protocol, to
-the connection the line that it writes to. Messages become frames of R2 on their way in and frames
+the connection the transport. Messages become frames of R2 on their way in and frames
 become messages on their way out, so all that the connection does is the same for both carriers.
 """
 
@@ -15,7 +15,7 @@ from agentd.protocol.codec import HEADER, decode_server
 from agentd.protocol.connection import HANDSHAKE_FRAME
 from agentd.protocol.errors import Code
 from agentd.protocol.messages import Error
-from agentd.protocol.upgrade import HttpFault, Request, accept_upgrade, answer, read_request
+from agentd.protocol.upgrade import HttpFault, HttpRequest, accept_upgrade, answer, read_request
 from agentd.protocol.websocket import (
     CLOSE_CODES,
     CloseCode,
@@ -118,10 +118,12 @@ class WebCarrier(asyncio.Protocol):
             self._house.note_http_refusal(self._connection, fault.status, fault.text)
             self._end_http(fault.status, f"{fault.text}\n".encode(), PLAIN, fault.headers)
             return
-        if self._request is None and rest:
-            self.data_received(rest)
+        if not self._connection.closing:
+            self._request = None
+            if rest:
+                self.data_received(rest)
 
-    def _answer(self, request: Request) -> None:
+    def _answer(self, request: HttpRequest) -> None:
         """Upgrade, or bring the script. Raises HttpFault."""
         origin, host = request.headers.get("origin"), request.headers.get("host", "")
         if (refusal := self._house.visitors.refusal(origin, host)) is not None:
@@ -135,7 +137,6 @@ class WebCarrier(asyncio.Protocol):
             raise HttpFault(426, HERE, {"Upgrade": "websocket"})
         else:
             self._transport.write(accept_upgrade(request))
-            self._request = None
 
     def _end_http(
         self, status: int, body: bytes, media: str, headers: dict[str, str] | None = None
@@ -192,7 +193,7 @@ class WebCarrier(asyncio.Protocol):
         """Take out the bytes that no message was made of."""
         return self._decoder.rest()
 
-    # -- the line of the connection --------------------------------------------------------------
+    # -- the transport of the connection ---------------------------------------------------------
 
     def write(self, data: bytes) -> None:
         """Send one frame as a message."""
@@ -205,7 +206,7 @@ class WebCarrier(asyncio.Protocol):
         """Say what the connection says of a peer whose request has not come."""
         message = decode_server(data[HEADER.size :])
         if isinstance(message, Error):
-            status = _STATUS.get(Code(message.code), 400)
+            status = _STATUS.get(Code[message.code], 400)
             self._end_http(status, f"{message.message}\n".encode(), PLAIN)
 
     def close(self) -> None:

@@ -40,6 +40,7 @@ from agentd.protocol.pattern import Pattern, Patterns
 from agentd.protocol.upgrade import GET
 from agentd.server.agents.agent import Agent
 from agentd.server.batching.session import Session
+from agentd.server.peers.transport import Carrier, FrameTransport
 
 log = logging.getLogger("agentd.connection")
 
@@ -49,38 +50,6 @@ HTTP = int.from_bytes(GET, "little")
 MAX_WAITING_OPERATIONS = 16
 MOST_UNREAD = 64 * 1024
 """Bytes behind a hello that may go to another process with it."""
-
-
-class Line(Protocol):
-    """What a connection writes to: a transport, or a carrier."""
-
-    def write(self, data: bytes) -> None:
-        """Send one frame."""
-
-    def close(self) -> None:
-        """Close once everything written has left."""
-
-    def abort(self) -> None:
-        """Close now."""
-
-    def pause_reading(self) -> None:
-        """Read nothing for now."""
-
-    def resume_reading(self) -> None:
-        """Read again."""
-
-    def get_extra_info(self, name: str) -> Any:
-        """A fact about the socket."""
-
-
-class Carrier(Line, Protocol):
-    """A line whose frames are messages of another protocol."""
-
-    def take_over(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Go on with a socket of which ``data`` was read."""
-
-    def unread(self) -> bytes:
-        """Take out the bytes that no message was made of."""
 
 
 class Owner(Protocol):
@@ -134,7 +103,7 @@ class Connection(asyncio.Protocol):
         self.operations: deque[Operation] = deque()
         self.carrier: Carrier | None = None
         self.reason: Reason = "error"
-        self._transport: Line | None = None
+        self._transport: FrameTransport | None = None
         self.shaking = self.welcomed = False
         self.came_from: int | None = None  # number of the process that took it in
         self.may_return = False  # that process would play it as well

@@ -10,8 +10,10 @@ from agentd.config.records import LimitsConfig
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Hello, Operation, ServerMessage, Welcome
 from agentd.protocol.pattern import Patterns
+from agentd.recording.recorder import Recorder
 from agentd.server.peers.carrier import WebCarrier
 from agentd.server.peers.connection import Connection
+from agentd.server.peers.recorded import RecordedConnection
 from agentd.server.peers.visitors import Visitors
 
 log = logging.getLogger("agentd.connections")
@@ -30,6 +32,7 @@ class Connections:
     visitors   which pages may come, and by which names
     answer     answers a hello; None when another process does. Raises a fatal ProtocolError
     operate    does one operation of an admin. Raises ProtocolError
+    recorder   hears what every connection says; None for none
     """
 
     def __init__(
@@ -39,13 +42,14 @@ class Connections:
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         answer: Answer,
         operate: Operate,
+        recorder: Recorder | None = None,
     ) -> None:
         self.limits, self.visitors = limits, visitors
         self.spawn = spawn
         self.patterns = Patterns()
         self.accepted = self.refusals = 0
         self.draining = False
-        self._answer, self._operate = answer, operate
+        self._answer, self._operate, self._recorder = answer, operate, recorder
         self._open: set[Connection] = set()
         self._most = _room_for(limits.max_connections)
 
@@ -57,6 +61,8 @@ class Connections:
 
     def new(self) -> Connection:
         """A connection for a socket that is being accepted."""
+        if self._recorder is not None and not self._recorder.stopped:
+            return RecordedConnection(self, self._recorder.tap())
         return Connection(self)
 
     def admit(self, connection: Connection) -> None:

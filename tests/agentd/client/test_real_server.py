@@ -27,6 +27,7 @@ from agentd.client import (
 from agentd.protocol.errors import Code
 
 ACTIONS, STREAMS, FRAMES = 7, 3, 100
+CARRIERS = pytest.mark.parametrize("carrier", ["agentd", "ws"])
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,11 @@ def check(acts):
     assert [act.actions.tolist() for act in acts] == [nonce(k)[1] for k in range(FRAMES)]
 
 
+def over(carrier, address):
+    host, port = address
+    return f"{carrier}://{host}:{port}/"
+
+
 def settings(agent, **options):
     options = {"streams": STREAMS, "wait": 20.0} | options
     return (agent, ("float32", (2,)), ACTIONS), options
@@ -84,40 +90,44 @@ async def play_nonces_async(address, agent):
         return [await answer for answer in answers], client.reconnects
 
 
+@CARRIERS
 @pytest.mark.parametrize("ahead", [1, 4])
-def test_answers_belong_to_their_rows(daemon, ahead):
-    acts, reconnects = play_nonces(daemon.address, "plain", ahead)
+def test_answers_belong_to_their_rows(daemon, ahead, carrier):
+    acts, reconnects = play_nonces(over(carrier, daemon.address), "plain", ahead)
 
     check(acts)
     assert reconnects == 0
 
 
-def test_cuts_at_any_byte_lose_no_frame_and_none_is_taken_twice(daemon, make_proxy, admin):
-    proxy = make_proxy(daemon.address, 5, cut_after=2500)
+@CARRIERS
+def test_cuts_at_any_byte_lose_no_frame_and_none_is_taken_twice(daemon, make_proxy, admin, carrier):
+    proxy, agent = make_proxy(daemon.address, 5, cut_after=2500), f"cut-{carrier}"
 
-    acts, reconnects = play_nonces(proxy.address, "cut")
+    acts, reconnects = play_nonces(over(carrier, proxy.address), agent)
 
     check(acts)
     assert reconnects >= 2
-    assert admin.stats("cut").agents["cut"]["frames"] == FRAMES
+    assert admin.stats(agent).agents[agent]["frames"] == FRAMES
 
 
-async def test_nor_do_they_for_the_asyncio_client(daemon, make_proxy):
-    proxy = make_proxy(daemon.address, 6, cut_after=2500)
+@CARRIERS
+async def test_nor_do_they_for_the_asyncio_client(daemon, make_proxy, carrier):
+    proxy, agent = make_proxy(daemon.address, 6, cut_after=2500), f"cut-async-{carrier}"
 
-    acts, reconnects = await play_nonces_async(proxy.address, "cut-async")
+    acts, reconnects = await play_nonces_async(over(carrier, proxy.address), agent)
 
     check(acts)
     assert reconnects >= 2
     async with await AsyncClient.connect(daemon.address, role="admin") as admin:
-        stats = await admin.stats("cut-async")
-    assert stats.agents["cut-async"]["frames"] == FRAMES
+        stats = await admin.stats(agent)
+    assert stats.agents[agent]["frames"] == FRAMES
 
 
-def test_segments_of_one_byte_change_nothing(daemon, make_proxy):
+@CARRIERS
+def test_segments_of_one_byte_change_nothing(daemon, make_proxy, carrier):
     proxy = make_proxy(daemon.address, 7, split=True)
 
-    acts, _ = play_nonces(proxy.address, "split")
+    acts, _ = play_nonces(over(carrier, proxy.address), "split")
 
     check(acts)
 

@@ -1,10 +1,11 @@
-"""A small client from sockets and msgpack that keeps every rule, but for the one it is asked to break.
+"""A small client from sockets and msgpack that keeps every rule but the one that it is to break.
 
     python faulty_client.py HOST:PORT [BUG [STEPS]]
 
 Two streams of a game with five-step episodes; ``FORMS`` has its schemas. Imports nothing of agentd.
 """
 
+import base64
 import math
 import os
 import socket
@@ -38,7 +39,8 @@ class Client:
         self.address = (host, int(port))
         self.bug, self.steps, self.form = bug, steps, form
         self.run = bytes(16) if bug == "run of zeros" else os.urandom(16)
-        self.action = FORMS[form]
+        self.web = form == "web"
+        self.action = FORMS["multi" if self.web else form]
         self.session = None
         self.stop = False
         self.frames = 0
@@ -81,6 +83,8 @@ class Client:
         self.data = b""
         self.socket = socket.create_connection(self.address, 5)
         self.socket.settimeout(5)
+        if self.web:
+            self.upgrade()
         self.greet(resume)
         while self.frames < self.steps and not self.stop:
             window = 8 if self.bug == "no window" else 1
@@ -167,7 +171,7 @@ class Client:
                 "n": self.packed("i", [row[2] * 300 for row in rows]),
             },
         }
-        width = {"multi": 5, "discrete": 3, "box": 0, "mixed": 3}[self.form]
+        width = {"web": 5, "multi": 5, "discrete": 3, "box": 0, "mixed": 3}[self.form]
         if width:
             step["mask"] = b"".join(self.mask(row, width) for row in rows)
         if self.bug == "no window":
@@ -228,7 +232,7 @@ class Client:
             elif self.bug == "forbidden action taken" and age == 4:
                 played = (0, *played[1:])
             taken += played
-        order = "i" if self.form in ("multi", "discrete") else "f"
+        order = "i" if self.form in ("multi", "web", "discrete") else "f"
         won = [kind == 2 or self.bug == "wins in mid-episode" for _, kind, _ in rows]
         return {
             "taken": self.packed(order, taken),
@@ -247,9 +251,8 @@ class Client:
         seq = next(iter(self.pending))
         while (message := self.receive())["type"] not in ("act", "taught", "error"):
             pass
-        if message["type"] == "error":
-            if self.bug == "dies of a refused frame":
-                raise Died
+        if message["type"] == "error" and self.bug == "dies of a refused frame":
+            raise Died
         if message["seq"] != seq:
             raise Died
         self.answered = seq
@@ -264,7 +267,7 @@ class Client:
         if set(act) - known:
             raise Died
         wide = 1 if self.form == "discrete" else 2
-        order = "i" if self.form in ("multi", "discrete") else "f"
+        order = "i" if self.form in ("multi", "web", "discrete") else "f"
         if self.bug in ("reads one branch", "reads whole numbers"):
             numbers = struct.unpack(f"<{len(act['action']) // 4}i", act["action"])
             if any(not -1 <= number < 3 for number in numbers) or self.bug == "reads one branch":
@@ -302,7 +305,8 @@ class Client:
             elif message["type"] == "settings" and self.bug == "does not know settings":
                 raise Died
             elif message["type"] == "goodbye" and self.bug == "stays after goodbye":
-                time.sleep(6)
+                while not self.stop:
+                    time.sleep(0.05)
             elif message["type"] == "goodbye" and message["reason"] != "client_done":
                 raise EOFError
             elif message["type"] == "error" and message["fatal"]:
@@ -332,7 +336,7 @@ class Client:
 
     def exactly(self, count):
         while len(self.data) < count:
-            part = self.socket.recv(65536)
+            part = self.receive_message() if self.web else self.socket.recv(65536)
             if not part:
                 raise EOFError
             self.data += part
@@ -344,7 +348,57 @@ class Client:
         self.write(struct.pack("<I", len(body)) + body)
 
     def write(self, data):
-        self.socket.sendall(data)
+        self.socket.sendall(self.masked(data[4:]) if self.web else data)
+
+    # -- WebSocket -----------------------------------------------------------------------------
+
+    def upgrade(self):
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.socket.sendall(
+            "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        self.messages = b""
+        while b"\r\n\r\n" not in self.messages:
+            self.more()
+        head, _, self.messages = self.messages.partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 101 "):
+            raise Died
+
+    def masked(self, body):
+        size = len(body)
+        head = bytes([0x82, 0x80 | size]) if size < 126 else struct.pack(">BBH", 0x82, 0xFE, size)
+        if self.bug == "no mask on messages":
+            return bytes([head[0], head[1] & 0x7F]) + head[2:] + body
+        key = os.urandom(4)
+        return head + key + bytes(byte ^ key[at % 4] for at, byte in enumerate(body))
+
+    def receive_message(self):
+        """The next binary message as a frame of TCP; nothing after a close."""
+        while True:
+            opcode, payload = self.receive_part()
+            if opcode == 8:
+                return b""
+            if opcode == 2:
+                return struct.pack("<I", len(payload)) + payload
+
+    def receive_part(self):
+        while len(self.messages) < 4:
+            self.more()
+        size, at = self.messages[1], 2
+        if size == 126:
+            size, at = struct.unpack(">H", self.messages[2:4])[0], 4
+        while len(self.messages) < at + size:
+            self.more()
+        opcode, payload = self.messages[0] & 15, self.messages[at : at + size]
+        self.messages = self.messages[at + size :]
+        return opcode, payload
+
+    def more(self):
+        part = self.socket.recv(65536)
+        if not part:
+            raise EOFError
+        self.messages += part
 
 
 if __name__ == "__main__":

@@ -3,14 +3,17 @@
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 
+import msgpack
 import numpy as np
 import pytest
 
 from agentd.client import FIRST, MID, Client, OperationRefused
+from agentd.client.web import WebSocketEnd
 from agentd.server.processes.channel import GATHERED, SMALL
 
 from ..conftest import Serving
@@ -91,6 +94,38 @@ def test_who_learns_and_who_looks_after_is_always_in_the_first_process(two):
             assert home(client) == 0
     with connect(two, role="admin") as admin:
         assert admin.stats("learns").agents["learns"]["env_steps"] == 8
+
+
+def test_a_websocket_changes_hands_as_a_socket_does(two):
+    address = f"ws://127.0.0.1:{two.port}"
+    for _ in range(8):  # half of them land in the other process
+        with Client.connect(address, "learns", X, 3) as client:
+            for n in range(3):
+                client.step(np.zeros((1, 4), np.float32), [0], [MID if n else FIRST])
+            assert home(client) == 0
+
+
+def test_a_message_that_is_begun_behind_the_hello_goes_along(two):
+    body = {"type": "hello", "protocol": [1, 1], "client": "t", "role": "train", "agent": "learns"}
+    body |= {"observation": {"x": {"dtype": "float32", "shape": [4]}}, "streams": 1}
+    body |= {"action": {"kind": "discrete", "n": 3}, "run": bytes(16)}
+    step = {"type": "step", "seq": 1, "stream": bytes(4), "kind": bytes(1), "reward": bytes(4)}
+    step |= {"obs": {"x": bytes(16)}}
+    frames = [msgpack.packb(message) for message in (body, step)]
+    for _ in range(6):  # half of them land in the other process
+        end = WebSocketEnd("localhost")
+        with socket.create_connection(("127.0.0.1", two.port), 30) as dialled:
+            dialled.sendall(end.request())
+            while not end.upgraded:
+                assert end.receive(dialled.recv(4096)) == (b"", b"")
+            data = b"".join(end.wrap(len(each).to_bytes(4, "little") + each) for each in frames)
+            dialled.sendall(data[:-20])
+            got = b""
+            while b"welcome" not in got:
+                got += end.receive(dialled.recv(4096))[0]
+            dialled.sendall(data[-20:])
+            while b"act" not in got:
+                got += end.receive(dialled.recv(4096))[0]
 
 
 def test_a_session_is_resumed_whichever_process_takes_the_connection(two):

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
+from importlib.resources import files
 from pathlib import Path
 
 import msgspec
@@ -170,6 +171,25 @@ async def test_a_page_of_another_site_is_refused(serve):
 
     origins = ("https://evil.example", "null", "https://game.example", "http://localhost:8000")
     assert [await asyncio.to_thread(status, origin) for origin in origins] == [403, 403, 200, 200]
+
+
+async def test_both_ports_bring_the_javascript_client_to_pages_that_may_come(serve):
+    house = await serve(config=config(web=WebConfig(origins=("https://game.example",))))
+    module = files("agentd").joinpath("sdk", "javascript", "agentd.mjs").read_text()
+
+    def fetch(address: str, origin: str) -> tuple[str, str, str]:
+        request = urllib.request.Request(f"http://{address}/agentd.js")
+        request.add_header("Origin", origin)
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            allowed = reply.headers["Access-Control-Allow-Origin"]
+            return reply.headers.get_content_type(), allowed, reply.read().decode()
+
+    for address in (f"{house.host}:{house.port}", house.server.http_address):
+        for origin in ("https://game.example", "http://127.0.0.1:8000"):
+            found = await asyncio.to_thread(fetch, address, origin)
+            assert found == ("text/javascript", origin, module)
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            await asyncio.to_thread(fetch, address, "https://evil.example")
 
 
 async def test_half_requests_are_cut_off_in_time(serve, monkeypatch):

@@ -1,0 +1,1 @@
+"""Sessions as files: what was said on the wire, written as it is said, and said again."""

@@ -1,0 +1,1 @@
+"""A game in a page: the files that a browser gets, and the small server that gives them."""

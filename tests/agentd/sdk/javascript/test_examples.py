@@ -1,0 +1,86 @@
+"""The JavaScript client's games: they learn, and break no rule of the protocol."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def presets(tmp_path: Path) -> Iterator[int]:
+    """A daemon whose agents are those of the presets."""
+    command = [sys.executable, "-m", "agentd", "serve", "--port", "0", "--no-http", "--quiet"]
+    command += ["--data-dir", str(tmp_path)]
+    for name in ("catch", "cartpole"):
+        command += ["--set", f"agents.{name}={{preset: {name}}}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stdout is not None
+        yield int(daemon.stdout.readline().rpartition(":")[2])
+        daemon.terminate()
+
+
+def program() -> str:
+    """Node. Skips without it."""
+    found = shutil.which("node")
+    if found is None:
+        pytest.skip("node is not installed")
+    return found
+
+
+def greedy(client: Path, game: str, address: str, effort: str) -> float:
+    """Let an example learn; the mean return that it prints of its greedy episodes."""
+    command = [program(), str(client / "examples" / game), address, effort]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=800)
+    assert done.returncode == 0, done.stderr
+    return float(re.findall(r"greedy, .* mean return (\S+)", done.stdout)[0])
+
+
+def check(client: Path, game: Path, *words: str) -> dict[str, Any]:
+    """What ``agentd check-client`` finds in a game of Node."""
+    command = [sys.executable, "-m", "agentd", "check-client", "--json", "--quiet", "--"]
+    done = subprocess.run(
+        [*command, program(), str(game), "{address}", *words],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        env=os.environ | {"AGENTD_CLIENT": str(client / "node.mjs")},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_a_game_that_uses_all_of_the_client_breaks_no_rule(client: Path) -> None:
+    found = check(client, HERE / "conform.mjs")
+
+    seen = {rule["name"] for rule in found["rules"] if rule["outcome"] == "OK"}
+    assert {"masks", "multi-discrete", "explain", "taken", "log", "elapsed", "resend"} <= seen
+
+
+def test_catch_is_learned_from_a_page_s_side(client: Path, presets: int) -> None:
+    assert greedy(client, "catch.mjs", f"ws://127.0.0.1:{presets}", "500") > 0.3
+
+
+@pytest.mark.slow
+def test_the_example_breaks_no_rule(client: Path) -> None:
+    check(client, client / "examples" / "catch.mjs", "60")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("game", "effort", "mark"), [("catch.mjs", "2000", 0.9), ("cartpole.mjs", "50000", 475)]
+)
+def test_the_examples_are_solved(
+    client: Path, presets: int, game: str, effort: str, mark: float
+) -> None:
+    assert greedy(client, game, f"127.0.0.1:{presets}", effort) >= mark
