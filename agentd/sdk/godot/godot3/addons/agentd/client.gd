@@ -1,0 +1,32 @@
+# A connection to an agentd daemon, for any number of AgentdAgent below or beside it.
+class_name AgentdClient
+extends "client_node.gd"
+
+export var address = "127.0.0.1:7331"
+export var agent = "godot"
+# Sensors by name: {"see": ["float32", [8]]}.
+export var observation = {}
+# Choices of each branch: [3] is one of three actions, [3, 2] two actions at once.
+export(Array, int) var action = [2]
+export(String, "train", "eval", "play") var role = "train"
+# How many AgentdAgent share this connection.
+export var streams = 1
+export var token = ""
+# Nominal milliseconds between two observations; 0: not said.
+export var dt_ms = 0.0
+
+
+func options():
+	var found = {
+		"address": address,
+		"agent": agent,
+		"observation": observation,
+		"action": action[0] if action.size() == 1 else action,
+		"role": role,
+		"streams": streams,
+	}
+	if token != "":
+		found["token"] = token
+	if dt_ms > 0:
+		found["dt_ms"] = dt_ms
+	return found

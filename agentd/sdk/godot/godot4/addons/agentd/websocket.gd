@@ -1,0 +1,52 @@
+# Carries messages over WebSocket, for games exported to a page: they have no TCP. As tcp.gd.
+
+const CLOSED = 0
+const DIALLING = 1
+const OPEN = 2
+
+var fault = ""  # why it is closed
+var limit = 65536
+var _peer = WebSocketPeer.new()
+
+
+func dial(url):
+	_peer.inbound_buffer_size = 1 << 23
+	_peer.outbound_buffer_size = 1 << 23
+	_peer.max_queued_packets = 256
+	if _peer.connect_to_url(url) != OK:
+		fault = "cannot connect"
+
+
+func status():
+	_peer.poll()
+	match _peer.get_ready_state():
+		WebSocketPeer.STATE_CONNECTING:
+			return DIALLING
+		WebSocketPeer.STATE_OPEN:
+			return OPEN
+	if fault == "":
+		fault = "connection refused or lost"
+	return CLOSED
+
+
+func send(body):
+	if _peer.send(body) != OK:
+		fault = "cannot write"
+
+
+func flush():
+	_peer.poll()
+	return true
+
+
+func receive():
+	_peer.poll()
+	var found = []
+	while _peer.get_available_packet_count() > 0:
+		found.append(_peer.get_packet())
+	return found
+
+
+func close():
+	_peer.close()
+	fault = "closed"
