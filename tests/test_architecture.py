@@ -27,33 +27,32 @@ WORLD = {
     *("threading", "multiprocessing", "subprocess", "concurrent"),
 }
 STDLIB = set(sys.stdlib_module_names)
-# What each room may import. The most specific room wins: agentd/protocol before agentd.
-ROOMS: dict[str, set[str]] = {
-    "kernels": {"agentd.kernels"} | STDLIB - WORLD,
-    "engine": {"agentd.engine", "agentd.kernels", "numpy", "msgspec", "yaml", "safetensors"}
-    | {"pyopencl"}
-    | STDLIB - WORLD,
-    "engine/data/prefetch": {"threading"} | STDLIB - WORLD,
-    "engine/numpy_backend/gemm": {"agentd.engine", "numpy", "threadpoolctl"} | STDLIB - WORLD,
-    "games": {"agentd.games", "numpy", "chess", "zstandard"} | STDLIB - WORLD,
-    "games/chess/data/rust_reader": {"agentd.games", "numpy", "rust_pgn_reader_python_binding"}
-    | STDLIB - WORLD,
-    "agentd/protocol": {"agentd.protocol", "numpy", "msgpack", "msgspec"} | STDLIB - WORLD,
-    "agentd/dialects": {"agentd.dialects", "agentd.protocol", "numpy", "msgspec"} | STDLIB - WORLD,
-    "agentd/client": {"agentd.client", "agentd.protocol", "agentd.latency", "numpy", "msgpack"}
-    | {"msgspec", "gymnasium"}
-    | STDLIB,
-    "agentd/cli": {"agentd", "numpy", "msgspec", "typer", "click", "rich"}
-    | {"uvloop", "threadpoolctl", "pyopencl", "chess", "matplotlib"}
-    | STDLIB,
-    "agentd/conformance/environment": {"agentd", "numpy", "gymnasium"} | STDLIB,
-    "agentd/chess": {"agentd", "numpy", "msgspec", "chess", "safetensors"} | STDLIB,
-    "agentd/rl": {"agentd", "numpy", "msgspec", "gymnasium", "minatar"} | STDLIB,
-    "agentd/runs/onnxfile": {"agentd", "numpy", "onnx"} | STDLIB - WORLD,
-    "agentd": {"agentd", "numpy", "msgpack", "msgspec", "yaml", "safetensors"}
-    | {"threadpoolctl", "uvloop", "starlette", "uvicorn", "prometheus_client"}
-    | STDLIB,
+_IMPORTS = {
+    "kernels": "pure agentd.kernels",
+    "engine": "pure agentd.engine agentd.kernels numpy msgspec yaml safetensors pyopencl",
+    "engine/data/prefetch": "pure threading",
+    "engine/numpy_backend/gemm": "pure agentd.engine numpy threadpoolctl",
+    "games": "pure agentd.games numpy chess zstandard",
+    "games/chess/data/rust_reader": "pure agentd.games numpy rust_pgn_reader_python_binding",
+    "agentd/protocol": "pure agentd.protocol numpy msgpack msgspec",
+    "agentd/dialects": "pure agentd.dialects agentd.protocol numpy msgspec",
+    "agentd/client": "stdlib agentd.client agentd.protocol agentd.latency numpy msgpack msgspec "
+    "gymnasium",
+    "agentd/cli": "stdlib agentd numpy msgspec typer click rich uvloop threadpoolctl pyopencl "
+    "chess matplotlib",
+    "agentd/conformance/environment": "stdlib agentd numpy gymnasium",
+    "agentd/chess": "stdlib agentd numpy msgspec chess safetensors",
+    "agentd/rl": "stdlib agentd numpy msgspec gymnasium minatar",
+    "agentd/runs/onnxfile": "pure agentd numpy onnx",
+    "agentd": "stdlib agentd numpy msgpack msgspec yaml safetensors threadpoolctl uvloop "
+    "starlette uvicorn prometheus_client",
 }
+_MANY = {"stdlib": STDLIB, "pure": STDLIB - WORLD}
+ROOMS = {
+    room: {name for word in words.split() for name in _MANY.get(word, {word})}
+    for room, words in _IMPORTS.items()
+}
+"""What each room may import. The most specific room wins: agentd/protocol before agentd."""
 NO_GAMES = ("server", "learner", "memory", "assembly", "config", "store", "client", "protocol")
 """Rooms of the daemon: a game is for them what its schema says, never a module."""
 FLOORS = {"agentd/server": 7, "engine": 7, "games": 5, "agentd/cli": 6}

@@ -80,10 +80,25 @@ def reply_to(operation: m.Operation) -> m.ServerMessage:
             return m.Deleted(agent=agent)
         case m.Freeze(agent=agent, on=on):
             return m.Frozen(agent=agent, on=on)
-        case m.Settings(agent=agent, values=values):
-            return m.GameSettings(agent=agent, values=values)
         case m.Stats(agent=agent):
             one = {"rows": 1, "version": 1, "state": "learning"}
             return m.StatsReply(
                 server={"connections": 1} | INVENTED, agents={agent or "checked": one | INVENTED}
             )
+    return _reply_to_version_2(operation)
+
+
+def _reply_to_version_2(operation: m.Operation2) -> m.ServerMessage:
+    match operation:
+        case m.Settings(agent=agent, values=values):
+            return m.GameSettings(agent=agent, values=values)
+        case m.Reset(agent=agent):
+            return m.WasReset(agent=agent, checkpoint=CHECKPOINT)
+        case m.Explore(agent=agent, value=value):
+            return m.ExploringReply(
+                agent=agent, kind="epsilon", value=0.05 if value is None else value
+            )
+        case m.Copy(agent=agent, to=to):
+            return m.Copied(agent=agent, to=to, step=1)
+        case m.Migrate(agent=agent, to=to):
+            return m.Migrated(agent=agent, to=to, step=1)
