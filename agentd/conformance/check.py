@@ -22,11 +22,10 @@ async def check_client(
             await scene(stage)
         except Over as over:
             words = stage.last_words()
-            stage.notes[name] = f"{over}; the client's last line: {words}" if words else str(over)
+            note = f"{over}; the client's last line: {words}" if words else str(over)
+            stage.notes[name] = note
             if isinstance(over, Absent) and not stage.clients:
-                raise Unavailable(
-                    stage.notes[name], hint=f"it should dial {stage.address}"
-                ) from None
+                raise Unavailable(note, hint=f"it should dial {stage.address}") from None
             if isinstance(over, Absent) and not stage.starts_it:
                 return
         finally:

@@ -52,7 +52,7 @@ def replay(
         raise UsageError("--set is for a daemon of our own: leave out --connect")
     else:
         result = _replay(recorded, Address.parse(connect), agent, exact)
-    _report(out, file, result)
+    _report(out, recorded, result)
     if result.difference is not None:
         raise JobFailed("the replay differs from the recording")
 
@@ -97,10 +97,10 @@ def _put(config: dict[str, Any], path: list[str], value: Any) -> None:
     config[path[-1]] = value
 
 
-def _report(out: Any, file: Path, result: ReplayResult) -> None:
+def _report(out: Any, recorded: SessionFile, result: ReplayResult) -> None:
     found = result.difference
     record = {
-        "file": str(file),
+        "file": str(recorded.path),
         "equal": found is None,
         "frames_sent": result.sent,
         "answers_equal": result.compared,
@@ -113,6 +113,10 @@ def _report(out: Any, file: Path, result: ReplayResult) -> None:
         where = "" if found.seq is None else f" of seq {found.seq}"
         lines += [f"first difference: {found.field}{where}"]
         lines += [f"    recorded  {found.recorded}", f"    replayed  {found.replayed}"]
+        if version := recorded.facts.get("version"):
+            lines.append(
+                f"the recorded agent had learned before: its weights were number {version}"
+            )
     if result.versions_differ_from is not None:
         lines.append(f"other weights answered from seq {result.versions_differ_from} on")
     if not result.is_whole:
