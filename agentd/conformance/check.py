@@ -21,9 +21,11 @@ async def check_client(
             await stage.enter()
             await scene(stage)
         except Over as over:
-            stage.notes[name] = str(over)
+            words = stage.last_words()
+            note = f"{over}; the client's last line: {words}" if words else str(over)
+            stage.notes[name] = note
             if isinstance(over, Absent) and not stage.clients:
-                raise Unavailable(str(over), hint=f"it should dial {stage.address}") from None
+                raise Unavailable(note, hint=f"it should dial {stage.address}") from None
             if isinstance(over, Absent) and not stage.starts_it:
                 return
         finally:

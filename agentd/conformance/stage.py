@@ -191,8 +191,7 @@ class Stage:
         code = None if self.process is None else self.process.returncode
         if code is None:
             return "no client connected"
-        words = self.last_words()
-        return f"the client ended with code {code} before it connected" + (words and f": {words}")
+        return f"the client ended with code {code} before it connected"
 
     def welcome(self, visit: Visit, **facts: object) -> None:
         """Begin a new session on this connection."""
