@@ -96,7 +96,8 @@ function dialSocket(address, on, options) {
   const [web, secure] = [/^wss?:$/.test(url.protocol), /^(wss|tls):$/.test(url.protocol)];
   const host = url.hostname.replace(/^\[|\]$/g, "");
   const port = Number(url.port) || (web ? (secure ? 443 : 80) : PORT);
-  const place = url.protocol === "unix:" ? { path: url.pathname } : { host, port };
+  const path = decodeURIComponent(url.pathname);
+  const place = url.protocol === "unix:" ? { path } : { host, port };
   const servername = net.isIP(host) ? undefined : host;
   const socket = secure ? tls.connect({ servername, ...place, ...options }) : net.connect(place);
   const codec = web ? new Messages() : new Frames();
@@ -136,6 +137,6 @@ function dialSocket(address, on, options) {
 
 /** Connect a game: "host:port", or a URL that begins with tcp, tls, unix, ws or wss. */
 export function connect(address, options) {
-  const url = address.includes("://") ? address : `tcp://${address}`;
+  const url = /^(\w+:\/\/|unix:)/.test(address) ? address : `tcp://${address}`;
   return new Agent(url, options, (to, on) => dialSocket(to, on, options.tls)).opened();
 }

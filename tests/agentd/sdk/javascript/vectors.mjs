@@ -59,6 +59,19 @@ function takeError(fields, body) {
   assert.equal(error.retryMs, fields.retry_ms);
 }
 
+function takeWelcome(fields, body) {
+  const session = new Session({ ...schema, protocol: [1, 2] });
+  const said = session.receive(body);
+  assert.deepEqual([said.lost, session.welcome, session.settings], [false, fields, fields.game ?? {}]);
+  assert.equal(hex(decode(session.hello()).resume), hex(fields.session));
+}
+
+function takeSettings(fields, body) {
+  const session = new Session(schema);
+  session.receive(body);
+  assert.deepEqual(session.settings, fields.values);
+}
+
 let spoken = 0;
 for (const { who, name, fields, body } of examples) {
   const [words, plain] = [typed(fields), typed(fields, (x) => x)];
@@ -71,6 +84,8 @@ for (const { who, name, fields, body } of examples) {
   else if (words.type === "log") assert.equal(hex(new Session(schema).log(plain.values)), body);
   else if (words.type === "act") takeAct(plain, bin(body));
   else if (words.type === "error") takeError(plain, bin(body));
+  else if (words.type === "welcome") takeWelcome(plain, bin(body));
+  else if (words.type === "settings" && who === "server") takeSettings(plain, bin(body));
   else spoken -= 1;
 }
 

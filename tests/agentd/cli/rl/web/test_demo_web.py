@@ -69,7 +69,7 @@ def test_the_page_learns_within_three_minutes(browser: Any, web_demo: WebDemos) 
     browser.wait(lambda: browser.count("frames") > 0)
     for _ in range(18):
         time.sleep(10)
-    assert float(browser.text("mean")) >= 3
+    assert float(browser.text("mean")) >= 2  # hits; of a paddle that knows nothing 0.2
     assert browser.errors == []
     assert demo.end()[0] == 0
 
