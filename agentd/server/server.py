@@ -78,6 +78,7 @@ class Server:
         self.connections = Connections(config.limits, self.spawn, self._welcome, self._operate)
         self.stats = Statistics(self.registry, self.connections, reports)
         self._tasks: asyncio.TaskGroup | None = None
+        self._agents_ready = asyncio.Event()  # sessions of before a restart can be resumed
         self._stop = asyncio.Event()
         self._leave: Callable[[int], object] | None = None
         self._watchdog: threading.Timer | None = None
@@ -102,6 +103,7 @@ class Server:
             try:
                 if self._keeps_agents:
                     await self.registry.start()
+                self._agents_ready.set()
                 http = await self._start_http(tasks)
                 sweeper = tasks.create_task(
                     keep_deadlines(self.connections, self.registry, self.stats.loop_lag)
@@ -239,6 +241,7 @@ class Server:
     # -- what the parts call -------------------------------------------------------------------
 
     async def _welcome(self, connection: Connection, hello: Hello) -> Welcome | None:
+        await self._agents_ready.wait()
         if self._router is not None and await self._router.hands_over(connection, hello):
             return None
         new_id = self._router.new_session_id() if self._router is not None else os.urandom(16)
