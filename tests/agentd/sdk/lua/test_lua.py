@@ -135,9 +135,9 @@ def test_refused_frame_is_told_and_the_game_goes_on(run: Any, game: list[str], d
 def test_numbers_are_asked_for_and_the_refusal_told(
     run: Any, game: list[str], daemon: Any, kind: str
 ) -> None:
-    told = run(*game, daemon.address, 5, kind, ends=1)
+    said = run(*game, daemon.address, 5, kind, ends=1)
 
-    assert told.endswith(f"UNSUPPORTED_ACTION|action.kind|discrete | multi_discrete|{kind}")
+    assert said.endswith(f"UNSUPPORTED_ACTION|action.kind|discrete | multi_discrete|{kind}")
 
 
 def test_nobody_there_is_told(run: Any, game: list[str]) -> None:
@@ -158,19 +158,19 @@ def test_cut_connection_is_resumed_and_nothing_taken_twice(
 
 
 def test_every_rule_is_kept(game: list[str], check_client: Any) -> None:
-    told = check_client([*game, "{address}", "100000", "poll"])
+    said = check_client([*game, "{address}", "100000", "poll"])
 
-    assert told["failed"] == 0, json.dumps(told)
-    assert told["passed"] >= 43
+    assert said["failed"] == 0, json.dumps(said)
+    assert said["passed"] >= 43
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("program", LUAS)
 def test_every_rule_is_kept_in_every_lua(lua: Lua, check_client: Any, program: str) -> None:
     for word in ("", "box"):
-        told = check_client(lua(program, HERE / "game.lua", "{address}", "100000", word))
-        assert told["failed"] == 0, json.dumps(told)
-        assert told["passed"] >= 40
+        said = check_client(lua(program, HERE / "game.lua", "{address}", "100000", word))
+        assert said["failed"] == 0, json.dumps(said)
+        assert said["passed"] >= 40
 
 
 # -- the games ------------------------------------------------------------------------------------
@@ -197,8 +197,8 @@ def test_games_are_learned(
     program, best = lua("luajit", client / "examples" / f"{name}.lua", free_daemon.address), -np.inf
     for _ in range(20):
         run(*program, train, timeout=600)
-        told = run(*program, 100, "eval", timeout=600)
-        best = max(best, float(np.mean([float(line.split()[-1]) for line in told.split("\n")])))
+        said = run(*program, 100, "eval", timeout=600)
+        best = max(best, float(np.mean([float(line.split()[-1]) for line in said.split("\n")])))
         if best >= goal:
             break
     assert best >= goal
