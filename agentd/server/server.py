@@ -100,6 +100,7 @@ class Server:
         self.godot = GodotDoor(config.godot, self.connections) if config.godot else None
         self.stats = Statistics(self.registry, self.connections, reports)
         self._tasks: asyncio.TaskGroup | None = None
+        self._agents_ready = asyncio.Event()  # sessions of before a restart can be resumed
         self._stop = asyncio.Event()
         self._leave: Callable[[int], object] | None = None
         self._watchdog: threading.Timer | None = None
@@ -124,6 +125,7 @@ class Server:
             try:
                 if self._keeps_agents:
                     await self.registry.start()
+                self._agents_ready.set()
                 http = await self._start_http(tasks)
                 sweeper = tasks.create_task(
                     keep_deadlines(self.connections, self.registry, self.stats.loop_lag)
@@ -281,6 +283,7 @@ class Server:
     # -- what the parts call -------------------------------------------------------------------
 
     async def _welcome(self, connection: Connection, hello: Hello) -> Welcome | None:
+        await self._agents_ready.wait()
         if self._router is not None and await self._router.hands_over(connection, hello):
             return None
         new_id = self._router.new_session_id() if self._router is not None else os.urandom(16)

@@ -5,6 +5,7 @@ Nothing here knows a language: a client is a command with an address in it.
 
 import json
 import re
+import selectors
 import signal
 import socket
 import struct
@@ -121,30 +122,37 @@ class Cutter:
         self._port, self._after, self._cuts = port, after, cuts
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._thread = threading.Thread(target=self._carry_all)
+        self._thread.start()
 
     def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
         self._listener.close()
 
-    def _accept(self) -> None:
+    def _carry_all(self) -> None:
         with suppress(OSError):
             while True:
                 game, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._port))
-                self._cuts -= 1
-                most = self._after if self._cuts >= 0 else sys.maxsize
-                threading.Thread(target=self._pump, args=(game, server, most)).start()
-                threading.Thread(target=self._pump, args=(server, game, sys.maxsize)).start()
+                with game, socket.create_connection(("127.0.0.1", self._port)) as server:
+                    most = self._after if self._cuts > 0 else sys.maxsize
+                    self._cuts -= 1
+                    self._carry(game, server, most)
 
     @staticmethod
-    def _pump(source: socket.socket, to: socket.socket, most: int) -> None:
-        with suppress(OSError):
-            while most > 0 and (data := source.recv(min(most, 65536))):
-                to.sendall(data)
-                most -= len(data)
-        for end in (source, to):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+    def _carry(game: socket.socket, server: socket.socket, most: int) -> None:
+        with suppress(ConnectionError), selectors.DefaultSelector() as ready:
+            for one, other in ((game, server), (server, game)):
+                ready.register(one, selectors.EVENT_READ, other)
+            while most > 0:
+                for key, _ in ready.select():
+                    one = key.fileobj
+                    assert isinstance(one, socket.socket)
+                    data = one.recv(min(most, 65536))
+                    if not data:
+                        return
+                    key.data.sendall(data)
+                    most -= len(data) if one is game else 0
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ int main(int argc, char **argv) {
     agentd_act act;
     agentd *client;
     frame f;
-    double told;
+    double shown;
     count = argc, words = argv;
     memset(&o, 0, sizeof o);
     o.address = argv[1], o.agent = has("box") ? "boxed" : has("mixed") ? "mixture" : "game", o.client = "game";
@@ -96,7 +96,7 @@ int main(int argc, char **argv) {
         const int newer = agentd_state(client)->protocol > 1;
         if (!newer) f.rows.taken = NULL, f.rows.by = NULL, f.rows.elapsed = NULL, f.rows.success = NULL;
         if (has("nan") && number == 7 && !refused) f.place[0][0] = (float)NAN;
-        if (newer && number % 10 == 0) told = number, agentd_log(client, 1, names, &told);
+        if (newer && number % 10 == 0) shown = number, agentd_log(client, 1, names, &shown);
         if (has("poll")) {
             status = agentd_send(client, &f.rows);
             if (status == AGENTD_OK) fill(&f, ++number, multi);

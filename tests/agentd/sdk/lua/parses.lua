@@ -1,0 +1,2 @@
+-- Whether a file is Lua; nothing of it is run.
+assert(loadfile(arg[1]))
