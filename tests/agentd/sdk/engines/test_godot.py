@@ -168,7 +168,7 @@ def test_nodes_play_in_a_frame_loop(harness: Run, daemon: Any) -> None:
 def test_no_rule_of_the_protocol_is_broken(project: Path, check_client: Any, actions: str) -> None:
     verdicts = check_client(
         *("env", f"HOME={project.parent}", "godot3-server", "--path", project),
-        *("-s", "harness.gd", actions, "{address}"),
+        *("-s", "harness.gd", actions, "ws://{address}" if actions == "mixed" else "{address}"),
     )
 
     unseen = {name for name, one in verdicts.items() if one["outcome"] != "OK"}

@@ -7,9 +7,11 @@ const OPEN = 2
 var fault = ""  # why it is closed
 var limit = 65536
 var _client = WebSocketClient.new()
+var _found = []
 
 
 func dial(url):
+	_client.connect("data_received", self, "_keep")
 	_client.set_buffers(8192, 256, 8192, 256)
 	if _client.connect_to_url(url) != OK:
 		fault = "cannot connect"
@@ -18,6 +20,8 @@ func dial(url):
 func status():
 	if fault == "":
 		_client.poll()
+		if _found.size() > 0:  # the end of the connection is behind these
+			return OPEN
 		match _client.get_connection_status():
 			NetworkedMultiplayerPeer.CONNECTION_CONNECTING:
 				return DIALLING
@@ -40,15 +44,18 @@ func flush():
 
 
 func receive():
-	if fault != "":
-		return []
-	_client.poll()
-	var found = []
-	while _client.get_peer(1).get_available_packet_count() > 0:
-		found.append(_client.get_peer(1).get_packet())
+	if fault == "":
+		_client.poll()
+	var found = _found
+	_found = []
 	return found
 
 
 func close():
 	_client.disconnect_from_host()
 	fault = "closed"
+
+
+# At once: the engine drops what is unread when the connection ends.
+func _keep():
+	_found.append(_client.get_peer(1).get_packet())

@@ -7,6 +7,7 @@ const OPEN = 2
 var fault = ""  # why it is closed
 var limit = 65536
 var _peer = WebSocketPeer.new()
+var _found = []
 
 
 func dial(url):
@@ -18,7 +19,9 @@ func dial(url):
 
 
 func status():
-	_peer.poll()
+	_keep()
+	if _found.size() > 0:  # the end of the connection is behind these
+		return OPEN
 	match _peer.get_ready_state():
 		WebSocketPeer.STATE_CONNECTING:
 			return DIALLING
@@ -35,18 +38,23 @@ func send(body):
 
 
 func flush():
-	_peer.poll()
+	_keep()
 	return true
 
 
 func receive():
-	_peer.poll()
-	var found = []
-	while _peer.get_available_packet_count() > 0:
-		found.append(_peer.get_packet())
+	_keep()
+	var found = _found
+	_found = []
 	return found
 
 
 func close():
 	_peer.close()
 	fault = "closed"
+
+
+func _keep():
+	_peer.poll()
+	while _peer.get_available_packet_count() > 0:
+		_found.append(_peer.get_packet())
