@@ -216,26 +216,37 @@ def test_r20_version_1_knows_none_of_them(dial: Dial, verb: str) -> None:
     admin.expect_end("BAD_MESSAGE", "protocol", "type")
 
 
-def test_r20_what_is_left_after_a_kill_is_whole(serve: Any) -> None:
-    """What was made aside and not answered for is gone; what was answered for is there."""
-    daemon = serve("agent={learner: none, model: {layers: []}}")
+@pytest.mark.parametrize(
+    ("verb", "point"),
+    [
+        ("copy", "checkpoint.synced:2"),  # the second checkpoint is that of the copy
+        ("reset", "agent.removed"),
+    ],
+)
+def test_r20_what_is_left_after_a_kill_is_whole(
+    serve: Any, monkeypatch: Any, verb: str, point: str
+) -> None:
+    """Killed while it makes an agent: the old one, or the new one, and nothing else."""
+    setting = "agent={learner: none, model: {layers: []}}"
+    monkeypatch.setenv("AGENTD_FAILPOINT", point)
+    daemon = serve(setting)
+    monkeypatch.undo()
     admin = daemon.client()
     admin.greet(None, role="admin", protocol=BOTH, observation=None, action=None, streams=None)
-    player = daemon.client()
-    player.greet("a", role="play")
-    leave(player)
-    assert admin.ask("copy", agent="a", to="b")["type"] == "copied"
+    before = values(daemon.client, "a", 3)
+    admin.send(verb, agent="a", **({"to": "b"} if verb == "copy" else {}))
+    assert admin.receive() is None
     daemon.kill()
     folder = daemon.folder / "data" / "agents"
-    (folder / "b").rename(folder / ".deleted-b")  # as a reset of b that was cut off leaves it
-    os.mkdir(folder / ".new-c")
-    (folder / ".deleted-b").rename(folder / ".new-b")
-    os.mkdir(folder / ".deleted-b")
+    assert len(os.listdir(folder)) > 1
 
-    again = serve("agent={learner: none, model: {layers: []}}", folder=daemon.folder)
+    again = serve(setting, folder=daemon.folder)
+
+    assert os.listdir(folder) == ["a"]
+    assert values(again.client, "a", 3) == before
     admin = again.client()
     admin.greet(None, role="admin", protocol=BOTH, observation=None, action=None, streams=None)
-
-    assert names(admin) == {"a", "b"}
-    assert sorted(os.listdir(folder)) == ["a", "b"]
+    assert len(admin.ask("info", agent="a")["info"]["checkpoints"]) == 1 + (
+        point == "agent.removed"
+    )
     again.stop()
