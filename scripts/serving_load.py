@@ -127,12 +127,18 @@ class Player:
             return data
         return None
 
+    def is_whole(self, data: bytes) -> bool:
+        """Whether the first message has come whole."""
+        return len(data) >= 4 and len(data) >= 4 + int.from_bytes(data[:4], "little")
+
     def await_welcome(self) -> None:
         data = b""
-        while b"last_seq" not in data:  # the last key of a welcome, and one byte
+        while not self.is_whole(data):
             data += (more := self.socket.recv(MOST))
             if not more:
                 raise SystemExit(f"the server closed instead of a welcome: {data!r}")
+        if b"welcome" not in data:
+            raise SystemExit(f"no welcome: {data!r}")
         self.socket.setblocking(False)
 
     def send(self, due: float) -> None:
@@ -211,6 +217,12 @@ class WebPlayer(Player):
         if len(data) == 2 + data[1] and data.startswith(ACT, 2):
             return b"\0\0" + data  # what stands before the body counts no more
         return None
+
+    def is_whole(self, data: bytes) -> bool:
+        if len(data) < 4:
+            return False
+        start = {126: 4, 127: 10}.get(data[1], 2)
+        return len(data) >= start + (data[1] if start == 2 else int.from_bytes(data[2:start]))
 
     def cut(self, data: bytes) -> list[bytes]:
         data, found = self.rest + data, []

@@ -75,7 +75,7 @@ async def test_the_engine_ends_when_the_daemon_does(arena, tmp_path) -> None:
     assert (code, "closed by the trainer" in output) == (3, True), output
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(ENGINE is None, reason="needs godot3-server (apt)")
 async def test_a_game_in_the_engine_is_learned(arena, tmp_path) -> None:
     house = await arena(agent=LEARNER)

@@ -3,7 +3,7 @@
 It runs on Python 2.7 alone:
 
     python2.7 -m pip install --target DIR autobahntestsuite && touch DIR/zope/__init__.py
-    WSTEST=DIR/bin/wstest python -m pytest -m slow tests/agentd/protocol/test_autobahn.py
+    WSTEST=DIR/bin/wstest python -m pytest -m long tests/agentd/protocol/test_autobahn.py
 """
 
 import asyncio
@@ -77,7 +77,7 @@ class Echo(asyncio.Protocol):
         self.transport.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(WSTEST is None, reason="wstest, the Autobahn test suite, is not installed")
 async def test_the_codec_passes_autobahn(tmp_path: Path) -> None:
     assert WSTEST is not None

@@ -125,9 +125,9 @@ def test_a_sensor_and_an_action_more_change_nothing_and_learning_goes_on(tmp_pat
         assert np.abs(values(daemon, "old", {n: seen[n] for n in FOG}, 3) - sees[:, :3]).max() > 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_sensor_that_helps_is_learned_from_where_the_old_agent_stood(tmp_path, capsys):
-    """The figures are printed: `pytest -s -m slow`."""
+    """The figures are printed: `pytest -s -m long`."""
     told = {}
     with (
         Daemon(tmp_path) as daemon,

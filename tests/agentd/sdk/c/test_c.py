@@ -240,7 +240,7 @@ def test_every_rule_is_kept(game: Path, check_client: Any) -> None:
     assert said["passed"] >= 43
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("word", ["", "box", "mixed"])
 def test_every_rule_is_kept_in_other_games(game: Path, check_client: Any, word: str) -> None:
     said = check_client([str(game), "{address}", "100000", word])
@@ -270,7 +270,7 @@ def test_catch_is_learned_a_little(run: Run, catch: Path, daemon: Any) -> None:
     assert float(run(catch, daemon.address, 100, "eval").split()[-1]) > 0.2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("name", "train", "goal"), [("catch", 1500, 0.9), ("cartpole", 60, 475)])
 def test_games_are_learned(

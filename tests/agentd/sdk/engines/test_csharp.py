@@ -202,7 +202,7 @@ def test_a_person_takes_over(program: Path, daemon: Any) -> None:
     assert stats["success_rate"] == 1.0
 
 
-@pytest.mark.parametrize("actions", ["conform", pytest.param("mixed", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("actions", ["conform", pytest.param("mixed", marks=pytest.mark.long)])
 def test_no_rule_of_the_protocol_is_broken(program: Path, check_client: Any, actions: str) -> None:
     verdicts = check_client("mono", program, actions, "{address}")
 
@@ -221,7 +221,7 @@ def test_catch_is_learned_a_little(build: Any, package: Path, daemon: Any) -> No
     assert play(catch, daemon.address, "eval", 50) > 0.2  # chance gets -0.6
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize(
     ("game", "episodes", "solved"), [("Catch", 2000, 0.9), ("CartPole", 500, 475)]

@@ -164,7 +164,7 @@ def test_nodes_play_in_a_frame_loop(harness: Run, daemon: Any) -> None:
     assert daemon.stats("curriculum")["success_rate"] == 1.0
 
 
-@pytest.mark.parametrize("actions", ["conform", pytest.param("mixed", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("actions", ["conform", pytest.param("mixed", marks=pytest.mark.long)])
 def test_no_rule_of_the_protocol_is_broken(project: Path, check_client: Any, actions: str) -> None:
     verdicts = check_client(
         *("env", f"HOME={project.parent}", "godot3-server", "--path", project),
@@ -184,7 +184,7 @@ def test_catch_is_learned_a_little(harness: Run, daemon: Any) -> None:
     assert float(harness("catch-eval", daemon.address, 30)[0]) > 0.2  # chance gets -0.6
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3000)
 def test_catch_is_solved(harness: Run, trainer: Any) -> None:
     harness("catch", trainer.address, 2000, timeout=1500)
@@ -195,7 +195,7 @@ def test_catch_is_solved(harness: Run, trainer: Any) -> None:
     assert mean >= 0.9
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3000)
 def test_cartpole_is_solved(project: Path, trainer: Any) -> None:
     words = ("examples/cartpole.gd", trainer.address)

@@ -59,7 +59,7 @@ def check(client: Path, game: Path, *words: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "scheme", [pytest.param("tcp", marks=pytest.mark.slow), pytest.param("ws")]
+    "scheme", [pytest.param("tcp", marks=pytest.mark.long), pytest.param("ws")]
 )
 def test_a_game_that_uses_all_of_the_client_breaks_no_rule(client: Path, scheme: str) -> None:
     kept = check(client, HERE / "conform.mjs", f"{scheme}://{{address}}")
@@ -71,12 +71,12 @@ def test_catch_is_learned_from_a_page_s_side(client: Path, presets: int) -> None
     assert greedy(client, "catch.mjs", f"ws://127.0.0.1:{presets}", "500") > 0.3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_example_breaks_no_rule(client: Path) -> None:
     check(client, client / "examples" / "catch.mjs", "{address}", "60")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("game", "effort", "mark"), [("catch.mjs", "2000", 0.9), ("cartpole.mjs", "50000", 475)]

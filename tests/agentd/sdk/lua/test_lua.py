@@ -164,7 +164,7 @@ def test_every_rule_is_kept(game: list[str], check_client: Any) -> None:
     assert said["passed"] >= 43
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("program", LUAS)
 def test_every_rule_is_kept_in_every_lua(lua: Lua, check_client: Any, program: str) -> None:
     for word in ("", "box"):
@@ -188,7 +188,7 @@ def test_love_example_is_lua(lua: Lua, client: Path, run: Any) -> None:
     run(*lua("luajit", HERE / "parses.lua", client / "examples" / "love" / "main.lua"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("name", "train", "goal"), [("catch", 1500, 0.9), ("cartpole", 60, 475)])
 def test_games_are_learned(

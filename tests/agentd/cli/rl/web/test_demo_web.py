@@ -61,7 +61,7 @@ def test_the_page_plays_and_lets_a_person_play(browser: Any, web_demo: WebDemos)
     browser.wait(lambda: browser.text("state") != "learning")  # and says so
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_the_page_learns_within_three_minutes(browser: Any, web_demo: WebDemos) -> None:
     demo = web_demo("--seed", "1")
