@@ -47,7 +47,8 @@ ROOMS: dict[str, set[str]] = {
     | STDLIB,
     "agentd/chess": {"agentd", "numpy", "msgspec", "chess", "safetensors"} | STDLIB,
     "agentd/rl": {"agentd", "numpy", "msgspec", "gymnasium", "minatar"} | STDLIB,
-    "agentd/runs/onnxfile": {"agentd", "numpy", "onnx"} | STDLIB - WORLD,
+    "agentd/export": {"agentd", "numpy", "safetensors", "onnx"} | STDLIB - WORLD,
+    "agentd/export/run": {"agentd", "numpy", "onnx", "onnxruntime"} | STDLIB,
     "agentd": {"agentd", "numpy", "msgpack", "msgspec", "yaml", "safetensors"}
     | {"threadpoolctl", "uvloop", "starlette", "uvicorn", "prometheus_client"}
     | STDLIB,

@@ -1,1 +1,1 @@
-"""A trained policy taken out of agentd: one description of what it computes, one writer a format."""
+"""A trained policy out of agentd: one description of what it computes, one writer a format."""

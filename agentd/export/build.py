@@ -38,13 +38,13 @@ from agentd.export.graph import (
     Lookup,
     Matrix,
     Merge,
-    Stage,
     Op,
     Plus,
     PolicyGraph,
     Pooling,
     Rescale,
     Shape,
+    Stage,
     Standardize,
     TensorInput,
     Vector,
@@ -188,7 +188,7 @@ class _Reader:
             case PlacedNoisyDense():  # without noise: the means
                 mu, name = self._read(layer.mu), layer.mu.name
                 bias = Vector(f"{name}.b", mu[-1])
-                return Affine(Matrix(name, np.ascontiguousarray(mu[:-1])), bias, layer.act)
+                return Affine(Matrix(f"{name}.w", np.ascontiguousarray(mu[:-1])), bias, layer.act)
             case PlacedEmbeddingBag():
                 return Lookup(self._matrix(layer.table), self._vector(layer.b))
             case PlacedConv2d():
@@ -222,6 +222,9 @@ def _rescale(
     bias: NDArray[Any],
     limit: float | None = None,
 ) -> Rescale:
-    parts = (("shift", shift), ("scale", scale), ("bias", bias))
-    vectors = [Vector(f"{name}.{part}", values.astype(np.float32)) for part, values in parts]
-    return Rescale(*vectors, limit=limit)
+    return Rescale(
+        Vector(f"{name}.shift", shift.astype(np.float32)),
+        Vector(f"{name}.scale", scale.astype(np.float32)),
+        Vector(f"{name}.bias", bias.astype(np.float32)),
+        limit,
+    )

@@ -85,8 +85,9 @@ static inline int {name}_act({name}_policy *p, const float *obs, const unsigned 
     for (b = 0; b < {branches}; b++) {{
         best[b] = -1;
         for (i = 0; i < {name}_branches[b]; i++, at++)
-            if ((!mask || mask[at]) && (best[b] < 0 || p->{answer}[at] > p->{answer}[at - i + best[b]]))
-                best[b] = i;
+            if (!mask || mask[at])
+                if (best[b] < 0 || p->{answer}[at] > p->{answer}[at - i + best[b]])
+                    best[b] = i;
         if (best[b] < 0)
             best[b] = 0;
         if (action)
@@ -237,9 +238,7 @@ def _in_place(name: str, each: Instruction, x: str) -> str:
     return f"{name}_plus({x}, {size}, p->aside{each['at']});"
 
 
-def _from_to(
-    name: str, each: Instruction, number: int, x: str, y: str, small: bool
-) -> list[str]:
+def _from_to(name: str, each: Instruction, number: int, x: str, y: str, small: bool) -> list[str]:
     floats = f"{name}_floats"
     match each["op"]:
         case "dense" | "lookup" | "conv":

@@ -9,7 +9,7 @@ def feed_lines(policy: PolicyGraph) -> list[str]:
     for t in policy.tensors:
         sizes = " x ".join(map(str, t.shape)) or "1"
         lines.append(f"  {t.name}  {sizes} {t.dtype}, from number {t.at} on")
-    lines.append("Numbers are those that the agent was given: normalisation and scaling are inside.")
+    lines.append("Numbers are as the agent was given them: normalisation and scaling are inside.")
     if policy.stack > 1:
         lines.append(
             f"The last {policy.stack} rows are one input: pass each row once, reset as an episode "

@@ -200,10 +200,10 @@ class OnnxGraph:
 
         if w.ints is None or w.scale is None:
             return self.constant(placed(w.values), w.name)
-        ints = self.constant(placed(w.ints), w.name)
-        scale = self.constant(w.scale, f"{w.name}.scale")
-        zero = self.constant(np.zeros(w.scale.shape, np.int8), f"{w.name}.zero")
-        return self.add("DequantizeLinear", ints, scale, zero, axis=axis)
+        ints = self.add("Cast", self.constant(placed(w.ints), w.name), to=1)
+        along = tuple(-1 if at == axis else 1 for at in range(len(shape)))
+        scale = self.constant(w.scale.reshape(along), f"{w.name}.scale")
+        return self.add("Mul", ints, scale)  # DequantizeLinear lets runtimes round activations too
 
     def _vector(self, vector: Vector) -> str:
         return self.constant(vector.values, vector.name)

@@ -84,9 +84,7 @@ class _Lowering:
             case Convolution() as op:
                 window = _window_numbers(op.window)
                 channels = stage.gives[-1]
-                self._put(
-                    "conv", sizes, **window, channels=channels, **self._weights(op.w, op.b)
-                )
+                self._put("conv", sizes, **window, channels=channels, **self._weights(op.w, op.b))
             case Pooling() as op:
                 kind = "max_pool" if op.largest else "avg_pool"
                 self._put(kind, sizes, **_window_numbers(op.window))

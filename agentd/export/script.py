@@ -58,4 +58,3 @@ def _shape(policy: PolicyGraph, program: Program) -> dict[str, Any]:
         "buffer": program.buffer,
         "aside": list(program.aside),
     }
-
