@@ -106,7 +106,7 @@ def c_file(policy: PolicyGraph) -> bytes:
     numbers = _numbers(policy, program)
     parts = [_head(policy), f"#ifndef {guard}\n#define {guard}\n\n#include <string.h>\n"]
     sections = _sections(program)
-    if sections & _MATH:
+    if set().union(*sections.values()) & _MATH:
         parts.append("#include <math.h>\n")
     parts += ['\n#ifdef __cplusplus\nextern "C" {\n#endif\n\n', _arrays(policy, program)]
     parts += [_layers(policy.name, sections), "\n", _STRUCT.format(**numbers), "\n"]
@@ -163,9 +163,8 @@ def _numbers(policy: PolicyGraph, program: Program) -> dict[str, Any]:
 
 
 def _arrays(policy: PolicyGraph, program: Program) -> str:
-    name, weight = policy.name, "signed char" if program.small else "float"
-    text = f"typedef {weight} {name}_weight;\n"
-    text += f"static const float {name}_floats[{program.floats.size}] = "
+    name = policy.name
+    text = f"static const float {name}_floats[{program.floats.size}] = "
     text += _braces(_float_words(program.floats)) + ";\n"
     if program.small:
         text += f"static const signed char {name}_ints[{program.ints.size}] = "
@@ -188,24 +187,29 @@ def _braces(words: list[str]) -> str:
     return "{\n    " + ",\n    ".join(lines) + "}"
 
 
-def _sections(program: Program) -> set[str]:
-    found: set[str] = set()
+def _sections(program: Program) -> dict[str, set[str]]:
+    """Return the sections that are needed, by the type of the weights."""
+    found: dict[str, set[str]] = {"float": set(), "signed char": set()}
     for each in program.instructions:
+        kind = "signed char" if each.get("scale", -1) >= 0 and "w" in each else "float"
         match each["op"]:
             case "act":
-                found.add("relu" if each["act"] == "leaky_relu" else each["act"])
+                found[kind].add("relu" if each["act"] == "leaky_relu" else each["act"])
             case "expect":
-                found.add("mean" if each["returns"] < 0 else "expect")
+                found[kind].add("mean" if each["returns"] < 0 else "expect")
             case op:
-                found.update(_NEEDS.get(op, (op,)))
+                found[kind].update(_NEEDS.get(op, (op,)))
     return found
 
 
-def _layers(name: str, wanted: set[str]) -> str:
+def _layers(name: str, wanted: dict[str, set[str]]) -> str:
     text = (resources.files("agentd.export") / "runtime" / "layers.c").read_text(encoding="utf-8")
     parts = re.split(r"^/\* == (\w+) == \*/\n", text, flags=re.MULTILINE)[1:]
-    pairs = zip(parts[::2], parts[1::2], strict=True)
-    return "\n".join(body for key, body in pairs if key in wanted).replace("PREFIX", name)
+    pairs, made = list(zip(parts[::2], parts[1::2], strict=True)), []
+    for weight, prefix in (("float", name), ("signed char", f"{name}_small")):
+        bodies = [body for key, body in pairs if key in wanted[weight]]
+        made += [body.replace("PREFIX", prefix).replace("WEIGHT", weight) for body in bodies]
+    return "\n".join(made)
 
 
 def _calls(name: str, program: Program) -> tuple[str, int]:
@@ -216,7 +220,7 @@ def _calls(name: str, program: Program) -> tuple[str, int]:
         if each["op"] in IN_PLACE:
             lines.append(_in_place(name, each, source))
             continue
-        lines += _from_to(name, each, number, source, target, program.small)
+        lines += _from_to(name, each, number, source, target)
         now = 1 - now
     return "".join(f"    {line}\n" for line in lines), now
 
@@ -238,19 +242,20 @@ def _in_place(name: str, each: Instruction, x: str) -> str:
     return f"{name}_plus({x}, {size}, p->aside{each['at']});"
 
 
-def _from_to(name: str, each: Instruction, number: int, x: str, y: str, small: bool) -> list[str]:
+def _from_to(name: str, each: Instruction, number: int, x: str, y: str) -> list[str]:
     floats = f"{name}_floats"
     match each["op"]:
         case "dense" | "lookup" | "conv":
-            source = f"{name}_ints" if small else floats
+            small = each["scale"] >= 0
+            source, prefix = (f"{name}_ints", f"{name}_small") if small else (floats, name)
             scale, bias = (
                 "NULL" if each[k] < 0 else f"{floats} + {each[k]}" for k in ("scale", "b")
             )
             weights = f"{source} + {each['w']}, {scale}, {bias}"
             if each["op"] == "conv":
-                call = f"{name}_conv({x}, &g{number}, {each['channels']}, {weights}, {y});"
-                return [_window(name, each, number, call)]
-            return [f"{name}_{each['op']}({x}, {each['in']}, {each['out']}, {weights}, {y});"]
+                call = f"{prefix}_conv({x}, &g{number}, {each['channels']}, {weights}, {y});"
+                return [_window(prefix, each, number, call)]
+            return [f"{prefix}_{each['op']}({x}, {each['in']}, {each['out']}, {weights}, {y});"]
         case "max_pool" | "avg_pool":
             largest = int(each["op"] == "max_pool")
             call = f"{name}_pool({x}, &g{number}, {largest}, {y});"

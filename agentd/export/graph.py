@@ -249,11 +249,17 @@ class PolicyGraph:
 
 
 def rounded(policy: PolicyGraph) -> PolicyGraph:
-    """Return the policy with its matrices in int8; biases and statistics stay float32."""
+    """Return the policy with its matrices in int8, all but the last one.
+
+    The last one stays float32, as biases and statistics do: actions differ by little of what they
+    are worth, and rounding their columns apart would decide between them.
+    """
+    kinds = (Affine, Convolution, Lookup)
+    last = max((i for i, s in enumerate(policy.stages) if isinstance(s.op, kinds)), default=-1)
     stages = tuple(
         replace(stage, op=replace(stage.op, w=stage.op.w.rounded()))
-        if isinstance(stage.op, Affine | Convolution | Lookup)
+        if isinstance(stage.op, kinds) and i != last
         else stage
-        for stage in policy.stages
+        for i, stage in enumerate(policy.stages)
     )
     return replace(policy, stages=stages, facts={**policy.facts, "weights": "int8"})

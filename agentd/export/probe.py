@@ -109,11 +109,16 @@ def make_probe(
 ) -> Probe:
     """Return so many states, half of them ``recorded`` rows where there are any.
 
-    The others are random numbers, spread as the network's own statistics say where it has some.
+    The others are random numbers, spread as the recorded ones are, or as the network's own
+    statistics say where it has some.
     """
     rng = np.random.default_rng(seed)
     network, format = network_for(config, schema, acting=True), format_of(config, schema)
-    raw = _random_rows(network, format, flat, states, rng)
+    if recorded is not None and len(recorded) > 1:
+        spread = _moments(format, recorded)
+    else:
+        spread = _statistics(network, format, flat)
+    raw = _random_rows(network, format, spread, states, rng)
     if recorded is not None and len(recorded):
         raw[: states // 2] = recorded[rng.integers(0, len(recorded), states // 2)]
     first = rng.random(states) < 1 / _EPISODE
@@ -182,11 +187,11 @@ def _values(
 def _random_rows(
     network: Network,
     format: RowFormat,
-    flat: NDArray[np.float32],
+    moments: tuple[NDArray[np.float32], NDArray[np.float32]],
     states: int,
     rng: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    mean, spread = _statistics(network, format, flat)
+    mean, spread = moments
     bytes_are_wide = any(isinstance(layer, Scale) for layer in network.specs)
     bags = [layer.rows for layer in network.specs if isinstance(layer, EmbeddingBag)]
     parts, at = [], 0
@@ -203,6 +208,15 @@ def _random_rows(
         parts.append(values.astype(t.dtype).view(np.uint8).reshape(states, t.nbytes))
         at += t.features
     return np.concatenate(parts, axis=1)
+
+
+def _moments(
+    format: RowFormat, recorded: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    plain = RowFormat(format.tensors, format.branches)
+    x = np.empty((len(recorded), plain.features), np.float32)
+    plain.decode(recorded, x)
+    return x.mean(axis=0), x.std(axis=0)
 
 
 def _statistics(

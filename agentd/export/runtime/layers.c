@@ -1,12 +1,12 @@
 /* Layers of an exported policy. The writer takes the sections that a network needs; PREFIX is
-   replaced by its name, and PREFIX_weight is float or signed char. */
+   replaced by its name, WEIGHT by float or signed char. */
 /* == rows == */
-static inline void PREFIX_rows(const float *x, int n, int width, const PREFIX_weight *w, float *y)
+static inline void PREFIX_rows(const float *x, int n, int width, const WEIGHT *w, float *y)
 {
     int i, j;
     for (i = 0; i < n; i++) {
         const float v = x[i];
-        const PREFIX_weight *row = w + (size_t)i * (size_t)width;
+        const WEIGHT *row = w + (size_t)i * (size_t)width;
         if (v == 0.0f)
             continue;
         for (j = 0; j < width; j++)
@@ -25,7 +25,7 @@ static inline void PREFIX_finish(int width, const float *scale, const float *b, 
             y[j] += b[j];
 }
 /* == dense == */
-static inline void PREFIX_dense(const float *x, int n_in, int n_out, const PREFIX_weight *w,
+static inline void PREFIX_dense(const float *x, int n_in, int n_out, const WEIGHT *w,
                                 const float *scale, const float *b, float *y)
 {
     memset(y, 0, (size_t)n_out * sizeof *y);
@@ -33,7 +33,7 @@ static inline void PREFIX_dense(const float *x, int n_in, int n_out, const PREFI
     PREFIX_finish(n_out, scale, b, y);
 }
 /* == lookup == */
-static inline void PREFIX_lookup(const float *x, int n_in, int n_out, const PREFIX_weight *w,
+static inline void PREFIX_lookup(const float *x, int n_in, int n_out, const WEIGHT *w,
                                  const float *scale, const float *b, float *y)
 {
     const float one = 1.0f;
@@ -50,7 +50,7 @@ typedef struct {
 } PREFIX_window;
 /* == conv == */
 static inline void PREFIX_conv(const float *x, const PREFIX_window *g, int channels,
-                               const PREFIX_weight *w, const float *scale, const float *b, float *y)
+                               const WEIGHT *w, const float *scale, const float *b, float *y)
 {
     int i, j, u, v;
     memset(y, 0, (size_t)g->out_height * (size_t)g->out_width * (size_t)channels * sizeof *y);

@@ -12,7 +12,7 @@ const DATA = "@DATA@"
 
 var values = []
 var _floats = []
-var _weights = []
+var _ints = []
 var _rows = []
 var _played = []
 var _aside = []
@@ -25,12 +25,9 @@ func _init():
 	_floats.resize(SHAPE.floats)
 	for i in range(SHAPE.floats):
 		_floats[i] = stream.get_float()
-	_weights = _floats
-	if SHAPE.small:
-		_weights = []
-		_weights.resize(SHAPE.ints)
-		for i in range(SHAPE.ints):
-			_weights[i] = stream.get_8()
+	_ints.resize(SHAPE.ints)
+	for i in range(SHAPE.ints):
+		_ints[i] = stream.get_8()
 	_aside.resize(SHAPE.aside.size())
 	reset()
 
@@ -125,14 +122,14 @@ func _run(step, x):
 	match step.op:
 		"dense":
 			var y = _zeros(step.out)
-			_add_rows(x, 0, step.in, step.out, step.w, y, 0)
+			_add_rows(step, x, 0, step.in, step.out, step.w, y, 0)
 			_finish(step, step.out, y, 0)
 			return y
 		"lookup":
 			var y = _zeros(step.out)
 			for i in range(step.in):
 				if x[i] >= 0:
-					_add_rows([1.0], 0, 1, step.out, step.w + int(x[i]) * step.out, y, 0)
+					_add_rows(step, [1.0], 0, 1, step.out, step.w + int(x[i]) * step.out, y, 0)
 			_finish(step, step.out, y, 0)
 			return y
 		"conv":
@@ -166,14 +163,15 @@ func _zeros(size):
 	return y
 
 
-func _add_rows(x, from, count, width, w, y, to):
+func _add_rows(step, x, from, count, width, w, y, to):
+	var weights = _floats if step.scale < 0 else _ints
 	for i in range(count):
 		var v = x[from + i]
 		if v == 0:
 			continue
 		var row = w + i * width
 		for j in range(width):
-			y[to + j] += v * _weights[row + j]
+			y[to + j] += v * weights[row + j]
 
 
 func _finish(step, width, y, to):
@@ -204,7 +202,7 @@ func _conv(step, x):
 		for j in range(step.out_width):
 			for each in _under(step, i, j):
 				var w = step.w + each[1] * step.depth * step.channels
-				_add_rows(x, each[0], step.depth, step.channels, w, y, to)
+				_add_rows(step, x, each[0], step.depth, step.channels, w, y, to)
 			_finish(step, step.channels, y, to)
 			to += step.channels
 	return y

@@ -21,7 +21,7 @@ function decode() {
   return [floats, shape.small ? new Int8Array(bytes.buffer, 4 * shape.floats) : floats];
 }
 
-const [floats, weights] = decode();
+const [floats, ints] = decode();
 
 export class Policy {
   constructor() {
@@ -180,7 +180,8 @@ function standardize(x, step) {
   }
 }
 
-function addRows(x, from, count, width, w, y, to) {
+function addRows(step, x, from, count, width, w, y, to) {
+  const weights = step.scale < 0 ? floats : ints;
   for (let i = 0; i < count; i++) {
     const v = x[from + i];
     if (v === 0) continue;
@@ -228,13 +229,13 @@ function pool(step, x, y, largest) {
 const outOf = {
   dense(step, x, y) {
     y.fill(0, 0, step.out);
-    addRows(x, 0, step.in, step.out, step.w, y, 0);
+    addRows(step, x, 0, step.in, step.out, step.w, y, 0);
     finish(step, step.out, y, 0);
   },
   lookup(step, x, y) {
     y.fill(0, 0, step.out);
     for (let i = 0; i < step.in; i++) {
-      if (x[i] >= 0) addRows([1], 0, 1, step.out, step.w + x[i] * step.out, y, 0);
+      if (x[i] >= 0) addRows(step, [1], 0, 1, step.out, step.w + x[i] * step.out, y, 0);
     }
     finish(step, step.out, y, 0);
   },
@@ -245,7 +246,7 @@ const outOf = {
       for (let j = 0; j < step.out_width; j++, to += step.channels) {
         under(step, i, j, (from, tap) => {
           const w = step.w + tap * step.depth * step.channels;
-          addRows(x, from, step.depth, step.channels, w, y, to);
+          addRows(step, x, from, step.depth, step.channels, w, y, to);
         });
         finish(step, step.channels, y, to);
       }
