@@ -1,5 +1,6 @@
 """``agentd export`` and ``agentd import`` of agents, as a user runs them."""
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -107,7 +108,7 @@ def test_sb3_weights_come_in_act_alike_and_go_back(call: Call, data: Path, tmp_p
     rng = np.random.default_rng(1)
     sizes = (4, 12, 6, 3)
     state = {}
-    for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
         for net in ("q_net.q_net", "q_net_target.q_net"):
             state[f"{net}.{2 * i}.weight"] = rng.normal(size=(n_out, n_in)).astype(np.float32)
             state[f"{net}.{2 * i}.bias"] = rng.normal(size=n_out).astype(np.float32)
