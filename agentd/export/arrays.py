@@ -9,20 +9,25 @@ import json
 import re
 from collections.abc import Mapping
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
-from agentd.engine.data.arrays import npz_bytes
+from agentd.engine.data import DataError
+from agentd.engine.data.arrays import load_npz, npz_bytes
 from agentd.engine.network import Network
 from agentd.engine.network.weights import split
-from agentd.errors import UsageError
+from agentd.errors import MissingInput, UsageError
 from agentd.export.graph import Activate, Affine, Floats, PolicyGraph, View
 
 METADATA = "agentd"
 """The one key of a safetensors file's metadata: JSON. One, since their order is left to chance."""
+LARGEST = 4 << 30
+"""Size up to which a file is read."""
 _NAMED = re.compile(r"(?P<stem>.*?)(?P<layer>\d+)\.(?P<part>weight|bias)\Z")
 _STEM, _TARGET = "q_net.q_net.", "q_net_target."
 _SB3_ACTIVATIONS = ("relu", "tanh", "leaky_relu", "gelu", "sigmoid", "softplus")
@@ -128,3 +133,23 @@ def _layer(w: Any, b: Any, name: str) -> tuple[Floats, Floats]:
     if not (np.isfinite(w).all() and np.isfinite(b).all()):
         raise UsageError(f"{name}: want finite numbers")
     return np.ascontiguousarray(w.T, np.float32), b.astype(np.float32)
+
+
+def load_arrays(file: Path) -> Arrays:
+    """Read safetensors or npz. Raises MissingInput, UsageError, DataError, OSError."""
+    if not file.is_file():
+        raise MissingInput(f"{file}: no such file")
+    if file.suffix not in (".npz", ".safetensors"):
+        raise UsageError(
+            f"{file}: want .safetensors or .npz, got {file.suffix or 'no suffix'}",
+            hint="save the policy's state_dict() in one of them: zip and pt files hold pickles",
+        )
+    if file.stat().st_size > LARGEST:
+        raise DataError(f"more than {LARGEST:,} bytes", file=str(file))
+    if file.suffix == ".npz":
+        return load_npz(file)
+    try:
+        arrays: dict[str, NDArray[np.float32]] = safetensors.numpy.load(file.read_bytes())
+    except (SafetensorError, ValueError, TypeError, KeyError) as fault:
+        raise DataError(f"no safetensors file: {fault}", file=str(file)) from None
+    return arrays

@@ -6,10 +6,7 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
-import safetensors.numpy
 import typer
-from numpy.typing import NDArray
-from safetensors import SafetensorError
 
 from agentd.cli.screen.flags import DataDir
 from agentd.cli.screen.options import JsonScreen
@@ -17,18 +14,13 @@ from agentd.config import AgentConfig, default_data_dir
 from agentd.config.convert import convert
 from agentd.config.layers import ConfigLayer
 from agentd.config.records import ServerConfig
-from agentd.engine.data import DataError
-from agentd.engine.data.arrays import load_npz
 from agentd.engine.network.spec import ModelSpec, read_layer
-from agentd.errors import MissingInput, StorageError, UsageError
-from agentd.export.arrays import Arrays, Perceptron, read_perceptron
+from agentd.errors import StorageError, UsageError
+from agentd.export.arrays import Perceptron, load_arrays, read_perceptron
 from agentd.learner.begin import write_first_checkpoint
 from agentd.protocol.schema import Schema
 from agentd.server.agents.stored import StoredAgents
 from agentd.store import DirectoryLock
-
-LARGEST = 4 << 30
-"""Size up to which a file is read."""
 
 
 def load(
@@ -44,7 +36,7 @@ def load(
     Inputs, units and actions follow from the shapes. Nothing is ever unpickled: save the policy's
     `state_dict()` as safetensors or npz.
     """
-    found = read_perceptron(_read(file), str(file))
+    found = read_perceptron(load_arrays(file), str(file))
     config, schema = _described(agent, found, tensor, activation)
     root = data_dir or default_data_dir(os.environ)
     try:
@@ -90,23 +82,3 @@ def _described(
         {tensor: {"dtype": "float32", "shape": [inputs]}}, {"kind": "discrete", "n": actions}
     )
     return config, schema
-
-
-def _read(file: Path) -> Arrays:
-    """The arrays of a file. Raises MissingInput, UsageError, DataError."""
-    if not file.is_file():
-        raise MissingInput(f"{file}: no such file")
-    if file.suffix not in (".npz", ".safetensors"):
-        raise UsageError(
-            f"{file}: want .safetensors or .npz, got {file.suffix or 'no suffix'}",
-            hint="save the policy's state_dict() in one of them: zip and pt files hold pickles",
-        )
-    if file.stat().st_size > LARGEST:
-        raise DataError(f"more than {LARGEST:,} bytes", file=str(file))
-    if file.suffix == ".npz":
-        return load_npz(file)
-    try:
-        arrays: dict[str, NDArray[np.float32]] = safetensors.numpy.load(file.read_bytes())
-    except (SafetensorError, ValueError, TypeError, KeyError) as fault:
-        raise DataError(f"no safetensors file: {fault}", file=str(file)) from None
-    return arrays
