@@ -43,7 +43,8 @@ _IMPORTS = {
     "agentd/conformance/environment": "stdlib agentd numpy gymnasium",
     "agentd/chess": "stdlib agentd numpy msgspec chess safetensors",
     "agentd/rl": "stdlib agentd numpy msgspec gymnasium minatar",
-    "agentd/runs/onnxfile": "pure agentd numpy onnx",
+    "agentd/export": "pure agentd numpy safetensors onnx",
+    "agentd/export/run": "stdlib agentd numpy onnx onnxruntime",
     "agentd": "stdlib agentd numpy msgpack msgspec yaml safetensors threadpoolctl uvloop "
     "starlette uvicorn prometheus_client",
 }

@@ -44,8 +44,10 @@ new             supervised.models:new
     Write a model file, from flags or by asking for what they leave open.
 check           supervised.models:check
     Check a model file, a daemon's configuration or a preset: keys, values, shapes, memory.
-export          supervised.models:export
-    Write a trained network's weights in another format; onnx holds the whole model.
+export          weights.export:export
+    Write a trained agent or network as a file: weights, or a policy that needs no daemon.
+import          weights.load:load
+    Make a new agent from the weights of a PyTorch or Stable-Baselines3 DQN.
 sdk             sdk:sdk
     Write the client for a language into a folder; without a language, list what there is.
 doctor          daemon.doctor:doctor

@@ -18,6 +18,7 @@ first and then the bias (units, 1):
 It knows dense layers alone, and no normalisation.
 """
 
+import json
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
@@ -28,6 +29,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from agentd import __version__
 from agentd.engine.data import DataError, wire
 from agentd.engine.data.arrays import load_npz, npz_bytes
 from agentd.engine.network import Network
@@ -61,7 +63,9 @@ def save_weights(
     elif form == "npz":
         data = npz_bytes(named)
     else:
-        data = safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in named.items()})
+        about = {"agentd": json.dumps({"agentd": __version__, "kind": "supervised"})}
+        arrays = {k: np.ascontiguousarray(v) for k, v in named.items()}
+        data = safetensors.numpy.save(arrays, about)
     write_file(path, data)
 
 

@@ -9,6 +9,7 @@ still that of writing; ``step`` counts updates. ``kept`` ones were asked for by 
 """
 
 import contextlib
+import json
 import logging
 import re
 from collections.abc import Mapping
@@ -97,12 +98,12 @@ def write_checkpoint(
     """
     files = files or Files()
     _refuse_not_finite({**weights, **state}, folder)
-    contents = _contents(weights, state)
     try:
         files.ensure_dir(folder)
         names = list_checkpoints(folder, files)
         serial = 1 + max((int(name.partition("-")[0]) for name in names), default=0)
         name = f"{serial:06d}-{step:012d}" + ("-kept" if kept else "")
+        contents = _contents(weights, state, {"checkpoint": name, "step": step})
         entries = {file: manifest.file_entry(data) for file, data in contents.items()}
         own = {"format": manifest.FORMAT, "name": name, "step": step, "files": entries}
         contents[_MANIFEST] = manifest.encode({**facts, **own})
@@ -173,9 +174,11 @@ def _refuse_not_finite(arrays: Arrays, folder: Path) -> None:
             )
 
 
-def _contents(weights: Arrays, state: Arrays) -> dict[str, bytes]:
+def _contents(weights: Arrays, state: Arrays, facts: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the two files; each says in its metadata, under one key, which checkpoint's it is."""
+    about = {"agentd": json.dumps({"format": manifest.FORMAT, **facts}, sort_keys=True)}
     return {
-        file: safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
+        file: safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, about)
         for file, arrays in ((_WEIGHTS, weights), (_STATE, state))
     }
 

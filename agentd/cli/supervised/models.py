@@ -1,4 +1,4 @@
-"""``agentd new``, ``check`` and ``export``: a model file, and a trained model in other forms."""
+"""``agentd new`` and ``agentd check``: a model file."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,8 +14,6 @@ from agentd.engine.strictyaml import ConfigError
 from agentd.engine.training import convert_spec, load_spec, make_network
 from agentd.engine.training.nevermind import read_model_file
 from agentd.errors import UsageError
-from agentd.runs import WEIGHT_FORMATS, Run, save_weights
-from agentd.runs.onnxfile import onnx_bytes
 from agentd.store import write_file
 
 TEMPLATE = """\
@@ -109,28 +107,6 @@ def check(
     else:
         lines.append("shapes follow from the data: name `input` and `outputs` to check them too")
     screen.report(record, "\n".join(lines))
-
-
-def export(
-    screen: JsonScreen,
-    run: Annotated[Path, typer.Argument(help="The run's folder.")],
-    to: Annotated[str, typer.Option("--to", help="safetensors, npz, pb or onnx.")] = "safetensors",
-    out: Annotated[Path | None, typer.Option(help="The file; RUN/weights.<form> without.")] = None,
-    best: Annotated[bool, typer.Option("--best", help="The best epoch, not the last.")] = False,
-) -> None:
-    """Write a trained network's weights in another format; onnx holds the whole model."""
-    if to not in (*WEIGHT_FORMATS, "onnx"):
-        raise UsageError(f"--to {to}: want one of {', '.join(WEIGHT_FORMATS)}, onnx")
-    found = Run.open(run).load(best=best)
-    path = out or run / f"weights.{to}"
-    shift, scale = found.normalizer.shift, found.normalizer.scale
-    if to == "onnx":
-        write_file(path, onnx_bytes(found.network, found.weights, found.normalizer))
-    else:
-        extra = {"normalize.shift": shift, "normalize.scale": scale}
-        save_weights(path, to, found.network, found.weights, extra)
-    record = {"file": str(path), "checkpoint": found.name, "parameters": len(found.weights)}
-    screen.report(record, f"wrote {path}: {len(found.weights):,} numbers of {found.name}")
 
 
 def render_model(answers: dict[str, Any]) -> str:

@@ -41,4 +41,4 @@ def test_a_trained_run_becomes_an_onnx_model(
 
 def test_another_form_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "run", "--to", "gguf"]) == 2
-    assert "want one of safetensors, npz, pb, onnx" in capsys.readouterr().err
+    assert "want one of safetensors, npz, pb, onnx, c, js, gdscript" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentd.engine.data.normalize import Normalizer
+from agentd.engine.data.normalize import Normalizer, no_normalizer
 from agentd.engine.layers import (
     AvgPool2d,
     BatchNorm,
@@ -57,7 +57,8 @@ NETWORKS: dict[str, list[Any]] = {
 def test_the_model_computes_what_the_network_does(name: str, wide: bool) -> None:
     from onnx.reference import ReferenceEvaluator
 
-    from agentd.runs.onnxfile import onnx_bytes
+    from agentd.export.build import network_policy
+    from agentd.export.onnxfile import onnx_file
 
     rng, backend = np.random.default_rng(3), NumPyBackend()
     net = Network(*NETWORKS[name], input_shape=IMAGE)
@@ -69,16 +70,16 @@ def test_the_model_computes_what_the_network_does(name: str, wide: bool) -> None
     normalizer.apply(x.reshape(5, -1), scaled)
     expected = Pass(net, backend, 5).forward(flat, scaled.reshape(x.shape))
 
-    model = onnx.load_from_string(onnx_bytes(net, flat, normalizer))
+    model = onnx.load_from_string(onnx_file(network_policy("net", net, flat, normalizer)))
     (y,) = ReferenceEvaluator(model).run(None, {"x": x})
 
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_layer_without_a_form_is_named() -> None:
-    from agentd.runs.onnxfile import onnx_bytes
+    from agentd.export.build import network_policy
 
     net = Network(Lstm(3), input_shape=(4, 2))
     flat = net.init(np.random.default_rng(0))
     with pytest.raises(UsageError, match="Lstm"):
-        onnx_bytes(net, flat, Normalizer(np.zeros(1, np.float32), np.ones(1, np.float32)))
+        network_policy("net", net, flat, no_normalizer())

@@ -1,0 +1,1 @@
+"""Commands that take trained weights out of agentd and bring them in."""
