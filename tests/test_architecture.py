@@ -18,8 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCT = ("agentd", "engine", "games", "kernels")
 SOURCE = (*PRODUCT, "scripts", "tests")
-TOP_LEVEL = {*SOURCE, "docs", "pyproject.toml"}
-TOP_LEVEL |= {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"}
+TOP_LEVEL = {*SOURCE, *"docs pyproject.toml README.md CHANGELOG.md CONTRIBUTING.md LICENSE".split()}
 CLI = ("agentd/cli/", "agentd/__main__.py")
 MAX_LINES = {"product": 400, "scripts": 450, "tests": 500}
 WORLD = {
@@ -36,8 +35,8 @@ _IMPORTS = {
     "games/chess/data/rust_reader": "pure agentd.games numpy rust_pgn_reader_python_binding",
     "agentd/protocol": "pure agentd.protocol numpy msgpack msgspec",
     "agentd/dialects": "pure agentd.dialects agentd.protocol numpy msgspec",
-    "agentd/client": "stdlib agentd.client agentd.protocol agentd.latency numpy msgpack msgspec "
-    "gymnasium",
+    "agentd/client": "stdlib agentd.client agentd.protocol agentd.latency numpy msgpack "
+    "msgspec gymnasium",
     "agentd/cli": "stdlib agentd numpy msgspec typer click rich uvloop threadpoolctl pyopencl "
     "chess matplotlib",
     "agentd/conformance/environment": "stdlib agentd numpy gymnasium",

@@ -93,7 +93,7 @@ def test_int8_is_nearly_the_same_in_every_language(tmp_path: Path) -> None:
         assert 2.5 < case.policy.weight_bytes / policy.weight_bytes < 4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 @needs_onnx
 def test_ten_thousand_states_of_every_preset_and_net(tmp_path: Path) -> None:
