@@ -18,7 +18,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCT = ("agentd", "engine", "games", "kernels")
 SOURCE = (*PRODUCT, "scripts", "tests")
-TOP_LEVEL = {*SOURCE, *"docs pyproject.toml README.md CHANGELOG.md CONTRIBUTING.md LICENSE".split()}
+TOP_LEVEL = {*SOURCE, "docs", "pyproject.toml", "LICENSE"}
+TOP_LEVEL |= {"README.md", "CHANGELOG.md", "CONTRIBUTING.md"}
 CLI = ("agentd/cli/", "agentd/__main__.py")
 MAX_LINES = {"product": 400, "scripts": 450, "tests": 500}
 WORLD = {
@@ -48,10 +49,7 @@ _IMPORTS = {
     "starlette uvicorn prometheus_client",
 }
 _MANY = {"stdlib": STDLIB, "pure": STDLIB - WORLD}
-ROOMS = {
-    room: {name for word in words.split() for name in _MANY.get(word, {word})}
-    for room, words in _IMPORTS.items()
-}
+ROOMS = {k: {n for word in v.split() for n in _MANY.get(word, {word})} for k, v in _IMPORTS.items()}
 """What each room may import. The most specific room wins: agentd/protocol before agentd."""
 NO_GAMES = ("server", "learner", "memory", "assembly", "config", "store", "client", "protocol")
 """Rooms of the daemon: a game is for them what its schema says, never a module."""
