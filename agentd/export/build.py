@@ -41,10 +41,10 @@ from agentd.export.graph import (
     Op,
     Plus,
     PolicyGraph,
+    PolicyStage,
     Pooling,
     Rescale,
     Shape,
-    Stage,
     Standardize,
     TensorInput,
     Vector,
@@ -113,7 +113,7 @@ def network_policy(
             Vector("normalize.scale", np.atleast_1d(normalizer.scale)),
             Vector("normalize.bias", np.zeros(1, np.float32)),
         )
-        stages.insert(0, Stage(scaled, shape, shape))
+        stages.insert(0, PolicyStage(scaled, shape, shape))
     branches = (classes,) if classes else ()
     told = {
         "observation": {"x": {"dtype": "float32", "shape": list(shape)}},
@@ -131,9 +131,9 @@ def identifier(name: str) -> str:
     return found if found[:1].isalpha() else f"agent_{found}"
 
 
-def _chain(network: Network, flat: NDArray[np.float32]) -> Iterator[Stage]:
+def _chain(network: Network, flat: NDArray[np.float32]) -> Iterator[PolicyStage]:
     found = list(_Reader(flat).stages(network.root, network.input_shape))
-    yield from found or [Stage(View(), network.input_shape, network.output_shape)]
+    yield from found or [PolicyStage(View(), network.input_shape, network.output_shape)]
 
 
 class _Reader:
@@ -142,24 +142,24 @@ class _Reader:
     def __init__(self, flat: NDArray[np.float32]) -> None:
         self._flat = flat
 
-    def stages(self, layer: Any, shape: Shape) -> Iterator[Stage]:
+    def stages(self, layer: Any, shape: Shape) -> Iterator[PolicyStage]:
         match layer:
             case PlacedSequential():
                 for inner in layer.layers:
                     yield from self.stages(inner, shape)
                     shape = inner.out_shape
             case PlacedResidual():
-                yield Stage(Keep(), shape, shape)
+                yield PolicyStage(Keep(), shape, shape)
                 yield from self.stages(layer.block, shape)
-                yield Stage(Plus(), shape, shape)
+                yield PolicyStage(Plus(), shape, shape)
             case PlacedDueling():
                 yield from self.stages(layer.streams, shape)
                 merge = Merge(layer.branches, layer.atoms)
-                yield Stage(merge, layer.streams.out_shape, layer.out_shape)
+                yield PolicyStage(merge, layer.streams.out_shape, layer.out_shape)
             case PlacedDropout():
                 return
             case _:
-                yield Stage(self._op(layer), shape, layer.out_shape)
+                yield PolicyStage(self._op(layer), shape, layer.out_shape)
 
     def _op(self, layer: Any) -> Op:
         match layer:

@@ -161,7 +161,7 @@ Op: TypeAlias = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stage:
+class PolicyStage:
     """An operation and the shapes that it takes and gives."""
 
     op: Op
@@ -199,7 +199,7 @@ class PolicyGraph:
 
     name: str
     tensors: tuple[TensorInput, ...]
-    stages: tuple[Stage, ...]
+    stages: tuple[PolicyStage, ...]
     branches: Shape = ()
     stack: int = 1
     last_actions: int = 0

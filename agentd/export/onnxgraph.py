@@ -17,10 +17,10 @@ from agentd.export.graph import (
     Matrix,
     Merge,
     Plus,
+    PolicyStage,
     Pooling,
     Rescale,
     Shape,
-    Stage,
     Standardize,
     Vector,
     View,
@@ -41,7 +41,7 @@ class OnnxGraph:
         self._opset = opset
         self._names: set[str] = set()
 
-    def chain(self, stages: Sequence[Stage], x: str) -> str:
+    def chain(self, stages: Sequence[PolicyStage], x: str) -> str:
         """Add all layers behind ``x`` (batch, ...)."""
         kept: list[str] = []
         for stage in stages:
@@ -81,7 +81,7 @@ class OnnxGraph:
         places = ([start], [stop], [axis])
         return self.add("Slice", x, *(self.constant(np.array(p, np.int64)) for p in places))
 
-    def _layer(self, op: Any, stage: Stage, x: str) -> str:
+    def _layer(self, op: Any, stage: PolicyStage, x: str) -> str:
         match op:
             case Affine():
                 given = [x, self._matrix(op.w, op.w.values.shape, 1), *self._bias(op.b)]
@@ -126,7 +126,7 @@ class OnnxGraph:
         half = self.add("Mul", x, self._number(0.5))
         return self.add("Mul", half, self.add("Add", curve, self._number(1)))
 
-    def _rescale(self, op: Rescale, stage: Stage, x: str) -> str:
+    def _rescale(self, op: Rescale, stage: PolicyStage, x: str) -> str:
         y = x
         parts = (("Sub", op.shift, 0), ("Mul", op.scale, 1), ("Add", op.bias, 0))
         for kind, vector, nothing in parts:
@@ -146,7 +146,7 @@ class OnnxGraph:
         root = self.add("Sqrt", self.add("Add", variance, self._number(op.eps)))
         return self.add("Add", self.add("Mul", self.add("Div", away, root), gain), bias)
 
-    def _merge(self, op: Merge, stage: Stage, x: str) -> str:
+    def _merge(self, op: Merge, stage: PolicyStage, x: str) -> str:
         actions, at = sum(op.branches), 1
         each = self.view(x, (op.atoms, 1 + actions))
         value, parts = self.cut(each, 2, 0, 1), []
@@ -157,7 +157,7 @@ class OnnxGraph:
         joined = parts[0] if len(parts) == 1 else self.add("Concat", *parts, axis=2)
         return self.view(self.add("Add", joined, value), stage.gives)
 
-    def _expect(self, op: Expect, stage: Stage, x: str) -> str:
+    def _expect(self, op: Expect, stage: PolicyStage, x: str) -> str:
         each = self.view(x, (op.atoms, *stage.gives))
         if op.low is None or op.high is None:
             return self.add("ReduceMean", each, axes=[1], keepdims=0)
@@ -178,7 +178,7 @@ class OnnxGraph:
         y = self.add("ReduceSum", counted, axes, keepdims=0)
         return self.add("Add", y, self._vector(op.b)) if op.b else y
 
-    def _convolution(self, op: Convolution, stage: Stage, x: str) -> str:
+    def _convolution(self, op: Convolution, stage: PolicyStage, x: str) -> str:
         window, channels = op.window, stage.gives[-1]
         size = (*window.kernel, window.channels, channels)
         given = [self._matrix(op.w, size, 0, (3, 2, 0, 1)), *self._bias(op.b)]

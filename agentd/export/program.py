@@ -24,9 +24,9 @@ from agentd.export.graph import (
     Merge,
     Plus,
     PolicyGraph,
+    PolicyStage,
     Pooling,
     Rescale,
-    Stage,
     Standardize,
     Vector,
     View,
@@ -75,7 +75,7 @@ class _Lowering:
         self.aside: list[int] = []
         self._depth = 0
 
-    def stage(self, stage: Stage) -> None:
+    def stage(self, stage: PolicyStage) -> None:
         sizes = {"in": prod(stage.takes), "out": prod(stage.gives)}
         match stage.op:
             case Affine() | Lookup() as op:

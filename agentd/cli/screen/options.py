@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from inspect import Parameter
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, cast
 
@@ -11,6 +12,7 @@ import typer
 
 from agentd.cli.screen.terminal import Terminal
 from agentd.cli.screen.threads import bound_blas
+from agentd.errors import UsageError
 
 _JSON = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 _VERBOSE = Annotated[
@@ -39,10 +41,15 @@ JsonScreen = Annotated[Terminal, SharedOption(tuple(_SHARED))]
 LogScreen = Annotated[Terminal, SharedOption(logs=True)]
 
 
-def _expanded(value: Any) -> Any:
-    """A path without ``~``, which a shell leaves in ``--option=~/name``; all else as it is."""
+def _taken(name: str, value: Any) -> Any:
+    """What a command is called with for an option's value; a number that is none is refused.
+
+    A path is without ``~``, which a shell leaves in ``--option=~/name``.
+    """
     if isinstance(value, list):
-        return [_expanded(each) for each in value]
+        return [_taken(name, each) for each in value]
+    if isinstance(value, float) and not isfinite(value):
+        raise UsageError(f"--{name.replace('_', '-')} {value}: want a finite number")
     return value.expanduser() if isinstance(value, Path) else value
 
 
@@ -63,7 +70,7 @@ def spread(function: Callable[..., None]) -> Callable[..., None]:
         terminal = context.obj if isinstance(context.obj, Terminal) else Terminal()
         said = {name: values.pop(name) for name in shared.options}
         terminal.configure(**said, logs=shared.logs)
-        values = {name: _expanded(value) for name, value in values.items()}
+        values = {name: _taken(name, value) for name, value in values.items()}
         bound_blas(values.get("threads", 1))
         for name, record in records.items():
             values[name] = record(**{each.name: values.pop(each.name) for each in fields(record)})

@@ -96,7 +96,7 @@ int main(int argc, char **argv) {
         const int newer = agentd_state(client)->protocol > 1;
         if (!newer) f.rows.taken = NULL, f.rows.by = NULL, f.rows.elapsed = NULL, f.rows.success = NULL;
         if (has("nan") && number == 7 && !refused) f.place[0][0] = (float)NAN;
-        if (newer && number % 10 == 0) shown = number, agentd_log(client, 1, names, &shown);
+        if (newer && number % 100 == 0) shown = number, agentd_log(client, 1, names, &shown);
         if (has("poll")) {
             status = agentd_send(client, &f.rows);
             if (status == AGENTD_OK) fill(&f, ++number, multi);

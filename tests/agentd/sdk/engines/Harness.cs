@@ -129,7 +129,7 @@ public static class Harness {
                 try {
                     for (int id = 0; id < 3; id++) Row(agent, frame, id, steps[id]);
                     agent.Step();
-                    if (frame % 10 == 0) agent.Log("game/frame", frame);
+                    if (frame % 100 == 0) agent.Log("game/frame", frame);
                     for (int id = 0; id < 3; id++) steps[id] = steps[id] == 9 ? 0 : steps[id] + 1;
                 } catch (SessionLostException) {
                     steps = new int[3];

@@ -183,7 +183,7 @@ func conform(action = [3, 2]):
 		if fault == null:
 			for id in range(3):
 				steps[id] = 0 if steps[id] == 9 else steps[id] + 1
-			if frame % 10 == 0:
+			if frame % 100 == 0:
 				session.log_values({"game/frame": frame})
 			continue
 		tell("%s: %s" % [fault.code, fault.message])

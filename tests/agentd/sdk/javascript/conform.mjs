@@ -23,7 +23,7 @@ for (let frame = 0; !agent.error && frame < 400; frame += 1) {
   try {
     await agent.step(rows);
     steps.forEach((n, id) => { steps[id] = ends[id] ? 0 : n + 1; });
-    if (frame % 10 === 0) agent.log({ "game/frame": frame });
+    if (frame % 100 === 0) agent.log({ "game/frame": frame });
   } catch (error) {
     if (error instanceof DataRefused) await agent.abandon();
     else if (!(error instanceof SessionLost)) {

@@ -63,7 +63,7 @@ while answers < steps and not client.over do
   local newer, act, why = client.welcome and client.welcome.protocol > 1
   if not newer then f.taken, f.by, f.elapsed, f.success = nil, nil, nil, nil end
   if words.nan and number == 7 and refused == 0 then f.obs.place[1] = 0 / 0 end
-  if newer and number % 10 == 0 then client:log {["game/steps"] = number} end
+  if newer and number % 100 == 0 then client:log {["game/steps"] = number} end
   if words.poll then
     local sent
     sent, why = client:send(f)
