@@ -1,6 +1,7 @@
 """What may be seen of a daemon: counters and latencies, over all its agents and processes."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,10 @@ class Statistics:
             merged.merge(agent.counters.latency)
         merged.merge(self._reports.counters().latency)
         return merged
+
+    def refusals(self) -> Counter[str]:
+        """Errors that peers were sent, by code."""
+        return self._connections.refused + self._reports.refused()
 
     def batch_sizes(self) -> Mapping[str, Sizes]:
         """Rows of one forward pass, by agent."""

@@ -14,16 +14,27 @@ from agentd.store.exploring import Exploring, keep_exploring, read_exploring
 from agentd.store.files import Files, write_file
 from agentd.store.footing import Footing
 from agentd.store.lock import DirectoryLock
+from agentd.store.progress import (
+    PROGRESS,
+    EpisodeSummary,
+    ProgressLog,
+    ProgressPoint,
+    read_progress,
+)
 from agentd.store.switch import is_frozen, set_frozen
 from agentd.store.timing import keep_dt_ms, read_dt_ms
 
 __all__ = [
+    "PROGRESS",
     "Checkpoint",
     "DirectoryLock",
+    "EpisodeSummary",
     "Exploring",
     "Files",
     "Footing",
     "NoValidCheckpoint",
+    "ProgressLog",
+    "ProgressPoint",
     "UnknownCheckpoint",
     "copy_folder",
     "copy_sparse",
@@ -34,6 +45,7 @@ __all__ = [
     "read_checkpoint",
     "read_dt_ms",
     "read_exploring",
+    "read_progress",
     "set_frozen",
     "sweep",
     "write_checkpoint",
