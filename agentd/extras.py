@@ -1,6 +1,6 @@
 """What to install for an optional part: the packages themselves, as agentd's own metadata has them.
 
-Never ``agentd[...]``: by that name PyPI holds another project. Ours is distributed as ``agentd-rl``.
+Never ``agentd[...]``: by that name PyPI holds another project.
 """
 
 import re
