@@ -91,7 +91,7 @@ class GameEnv(gymnasium.Env[NDArray[Any], np.int64]):
         ended = Kind(self._now.kind[0])
         return obs, reward, ended == Kind.TERMINATED, ended == Kind.TRUNCATED, self._info()
 
-    def render(self) -> str | None:  # type: ignore[override] # ansi is the one mode
+    def render(self) -> str | None:
         """Return the stream as lines of text; None without a render mode, and before a reset."""
         return None if self._game is None or self.render_mode is None else self._game.render(0)
 
@@ -116,4 +116,4 @@ def _row(frame: TimeStep, row: int) -> TimeStep:
 
 for _id, _name in IDS.items():
     if _id not in gymnasium.registry:
-        gymnasium.register(_id, entry_point=GameEnv, kwargs={"game": _name})
+        gymnasium.register(_id, entry_point=f"{__name__}:GameEnv", kwargs={"game": _name})
