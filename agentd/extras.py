@@ -1,6 +1,6 @@
 """What to install for an optional part: the packages themselves, as agentd's own metadata has them.
 
-Never ``agentd[...]``: by that name an index may hold another project.
+Never ``agentd[...]``: by that name PyPI holds another project.
 """
 
 import re
@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-OURS = "agentd"
+OURS = "agentd-rl"
+"""The distribution; command and import are ``agentd``."""
 _EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 _NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(\[[^\]]*\])?")
 

@@ -483,7 +483,7 @@ def test_top_level_check_notices_a_planted_folder(tmp_path: Path) -> None:
 def test_installed_version_is_the_code_version() -> None:
     import agentd
 
-    assert installed_version("agentd") == agentd.__version__
+    assert installed_version("agentd-rl") == agentd.__version__
 
 
 def test_client_loads_nothing_heavy() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from agentd.client import FIRST, Client
 
-pytest.importorskip("hatchling", reason="builds need hatchling: pip install 'agentd[dev]'")
+pytest.importorskip("hatchling", reason="builds need hatchling: scripts/install dev")
 
 ROOT = Path(__file__).resolve().parent.parent
 LINKED = ("engine", "games", "kernels")

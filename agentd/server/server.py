@@ -164,6 +164,10 @@ class Server:
             self._watchdog.daemon = True  # it goes with the process, not with this object
             self._watchdog.start()
 
+    async def stopping(self) -> None:
+        """Return when the orderly end has begun."""
+        await self._stop.wait()
+
     def _give_up(self, why: str, code: int) -> None:
         """End the process and its children now, whatever hangs."""
         log.error("leaving at once: %s", why)

@@ -24,7 +24,7 @@ class NoPlatformError(DeviceError):
     """Raised when this machine has no OpenCL platform."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"opencl: no platform ({why}); `pip install agentd[opencl]` brings one")
+        super().__init__(f"opencl: no platform ({why}); `pip install 'pyopencl[pocl]'` brings one")
 
 
 class UnknownDeviceError(DeviceError):

@@ -10,7 +10,9 @@ import pytest
 from agentd.extras import install_hint
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+INNER = f"{PROJECT['name']}["
 
 
 @pytest.mark.parametrize("installed", [True, False])
@@ -24,8 +26,8 @@ def test_an_extra_is_told_by_its_packages(monkeypatch, extra, installed):
     assert "agentd" not in hint
     for line in EXTRAS[extra]:
         name = re.split("[>=; ]", line)[0]
-        if name.startswith("agentd["):
-            assert install_hint(name[len("agentd[") : -1]).split()[2] in hint
+        if name.startswith(INNER):
+            assert install_hint(name[len(INNER) : -1]).split()[2] in hint
         else:
             assert name in hint
 
@@ -37,7 +39,7 @@ def _not_installed(name: str) -> list[str]:
 def test_no_text_of_the_product_names_the_extra_itself():
     found = [
         f"{path}: {line}"
-        for room in ("agentd", "docs", "README.md")
+        for room in ("agentd", "engine", "games", "kernels", "docs", "README.md")
         for path in ([ROOT / room] if room.endswith(".md") else (ROOT / room).rglob("*"))
         if path.suffix in {".py", ".md", ".yaml"}
         for line in path.read_text(encoding="utf-8").splitlines()

@@ -18,6 +18,7 @@ from agentd.assembly.device import backend_for
 from agentd.auth import Tokens
 from agentd.cli.bare_flags import GODOT
 from agentd.cli.daemon.ports import find_holder
+from agentd.cli.daemon.systemd import ServiceManager
 from agentd.cli.screen.flags import ServerFlags
 from agentd.cli.screen.options import LogScreen
 from agentd.cli.screen.terminal import Terminal
@@ -89,15 +90,21 @@ def run_server(config: ServerConfig, out: Terminal, record: Path | None = None) 
     def on_ready(addresses: list[str]) -> None:
         for address in addresses:
             out.say(f"listening on {address}")
+        manager.ready(f"listening on {', '.join(addresses)}")
 
+    manager = ServiceManager(os.environ)
     recorder = None if record is None else _open_recorder(record)
 
     async def main() -> None:
         server = Server(config, tokens, data_dir, recorder=recorder)
-        await server.run(on_ready, leave=os._exit)
+        said = asyncio.create_task(manager.accompany(server.stopping))
+        try:
+            await server.run(on_ready, leave=os._exit)
+        finally:
+            said.cancel()
 
     lock = DirectoryLock(data_dir / "lock", f"data directory {data_dir}")
-    with lock, asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with lock, manager, asyncio.Runner(loop_factory=loop_factory()) as runner:
         try:
             runner.run(main())
         except* OSError as group:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("starlette", reason="the HTTP side needs agentd[web]")
+pytest.importorskip("starlette", reason="the HTTP side needs the extra web")
 Node = Callable[..., Any]
 
 

@@ -189,7 +189,7 @@ async def get(house, path: str) -> tuple[int, str]:
 
 
 async def test_learning_that_paused_is_seen_everywhere_and_goes_on_from_good_weights(serve):
-    pytest.importorskip("starlette", reason="needs agentd[web]")
+    pytest.importorskip("starlette", reason="needs the extra web")
     from agentd.config import ServerConfig, agent_config_from_wire
 
     config = ServerConfig(

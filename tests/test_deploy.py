@@ -1,0 +1,106 @@
+"""The files of docs/deploy fit the daemon and each other, and what can run of them runs."""
+
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agentd.auth import Grant, Tokens
+from agentd.config import ServerConfig, resolve
+
+ROOT = Path(__file__).resolve().parent.parent
+DEPLOY = ROOT / "docs/deploy"
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+COMPOSE: Any = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+UNIT = (DEPLOY / "agentd.service").read_text()
+DEFAULTS = ServerConfig()
+
+
+def start(data: Path, scrape: Path) -> str:
+    """Run the image's entrypoint before a command, and return what the command printed."""
+    command = [DEPLOY / "entrypoint", sys.executable, "-c", "print('ran')"]
+    environ = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    environ |= {"AGENTD_DATA_DIR": str(data), "SCRAPE_DIR": str(scrape)}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_first_start_makes_tokens_that_the_daemon_takes(tmp_path: Path) -> None:
+    data, scrape = tmp_path / "data", tmp_path / "scrape"
+    data.mkdir()
+    scrape.mkdir()
+    assert start(data, scrape) == "ran\n"
+    first = (data / "token").read_text()
+    start(data, scrape)
+    assert (data / "token").read_text() == first
+    assert stat.S_IMODE((data / "token").stat().st_mode) == 0o600
+    tokens = Tokens.from_file(data / "token")
+    secrets = dict(line.split() for line in first.splitlines())
+    grants = {name: tokens.grant(secret) for name, secret in secrets.items()}
+    assert grants == {"admin": Grant.ADMIN, "learn": Grant.LEARN, "act": Grant.ACT}
+    assert (scrape / "token").read_text().strip() == secrets["act"]
+
+
+def test_without_a_folder_for_the_scraper_only_the_daemons_tokens_are_made(tmp_path: Path) -> None:
+    start(tmp_path, tmp_path / "none")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["token"]
+
+
+def test_the_images_configuration_is_accepted(tmp_path: Path) -> None:
+    start(tmp_path, tmp_path / "none")
+    (line,) = re.findall(r"^ENV (.*)$", DOCKERFILE, re.M)
+    environ = dict(word.split("=") for word in line.split())
+    assert environ["AGENTD_DATA_DIR"] == re.findall(r"^VOLUME (.*)$", DOCKERFILE, re.M)[0]
+    environ |= COMPOSE["services"]["agentd"]["environment"]
+
+    config = resolve(None, {}, environ | {"AGENTD_DATA_DIR": str(tmp_path)}).config
+
+    assert (config.host, config.autocreate) == ("0.0.0.0", True)
+    scraped = yaml.safe_load((DEPLOY / "prometheus.yaml").read_text())["scrape_configs"][0]
+    (target,) = scraped["static_configs"][0]["targets"]
+    assert target == f"{config.web.hosts[0]}:{DEFAULTS.http_port}"
+    assert f"EXPOSE {DEFAULTS.port} {DEFAULTS.http_port}\n" in DOCKERFILE
+
+
+def test_the_image_is_built_of_files_that_are_there() -> None:
+    name = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"]
+    copied = re.findall(r"^COPY (?:--\S+ )?(\S+)", DOCKERFILE, re.M)
+
+    assert [path for path in copied if not (ROOT / path).exists()] == []
+    assert f"'{name}[web]'" in DOCKERFILE
+    assert re.search(r"^USER agentd$", DOCKERFILE, re.M)
+
+
+def test_time_to_stop_is_longer_than_draining_takes() -> None:
+    (pods,) = (
+        record["spec"]["template"]["spec"]
+        for record in yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())
+        if record["kind"] == "StatefulSet"
+    )
+    grace = COMPOSE["services"]["agentd"]["stop_grace_period"]
+    (unit,) = re.findall(r"^TimeoutStopSec=(\d+)s$", UNIT, re.M)
+
+    times = [int(grace.removesuffix("s")), pods["terminationGracePeriodSeconds"], int(unit)]
+    assert min(times) > DEFAULTS.limits.drain_s + 1
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / "agentd.service"
+    unit.write_text(UNIT.replace("/opt/agentd/bin/agentd", sys.executable))
+
+    done = subprocess.run(
+        ["systemd-analyze", "verify", unit], capture_output=True, text=True, timeout=60
+    )
+
+    assert "agentd.service" not in done.stderr
+    assert done.returncode == 0, done.stderr
