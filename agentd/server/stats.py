@@ -36,6 +36,13 @@ class Statistics:
         merged.merge(self._reports.counters().latency)
         return merged
 
+    def latency_of(self, name: str) -> Histogram:
+        """From a frame's arrival to its answer written, of one agent, seconds."""
+        merged = self._reports.latency(name)
+        if (agent := self._registry.loaded.get(name)) is not None:
+            merged.merge(agent.counters.latency)
+        return merged
+
     def batch_sizes(self) -> Mapping[str, Sizes]:
         """Rows of one forward pass, by agent."""
         return {name: agent.counters.batch for name, agent in self._registry.loaded.items()}

@@ -1,0 +1,73 @@
+/** An agent's past as columns, and what the charts draw of it. */
+
+import { pool } from "./words.mjs";
+
+const number = (value) => (value === null || value === undefined ? NaN : value);
+
+/** Columns by name, all of one length; null where a point has no number. */
+export class Past {
+  columns = {};
+  length = 0;
+
+  /** Take what an event `points` told. */
+  take({ whole, columns }) {
+    if (whole) [this.columns, this.length] = [{}, 0];
+    const more = columns.time?.length ?? 0;
+    for (const name of new Set([...Object.keys(this.columns), ...Object.keys(columns)])) {
+      this.columns[name] ??= Array(this.length).fill(null);
+      this.columns[name].push(...(columns[name] ?? Array(more).fill(null)));
+    }
+    this.length += more;
+  }
+
+  /** One column, NaN where a point has no number. */
+  column(name) {
+    return (this.columns[name] ?? Array(this.length).fill(null)).map(number);
+  }
+
+  /** Whether any point has a number under that name. */
+  knows(name) {
+    return (this.columns[name] ?? []).some((value) => value !== null);
+  }
+
+  /** The names that games logged under. */
+  get logged() {
+    return Object.keys(this.columns).filter((name) => name.startsWith("log."));
+  }
+
+  /** The x axis: steps, episodes, or seconds since the first point. */
+  axis(kind) {
+    if (kind !== "time") return this.column(kind);
+    return this.column("time").map((value, _, all) => value - all[0]);
+  }
+
+  /** The episodes of each point, `{ended, mean, std}`, `ended` 0 where none did. */
+  summaries(role) {
+    const [ended, mean, std] = ["ended", "mean", "std"].map((each) => this.column(`${role}.${each}`));
+    return ended.map((n, i) => ({ ended: n || 0, mean: n ? mean[i] : 0, std: n ? std[i] : 0 }));
+  }
+
+  /** Mean and spread of the return at each point, over enough of the episodes before it. */
+  returns(role) {
+    const all = this.summaries(role);
+    const wanted = Math.max(10, pool(all).ended / 40);
+    const [mean, low, high] = [[], [], []];
+    let [from, inside] = [0, 0];
+    all.forEach(({ ended }, i) => {
+      inside += ended;
+      while (inside - all[from].ended >= wanted) inside -= all[from++].ended;
+      const here = ended ? pool(all.slice(from, i + 1)) : { mean: NaN, std: NaN };
+      mean.push(here.mean);
+      low.push(here.mean - here.std);
+      high.push(here.mean + here.std);
+    });
+    return { mean, low, high };
+  }
+
+  /** The newest mean return of when `updates` had been made; NaN before the first. */
+  returnAt(updates) {
+    const made = this.column("updates");
+    const found = this.column("return_mean").filter((value, i) => made[i] <= updates && Number.isFinite(value));
+    return found.at(-1) ?? NaN;
+  }
+}
