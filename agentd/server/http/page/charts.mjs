@@ -19,7 +19,7 @@ function ticks(low, high, n) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= rough);
   const found = [];
-  for (let at = Math.ceil(low / step); at * step <= high + step * 1e-9; at += 1) found.push(at * step);
+  for (let at = Math.ceil(low / step); at * step <= high + step * 1e-9; at += 1) found.push(at * step || 0);
   return found;
 }
 
@@ -35,6 +35,7 @@ export class Chart {
   #figure;
   #svg = make("svg", { role: "img", tabindex: "0" });
   #read = document.createElement("output");
+  #legend = document.createElement("p");
   #drawn = null;
   #at = null;
   #showX = short;
@@ -47,16 +48,15 @@ export class Chart {
     const head = document.createElement("figcaption");
     head.textContent = name;
     head.title = notes;
-    const legend = document.createElement("p");
-    legend.className = "legend";
+    this.#legend.className = "legend";
     for (const [kind, text] of series.length > 1 ? series : []) {
       const each = document.createElement("span");
       each.className = kind;
       each.textContent = text;
-      legend.append(each);
+      this.#legend.append(each);
     }
     head.append(this.#read);
-    figure.replaceChildren(head, this.#svg, legend);
+    figure.replaceChildren(head, this.#svg, this.#legend);
     this.#svg.addEventListener("pointermove", (event) => this.#point(event));
     this.#svg.addEventListener("pointerleave", () => this.#mark(null));
     this.#svg.addEventListener("keydown", (event) => this.#step(event));
@@ -71,6 +71,9 @@ export class Chart {
   show({ x, lines, band = null, dots = null, range = [Infinity, -Infinity], showX = short }) {
     this.#drawn = { x, lines, band, dots, range };
     this.#showX = showX;
+    [...this.#legend.children].forEach((each, i) => {
+      each.hidden = !lines[i].some(Number.isFinite);
+    });
     this.#draw();
   }
 

@@ -15,11 +15,11 @@ const LINKS = {
 const CURVES = [
   ["Success rate", "Share of won episodes among the last 100 whose game said so", [["agent", "training", "success_rate"], ["eval", "evaluation", "eval_success_rate"]], [0, 1]],
   ["ε, moves by chance", "Share of actions that are drawn, not chosen", [["agent", "ε", "epsilon"]], [0, 0]],
-  ["Updates a row", "Updates that each new row is worth", [["agent", "updates a row", "updates_per_row"]], [0, 0]],
+  ["Updates a row", "Updates that were made for each new row", [["agent", "updates a row", (past) => past.rate("updates", "steps")]], [0, 0]],
   ["Loss", "What an update makes smaller; only its course tells something", [["agent", "loss", "loss"]], [0, 0]],
   ["Q, and the return that followed", "What the network expects of its actions, and the discounted return that came", [["agent", "Q", "q_mean"], ["eval", "return that followed", "return_followed"]]],
   ["Episode length", "Rows of an episode, mean of the last 100", [["agent", "rows", "length_mean"]], [0, 0]],
-  ["Rows a second", "Rows that came from games", [["agent", "rows a second", "rows_per_second"]], [0, 0]],
+  ["Rows a second", "Rows that games sent to learn from", [["agent", "rows a second", (past) => past.rate("steps", "time")]], [0, 0]],
   ["Gap to held-out rows", "Error on rows that are never learned less that on learned ones: growing, it fits too closely", [["agent", "gap", "held_out_gap"]]],
 ];
 
@@ -45,7 +45,7 @@ const returnChart = new Chart(at("return"), "Return", "Sum of the rewards of an 
   ["eval", "evaluation"],
 ]);
 const curves = CURVES.map(([name, notes, series, range]) => ({
-  keys: series.map(([, , key]) => key),
+  columns: series.map(([, , key]) => (typeof key === "function" ? key : (past) => past.column(key))),
   range,
   place: figure(at("charts")),
   series,
@@ -174,8 +174,8 @@ function drawFigures() {
     ["episodes", show(agent.episodes)],
     ["steps", show(agent.env_steps)],
     ["updates", show(agent.updates)],
-    ["updates a row", show(agent.updates_per_row, 3)],
-    ["rows a second", show(agent.rows_per_second, 3)],
+    ["updates a row", show(agent.updates_per_row ?? newest(past.rate("updates", "steps")), 3)],
+    ["rows a second", show(agent.rows_per_second ?? newest(past.rate("steps", "time")), 3)],
     ["updates behind", show(agent.policy_lag)],
     ["rows kept", show(agent.rows_kept)],
     ["answer, p50", ms(agent.act_p50_ms)],
@@ -189,6 +189,12 @@ function drawFigures() {
   }));
   drawLatency();
   drawButtons(agent);
+}
+
+/** The mean of the last few numbers of a column. */
+function newest(column) {
+  const last = column.filter(Number.isFinite).slice(-5);
+  return last.reduce((sum, value) => sum + value / last.length, last.length ? 0 : NaN);
 }
 
 function drawLatency() {
@@ -210,9 +216,10 @@ function drawCurves() {
   const dots = past.column("train.mean");
   returnChart.show({ x, lines: [train.mean, evaluated.mean], band: [train.low, train.high], dots, showX });
   say("trend", describeTrend(past.summaries("train")));
-  for (const { chart, keys, range, place } of curves) {
-    place.hidden = !keys.some((key) => past.knows(key));
-    if (!place.hidden) chart.show({ x, lines: keys.map((key) => past.column(key)), range, showX });
+  for (const { chart, columns, range, place } of curves) {
+    const lines = columns.map((column) => column(past));
+    place.hidden = !lines.flat().some(Number.isFinite);
+    if (!place.hidden) chart.show({ x, lines, range, showX });
   }
   for (const name of past.logged) {
     if (!logCharts.has(name)) {
@@ -241,7 +248,7 @@ function drawCheckpoints() {
   if (table.dataset.shown === shown && table.tBodies[0].rows.length === checkpoints.length) return;
   table.dataset.shown = shown;
   fill("checkpoints", checkpoints.map((each) => {
-    const button = element("button", "Load …", "quiet");
+    const button = element("button", "Load", "quiet");
     button.type = "button";
     button.disabled = !state.may_operate;
     button.setAttribute("aria-label", `Load ${each.name} …`);
@@ -249,7 +256,7 @@ function drawCheckpoints() {
     const [name, last] = [element("td", each.name), element("td")];
     if (each.kept) name.append(element("span", "kept", "tag"));
     last.append(button);
-    const written = new Date(1000 * each.time).toLocaleString([], { dateStyle: "short", timeStyle: "medium" });
+    const written = new Date(1000 * each.time).toLocaleString([], { dateStyle: "short", timeStyle: "short" });
     return [name, element("td", show(each.step)), element("td", show(past.returnAt(each.step), 3)), element("td", written), last];
   }));
 }

@@ -25,9 +25,10 @@ export class Past {
     return (this.columns[name] ?? Array(this.length).fill(null)).map(number);
   }
 
-  /** Whether any point has a number under that name. */
-  knows(name) {
-    return (this.columns[name] ?? []).some((value) => value !== null);
+  /** How much one count grew for each of another, between neighbouring points. */
+  rate(name, each) {
+    const [count, base] = [this.column(name), this.column(each)];
+    return count.map((value, i) => (base[i] > base[i - 1] && value >= count[i - 1] ? (value - count[i - 1]) / (base[i] - base[i - 1]) : NaN));
   }
 
   /** The names that games logged under. */
