@@ -165,7 +165,9 @@ function drawFigures() {
   document.title = `${chosen} · agentd`;
   say("state", agent.state ?? "on disk");
   at("state").dataset.state = agent.state ?? "stored";
-  say("words", describeState(agent));
+  const updatesPerRow = agent.updates_per_row ?? newest(past.rate("updates", "steps"));
+  const rowsPerSecond = agent.rows_per_second ?? newest(past.rate("steps", "time"));
+  say("words", describeState(agent, updatesPerRow, rowsPerSecond));
   const shown = [
     ["return, last 100", show(agent.return_mean)],
     ["evaluation", show(agent.eval_return_mean), agent.eval_episodes],
@@ -174,8 +176,8 @@ function drawFigures() {
     ["episodes", show(agent.episodes)],
     ["steps", show(agent.env_steps)],
     ["updates", show(agent.updates)],
-    ["updates a row", show(agent.updates_per_row ?? newest(past.rate("updates", "steps")), 3)],
-    ["rows a second", show(agent.rows_per_second ?? newest(past.rate("steps", "time")), 3)],
+    ["updates a row", show(updatesPerRow, 3)],
+    ["rows a second", show(rowsPerSecond, 3)],
     ["updates behind", show(agent.policy_lag)],
     ["rows kept", show(agent.rows_kept)],
     ["answer, p50", ms(agent.act_p50_ms)],

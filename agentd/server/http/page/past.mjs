@@ -48,10 +48,12 @@ export class Past {
     return ended.map((n, i) => ({ ended: n || 0, mean: n ? mean[i] : 0, std: n ? std[i] : 0 }));
   }
 
-  /** Mean and spread of the return at each point, over enough of the episodes before it. */
+  /** Mean and spread of the return at each point, over enough of the episodes before it, within what came. */
   returns(role) {
     const all = this.summaries(role);
     const wanted = Math.max(10, pool(all).ended / 40);
+    const [least, most] = [this.column(`${role}.low`), this.column(`${role}.high`)];
+    const [floor, roof] = [Math.min, Math.max].map((pick, i) => [least, most][i].filter(Number.isFinite).reduce((a, b) => pick(a, b), [Infinity, -Infinity][i]));
     const [mean, low, high] = [[], [], []];
     let [from, inside] = [0, 0];
     all.forEach(({ ended }, i) => {
@@ -59,8 +61,8 @@ export class Past {
       while (inside - all[from].ended >= wanted) inside -= all[from++].ended;
       const here = ended ? pool(all.slice(from, i + 1)) : { mean: NaN, std: NaN };
       mean.push(here.mean);
-      low.push(here.mean - here.std);
-      high.push(here.mean + here.std);
+      low.push(Math.max(floor, here.mean - here.std));
+      high.push(Math.min(roof, here.mean + here.std));
     });
     return { mean, low, high };
   }

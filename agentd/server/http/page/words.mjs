@@ -9,8 +9,11 @@ const HEADS = {
   idle: "Nothing is to be learned now.",
 };
 
-/** How an agent is, and why. */
-export function describeState({ state, state_reason: reason }) {
+/** How an agent is, and why; how fast, where it learns. */
+export function describeState({ state, state_reason: reason }, updatesPerRow, rowsPerSecond) {
+  if (state === "learning" && !reason && updatesPerRow > 0 && rowsPerSecond > 0) {
+    return `It learns: ${show(updatesPerRow, 2)} updates for each of ${show(rowsPerSecond, 3)} rows a second.`;
+  }
   const head = HEADS[state] ?? "It is on disk, not in memory.";
   return reason ? `${head} ${reason[0].toUpperCase()}${reason.slice(1)}.` : head;
 }

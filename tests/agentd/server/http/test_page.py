@@ -221,10 +221,12 @@ def test_trends_and_spreads_are_told_right(tmp_path):
         import {{ describeTrend, pool, show, span }} from "{page}/words.mjs";
         const past = new Past();
         const columns = {{ time: [1, 2], steps: [10, 20], updates: [0, 5], return_mean: [null, 7],
-          "train.ended": [20, null], "train.mean": [1, null], "train.std": [0, null] }};
+          "train.ended": [20, null], "train.mean": [1, null], "train.std": [0, null],
+          "train.low": [1, null], "train.high": [1, null] }};
         past.take({{ whole: true, columns }});
         past.take({{ whole: false, columns: {{ time: [3], steps: [40], updates: [9], "log.x": [1],
-          "train.ended": [20], "train.mean": [5], "train.std": [0] }} }});
+          "train.ended": [20], "train.mean": [5], "train.std": [0],
+          "train.low": [5], "train.high": [5] }} }});
         console.log(JSON.stringify([
           past.length, past.columns["log.x"], past.returnAt(4), past.returnAt(5),
           past.rate("updates", "steps"), past.returns("train"), pool(past.summaries("train")),
