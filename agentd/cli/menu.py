@@ -93,7 +93,7 @@ rl train        rl.train:train
 rl eval         rl.evaluate:evaluate
     Play an agent of a data directory greedily and print what it gets.
 rl compare      rl.compare:compare
-    Compare runs of ``rl train --data-dir``: learning curves and greedy returns.
+    Compare agents, of ``rl train`` or of a daemon: learning curves and greedy returns.
 chess prepare   chess.prepare:prepare
     Turn lichess dumps into shards of packed positions.
 chess lessons   chess.lessons:lessons

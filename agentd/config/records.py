@@ -305,6 +305,7 @@ class ServerConfig(Record, frozen=True, kw_only=True):
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     http_port: Port | None = 7332  # health and metrics; null for none
     data_dir: str = ""  # "" is $XDG_DATA_HOME/agentd
+    tensorboard: str | None = None  # folder for TensorBoard's event files; null for none
     device: Device = "cpu"
     tokens: str | None = None  # file with a `grant token` pair a line
     tls: TlsConfig | None = None

@@ -52,6 +52,14 @@ class TrainingPlan:
     device: str | None = None  # None: the configuration's
     arguments: dict[str, Any] = field(default_factory=dict)  # of a Gymnasium environment
     max_episode_steps: int | None = None  # of a Gymnasium environment; None: its own limit
+    tensorboard: Path | None = None  # folder for the daemon's event files; None: none
+
+    @property
+    def flags(self) -> list[str]:
+        """What the daemon is started with."""
+        device = ["--device", self.device] if self.device else []
+        events = ["--tensorboard", str(self.tensorboard)] if self.tensorboard else []
+        return device + events
 
     @property
     def game(self) -> GameSource:
@@ -118,7 +126,7 @@ def run_plan(plan: TrainingPlan, watcher: Watcher) -> RunOutcome:
         looks = evaluator.look(plan.game, interrupts)
         watcher.tell(_understood(plan, looks))
         with (
-            Daemon(plan.data_dir, flags=["--device", plan.device] if plan.device else []) as daemon,
+            Daemon(plan.data_dir, flags=plan.flags) as daemon,
             Client.connect((daemon.host, daemon.port), role="admin", retry_for=RETRY_S) as admin,
         ):
             run = _TrainingRun(plan, daemon, admin, watcher, history, interrupts, evaluator)

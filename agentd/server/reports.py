@@ -36,6 +36,13 @@ class Reports:
         """The sum of one of the counters ``connections``, ``accepted`` and ``refusals``."""
         return sum(report.get(key, 0) for report in self._newest.values())
 
+    def refused(self) -> Counter[str]:
+        """Errors that peers were sent elsewhere, by code."""
+        out: Counter[str] = Counter()
+        for report in self._newest.values():
+            out.update(report.get("refused", {}))
+        return out
+
     def counters(self) -> Counters:
         """What the processes have answered, of all agents."""
         out = Counters()

@@ -29,7 +29,7 @@ from agentd.protocol.messages import Hello, Operation, ServerMessage, Welcome
 from agentd.recording.recorder import Recorder
 from agentd.server.agents.health import look_after
 from agentd.server.agents.host import AgentHost
-from agentd.server.agents.progress import ProgressKeeper
+from agentd.server.agents.progress import Listener, ProgressKeeper
 from agentd.server.agents.registry import Registry
 from agentd.server.batching.flush_queue import FlushQueue
 from agentd.server.peers.connection import Connection
@@ -85,7 +85,7 @@ class Server:
             self._pool = Pool(config, data_dir, reports, self.spawn, self.adopt)
         host = AgentHost(config.device, config.limits, FlushQueue(), self.spawn, time.monotonic)
         self.registry = Registry(config, data_dir, host, reports.connections, self._tell_workers)
-        self.progress = ProgressKeeper(lambda: self.registry.loaded)
+        self.progress = ProgressKeeper(lambda: self.registry.loaded, _listener(config))
         self._router = router
         if self._pool is not None:
             self._router = PoolRouter(self._pool, self.registry)
@@ -318,3 +318,14 @@ class Server:
     def _tell_workers(self, message: dict[str, Any]) -> None:
         if self._pool is not None:
             self._pool.tell(message)
+
+
+def _listener(config: ServerConfig) -> Listener | None:
+    """Who writes TensorBoard's event files; None where nobody wants them."""
+    if config.tensorboard is None:
+        return None
+    from agentd.server.agents.events import (
+        EventFolder,  # a fifth of a second, for those who want it
+    )
+
+    return EventFolder(Path(config.tensorboard)).write

@@ -1,6 +1,7 @@
 """What may be seen of a daemon: counters and latencies, over all its agents and processes."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +43,10 @@ class Statistics:
         if (agent := self._registry.loaded.get(name)) is not None:
             merged.merge(agent.counters.latency)
         return merged
+
+    def refusals(self) -> Counter[str]:
+        """Errors that peers were sent, by code."""
+        return self._connections.refused + self._reports.refused()
 
     def batch_sizes(self) -> Mapping[str, Sizes]:
         """Rows of one forward pass, by agent."""

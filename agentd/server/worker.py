@@ -141,6 +141,7 @@ class Worker:
                     "connections": len(connections),
                     "accepted": connections.accepted,
                     "refusals": connections.refusals,
+                    "refused": dict(connections.refused),
                     "agents": {name: agent.share() for name, agent in agents},
                 }
             )

@@ -42,6 +42,10 @@ def serve(
         Path | None,
         typer.Option(help="Write each session into a file there.", show_default=False),
     ] = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(help="Write TensorBoard's event files there.", show_default=False),
+    ] = None,
     godot: Annotated[
         str | None,
         typer.Option(
@@ -62,9 +66,8 @@ def serve(
     if worker is not None:
         run_worker(worker)
         return
-    resolved = resolve(
-        flags.config, flags.values(workers=workers, **_godot_values(godot)), os.environ
-    )
+    others = {"workers": workers, "tensorboard": tensorboard, **_godot_values(godot)}
+    resolved = resolve(flags.config, flags.values(**others), os.environ)
     if until_eof:
         _end_with_stdin()
     if record is not None and resolved.config.workers > 1:

@@ -49,27 +49,38 @@ def compare(
     out: JsonScreen,
     runs: Annotated[
         list[Path],
-        typer.Argument(help="A --data-dir of rl train (its agents are seeds), or agents/<name>."),
+        typer.Argument(help="A data directory, or agents/NAME in it. Those of rl train are seeds."),
     ],
     png: Annotated[
         Path | None, typer.Option(help="Draw the curves into this file.", show_default=False)
     ] = None,
 ) -> None:
-    """Compare runs of ``rl train --data-dir``: learning curves and greedy returns.
+    """Compare agents, of ``rl train`` or of a daemon: learning curves and greedy returns.
 
-    Several agents under one RUN are seeds of one thing: their curve is the interquartile mean. A
-    seed that stopped because it was solved counts with its last return from there on.
+    Several agents that ``rl train`` left under one RUN are seeds of one thing: their curve is the
+    interquartile mean. A seed that stopped because it was solved counts with its last return from
+    there on. The agents of a daemon, which may run, stand each for itself; of one that was never
+    evaluated (`rl eval`, or a client in the role ``eval``) the newest episodes count.
     """
     if png is not None and importlib.util.find_spec("matplotlib") is None:
         hint = install_hint("plot")
         raise MissingInput("--png needs matplotlib, which is not installed", hint=hint)
-    groups = [Group(_name(run), read_runs(run)) for run in runs]
+    found = [(run, group) for run in runs for group in groups_of(run)]
+    groups = [group for _, group in found]
     if len({group.name for group in groups}) < len(groups):
-        groups = [Group(str(run), group.traces) for run, group in zip(runs, groups, strict=True)]
+        groups = [Group(_place(run, group), group.traces) for run, group in found]
     if png is not None:
         draw_png(groups, png)
     text = "\n".join([*draw_groups(groups), "", table(groups)])
     out.report({"runs": [_record(group) for group in groups]}, text)
+
+
+def groups_of(run: Path) -> list[Group]:
+    """The seeds of a sweep as one group, the agents of a daemon as one each."""
+    traces = read_runs(run)
+    if len(traces) == 1 or all(trace.of_run for trace in traces):
+        return [Group(_name(run), traces)]
+    return [Group(trace.name, [trace]) for trace in traces]
 
 
 def draw_groups(groups: Sequence[Group]) -> list[str]:
@@ -105,6 +116,12 @@ def table(groups: Sequence[Group]) -> str:
             f"{scores.median:>9.2f} {scores.iqm:>9.2f} {f'[{low:.2f}, {high:.2f}]':>20} "
             f"{steps:>11,.0f}"
         )
+        lines += [
+            f"  {trace.name} was never evaluated: its newest {len(trace.final.values)} training "
+            "episodes, exploration included"
+            for trace in group.traces
+            if not trace.evaluated
+        ]
     return "\n".join(lines)
 
 
@@ -151,12 +168,19 @@ def _record(group: Group) -> dict[str, Any]:
         "run": group.name,
         "agents": [trace.name for trace in group.traces],
         "env_steps": [trace.steps for trace in group.traces],
+        "evaluated": [trace.evaluated for trace in group.traces],
         **group.scores.record,
     }
 
 
 def _name(run: Path) -> str:
     return run.resolve().name
+
+
+def _place(run: Path, group: Group) -> str:
+    """The name of a group where another has the same."""
+    alone = len(group.traces) == 1 and group.traces[0].name == group.name != _name(run)
+    return f"{run}/{group.name}" if alone else str(run)
 
 
 def _seeds(group: Group) -> str:

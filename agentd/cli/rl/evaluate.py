@@ -7,18 +7,31 @@ import typer
 
 from agentd.cli.rl.environment import EnvArg, MaxEpisodeSteps, read_arguments
 from agentd.cli.screen.options import JsonScreen
+from agentd.cli.screen.terminal import Terminal
 from agentd.config import load_preset
-from agentd.errors import MissingInput, UsageError
+from agentd.errors import UsageError
+from agentd.rl.client_eval import ADDRESS, play_client
 from agentd.rl.daemon import Daemon
 from agentd.rl.evaluation import GreedyPlayer
+from agentd.rl.frozen_copy import FrozenCopy, agent_folder, frozen_copy
 from agentd.rl.games import LONGEST, check_game
+from agentd.rl.scores import Scores
 from agentd.rl.tasks import Evaluate, GameSource
+from agentd.rl.trace import append_evaluation
 
 
 def evaluate(
     out: JsonScreen,
     data_dir: Annotated[Path, typer.Option(help="Where the agent is kept.")],
     agent: Annotated[str, typer.Option(help="Its name.")],
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[-- COMMAND ...]",
+            help=f"Starts a client that plays the agent; {ADDRESS} in it becomes HOST:PORT.",
+            show_default=False,
+        ),
+    ] = None,
     preset: Annotated[
         str | None, typer.Option(help="Play this preset's game.", show_default=False)
     ] = None,
@@ -33,38 +46,52 @@ def evaluate(
 ) -> None:
     """Play an agent of a data directory greedily and print what it gets.
 
-    Episodes of their own, on ``--seed``; nothing of them is learned. The interval is the 95 %
-    bootstrap interval of the interquartile mean (IQM).
+    Plays a copy of its newest checkpoint, so that a daemon may run there meanwhile; nothing is
+    learned. The game is one of ours, on ``--seed``, or a client of any language. `rl compare` knows
+    the result. The interval is the 95 % bootstrap interval of the interquartile mean (IQM).
     """
-    name = _game(preset, game)
+    name = _game(preset, game, command)
     source = GameSource(name, read_arguments(env_arg or ()), max_episode_steps)
-    check_game(source)
-    if not (data_dir / "agents" / agent).is_dir():
-        known = sorted(p.name for p in (data_dir / "agents").glob("[!.]*") if p.is_dir())
-        hint = f"there are {', '.join(known)}" if known else "no agent is kept there"
-        raise MissingInput(f"no agent {agent!r} in {data_dir}", hint=hint)
-    with GreedyPlayer(out.note) as evaluator:
-        looks = evaluator.look(source)
-        if looks.time_limit is None:
-            out.note(f"{name} has no time limit: episodes are cut off at {LONGEST:,} steps")
-        with Daemon(data_dir) as daemon:
-            task = Evaluate(daemon.host, daemon.port, agent, source, episodes, seed)
-            found = evaluator.play(task)
+    if not command:
+        check_game(source)
+    folder = agent_folder(data_dir, agent)
+    with frozen_copy(folder) as copy:
+        if command:
+            found = play_client(copy, command, episodes, out.note)
+        else:
+            found = _play_game(out, copy, source, episodes, seed)
+        append_evaluation(folder, found, copy.steps)
     record = {
         "agent": agent,
         "env": name,
         **found.record,
         "episodes": len(found.values),
         "returns": list(found.values),
-        "seed": seed,
+        "seed": None if command else seed,
+        "checkpoint": copy.checkpoint,
     }
     out.report(record, f"greedy return {found}\n{found.explain()}")
 
 
-def _game(preset: str | None, game: str | None) -> str:
-    """The game that the flags name. Raises UsageError unless exactly one of them does."""
-    if (preset is None) == (game is None):
-        raise UsageError("name the game: --preset NAME or --env GAME")
+def _play_game(
+    out: Terminal, copy: FrozenCopy, source: GameSource, episodes: int, seed: int
+) -> Scores:
+    """The returns of a game of ours, or of Gymnasium's."""
+    with GreedyPlayer(out.note) as evaluator:
+        looks = evaluator.look(source)
+        if looks.time_limit is None:
+            out.note(f"{source.name} has no time limit: episodes are cut off at {LONGEST:,} steps")
+        with Daemon(copy.data_dir) as daemon:
+            task = Evaluate(daemon.host, daemon.port, copy.agent.name, source, episodes, seed)
+            return evaluator.play(task)
+
+
+def _game(preset: str | None, game: str | None, command: list[str] | None) -> str:
+    """What the flags name to play. Raises UsageError unless exactly one of them does."""
+    if sum(bool(way) for way in (preset, game, command)) != 1:
+        raise UsageError("name the game: --preset NAME or --env GAME, or a client: -- COMMAND")
+    if command:
+        return command[0]
     if game is not None:
         return game
     assert preset is not None

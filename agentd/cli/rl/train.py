@@ -80,6 +80,10 @@ def train(
     agent: Annotated[
         str | None, typer.Option(help="The agent's name.", show_default="the preset's")
     ] = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(help="Write TensorBoard's event files there.", show_default=False),
+    ] = None,
 ) -> None:
     """Train an agent with Q-learning, then play it greedily.
 
@@ -106,6 +110,7 @@ def train(
             stop_when_solved=not keep_going,
             arguments=arguments,
             max_episode_steps=max_episode_steps,
+            tensorboard=tensorboard,
         )
         with RunView(out, f"agentd · {preset or game} · seed {seed}") as view:
             wanted = msgspec.structs.replace(plan_preset.agent, seed=seed)

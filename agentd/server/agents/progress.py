@@ -8,7 +8,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agentd.errors import StorageError
@@ -21,12 +21,12 @@ LOOK_S = 1.0
 _FIGURES = (
     *("epsilon", "loss", "q_mean", "return_mean", "eval_return_mean", "success_rate"),
     *("eval_success_rate", "length_mean", "lr", "policy_lag", "updates_per_row"),
-    *("rows_per_second", "held_out_gap"),
+    *("held_out_gap", "steps_per_second"),
 )
 """What a point keeps of an agent's numbers."""
 
-Listener = Callable[[str, ProgressPoint, float], None]
-"""Takes an agent's name, its new point, and the steps a second in it; called in a thread."""
+Listener = Callable[[str, Sequence[ProgressPoint]], None]
+"""Takes an agent's name and its points, the newest last. Raises StorageError."""
 
 
 class ProgressKeeper:
@@ -72,13 +72,13 @@ class ProgressKeeper:
         point = watched.look(time.time(), at_end)
         if point is None:
             return
-        name, speed = watched.agent.name, watched.speed(point)
+        name = watched.agent.name
 
         def write() -> None:
             try:
                 watched.log.add(point)
                 if self.listener is not None:
-                    self.listener(name, point, speed)
+                    self.listener(name, watched.log.points)
                 watched.trouble = ""
             except StorageError as fault:
                 if watched.trouble != str(fault):
@@ -95,7 +95,8 @@ class _Watched:
         self.agent, self.log, self.trouble = agent, points, ""
         last = points.points[-1] if points.points else ProgressPoint(time=0.0, steps=0)
         self._before = last  # of an agent that only plays, its counts begin here
-        self._since = (time.time(), self._steps())
+        self._seen = (time.time(), self._steps())  # when it was last looked at, and its steps then
+        self._begun, self._busy_s = self._seen[1], 0.0  # steps at the last point; time with steps
         self._ended: dict[str, EpisodeSummary | None] = {"train": None, "eval": None}
 
     def look(self, now: float, at_end: bool) -> ProgressPoint | None:
@@ -103,6 +104,9 @@ class _Watched:
         for role, tally in self.agent.returns.tallies.items():
             before, found = self._ended[role], tally.take()
             self._ended[role] = before.join(found) if before and found else before or found
+        (then, before_now), self._seen = self._seen, (now, self._steps())
+        if self._seen[1] != before_now:
+            self._busy_s += max(0.0, now - then)
         if not (at_end or self.log.is_due(now)):
             return None
         point = self._point(now)
@@ -111,12 +115,8 @@ class _Watched:
         if same and point.train is None and point.eval is None:
             return None
         self._ended = {"train": None, "eval": None}
+        self._begun, self._busy_s = point.steps, 0.0
         return point
-
-    def speed(self, point: ProgressPoint) -> float:
-        """Steps a second since this was asked for the last point."""
-        (then, before), self._since = self._since, (point.time, point.steps)
-        return (point.steps - before) / (point.time - then) if point.time > then else 0.0
 
     def _point(self, now: float) -> ProgressPoint:
         agent, learning = self.agent, self.agent.learning
@@ -131,9 +131,13 @@ class _Watched:
             updates=updates,
             train=self._ended["train"],
             eval=self._ended["eval"],
-            figures=_figures(agent),
+            figures=_figures(agent, self._speed()),
             log=bounded_log(agent.log.values),
         )
+
+    def _speed(self) -> float | None:
+        """Steps a second since the last point, while there were any; None where there were none."""
+        return (self._steps() - self._begun) / self._busy_s if self._busy_s else None
 
     def _steps(self) -> int:
         learning = self.agent.learning
@@ -150,9 +154,10 @@ def _open(agent: Agent) -> ProgressLog:
         return ProgressLog(agent.checkpoints.parent)
 
 
-def _figures(agent: Agent) -> dict[str, float]:
-    """The agent's numbers that are known now."""
+def _figures(agent: Agent, speed: float | None) -> dict[str, float]:
+    """The agent's numbers that are known now; ``speed`` in steps a second."""
     found: dict[str, Any] = {**agent.returns.stats(), "length_mean": agent.returns.length_mean}
+    found["steps_per_second"] = speed
     if agent.learning is not None:
         found |= agent.learning.stats()
         found["epsilon"] = agent.actor.epsilon(agent.learning.env_steps)

@@ -7,7 +7,7 @@ and come from a page that the game port would take too (`agentd.server.peers.vis
 GET /livez    200 while the process runs its loop
 GET /readyz   200 while games are accepted, 503 while starting or draining; the text is `ready`, or
               begins with `degraded` when an agent is degraded or paused
-GET /metrics  Prometheus text; a bearer token when tokens are configured
+GET /metrics  Prometheus or OpenMetrics text, by Accept; a bearer token when tokens are configured
 GET /stats    the same numbers as JSON, per agent; token as above
 GET /agentd.js  the JavaScript client, for pages
 GET /         a page to look at and to operate by; `agentd.server.http.page_routes` has its paths
@@ -17,13 +17,9 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import uvicorn
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -33,10 +29,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from agentd.auth import Grant, Tokens
 from agentd.config.records import ServerConfig
-from agentd.latency import Histogram
 from agentd.protocol.connection import HANDSHAKE_FRAME
-from agentd.server.agents.health import STATES
 from agentd.server.http.board import Board
+from agentd.server.http.metrics import make_metrics
 from agentd.server.http.page_routes import (
     HEADERS,
     PATIENCE_S,
@@ -46,30 +41,7 @@ from agentd.server.http.page_routes import (
 )
 from agentd.server.peers.script import client_script
 from agentd.server.peers.visitors import Visitors
-from agentd.server.stats import Statistics
 
-LATENCY_BOUNDS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0]
-
-_COUNTERS = (
-    *("env_steps", "episodes", "updates", "frames", "rows", "refused_frames", "overdue_frames"),
-    *("learner_restarts", "lost_rows", "log_messages", "log_dropped", "updates_forgotten"),
-)
-_GAUGES = (
-    *("return_mean", "eval_return_mean", "success_rate", "eval_success_rate", "epsilon", "loss"),
-    *("q_mean", "version", "policy_lag"),
-    *("queued_rows", "queued_frames", "sessions", "connections"),
-    *("updates_per_row", "rows_per_second", "possible_updates_per_second", "updates_owed"),
-    "held_out_gap",
-)
-_HELP = {
-    "updates_forgotten": "Updates that were owed for more than a second (live).",
-    "updates_per_row": "Updates that the next row is worth (live).",
-    "rows_per_second": "Rows a second that came lately (live).",
-    "possible_updates_per_second": "Updates a second that the learner could make (live).",
-    "updates_owed": "Updates that are due now (live).",
-    "held_out_gap": "Squared TD error on held-out rows less that on trained ones, "
-    "in units of the targets' variance (live).",
-}
 _NO_GAME_PORT = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n"
     b"this is agentd's HTTP port; games connect to the game port\n"
@@ -77,84 +49,12 @@ _NO_GAME_PORT = (
 REQUEST_S = 10.0
 """From a socket's accept to its answer."""
 MOST_REQUESTS = 256
-BATCH_BUCKETS = 14  # up to 8,192 rows
-
-
-class _Metrics(Collector):
-    """Reads the daemon's counters at scrape time; keeps none of its own."""
-
-    def __init__(self, stats: Statistics) -> None:
-        self._stats = stats
-
-    def collect(self) -> Iterator[Any]:
-        for key, value in self._stats.totals().items():
-            yield GaugeMetricFamily(f"agentd_{key}", f"Daemon: {key}.", value=value)
-        yield _seconds(
-            "agentd_act_latency_seconds",
-            "From a step frame's arrival to its act written.",
-            self._stats.act_latency,
-        )
-        yield _seconds(
-            "agentd_loop_lag_seconds", "How late the event loop is.", self._stats.loop_lag
-        )
-        yield self._batches()
-        stats = self._stats.agents()
-        for keys, family in ((_COUNTERS, CounterMetricFamily), (_GAUGES, GaugeMetricFamily)):
-            for key in keys:
-                text = _HELP.get(key, f"Agent: {key}.")
-                metric = family(f"agentd_agent_{key}", text, labels=["agent"])
-                for name, values in stats.items():
-                    if isinstance(values.get(key), int | float):
-                        metric.add_metric([name], values[key])
-                yield metric
-        yield _states(stats)
-        yield _logged(stats)
-
-    def _batches(self) -> HistogramMetricFamily:
-        family = HistogramMetricFamily(
-            "agentd_agent_batch_rows", "Agent: rows of one forward pass.", labels=["agent"]
-        )
-        for name, sizes in self._stats.batch_sizes().items():
-            buckets = [(str(end), float(n)) for end, n in sizes.cumulative(BATCH_BUCKETS)]
-            family.add_metric([name], [*buckets, ("+Inf", float(sizes.n))], float(sizes.total))
-        return family
-
-
-def _states(agents: Mapping[str, Mapping[str, Any]]) -> GaugeMetricFamily:
-    """One sample for each agent and each state: 1 for the one that it is in."""
-    family = GaugeMetricFamily(
-        "agentd_agent_state", "Agent: 1 for the state that it is in.", labels=["agent", "state"]
-    )
-    for name, values in agents.items():
-        for state in STATES:
-            family.add_metric([name, state], float(values["state"] == state))
-    return family
-
-
-def _logged(agents: Mapping[str, Mapping[str, Any]]) -> GaugeMetricFamily:
-    """The newest number under each name that a game logs under."""
-    family = GaugeMetricFamily(
-        "agentd_agent_log", "Agent: what its games log.", labels=["agent", "name"]
-    )
-    for agent, values in agents.items():
-        for name, value in values.get("log", {}).items():
-            family.add_metric([agent, name], value)
-    return family
-
-
-def _seconds(name: str, text: str, histogram: Histogram) -> HistogramMetricFamily:
-    counts = histogram.cumulative(LATENCY_BOUNDS_S)
-    buckets = [(str(b), float(n)) for b, n in zip(LATENCY_BOUNDS_S, counts, strict=True)]
-    family = HistogramMetricFamily(name, text)
-    family.add_metric([], [*buckets, ("+Inf", float(histogram.n))], histogram.total)
-    return family
 
 
 def make_app(tokens: Tokens, board: Board) -> Starlette:
     """The ASGI application that shows what ``board`` reads."""
     stats = board.stats
-    registry = CollectorRegistry()
-    registry.register(_Metrics(stats))
+    render = make_metrics(stats)
 
     def guarded(answer: Callable[[], Response]) -> Callable[[Request], Response]:
         def handle(request: Request) -> Response:
@@ -174,8 +74,11 @@ def make_app(tokens: Tokens, board: Board) -> Starlette:
         return PlainTextResponse(text)
 
     async def metrics(request: Request) -> Response:
-        media = "text/plain; version=0.0.4; charset=utf-8"
-        return guarded(lambda: Response(generate_latest(registry), media_type=media))(request)
+        def answer() -> Response:
+            text, media = render(request.headers.get("accept", ""))
+            return Response(text, headers={"content-type": media})
+
+        return guarded(answer)(request)
 
     async def show_stats(request: Request) -> Response:
         return guarded(lambda: JSONResponse({"server": stats.totals(), "agents": stats.agents()}))(

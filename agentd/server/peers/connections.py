@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import resource
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
@@ -28,7 +29,8 @@ Operate = Callable[[Connection, Operation], Awaitable[ServerMessage]]
 class Connections:
     """Every open connection, and counters of all that came.
 
-    accepted   sockets taken since the start; refusals: errors that peers were sent
+    accepted   sockets taken since the start
+    refused    errors that peers were sent, by code; of requests by HTTP_ and their status
     visitors   which pages may come, and by which names
     answer     answers a hello; None when another process does. Raises a fatal ProtocolError
     operate    does one operation of an admin. Raises ProtocolError
@@ -47,7 +49,8 @@ class Connections:
         self.limits, self.visitors = limits, visitors
         self.spawn = spawn
         self.patterns = Patterns()
-        self.accepted = self.refusals = 0
+        self.accepted = 0
+        self.refused: Counter[str] = Counter()
         self.draining = False
         self._answer, self._operate, self._recorder = answer, operate, recorder
         self._open: set[Connection] = set()
@@ -55,6 +58,11 @@ class Connections:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    @property
+    def refusals(self) -> int:
+        """How many errors peers were sent."""
+        return self.refused.total()
 
     def __iter__(self) -> Iterator[Connection]:
         return iter(list(self._open))
@@ -91,7 +99,7 @@ class Connections:
 
     def note_refusal(self, connection: Connection, fault: ProtocolError) -> None:
         """Count and log an error that a peer is sent."""
-        self.refusals += 1
+        self.refused[fault.code] += 1
         log.info("refused peer=%s code=%s %s", connection.peer, fault.code, fault.message)
 
     def carrier_for(self, connection: Connection, *, upgraded: bool = False) -> WebCarrier:
@@ -100,7 +108,7 @@ class Connections:
 
     def note_http_refusal(self, connection: Connection, status: int, text: str) -> None:
         """Count and log an error that answers a request."""
-        self.refusals += 1
+        self.refused[f"HTTP_{status}"] += 1
         log.info("refused peer=%s http=%d %s", connection.peer, status, text)
 
     async def welcome(self, connection: Connection, hello: Hello) -> Welcome | None:

@@ -195,7 +195,7 @@ class GodotGame(asyncio.Protocol):
 
     def _refuse(self, why: str) -> None:
         if not self.gone:
-            self._door.connections.refusals += 1
+            self._door.connections.refused["GODOT"] += 1
             log.warning("game refused peer=%s %s", self.peer, why)
             self.leave("")
 

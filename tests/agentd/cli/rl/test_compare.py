@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agentd.cli.rl.compare import Group, draw_groups, table
+from agentd.cli.rl.compare import Group, draw_groups, groups_of, table
 from agentd.rl.scores import Scores
 from agentd.rl.trace import append_trace, read_runs
+from agentd.store import EpisodeSummary, ProgressLog, ProgressPoint
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -63,6 +64,24 @@ def test_compare_prints_and_draws(run: Run, call: Run, tmp_path: Path) -> None:
 
     told = call("rl", "compare", str(tmp_path / "a"), "--json")
     assert json.loads(told.stdout)["runs"][0]["greedy_mean"] == 451.0
+
+
+def test_the_agents_of_a_daemon_stand_each_for_itself(call: Run, tmp_path: Path) -> None:
+    for name, value in (("one", 2.0), ("two", 5.0)):
+        log = ProgressLog(tmp_path / "agents" / name)
+        log.path.parents[1].mkdir(parents=True)
+        for at in (1, 2):
+            ended = EpisodeSummary(1, value, 0.0, value, value, length=3.0, sample=(value,))
+            log.add(ProgressPoint(time=float(at), steps=10 * at, train=ended))
+
+    assert [group.name for group in groups_of(tmp_path)] == ["one", "two"]
+    told = call("rl", "compare", str(tmp_path))
+    assert "two was never evaluated: its newest 2 training episodes" in told.stdout
+    runs = json.loads(call("rl", "compare", str(tmp_path), "--json").stdout)["runs"]
+    assert [(run["greedy_mean"], run["evaluated"]) for run in runs] == [
+        (2.0, [False]),
+        (5.0, [False]),
+    ]
 
 
 def test_compare_tells_what_it_cannot_do(call: Run, tmp_path: Path) -> None:

@@ -2,8 +2,15 @@
 
 import asyncio
 
+import msgspec
+import pytest
+
 from agentd.protocol import messages as m
-from agentd.store import read_progress
+from agentd.server.agents.events import EventFolder
+from agentd.store import ProgressPoint, read_progress
+
+from ...event_files import read_events
+from ..conftest import server_config
 
 FIRST, MID, TERMINATED = 0, 1, 2
 SMALL = {
@@ -99,3 +106,84 @@ async def test_an_agent_that_was_deleted_stays_so(serve, tmp_path):
     await house.server.progress.look(at_end=True)
     assert not (tmp_path / "agents" / "a").exists()
     assert house.server.progress.logs == {}
+
+
+async def test_event_files_have_the_tags_that_people_know(serve, tmp_path):
+    board, data = tmp_path / "board", tmp_path / "data"
+    config = msgspec.structs.replace(server_config(SMALL), tensorboard=str(board))
+    house = await serve(config=config, data_dir=data)
+    peer = await house.peer()
+    await peer.hello(protocol=(1, 2))
+    await house.server.progress.look()
+    await peer.say(m.Log(values={"lap_s": 41.5}))
+    for kind in (FIRST, MID, TERMINATED):
+        won = bytes([1]) if kind == TERMINATED else None
+        await peer.step([kind], reward=[0.0 if kind == FIRST else 3.0], success=won)
+    watcher = await house.peer()
+    await watcher.hello(role="eval")
+    await episode(watcher, -1.0, streams=1)
+    await house.server.progress.look(at_end=True)
+
+    (file,) = (board / "a").glob("events.out.tfevents.*")
+    events = [scalars for _, scalars in read_events(file)]
+    found = {tag: value for scalars in events for tag, value in scalars.items()}
+    assert (
+        found.items()
+        >= {
+            "rollout/ep_rew_mean": 6.0,
+            "rollout/ep_len_mean": 2.0,
+            "rollout/success_rate": 1.0,
+            "eval/mean_reward": -2.0,
+            "game/lap_s": 41.5,
+            "time/total_timesteps": 2.0,
+            "time/episodes": 1.0,
+            "train/n_updates": 0.0,
+        }.items()
+    )
+    assert found["time/fps"] > 0
+    assert 0.9 < found["rollout/exploration_rate"] <= 1
+
+
+def points(*steps: int, since: float = 0.0) -> list[ProgressPoint]:
+    figures = {"loss": 0.5, "lr": 0.25}
+    return [ProgressPoint(time=since + at, steps=at, figures=figures) for at in steps]
+
+
+def steps_in(folder) -> list[list[int]]:
+    files = sorted(folder.glob("events.out.tfevents.*"))
+    return [[step for step, _ in read_events(file)] for file in files]
+
+
+def test_event_files_begin_with_what_is_known_and_anew_after_a_reset(tmp_path):
+    folder = EventFolder(tmp_path)
+    folder.write("a", points(1, 2))
+    folder.write("a", points(1, 2, 5))
+    assert steps_in(tmp_path / "a") == [[1, 2, 5]]
+    folder.write("a", points(1, since=9.0))
+    folder.write("a", points(1, 4, since=9.0))
+    assert steps_in(tmp_path / "a" / "2") == [[1, 4]]
+    assert (
+        next(iter(read_events(next((tmp_path / "a").glob("events*")))))[1].items()
+        >= {
+            "train/loss": 0.5,
+            "train/learning_rate": 0.25,
+        }.items()
+    )
+
+    again = EventFolder(tmp_path)
+    again.write("a", points(1, 4, 7, since=99.0))
+    assert sorted(steps_in(tmp_path / "a" / "2")) == [[1, 4], [7]]
+
+
+def test_tensorboard_itself_loads_the_event_files(tmp_path):
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="pip install tensorboard"
+    )
+    EventFolder(tmp_path).write("a", points(1, 2, 8))
+    loaded = accumulator.EventAccumulator(str(tmp_path / "a"))
+    loaded.Reload()
+    assert [(e.step, e.value) for e in loaded.Scalars("train/loss")] == [
+        (1, 0.5),
+        (2, 0.5),
+        (8, 0.5),
+    ]

@@ -73,9 +73,9 @@ async def test_health_metrics_and_stats_tell_what_was_played(serve):
     assert "agentd_act_latency_seconds_count 1.0" in metrics
     assert "agentd_loop_lag_seconds_count" in metrics
     batches = 'agentd_agent_batch_rows_bucket{agent="a",le='
-    assert batches + '"2"} 0.0' in metrics
-    assert batches + '"4"} 1.0' in metrics
-    for gauge in ("queued_frames", "policy_lag", "version"):
+    assert batches + '"2.0"} 0.0' in metrics
+    assert batches + '"4.0"} 1.0' in metrics
+    for gauge in ("queued_frames", "policy_lag_updates", "weights_version"):
         assert f'agentd_agent_{gauge}{{agent="a"}} 0.0' in metrics
     assert 'agentd_agent_log{agent="a",name="lap_s"} 41.5' in metrics
     assert 'agentd_agent_log_dropped_total{agent="a"} 0.0' in metrics
