@@ -161,6 +161,7 @@ def _figures(agent: Agent, speed: float | None) -> dict[str, float]:
     if agent.learning is not None:
         found |= agent.learning.stats()
         found["epsilon"] = agent.actor.epsilon(agent.learning.env_steps)
+        found |= agent.responder.followed_stats()
     known = ((name, found.get(name)) for name in _FIGURES)
     return {
         name: float(f"{value:.6g}")

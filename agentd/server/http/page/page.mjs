@@ -17,7 +17,7 @@ const CURVES = [
   ["ε, moves by chance", "Share of actions that are drawn, not chosen", [["agent", "ε", "epsilon"]], [0, 0]],
   ["Updates a row", "Updates that were made for each new row", [["agent", "updates a row", (past) => past.rate("updates", "steps")]], [0, 0]],
   ["Loss", "What an update makes smaller; only its course tells something", [["agent", "loss", "loss"]], [0, 0]],
-  ["Q, and the return that followed", "What the network expects of its actions, and the discounted return that came", [["agent", "Q", "q_mean"], ["eval", "return that followed", "return_followed"]]],
+  ["Q, and the return that followed", "What the network expects of its actions, and the discounted return that came", [["agent", "Q", (past) => past.column(past.columns.q_followed ? "q_followed" : "q_mean")], ["eval", "return that followed", "return_followed"]]],
   ["Episode length", "Rows of an episode, mean of the last 100", [["agent", "rows", "length_mean"]], [0, 0]],
   ["Rows a second", "Rows that games sent to learn from", [["agent", "rows a second", (past) => past.rate("steps", "time")]], [0, 0]],
   ["Gap to held-out rows", "Error on rows that are never learned less that on learned ones: growing, it fits too closely", [["agent", "gap", "held_out_gap"]]],
