@@ -1,6 +1,6 @@
 """What was expected of an action, and the discounted return that really followed it.
 
-One episode at a time is followed, then there is a rest nine times as long, so that acting pays next
+One episode at a time is followed, then there is a rest four times as long, so that acting pays next
 to nothing. A return is known to the end where the episode terminated; elsewhere the rows near the
 end are left out, whose returns would be cut short.
 
@@ -25,7 +25,7 @@ LONGEST = 10_000
 """Rows after which an episode is followed no further."""
 _CUT = 0.05
 """What may be missing of the weight of a return."""
-_REST = 9
+_REST = 4
 
 
 def followed_of(config: AgentConfig, branches: int) -> "FollowedReturns | None":

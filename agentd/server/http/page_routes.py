@@ -149,7 +149,8 @@ async def _read_operation(request: Request) -> m.Operation:
             want = f"at most {LARGEST_OPERATION} bytes"
             raise ProtocolError.unfit(Code.BAD_MESSAGE, "body", want, "more")
     try:
-        return msgspec.json.decode(body, type=OPERATIONS)
+        operation: m.Operation = msgspec.json.decode(body, type=OPERATIONS)
     except msgspec.DecodeError as fault:
         want = "one of save, load, freeze, reset, explore as a JSON map"
         raise ProtocolError.unfit(Code.BAD_MESSAGE, "body", want, str(fault)[:120]) from None
+    return operation

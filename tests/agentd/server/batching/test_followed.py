@@ -28,10 +28,10 @@ def test_a_terminated_episode_gives_each_row_its_return():
     look(followed, MID, 1.0)
     look(followed, TERMINATED, 4.0, action=((-1,),))
     assert followed.stats() == {"q_followed": 5.0, "return_followed": (3.0 + 4.0) / 2}
-    for _ in range(9):
+    for _ in range(8):
         look(followed, FIRST, 0.0)
         look(followed, TERMINATED, 100.0)
-    assert followed.stats()["return_followed"] == 3.5, "it rests nine times as long"
+    assert followed.stats()["return_followed"] == 3.5, "it rests four times as long"
 
 
 def test_rows_near_a_truncated_end_are_left_out():
