@@ -22,6 +22,7 @@ _FIGURES = (
     *("epsilon", "loss", "q_mean", "return_mean", "eval_return_mean", "success_rate"),
     *("eval_success_rate", "length_mean", "lr", "policy_lag", "updates_per_row"),
     *("held_out_gap", "steps_per_second"),
+    *("q_followed", "return_followed"),
 )
 """What a point keeps of an agent's numbers."""
 
