@@ -16,7 +16,7 @@ _ONE_MID = bytes([MID])
 RECENT = 100  # episodes in a running mean
 
 
-class Tally:
+class EpisodeTally:
     """The episodes of a role that ended since they were last taken; constant memory."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Returns:
         }
         self._lengths: deque[int] = deque(maxlen=RECENT)  # of training episodes
         self.won: dict[str, deque[bool]] = {role: deque(maxlen=RECENT) for role in self.recent}
-        self.tallies = {role: Tally() for role in self.recent}
+        self.tallies = {role: EpisodeTally() for role in self.recent}
 
     def grow(self, slots: int) -> None:
         """Make room for ``slots`` slots."""

@@ -8,7 +8,7 @@ import statistics
 import pytest
 
 from agentd.errors import StorageError
-from agentd.server.batching.returns import Tally
+from agentd.server.batching.returns import EpisodeTally
 from agentd.store.files import Files
 from agentd.store.progress import (
     MOST,
@@ -23,7 +23,7 @@ from agentd.store.progress import (
 
 
 def tally(returns, won=None):
-    found = Tally()
+    found = EpisodeTally()
     for value in returns:
         found.add(value, 7, won)
     return found.take()
@@ -36,7 +36,7 @@ def point(at, **changes) -> ProgressPoint:
 
 def test_a_tally_says_what_its_episodes_were_like_and_then_forgets_them():
     returns = [1.0, 4.0, -2.0, 9.5]
-    counted = Tally()
+    counted = EpisodeTally()
     assert counted.take() is None
     for value, won in zip(returns, (True, False, None, True), strict=True):
         counted.add(value, int(value) + 10, won)
