@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from agentd.latency import Histogram
 from agentd.server.batching.answers import Counters
 
 _SUMS = (
@@ -48,6 +49,13 @@ class Reports:
         for report in self._newest.values():
             for share in report.get("agents", {}).values():
                 out.add(share["counters"])
+        return out
+
+    def latency(self, agent: str) -> Histogram:
+        """How long an agent's frames took elsewhere, seconds."""
+        out = Histogram()
+        for share in self._shares(agent):
+            out.add_share(share["counters"]["latency"])
         return out
 
     def merged(self, agent: str, own: Mapping[str, Any], counters: Counters) -> dict[str, Any]:

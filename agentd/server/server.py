@@ -244,11 +244,13 @@ class Server:
             return None
         try:
             from agentd.server.http.app import bind_http, make_http_server
+            from agentd.server.http.board import Board
         except ImportError:
             log.warning("http off: %s for health, metrics and the page", install_hint("web"))
             return None
         sock = bind_http(self.config.host, self.config.http_port)
-        server = make_http_server(self.config, self.tokens, self.stats, lambda: self.ready)
+        board = Board(self.registry, self.stats, self.progress, lambda: self.ready)
+        server = make_http_server(self.config, self.tokens, board)
         self.http_address = address_of(sock.getsockname())
         log.info("http listening on %s", self.http_address)
         tasks.create_task(server.serve(sockets=[sock]))

@@ -37,6 +37,13 @@ class Statistics:
         merged.merge(self._reports.counters().latency)
         return merged
 
+    def latency_of(self, name: str) -> Histogram:
+        """From a frame's arrival to its answer written, of one agent, seconds."""
+        merged = self._reports.latency(name)
+        if (agent := self._registry.loaded.get(name)) is not None:
+            merged.merge(agent.counters.latency)
+        return merged
+
     def refusals(self) -> Counter[str]:
         """Errors that peers were sent, by code."""
         return self._connections.refused + self._reports.refused()

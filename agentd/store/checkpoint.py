@@ -12,7 +12,7 @@ import contextlib
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,20 @@ def list_checkpoints(folder: Path, files: Files | None = None) -> list[str]:
         raise StorageError(f"{folder}: {error.strerror}") from error
     found.sort(key=lambda match: int(match["serial"]), reverse=True)
     return [match.string for match in found]
+
+
+def describe_checkpoints(folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:
+    """What is told of checkpoints that ``list_checkpoints`` named, those left out that are gone.
+
+    ``step`` counts updates; ``kept`` ones were asked for; ``time`` is in seconds since 1970.
+    """
+    found = []
+    for match in filter(None, map(_NAME.match, names)):
+        with contextlib.suppress(OSError):
+            written = (folder / match.string).stat().st_mtime
+            facts = {"step": int(match["step"]), "kept": match["kept"] is not None}
+            found.append({"name": match.string, **facts, "time": written})
+    return found
 
 
 def write_checkpoint(

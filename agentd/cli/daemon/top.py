@@ -1,9 +1,11 @@
 """``agentd top``: how a running daemon does, read by the `stats` verb over its game port.
 
-Drawing is a pure function of two readings of ``stats``; rates come from their difference.
+Drawing is a pure function of two readings of ``stats``; rates come from their difference. Curves of
+the return grow with each reading, where there is room below.
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from agentd.cli.screen.curve import draw_curve
 from agentd.cli.screen.numbers import number
 from agentd.cli.screen.options import JsonScreen
 from agentd.cli.screen.terminal import Terminal
@@ -69,12 +72,15 @@ def top(
 
 def _watch(out: Terminal, read: Callable[[], Sample], every: float) -> None:
     before: Sample | None = None
-    console = Console(file=out.out)
+    console, curves = Console(file=out.out), Curves()
     live = Live(console=console, auto_refresh=False, screen=True)
     with contextlib.suppress(KeyboardInterrupt), live as view:
         while True:
             now = read()
-            view.update(render(now, before, "", console.width), refresh=True)
+            curves.add(now)
+            drawn = render(now, before, "", console.width)
+            left = console.height - len(console.render_lines(drawn))
+            view.update(Group(drawn, *curves.draw(console.width, left)), refresh=True)
             before = now
             time.sleep(every)
 
@@ -123,6 +129,43 @@ def render(
     return Group(*parts)
 
 
+class Curves:
+    """The return of each agent over its steps, as far as it was read."""
+
+    def __init__(self) -> None:
+        self._points: dict[str, list[tuple[float, float]]] = {}
+
+    def add(self, now: Sample) -> None:
+        """Take a reading; of many, every second one is kept."""
+        self._points = {name: self._points.get(name, []) for name in now.agents}
+        for name, points in self._points.items():
+            agent = now.agents[name]
+            point = _value(agent, "env_steps"), _value(agent, "return_mean")
+            if not all(map(math.isfinite, point)):
+                continue
+            if points and point[0] < points[-1][0]:  # the agent has begun anew
+                points.clear()
+            if not points or point[0] > points[-1][0]:
+                points.append(point)
+            if len(points) > MOST_POINTS:
+                del points[1::2]
+
+    def draw(self, width: int, lines: int) -> list[RenderableType]:
+        """The curves that fit into so many lines of ``width`` columns, each with its name."""
+        grown = [name for name, points in sorted(self._points.items()) if len(points) > 1]
+        shown = grown[: max(0, lines // (CURVE_LINES + FRAME_LINES))]
+        drawn: list[RenderableType] = []
+        for name in shown:
+            drawn.append(Text(f"\nreturn of {name}", style="bold"))
+            room = min(width, WIDEST_CURVE)
+            curve = draw_curve(self._points[name], width=room, height=CURVE_LINES)
+            drawn.append(Text("\n".join(curve), no_wrap=True, overflow="crop"))
+        return drawn
+
+
+MOST_POINTS = 1000
+CURVE_LINES, FRAME_LINES = 7, 4  # of one curve, and of its name and axis
+WIDEST_CURVE = 100
 QUIET = "idle"
 """A state that needs no words."""
 
@@ -145,14 +188,14 @@ COLUMNS = (
     *("conn", "frames/s", "rows/s", "batch p50", "batch p99", "queued"),
     *("act p50", "act p99", "act p99.9"),
     *("upd/row", "possible/s", "owed", "gap"),
-    *("return", "version", "lag", "upd/s"),
+    *("ε", "success", "loss", "q", "return", "version", "lag", "upd/s"),
 )
 """``possible/s``: updates that the learner could make; ``gap``: see `held_out_gap` in `stats`."""
 HEADS = ("agent", *COLUMNS, "state")
 LEFT_OUT = (
     *("act p99.9", "batch p99", "owed", "lag", "batch p50", "possible/s", "queued", "act p50"),
-    *("frames/s", "gap", "version", "act p99", "upd/s", "conn", "upd/row", "rows/s", "return"),
-    "state",
+    *("q", "frames/s", "gap", "version", "act p99", "loss", "success", "upd/s", "conn", "ε"),
+    *("upd/row", "rows/s", "return", "state"),
 )
 """Columns in the order in which they are left out."""
 
@@ -172,6 +215,10 @@ def _cells(agent: Figures, rates: Mapping[str, float]) -> list[str]:
         number(_value(agent, "possible_updates_per_second"), ",.0f"),
         _whole(agent, "updates_owed"),
         number(_value(agent, "held_out_gap"), ".3f"),
+        number(_value(agent, "epsilon"), ".3f"),
+        number(_value(agent, "success_rate"), ".2f"),
+        number(_value(agent, "loss"), ".3g"),
+        number(_value(agent, "q_mean"), ".3g"),
         number(_value(agent, "return_mean"), ".1f"),
         _whole(agent, "version"),
         _whole(agent, "policy_lag"),

@@ -341,7 +341,7 @@ class Agent:
         }
         if learning is not None:
             out["epsilon"] = self.actor.epsilon(learning.env_steps)
-            out |= learning.stats()
+            out |= learning.stats() | self.responder.followed_stats()
             out["degraded"] |= bool(self.health.loss)
         return out | self.condition()._asdict()
 

@@ -26,6 +26,7 @@ from agentd.server.agents.health import Health
 from agentd.server.agents.host import AgentHost
 from agentd.server.agents.life import Losses
 from agentd.server.batching.actor import Actor
+from agentd.server.batching.followed import followed_of
 from agentd.server.batching.learning import Learning
 from agentd.server.batching.stacks import Stacks
 from agentd.store import Checkpoint, Footing, is_frozen, read_checkpoint, read_exploring
@@ -71,6 +72,8 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
     health = Health(learning, footing)
     agent = Agent(folder, config, schema, actor, learning, stacks, health, host, pass_rows(schema))
     agent.lost = lost.notes
+    if learning is not None and learning.learns_steps:
+        agent.responder.followed = followed_of(config, len(schema.branches))
     return agent
 
 

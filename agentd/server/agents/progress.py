@@ -22,6 +22,7 @@ _FIGURES = (
     *("epsilon", "loss", "q_mean", "return_mean", "eval_return_mean", "success_rate"),
     *("eval_success_rate", "length_mean", "lr", "policy_lag", "updates_per_row"),
     *("held_out_gap", "steps_per_second"),
+    *("q_followed", "return_followed"),
 )
 """What a point keeps of an agent's numbers."""
 
@@ -161,6 +162,7 @@ def _figures(agent: Agent, speed: float | None) -> dict[str, float]:
     if agent.learning is not None:
         found |= agent.learning.stats()
         found["epsilon"] = agent.actor.epsilon(agent.learning.env_steps)
+        found |= agent.responder.followed_stats()
     known = ((name, found.get(name)) for name in _FIGURES)
     return {
         name: float(f"{value:.6g}")

@@ -6,6 +6,7 @@ same. Shape letters: N rows of a batch.
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from agentd.server.batching.actor import Actor, Choice
 from agentd.server.batching.answers import Counters, encode_answers
 from agentd.server.batching.batch import Batch, Joiner, check_batch
 from agentd.server.batching.fast_path import FastPath
+from agentd.server.batching.followed import FollowedReturns
 from agentd.server.batching.learning import Learning, corrected
 from agentd.server.batching.masks import LastMasks
 from agentd.server.batching.returns import Returns
@@ -47,6 +49,7 @@ class Responder:
         self.masks = LastMasks(schema)
         self.keeps_masks = False  # whether a session may say what was played
         self.counters = Counters()
+        self.followed: FollowedReturns | None = None
         self._name, self._schema, self._actor, self._stacks = name, schema, actor, stacks
         self._learning = learning
         self._clock = clock
@@ -80,6 +83,10 @@ class Responder:
             else:
                 self._answer_batch(batch)
                 return
+
+    def followed_stats(self) -> dict[str, Any]:
+        """What was expected of actions and what followed, where that is looked at."""
+        return {} if self.followed is None else self.followed.stats()
 
     # -- steps ---------------------------------------------------------------------------------
 
@@ -165,6 +172,8 @@ class Responder:
             self._stacks.note(batch.stream, choice.action)
         if learned and learning is not None:
             learning.keep(batch, learned, choice)
+            if self.followed is not None:
+                self._follow(self.followed, batch, learned, choice, overruled=taken is not None)
         self.states.apply(batch.stream, batch.kind)
         if self.keeps_masks:
             self.masks.note(batch.stream, batch.mask)
@@ -172,6 +181,21 @@ class Responder:
         success = None if batch.facts is None else batch.facts.success
         self.returns.add(batch.stream, batch.kind, batch.reward, roles, success)
         return choice
+
+    def _follow(
+        self, followed: FollowedReturns, batch: Batch, rows: int, choice: Choice, *, overruled: bool
+    ) -> None:
+        """Let the learned rows of a batch be followed, unless others chose what was played."""
+        if overruled:
+            followed.forget()
+            return
+        followed.look(
+            batch.stream[:rows],
+            batch.kind[:rows],
+            batch.reward[:rows],
+            choice.action[:rows],
+            choice.q[:rows],
+        )
 
     def _learned_rows(self, batch: Batch) -> int:
         """How many leading rows belong to sessions that train."""

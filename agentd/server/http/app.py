@@ -10,7 +10,7 @@ GET /readyz   200 while games are accepted, 503 while starting or draining; the 
 GET /metrics  Prometheus or OpenMetrics text, by Accept; a bearer token when tokens are configured
 GET /stats    the same numbers as JSON, per agent; token as above
 GET /agentd.js  the JavaScript client, for pages
-GET /         a page that shows /stats
+GET /         a page to look at and to operate by; `agentd.server.http.page_routes` has its paths
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -30,10 +30,17 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from agentd.auth import Grant, Tokens
 from agentd.config.records import ServerConfig
 from agentd.protocol.connection import HANDSHAKE_FRAME
+from agentd.server.http.board import Board
 from agentd.server.http.metrics import make_metrics
+from agentd.server.http.page_routes import (
+    HEADERS,
+    PATIENCE_S,
+    page_routes,
+    shown_grant,
+    want_token,
+)
 from agentd.server.peers.script import client_script
 from agentd.server.peers.visitors import Visitors
-from agentd.server.stats import Statistics
 
 _NO_GAME_PORT = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n"
@@ -44,18 +51,15 @@ REQUEST_S = 10.0
 MOST_REQUESTS = 256
 
 
-def make_app(tokens: Tokens, stats: Statistics, ready: Callable[[], bool]) -> Starlette:
-    """The ASGI application that shows ``stats``; ``ready`` is True while games are accepted."""
+def make_app(tokens: Tokens, board: Board) -> Starlette:
+    """The ASGI application that shows what ``board`` reads."""
+    stats = board.stats
     render = make_metrics(stats)
 
     def guarded(answer: Callable[[], Response]) -> Callable[[Request], Response]:
         def handle(request: Request) -> Response:
-            shown = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-            if tokens.required and tokens.grant(shown) is Grant.NONE:
-                return PlainTextResponse(
-                    "want a bearer token\n", 401, {"www-authenticate": "Bearer"}
-                )
-            return answer()
+            known = shown_grant(tokens, request) is not Grant.NONE
+            return answer() if known else want_token()
 
         return handle
 
@@ -63,7 +67,7 @@ def make_app(tokens: Tokens, stats: Statistics, ready: Callable[[], bool]) -> St
         return PlainTextResponse("alive\n")
 
     async def readyz(request: Request) -> Response:
-        if not ready():
+        if not board.ready():
             return PlainTextResponse("draining\n", 503)
         unwell = len(stats.unwell())
         text = f"degraded: {unwell} agent(s), see /stats\n" if unwell else "ready\n"
@@ -81,9 +85,6 @@ def make_app(tokens: Tokens, stats: Statistics, ready: Callable[[], bool]) -> St
             request
         )
 
-    async def page(request: Request) -> Response:
-        return HTMLResponse(_PAGE)
-
     async def script(request: Request) -> Response:
         origin, found = request.headers.get("origin"), client_script()
         if found is None:
@@ -97,9 +98,9 @@ def make_app(tokens: Tokens, stats: Statistics, ready: Callable[[], bool]) -> St
         "/metrics": metrics,
         "/stats": show_stats,
         "/agentd.js": script,
-        "/": page,
     }
-    return Starlette(routes=[Route(path, handler) for path, handler in paths.items()])
+    routes = [Route(path, handler) for path, handler in paths.items()]
+    return Starlette(routes=[*routes, *page_routes(tokens, board)])
 
 
 class _Embedded(uvicorn.Server):
@@ -117,7 +118,10 @@ def bind_http(host: str, port: int) -> socket.socket:
 
 
 class _OneRequest(H11Protocol):
-    """One request a connection, answered within ``REQUEST_S`` of its accept, or cut off."""
+    """One request a connection, answered within ``REQUEST_S`` of its accept, or cut off.
+
+    Where its path is one of ``PATIENCE_S``, it has that long.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -130,7 +134,13 @@ class _OneRequest(H11Protocol):
             self.transport.write(_NO_GAME_PORT)
             self.transport.close()
             return
+        asked = self.scope is not None
         super().data_received(data)
+        if not asked and self.scope is not None:
+            patience = PATIENCE_S.get(self.scope["path"], REQUEST_S) - REQUEST_S
+            if patience > 0:
+                self._deadline.cancel()
+                self._deadline = self.loop.call_later(patience, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()
@@ -158,11 +168,9 @@ class _Known:
         await app(scope, receive, send)
 
 
-def make_http_server(
-    config: ServerConfig, tokens: Tokens, stats: Statistics, ready: Callable[[], bool]
-) -> uvicorn.Server:
+def make_http_server(config: ServerConfig, tokens: Tokens, board: Board) -> uvicorn.Server:
     """A uvicorn server to be run as a task; set ``should_exit`` to end it."""
-    app, tls = make_app(tokens, stats, ready), config.tls
+    app, tls = make_app(tokens, board), config.tls
     asks = tls is not None and tls.client_ca is not None
     uvicorn_config = uvicorn.Config(
         _Known(app, Visitors(config.web)),
@@ -172,7 +180,7 @@ def make_http_server(
         ws="none",
         timeout_graceful_shutdown=1,
         http=_OneRequest,
-        headers=[("connection", "close")],
+        headers=[("connection", "close"), *HEADERS],
         limit_concurrency=MOST_REQUESTS,
         ssl_certfile=None if tls is None else tls.cert,
         ssl_keyfile=None if tls is None else tls.key,
@@ -180,38 +188,3 @@ def make_http_server(
         ssl_cert_reqs=ssl.CERT_REQUIRED if asks else ssl.CERT_NONE,
     )
     return _Embedded(uvicorn_config)
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>agentd</title>
-<style>
- body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}
- table{border-collapse:collapse;width:100%} th,td{text-align:right;padding:.3rem .6rem}
- th:first-child,td:first-child{text-align:left} tr+tr{border-top:1px solid #8884}
-</style>
-<h1>agentd</h1><p id="server"></p>
-<table><thead><tr id="head"></tr></thead><tbody id="rows"></tbody></table><p id="words"></p>
-<script>
-const columns=["agent","state","env_steps","episodes","return_mean","epsilon","updates",
- "updates_per_row","rows_per_second","possible_updates_per_second","updates_owed",
- "updates_forgotten","held_out_gap","loss","q_mean","version","policy_lag","queued_frames","batch_p50","act_p50_ms","act_p99_ms","act_p999_ms"];
-const show=v=>typeof v=="number"?(Number.isInteger(v)?v.toLocaleString():v.toPrecision(4)):v??"";
-const cell=(tag,text)=>{const c=document.createElement(tag);c.textContent=text;return c};
-document.getElementById("head").append(...columns.map(c=>cell("th",c)));
-const token=new URLSearchParams(location.hash.slice(1)).get("token");
-async function refresh(){
- const reply=await fetch("/stats",token?{headers:{authorization:"Bearer "+token}}:{});
- if(!reply.ok){document.getElementById("server").textContent=await reply.text();return}
- const data=await reply.json();
- document.getElementById("server").textContent=
-  Object.entries(data.server).map(([k,v])=>k+" "+show(v)).join(" · ");
- document.getElementById("rows").replaceChildren(...Object.entries(data.agents).map(([name,a])=>{
-  const row=document.createElement("tr");
-  row.append(...columns.map(c=>cell("td",c=="agent"?name:show(a[c]))));return row}));
- document.getElementById("words").textContent=Object.entries(data.agents)
-  .filter(([_,a])=>a.state_reason).map(([n,a])=>`${n} is ${a.state}: ${a.state_reason}`)
-  .join(" · ");
-}
-refresh();setInterval(refresh,1000);
-</script></html>
-"""

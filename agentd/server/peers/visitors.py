@@ -44,6 +44,19 @@ class Visitors:
         return self.unknown_host(named) or self.unknown_origin(origin, named)
 
 
+def not_the_own_page(origin: str | None, site: str | None, named: str) -> str | None:
+    """Why a request that changes something is refused; None for the daemon's own page, or none.
+
+    It is stricter than what may be read: another page of this machine is a foreign one too.
+    ``site`` is ``Sec-Fetch-Site``, ``named`` is ``Host``.
+    """
+    if site not in (None, "same-origin"):
+        return f"a page of another origin asks (Sec-Fetch-Site: {site[:20]!r})"
+    if origin is not None and origin.lower().partition("://")[2] != named.lower():
+        return f"origin {origin[:80]!r} is not the page of {named[:80]!r}"
+    return None
+
+
 def _is_near(host: str, named: str) -> bool:
     """Whether a page's host is this machine, or the one that it asks."""
     address = _address(host)

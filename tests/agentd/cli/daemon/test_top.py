@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from agentd.cli.daemon.top import Sample, render
+from agentd.cli.daemon.top import MOST_POINTS, Curves, Sample, render
 from agentd.client import FIRST, Client
 
 AGENT = {
@@ -22,7 +22,7 @@ AGENT = {
 SERVER = {"connections": 3, "accepted": 9, "refusals": 1, "act_p50_ms": 0.25, "queued_frames": 5}
 
 
-def drawn(now: Sample, before: Sample | None, width: int = 160) -> str:
+def drawn(now: Sample, before: Sample | None, width: int = 240) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(render(now, before, "here"))
     return console.file.getvalue()
@@ -63,6 +63,35 @@ def test_what_a_live_learner_does_is_shown_and_told_in_words():
     assert "upd/row possible/s owed gap" in " ".join(head)
     assert "6.25 512 3 0.062" in " ".join(row)
     assert "cart is learning: the learner is too slow" in text
+
+
+def read(steps: int, mean: float | None, name: str = "cart") -> Sample:
+    return Sample(float(steps), SERVER, {name: AGENT | {"env_steps": steps, "return_mean": mean}})
+
+
+def lines_of(curves: Curves, width: int = 60, lines: int = 24) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    for each in curves.draw(width, lines):
+        console.print(each)
+    return console.file.getvalue().splitlines()
+
+
+def test_the_return_is_drawn_as_a_curve_where_there_is_room():
+    curves = Curves()
+    curves.add(read(0, None))
+    curves.add(read(100, 10.0))
+    assert lines_of(curves) == [], "one point is no curve"
+    for steps in range(200, 200 * MOST_POINTS, 100):
+        curves.add(read(steps, steps / 100))
+    drawn = lines_of(curves)
+    assert drawn[1] == "return of cart"
+    assert drawn[-1].split() == ["100", f"{200 * MOST_POINTS - 100:,}", "steps"]
+    assert max(map(len, drawn)) <= 60
+    assert lines_of(curves, lines=8) == []
+    curves.add(read(50, 3.0))
+    assert lines_of(curves) == [], "the agent begins anew"
+    curves.add(read(50, 3.0, "other"))
+    assert lines_of(curves) == []
 
 
 def test_what_is_not_known_is_a_dash():

@@ -57,6 +57,7 @@ async def test_episodes_figures_and_logs_are_kept_through_a_restart(serve, tmp_p
     assert (evaluated.ended, evaluated.sample) == (1, (-2.0,))
     assert (last.episodes, last.steps, last.log) == (12, 24, {"lap_s": 41.5})
     assert last.figures.keys() >= {"epsilon", "return_mean", "length_mean", "policy_lag"}
+    assert last.figures["return_followed"] == 2.99  # of 2 + 0.99 * 2, and of 2
     await house.server.progress.look(at_end=True)
     before = log.points
     await house.server.progress.look(at_end=True)

@@ -1,0 +1,154 @@
+"""A real Chromium looks at the page while an agent trains, and presses its buttons."""
+
+import http.client
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentd.client import Client, play
+from agentd.games import make
+
+SMALL = {
+    "model": {"layers": [{"dense": 16}]},
+    "dqn": {"batch": 8},
+    "pace": {"mode": "free", "learn_start": 32},
+    "replay": {"capacity": 2000},
+}
+STEP_S = 0.02
+
+
+class Watched:
+    """A daemon with a page, and a game that one of its agents learns."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [sys.executable, "-m", "agentd", "serve", "--port", "0", "--http-port", "0"]
+        self.process = subprocess.Popen(
+            [*command, "--data-dir", str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if found := re.search(r'http listening on ([^\s"]+)', line):
+                self.http = found[1]
+                break
+        self._log = threading.Thread(target=self.process.stderr.read, daemon=True)
+        self._log.start()
+        self.port = int(self.process.stdout.readline().strip().rpartition(":")[2])
+        self._over = threading.Event()
+        self._player = threading.Thread(target=self._play, daemon=True)
+
+    def train(self) -> None:
+        """Let the game be played from now on, slowly."""
+        self._player.start()
+
+    def _play(self) -> None:
+        address, game = ("127.0.0.1", self.port), make("catch", 4, 1)
+        with Client.connect(address, role="admin") as admin:
+            admin.create("catch", SMALL)
+        look = (game.spec.observation, game.spec.actions)
+        with Client.connect(address, "catch", *look, streams=4) as client:
+            for turn in play(client, game):
+                client.log(fallen=turn.steps)
+                if self._over.wait(STEP_S):
+                    break
+
+    def end(self) -> None:
+        """End the game and the daemon."""
+        self._over.set()
+        if self._player.ident is not None:
+            self._player.join(20)
+        self.process.kill()
+        self._log.join()
+        with self.process:  # closes its pipes
+            pass
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    daemon = Watched(tmp_path / "data")
+    yield daemon
+    daemon.end()
+
+
+def corners(browser: Any, figure: str) -> int:
+    """How many points the first line in a figure has."""
+    path = browser.ask(f"document.querySelector('#{figure} path.line')?.getAttribute('d') ?? ''")
+    return str(path).count("L")
+
+
+def click(browser: Any, query: str) -> None:
+    assert browser.ask(f"(document.querySelector({query!r})?.click(), true)")
+
+
+def press(browser: Any, query: str, said: str) -> None:
+    """Press a button and wait for what the page says of it."""
+    click(browser, query)
+    browser.wait(lambda: re.search(said, browser.text("said")))
+
+
+@pytest.mark.timeout(240)
+def test_it_is_seen_to_learn_and_its_buttons_work(browser: Any, watched: Watched) -> None:
+    browser.call("Page.navigate", url=f"http://{watched.http}/")
+    browser.wait(lambda: "No agent is here yet" in browser.text("empty"))
+    watched.train()
+    browser.wait(lambda: browser.text("name") == "catch")
+    browser.wait(lambda: browser.text("state") == "learning")
+    browser.wait(lambda: corners(browser, "return") > 0)
+    before = corners(browser, "return"), corners(browser, "charts")
+    browser.wait(lambda: corners(browser, "return") > before[0])
+    browser.wait(lambda: corners(browser, "charts") > before[1])
+    browser.wait(lambda: "fallen" in browser.text("logcharts"))
+    assert browser.text("trend").startswith("Return ")
+    assert browser.text("link") == "live"
+
+    press(browser, "#save", r"^saved \d+-\d+-kept ")
+    browser.wait(lambda: browser.ask("!!document.querySelector('#checkpoints td button')"))
+    press(browser, "#freeze", "^catch learns no more$")
+    browser.wait(lambda: browser.text("state") == "frozen")
+    press(browser, "#freeze", "^catch learns again$")
+    click(browser, "#checkpoints td button")
+    browser.wait(lambda: browser.ask("document.getElementById('ask').open"))
+    press(browser, "#ask-buttons .danger", r"^catch goes on from \d+")
+    click(browser, "#explore")
+    browser.ask("document.querySelector('#ask input').value = '0.25'")
+    press(browser, "#ask-buttons button:last-child", "^catch explores: epsilon 0.25$")
+    assert browser.errors == []
+
+    assert "Failed to fetch" in refused_abroad(browser, watched.http)
+    with Client.connect(("127.0.0.1", watched.port), role="admin") as admin:
+        assert not admin.stats("catch").agents["catch"]["frozen"]
+
+
+def refused_abroad(browser: Any, address: str) -> str:
+    """What a page of another origin gets that asks for an operation: here one at localhost."""
+    port = address.rpartition(":")[2]
+    browser.call("Page.navigate", url=f"http://localhost:{port}/icon.svg")
+    browser.wait(lambda: browser.ask("location.hostname") == "localhost")
+    body = "{type: 'freeze', agent: 'catch', on: true}"
+    browser.ask(
+        f"fetch('http://{address}/operate', {{method: 'POST', body: JSON.stringify({body}),"
+        " headers: {'content-type': 'application/json'}})"
+        ".then((reply) => { window.told = reply.status }, (fault) => { window.told = `${fault}` })"
+    )
+    browser.wait(lambda: browser.ask("window.told !== undefined"))
+    return str(browser.ask("window.told"))
+
+
+@pytest.mark.timeout(120)
+def test_a_page_whose_daemon_is_gone_says_so(browser: Any, watched: Watched) -> None:
+    browser.call("Page.navigate", url=f"http://{watched.http}/")
+    browser.wait(lambda: browser.text("link") == "live")
+    connection = http.client.HTTPConnection(watched.http, timeout=20)
+    connection.request("GET", "/readyz")
+    assert connection.getresponse().status == 200
+    watched.process.kill()
+    browser.wait(lambda: browser.text("link") == "the daemon does not answer")
