@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from agentd.config.records import AgentConfig
 from agentd.protocol.rows import FIRST, MID, TERMINATED
 
-KEPT = 256
+KEPT = 96
 """Pairs that the means are over."""
 OF_EPISODE = 32
 """Pairs that one episode gives."""
