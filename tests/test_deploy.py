@@ -76,6 +76,9 @@ def test_the_image_is_built_of_files_that_are_there() -> None:
     copied = re.findall(r"^COPY (?:--\S+ )?(\S+)", DOCKERFILE, re.M)
 
     assert [path for path in copied if not (ROOT / path).exists()] == []
+    volumes = [volume for made in COMPOSE["services"].values() for volume in made["volumes"]]
+    mounted = [volume.split(":")[0] for volume in volumes if volume.startswith(".")]
+    assert [path for path in mounted if not (DEPLOY / path).is_file()] == []
     assert f"'{name}[web]'" in DOCKERFILE
     assert re.search(r"^USER agentd$", DOCKERFILE, re.M)
 
