@@ -13,6 +13,7 @@ What other clients played later is in ``progress.jsonl`` beside it (`agentd.stor
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def read_trace(agent: Path) -> Trace:
     greedy += [
         (float(line["steps"]), Scores(tuple(line["evaluated"])).mean) for line in evaluations
     ]
-    greedy.sort()
+    greedy.sort(key=itemgetter(0))
     return Trace(
         name=agent.name,
         curve=training or greedy,

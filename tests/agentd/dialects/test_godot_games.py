@@ -16,7 +16,8 @@ from agentd.auth import Grant, Tokens
 from agentd.protocol import messages as m
 from agentd.protocol.codec import encode
 
-DATA = Path(os.environ.get("AGENTD_DATA", "/nowhere")) / "dialects"
+_SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
+DATA = Path(os.environ.get("AGENTD_DATA", _SHARED)) / "dialects"
 CONTINUOUS = {"action_type": "continuous", "size": 2}
 DISCRETE = {"action_type": "discrete", "size": 3}
 

@@ -20,7 +20,8 @@ from agentd.dialects.godot.text import decode_text, encode_text
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.rows import FIRST, MID, TERMINATED, TRUNCATED
 
-DATA = Path(os.environ.get("AGENTD_DATA", "/nowhere")) / "dialects"
+_SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
+DATA = Path(os.environ.get("AGENTD_DATA", _SHARED)) / "dialects"
 MOST = 2**20
 
 

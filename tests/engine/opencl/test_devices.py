@@ -28,7 +28,7 @@ def test_without_pyopencl_there_is_no_platform_and_the_error_says_what_to_instal
     monkeypatch.setitem(sys.modules, "pyopencl", None)
 
     assert devices.list_devices() == []
-    with pytest.raises(NoPlatformError, match=r"pip install agentd\[opencl\]"):
+    with pytest.raises(NoPlatformError, match=r"pip install 'pyopencl\[pocl\]'"):
         make_backend("opencl")
     assert isinstance(make_backend("cpu"), NumPyBackend)
 
