@@ -115,7 +115,7 @@ def test_any_environment_is_learned_without_a_preset_and_may_print(folder: Path)
     assert (result["greedy_mean"], result["greedy_episodes"]) == (4.0, 20)
     assert "new episode\n" in err
     assert "from C\n" in err
-    (told,) = re.findall(r"^mine:Mine-v0\(.*", err, re.MULTILINE)
+    (told,) = re.findall(r"mine:Mine-v0\(.*", err, re.MULTILINE)
     assert told == (
         "mine:Mine-v0(level=3, does='go on'): observation obs float32[3]; actions 2 × 2; "
         "masks action_masks(); time limit 4 steps; 8 streams on 1 client; device cpu"
