@@ -62,6 +62,8 @@ def describe(error: BaseException) -> str:
     hint, wanted = getattr(error, "hint", None), getattr(error, "expected", None)
     if hint is None and wanted and hasattr(error, "code") and wanted not in text:
         hint = f"expected {wanted}"
+    if hint is None and type(error).__name__ == "Unreachable" and "refused" in text:
+        hint = "nothing listens there: `agentd serve` starts a daemon"
     ours = isinstance(error, AgentdError) or hasattr(error, "code")
     if code is ExitCode.INTERNAL and not ours:
         text = f"internal error: {type(error).__name__}: {text}"

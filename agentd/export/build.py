@@ -143,6 +143,7 @@ class _Reader:
         self._flat = flat
 
     def stages(self, layer: Any, shape: Shape) -> Iterator[PolicyStage]:
+        """The stages that compute ``layer`` from an input of ``shape``. Raises UsageError."""
         match layer:
             case PlacedSequential():
                 for inner in layer.layers:

@@ -1,11 +1,11 @@
 """How agents did, as ``rl compare`` reads it: runs of ``rl train``, and whatever clients played.
 
 ``agents/<name>/metrics/returns.jsonl`` is what ``rl train`` and ``rl eval`` leave there, one JSON
-object a line: ``steps`` with ``return`` (the
-mean of the last training episodes, exploration included; left out where the agent plays itself,
-whose returns sum to nothing), with ``greedy`` (the mean of a greedy
-evaluation), with ``final`` (every return of the evaluation that ended a run), or with ``evaluated``
-(every return of an evaluation by itself); the last two with the ``time``, seconds since 1970.
+object a line. Each holds ``steps`` and one of these: ``return``, the mean of the last training
+episodes, exploration included (left out where the agent plays itself, whose returns sum to
+nothing); ``greedy``, the mean of a greedy evaluation; ``final``, every return of the evaluation
+that ended a run; ``evaluated``, every return of an evaluation by itself. The last two also hold
+``time``, seconds since 1970.
 
 What other clients played later is in ``progress.jsonl`` beside it (`agentd.store.progress`).
 """

@@ -90,6 +90,13 @@ def test_a_system_error_names_its_file_first(tmp_path: Path) -> None:
     assert describe(caught.value) == f"agentd: {missing}: no such file or directory"
 
 
+def test_where_nothing_listens_the_command_that_would_is_named() -> None:
+    refused = Unreachable("127.0.0.1:7331: [Errno 111] Connection refused")
+
+    assert describe(refused).endswith("nothing listens there: `agentd serve` starts a daemon")
+    assert "agentd serve" not in describe(Unreachable("127.0.0.1:7331: timed out"))
+
+
 def test_a_hint_is_not_said_twice() -> None:
     assert describe(ConfigError("no such key", hint="did you mean `a`?")).count("did you") == 1
 
