@@ -214,6 +214,18 @@ class AgentConfig(Record, frozen=True, kw_only=True):
             raise ValueError("stream_q has an optimizer of its own: no `optimizer`, no `loss`")
 
 
+def unshareable(config: AgentConfig) -> str:
+    """Why an agent cannot share a learner with other daemons, "" where it can."""
+    if config.learner in STREAMING:
+        return (
+            f"learner {config.learner} learns from each row when it is fresh, so it needs one "
+            "daemon; a shared learner takes dqn and supervised"
+        )
+    if config.learner != "none" and config.pace.mode == "paced":
+        return "pace.mode paced would have every game wait for a network: want free or live"
+    return ""
+
+
 class PlayConfig(Record, frozen=True, kw_only=True):
     """How a preset is played by ``rl train`` and ``demo``."""
 
@@ -269,6 +281,23 @@ class WebConfig(Record, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()  # names that requests may call this host by, beside IP addresses
 
 
+class SharedLearnerConfig(Record, frozen=True, kw_only=True):
+    """A learner that several daemons share: rows go there, weights come back (docs/CLUSTER.md).
+
+    It takes agents whose learner is dqn or supervised, with pace free or live.
+    """
+
+    address: Annotated[
+        str,
+        Meta(
+            pattern=r"^(unix:.+|ray:.*)$(?!\n)",
+            description="unix:PATH on this machine, or ray:ADDRESS of a cluster",
+        ),
+    ]
+    rows_every_s: Seconds = 0.05  # small and often: a burst is more than a learner can follow
+    weights_every_s: Seconds | None = None  # null: 0.25, or 0.05 for networks below 90 kB
+
+
 class LimitsConfig(Record, frozen=True, kw_only=True):
     """Bounds that keep one client from hurting another."""
 
@@ -312,6 +341,7 @@ class ServerConfig(Record, frozen=True, kw_only=True):
     godot: GodotConfig | None = None  # also take in games of Godot RL Agents
     web: WebConfig = msgspec.field(default_factory=WebConfig)
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
+    shared_learner: SharedLearnerConfig | None = None  # null: each agent's learner is below here
     autocreate: bool | None = None  # create unknown agents; null: only when bound to loopback
     agent: AgentConfig = msgspec.field(default_factory=AgentConfig)  # what unknown agents become
     agents: dict[AgentName, AgentConfig] = msgspec.field(default_factory=dict)  # what named ones do
@@ -319,3 +349,7 @@ class ServerConfig(Record, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.workers > 1 and self.tls is not None:
             raise ValueError("workers > 1 needs a port without TLS: its sockets change hands")
+        if self.shared_learner is not None:
+            for name, agent in {"of any name": self.agent, **self.agents}.items():
+                if why := unshareable(agent):
+                    raise ValueError(f"shared_learner: agent {name}: {why}")

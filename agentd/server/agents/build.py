@@ -1,6 +1,7 @@
 """From an agent's folder to an ``Agent`` in memory: network, weights, ring, board, learner."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from agentd.assembly.device import backend_for
@@ -21,6 +22,8 @@ from agentd.memory.ring_reader import ROWS, TEACH
 from agentd.memory.teach_ring import TeachRing
 from agentd.memory.weight_board import WeightBoard
 from agentd.protocol.schema import Schema
+from agentd.replicas.identity import known_number, replica_seed
+from agentd.replicas.settings import learner_command
 from agentd.server.agents.agent import Agent
 from agentd.server.agents.health import Health
 from agentd.server.agents.host import AgentHost
@@ -114,7 +117,12 @@ def _open_learning(
         hang_s=limits.hang_s,
         wake_after_s=0.0 if config.pace.mode == "paced" else _WAKE_AFTER_S,
         on_publication=on_publication,
+        command=learner_command(host.shared),
     )
+    if host.shared is not None:
+        seed_of = partial(replica_seed, config.seed)
+        actor.reseed(seed_of(known_number(folder)))
+        handle.on_shared = lambda number: actor.reseed(seed_of(number))
     handle.frozen = is_frozen(folder)
     return Learning(config, ring, board, handle, host.table, actor, host.spawn, limits.paced_wait_s)
 
