@@ -5,6 +5,7 @@ Two threads speak with the shared learner, one for rows and one for weights; whi
 ask again and again, the rows wait in the ring, and the games are played with the last weights.
 """
 
+import contextlib
 import logging
 import signal
 import threading
@@ -60,12 +61,8 @@ class Relay:
         weights_s: float | None,
     ) -> None:
         """Open the agent's files. Raises StorageError, ConfigError, ModelError."""
-        self._folder, self._name, self._control, self._dial = (
-            agent_dir,
-            agent_dir.name,
-            control,
-            dial,
-        )
+        self._folder, self._name = agent_dir, agent_dir.name
+        self._control, self._dial = control, dial
         self._config: AgentConfig = load_agent_config(agent_dir / "config.yaml")
         require_shareable(self._config, self._name)
         schema = read_schema(agent_dir / "schema.json")
@@ -177,7 +174,8 @@ class Relay:
         if not command["save"]:
             self._control.send("stopped", id=number)
         elif self._saved is None:
-            message = f"no checkpoint has come from the shared learner: {self._away or 'none is there yet'}"
+            why = self._away or "it has none yet"
+            message = f"no checkpoint has come from the shared learner: {why}"
             self._control.send("refused", id=number, code="STORAGE_FAILED", message=message)
         else:
             self._control.send("saved", **self._saved_facts(number))
@@ -349,8 +347,6 @@ def run(
     except (AgentdError, ValueError) as error:
         code = error.exit_code if isinstance(error, AgentdError) else ExitCode.CONFIG
         log.error("relay failed agent=%s error=%r", agent_dir.name, str(error))
-        try:
+        with contextlib.suppress(HungUp):
             control.send("failed", message=str(error), code=int(code))
-        except HungUp:
-            pass
         return code

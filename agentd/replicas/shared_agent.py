@@ -113,7 +113,7 @@ class SharedAgent:
 
     def _take_config(self, wanted: AgentConfig) -> None:
         """Learn as a replica says it, as far as that can change. Raises CallRefused."""
-        config, made, left = apply_changes(self.config, wanted)
+        _, made, left = apply_changes(self.config, wanted)
         if left:
             raise CallRefused(
                 f"agent {self.folder.name} learns otherwise here: {left[0]}",

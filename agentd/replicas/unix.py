@@ -91,7 +91,7 @@ async def serve(agents: SharedAgents, path: Path, stop: asyncio.Event) -> None:
             writer.close()
 
     with contextlib.suppress(FileNotFoundError):
-        path.unlink()
+        os.unlink(path)  # what a killed learner has left; the data directory's lock is held
     before = os.umask(0o177)
     try:
         server = await asyncio.start_unix_server(talk, path, limit=1 << 20)
