@@ -1,0 +1,129 @@
+"""Work for a cluster as an ordered, bounded map of tasks."""
+
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from agentd.cluster.session import Cluster, Node
+from agentd.errors import AgentdError, JobFailed, StorageError, Unavailable
+
+WATCH_S = 1.0
+"""How often it is looked which nodes are alive, while a result is awaited."""
+HOPELESS_S = 60.0
+"""With no node left that could take a task for so long, nothing is waited for any more."""
+AHEAD = 3
+"""Tasks, for each CPU, that may be ahead of the one whose result is awaited."""
+GO_ON = "run the same command again: what was finished stands"
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_ordered(
+    cluster: Cluster,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    cpus: float = 1.0,
+    ahead: int | None = None,
+    retries: int = 3,
+) -> Iterator[tuple[Item, Result]]:
+    """Yield each item with ``function`` of it, computed on the cluster, in the order of ``items``.
+
+    cpus      CPUs that a task takes; a node runs as many at once as it has CPUs for
+    ahead     tasks at most that are begun and whose results were not taken; None: ``AHEAD`` a CPU
+    retries   how often a task whose node or process died is begun again
+
+    ``function`` is one of agentd, found by its name on every node. Closing the iterator, as an
+    error in the loop does, cancels what runs. Deaths of nodes are told. Raises UsageError where a
+    task fits on no node, what ``function`` raises, StorageError for its OSError, and JobFailed.
+    """
+    cluster.require_cpus(cpus, "a task")
+    task = cluster.ray.remote(_call).options(num_cpus=cpus, max_retries=retries)
+    source = iter(items)
+    waiting: deque[tuple[Item, Any]] = deque()
+    watch = NodeWatch(cluster, cpus)
+    more = True
+    try:
+        while more or waiting:
+            most = ahead or max(2, int(AHEAD * watch.places))
+            while more and len(waiting) < most:
+                for item in source:
+                    waiting.append((item, task.remote(function, item)))
+                    break
+                else:
+                    more = False
+            if waiting:
+                item, reference = waiting[0]
+                result = await_result(cluster, reference, watch)
+                waiting.popleft()
+                yield item, result
+    finally:
+        for _, reference in waiting:
+            cluster.ray.cancel(reference)
+
+
+class NodeWatch:
+    """Tells which nodes die and which join; knows how many tasks of ``cpus`` CPUs have a place."""
+
+    def __init__(self, cluster: Cluster, cpus: float) -> None:
+        self._cluster, self._cpus = cluster, cpus
+        self._alive: dict[str, Node] = {node.id: node for node in cluster.nodes()}
+        self._hopeless_s = 0.0
+
+    @property
+    def places(self) -> int:
+        """Tasks that run at once."""
+        if self._cpus <= 0:
+            return len(self._alive)
+        return sum(int(node.cpus // self._cpus) for node in self._alive.values())
+
+    def look(self, waited_s: float) -> None:
+        """Look at the nodes. Raises Unavailable where a task has had no place for long."""
+        now = {node.id: node for node in self._cluster.nodes()}
+        for node_id, node in self._alive.items():
+            if node_id not in now:
+                self._cluster.tell(f"node {node} died: what ran there begins again elsewhere")
+        for node_id, node in now.items():
+            if node_id not in self._alive:
+                self._cluster.tell(f"node {node} joined")
+        self._alive = now
+        self._hopeless_s = 0.0 if self.places else self._hopeless_s + waited_s
+        if self._hopeless_s > HOPELESS_S:
+            raise Unavailable(f"no node is left with {self._cpus:g} CPUs for a task", hint=GO_ON)
+
+
+def await_result(cluster: Cluster, reference: Any, watch: NodeWatch) -> Any:
+    """Return what a task gave, and look at the nodes meanwhile. Raises as `map_ordered` does."""
+    ray = cluster.ray
+    while not ray.wait([reference], timeout=WATCH_S)[0]:
+        watch.look(WATCH_S)
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, AgentdError) or hasattr(cause, "code"):
+            raise cause from None
+        raise JobFailed(f"a task failed: {type(cause).__name__}: {cause}", hint=GO_ON) from None
+    except ray.exceptions.RayError as error:
+        text = " ".join(str(error).split())[:200] or type(error).__name__
+        raise JobFailed(f"a task was lost with its node or process: {text}", hint=GO_ON) from None
+
+
+def _call(function: Callable[[Item], Result], item: Item) -> Result:
+    """Run on a node: faults of its files and of its code say which node it was."""
+    try:
+        return function(item)
+    except AgentdError:
+        raise
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename is not None else ""
+        text = (error.strerror or str(error)).lower()
+        raise StorageError(f"node {socket.gethostname()}: {what}{text}", hint=GO_ON) from None
+    except Exception as error:
+        if hasattr(error, "code"):
+            raise
+        text = " ".join(str(error).split())
+        place = f"node {socket.gethostname()}"
+        raise JobFailed(f"{place}: {type(error).__name__}: {text}", hint=GO_ON) from error
