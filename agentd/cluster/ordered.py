@@ -1,8 +1,8 @@
 """Work for a cluster as an ordered, bounded map of tasks."""
 
 import socket
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, TypeVar
 
 from agentd.cluster.session import Cluster, Node
@@ -28,39 +28,39 @@ def map_ordered(
     cpus: float = 1.0,
     ahead: int | None = None,
     retries: int = 3,
+    in_order: bool = True,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Item, Result]]:
     """Yield each item with ``function`` of it, computed on the cluster, in the order of ``items``.
 
-    cpus      CPUs that a task takes; a node runs as many at once as it has CPUs for
-    ahead     tasks at most that are begun and whose results were not taken; None: ``AHEAD`` a CPU
-    retries   how often a task whose node or process died is begun again
+    cpus       CPUs that a task takes; a node runs as many at once as it has CPUs for
+    ahead      tasks at most that are begun and whose results were not taken; None: ``AHEAD`` a CPU
+    retries    how often a task whose node or process died is begun again
+    in_order   False yields what is done first
+    meanwhile  is called about once a second while nothing is done
 
     ``function`` is one of agentd, found by its name on every node. Closing the iterator, as an
     error in the loop does, cancels what runs. Deaths of nodes are told. Raises UsageError where a
     task fits on no node, what ``function`` raises, StorageError for its OSError, and JobFailed.
     """
     cluster.require_cpus(cpus, "a task")
-    task = cluster.ray.remote(_call).options(num_cpus=cpus, max_retries=retries)
-    source = iter(items)
-    waiting: deque[tuple[Item, Any]] = deque()
+    task = cluster.ray.remote(call_named).options(num_cpus=cpus, max_retries=retries)
     watch = NodeWatch(cluster, cpus)
-    more = True
+    source = iter(items)
+    waiting: dict[Any, Item] = {}
     try:
-        while more or waiting:
-            most = ahead or max(2, int(AHEAD * watch.places))
-            while more and len(waiting) < most:
-                for item in source:
-                    waiting.append((item, task.remote(function, item)))
-                    break
-                else:
-                    more = False
-            if waiting:
-                item, reference = waiting[0]
-                result = await_result(cluster, reference, watch)
-                waiting.popleft()
-                yield item, result
+        while True:
+            most = ahead or max(2, AHEAD * watch.places)
+            for item in islice(source, most - len(waiting)):
+                waiting[task.remote(function, item)] = item
+            if not waiting:
+                return
+            wanted = [next(iter(waiting))] if in_order else [*waiting]
+            done = watch.wait(wanted, meanwhile)
+            result = take_result(cluster, done)
+            yield waiting.pop(done), result
     finally:
-        for _, reference in waiting:
+        for reference in waiting:
             cluster.ray.cancel(reference)
 
 
@@ -79,6 +79,15 @@ class NodeWatch:
             return len(self._alive)
         return sum(int(node.cpus // self._cpus) for node in self._alive.values())
 
+    def wait(self, references: list[Any], meanwhile: Callable[[], None] = lambda: None) -> Any:
+        """Return the first of ``references`` that is done; look at the nodes until then."""
+        while True:
+            done, _ = self._cluster.ray.wait(references, timeout=WATCH_S)
+            meanwhile()
+            if done:
+                return done[0]
+            self.look(WATCH_S)
+
     def look(self, waited_s: float) -> None:
         """Look at the nodes. Raises Unavailable where a task has had no place for long."""
         now = {node.id: node for node in self._cluster.nodes()}
@@ -94,11 +103,9 @@ class NodeWatch:
             raise Unavailable(f"no node is left with {self._cpus:g} CPUs for a task", hint=GO_ON)
 
 
-def await_result(cluster: Cluster, reference: Any, watch: NodeWatch) -> Any:
-    """Return what a task gave, and look at the nodes meanwhile. Raises as `map_ordered` does."""
+def take_result(cluster: Cluster, reference: Any) -> Any:
+    """Return what a task or a call gave, once it is there. Raises as `map_ordered` does."""
     ray = cluster.ray
-    while not ray.wait([reference], timeout=WATCH_S)[0]:
-        watch.look(WATCH_S)
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
@@ -111,8 +118,8 @@ def await_result(cluster: Cluster, reference: Any, watch: NodeWatch) -> Any:
         raise JobFailed(f"a task was lost with its node or process: {text}", hint=GO_ON) from None
 
 
-def _call(function: Callable[[Item], Result], item: Item) -> Result:
-    """Run on a node: faults of its files and of its code say which node it was."""
+def call_named(function: Callable[[Item], Result], item: Item) -> Result:
+    """Run ``function`` on a node: faults of its files and of its code say which node it was."""
     try:
         return function(item)
     except AgentdError:

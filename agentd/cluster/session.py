@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +26,7 @@ _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-_OF_LOCAL = {"RAY_worker_niceness": "0", "RAY_AUTH_MODE": "token"}
+_OF_LOCAL = {"RAY_worker_niceness": "0"}
 
 Tell = Callable[[str], None]
 """Takes an event, in words."""
@@ -150,8 +151,10 @@ def connect(
     local = address == "local"
     if address not in ("auto", "local"):
         _require_reachable(address)
-    given = _OF_LOCAL if local else {}
-    for name, value in {**_ENVIRONMENT, **given}.items():
+    given = _ENVIRONMENT | (_OF_LOCAL if local else {})
+    if local and "ray" not in sys.modules:  # it is read once, as Ray is imported
+        given["RAY_AUTH_MODE"] = "token"
+    for name, value in given.items():
         os.environ.setdefault(name, value)
     ray = _import_ray()
     own = {"num_cpus": cpus, "object_store_memory": LOCAL_STORE_BYTES, "include_dashboard": False}
