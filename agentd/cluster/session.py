@@ -190,7 +190,7 @@ def _import_ray() -> Any:
 
 
 def _require_reachable(address: str) -> None:
-    """Raise UsageError for no address, Unavailable where nothing listens: Ray tries for a minute."""
+    """Raise UsageError for no address, Unavailable where nobody listens: Ray tries a minute."""
     found = _HOST_PORT.match(address)
     if found is None or not 0 < int(found[2]) < 2**16:
         raise UsageError(f"--ray {address}: want auto, local or HOST:PORT")

@@ -37,7 +37,5 @@ class RayFlags:
         from agentd.cluster.session import connect
 
         assert self.ray is not None
-        with connect(
-            self.ray, insecure=self.ray_insecure, cpus=cpus, tell=screen.note
-        ) as cluster:
+        with connect(self.ray, insecure=self.ray_insecure, cpus=cpus, tell=screen.note) as cluster:
             yield cluster
