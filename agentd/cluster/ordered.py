@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from agentd.cluster.session import Cluster, Node
-from agentd.errors import AgentdError, JobFailed, StorageError, Unavailable
+from agentd.errors import JobFailed, StorageError, Unavailable
 
 WATCH_S = 1.0
 """How often it is looked which nodes are alive, while a result is awaited."""
@@ -103,14 +103,19 @@ class NodeWatch:
             raise Unavailable(f"no node is left with {self._cpus:g} CPUs for a task", hint=GO_ON)
 
 
-def take_result(cluster: Cluster, reference: Any) -> Any:
-    """Return what a task or a call gave, once it is there. Raises as `map_ordered` does."""
+def take_result(cluster: Cluster, reference: Any, known: tuple[type[Exception], ...] = ()) -> Any:
+    """Return what a task or a call gave, once it is there. Raises as `map_ordered` does.
+
+    Errors of Ray that are ``known`` to the caller are raised as they are.
+    """
     ray = cluster.ray
     try:
         return ray.get(reference)
+    except known:
+        raise
     except ray.exceptions.RayTaskError as error:
         cause = error.cause
-        if isinstance(cause, AgentdError) or hasattr(cause, "code"):
+        if _is_ours(cause):
             raise cause from None
         raise JobFailed(f"a task failed: {type(cause).__name__}: {cause}", hint=GO_ON) from None
     except ray.exceptions.RayError as error:
@@ -118,19 +123,21 @@ def take_result(cluster: Cluster, reference: Any) -> Any:
         raise JobFailed(f"a task was lost with its node or process: {text}", hint=GO_ON) from None
 
 
+def _is_ours(error: BaseException) -> bool:
+    return type(error).__module__.startswith("agentd.")
+
+
 def call_named(function: Callable[[Item], Result], item: Item) -> Result:
     """Run ``function`` on a node: faults of its files and of its code say which node it was."""
+    place = f"node {socket.gethostname()}"
     try:
         return function(item)
-    except AgentdError:
-        raise
     except OSError as error:
         what = f"{error.filename}: " if error.filename is not None else ""
         text = (error.strerror or str(error)).lower()
-        raise StorageError(f"node {socket.gethostname()}: {what}{text}", hint=GO_ON) from None
+        raise StorageError(f"{place}: {what}{text}", hint=GO_ON) from None
     except Exception as error:
-        if hasattr(error, "code"):
+        if _is_ours(error):
             raise
         text = " ".join(str(error).split())
-        place = f"node {socket.gethostname()}"
         raise JobFailed(f"{place}: {type(error).__name__}: {text}", hint=GO_ON) from error

@@ -16,6 +16,7 @@ from agentd.cli.cluster.options import RayFlags
 from agentd.cli.screen.options import JsonScreen
 from agentd.cli.screen.terminal import Terminal
 from agentd.errors import ExitCode, UsageError
+from agentd.games.chess.data.frames import PART_BYTES
 from agentd.store import DirectoryLock
 
 Dumps = Annotated[
@@ -36,6 +37,13 @@ Workers = Annotated[
 ]
 ShardRows = Annotated[int, typer.Option("--shard-rows", min=1, max=2**26, help="Rows of a shard.")]
 
+PartBytes = Annotated[
+    int,
+    typer.Option(
+        "--part-bytes", min=1, help="Packed bytes of a part of a dump that pzstd has packed."
+    ),
+]
+
 
 def prepare(
     screen: JsonScreen,
@@ -46,6 +54,7 @@ def prepare(
     reader: ReaderName = "python-chess",
     workers: Workers = None,
     shard_rows: ShardRows = 2**20,
+    part_bytes: PartBytes = PART_BYTES,
 ) -> None:
     """Turn lichess dumps into shards of packed positions.
 
@@ -56,7 +65,9 @@ def prepare(
         raise UsageError(f"no reader {reader!r}", hint=f"use one of {', '.join(READERS)}")
     open_reader(reader)
     count = workers or len(os.sched_getaffinity(0))
-    job = PreparationJob(tuple(dumps), out, load_filter(filter_file), shard_rows, reader, count)
+    job = PreparationJob(
+        tuple(dumps), out, load_filter(filter_file), shard_rows, reader, count, part_bytes
+    )
     manifest = begin(job)
     out.mkdir(parents=True, exist_ok=True)
     with (
