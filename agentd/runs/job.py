@@ -47,6 +47,7 @@ class Request:
     out: Path | None = None
     resume: bool = False
     device: str = "cpu"
+    members: tuple[int, int] | None = None  # how many train, and steps between two averages
 
 
 @dataclass
@@ -113,6 +114,7 @@ def prepare(request: Request) -> FitJob:
         weights = load_weights(request.weights, trainer.network)
         trainer = new_trainer(document, spec, data, backend, weights)
     job = _assemble(spec, data, trainer, request.train, request.test, path)
+    job.facts |= {"members": _members(request)} if request.members else {}
     job.device, job.notes = _device(backend), document.notes
     job.text = model_text(document, spec)
     return job
@@ -135,13 +137,30 @@ def resume(request: Request, run: Run) -> FitJob:
                 f"{source} is not the data of {run.path}: {key} {found.facts[key]}, now {now[key]}",
                 hint="begin a new run for other data",
             )
+    if found.facts.get("members") != _members(request):
+        raise UsageError(
+            f"{run.path} was trained with {_in_words(found.facts.get('members'))}, "
+            f"and would go on with {_in_words(_members(request))}",
+            hint="give it the same --members and --average-every",
+        )
     is_class, backend = data.classes > 0, backend_for(request.device)
     trainer = make_trainer(spec, found.network, is_class, found.normalizer, backend=backend)
     trainer.set_state(found.arrays, found.scalars)
     test = request.test or (Path(found.facts["test"]) if found.facts.get("test") else None)
     job = _assemble(spec, data, trainer, source, test, run.path)
+    job.facts |= {"members": _members(request)} if request.members else {}
     job.resumed, job.device = True, _device(backend)
     return job
+
+
+def _members(request: Request) -> list[int] | None:
+    return None if request.members is None else list(request.members)
+
+
+def _in_words(members: list[int] | None) -> str:
+    if members is None:
+        return "one trainer"
+    return f"{members[0]} members, averaged every {members[1]} steps"
 
 
 def _assemble(

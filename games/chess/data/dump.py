@@ -1,6 +1,5 @@
 """A dump as a stream of blocks of whole games, never held at once: memory is bounded by a block."""
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -37,6 +36,11 @@ class DumpBlock:
     data: bytes
     cut_off: bool = False
 
+    @property
+    def size(self) -> int:
+        """Bytes of the text."""
+        return len(self.data)
+
 
 def read_dump(file: Readable, seen: Hash | None = None) -> Iterator[bytes]:
     """Yield the text of a dump, unpacked where it is packed; each line ends in a newline.
@@ -44,7 +48,7 @@ def read_dump(file: Readable, seen: Hash | None = None) -> Iterator[bytes]:
     ``seen`` is fed every byte of the file. Raises TextDamaged where the text ends before it should,
     and TextRefused where it does not begin as PGN does.
     """
-    pieces = unpack(file, seen or hashlib.sha256())
+    pieces = unpack(file, seen)
     head, damage = bytearray(), None
     try:
         while len(head) < PIECE_BYTES and (piece := next(pieces, None)) is not None:
