@@ -45,12 +45,11 @@ def main() -> int:
 
 
 def _relay(asked: argparse.Namespace) -> int:
-    from agentd.replicas.relay import run
+    from agentd.replicas.relay import open_control, run
     from agentd.replicas.unix import UnixCall
 
-    return run(
-        asked.agent_dir, lambda: UnixCall(asked.learner), asked.rows_every, asked.weights_every
-    )
+    every = (asked.rows_every, asked.weights_every)
+    return run(asked.agent_dir, lambda: UnixCall(asked.learner), *every, open_control())
 
 
 async def _learner(asked: argparse.Namespace) -> int:

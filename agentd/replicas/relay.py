@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from agentd import __version__
 from agentd.assembly.network import network_for
 from agentd.assembly.rows import format_of
 from agentd.config import AgentConfig, load_agent_config, plain
@@ -171,6 +172,8 @@ class Relay:
         while self._whoami and self._behind() and time.monotonic() < until:
             self._board.beats += 1
             time.sleep(0.01)
+        if command["save"] and self._saved is None and self._whoami:
+            self._execute({"do": "save", "id": number, "kept": False}, _LAST_ROWS_S)
         if not command["save"]:
             self._control.send("stopped", id=number)
         elif self._saved is None:
@@ -214,6 +217,7 @@ class Relay:
             said: Values = {
                 "replica": who.name,
                 "ring": who.ring,
+                "agentd": __version__,
                 "schema": self._schema,
                 "config": plain(self._config),
                 "dt_ms": read_dt_ms(self._folder),
@@ -230,11 +234,8 @@ class Relay:
                 return False
             keep_number(self._reader.path, who, int(answer["number"]))
             self._shipper.begin(int(answer["taken"]))
-            self._whoami = {
-                "replica": who.name,
-                "serial": answer["serial"],
-                "number": answer["number"],
-            }
+            known = {key: answer[key] for key in ("serial", "number")}
+            self._whoami = {"replica": who.name, **known}
             self._version = None
             self._away = ""
             self._rows_came.set()
@@ -262,8 +263,8 @@ class Relay:
         answer = call("weights", self._name, said | {"env_steps": self._reader.counters.env_steps})
         self._publish(answer)
         saved = answer.get("saved")
-        if saved is not None and saved[0] != self._saved:
-            self._mirror(call, str(saved[0]))
+        if saved is not None and saved != self._saved:
+            self._mirror(call, str(saved))
         return max(0.0, self._weights_every_s - (time.monotonic() - began))
 
     def _publish(self, answer: Values) -> None:
@@ -290,7 +291,7 @@ class Relay:
             return
         self._saved = name
 
-    def _execute(self, command: Mapping[str, Any]) -> None:
+    def _execute(self, command: Mapping[str, Any], within_s: float = _ASK_S) -> None:
         """Pass a command on and have its answer told."""
         number, do = command["id"], command["do"]
         call = self._dial()
@@ -298,10 +299,10 @@ class Relay:
             if not self._whoami:
                 raise LearnerAway(self._away or "the shared learner has not answered yet")
             said = self._whoami | {key: value for key, value in command.items() if key != "id"}
-            self._state = self._state | call("ask", self._name, said, _ASK_S)
+            self._state = self._state | call("ask", self._name, said, within_s)
             if do in ("save", "load"):
                 self._sync()
-                self._mirror(call, str(self._state["saved"][0]))
+                self._mirror(call, str(self._state["saved"]))
             answer = self._answer(do, command)
         except AgentdError as fault:
             answer = {"event": "refused", "id": number, "code": "STORAGE_FAILED"}
@@ -315,8 +316,7 @@ class Relay:
             return {"event": "frozen" if command["on"] else "thawed", "id": number, **flags}
         if do == "save":
             return {"event": "saved", **self._saved_facts(number)}
-        name, step = self._state["saved"]
-        return {"event": "loaded", "id": number, "checkpoint": name, "step": step, **flags}
+        return {"event": "loaded", **self._saved_facts(number)}
 
     def _saved_facts(self, number: int) -> Values:
         name = str(self._saved)
@@ -330,13 +330,21 @@ class Relay:
         self._synced = counters
 
 
-def run(
-    agent_dir: Path, dial: Callable[[], Call], rows_every_s: float, weights_s: float | None
-) -> int:
-    """Relay for the agent in ``agent_dir`` until told to stop; return the exit code."""
+def open_control() -> Control:
+    """Take the pipes of the daemon; signals are for the daemon to answer."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    control = Control.on_standard_streams()
+    return Control.on_standard_streams()
+
+
+def run(
+    agent_dir: Path,
+    dial: Callable[[], Call],
+    rows_every_s: float,
+    weights_s: float | None,
+    control: Control,
+) -> int:
+    """Relay for the agent in ``agent_dir`` until told to stop; return the exit code."""
     try:
         lock = DirectoryLock(agent_dir / "learner.lock", f"agent {agent_dir.name}")
         lock.acquire(10.0)

@@ -19,7 +19,7 @@ def learner_command(shared: SharedLearnerConfig | None) -> tuple[str, ...]:
     if shared is None:
         return ("agentd.learner",)
     carrier, _, address = shared.address.partition(":")
-    module = ("agentd.replicas", "relay") if carrier == "unix" else ("agentd.cluster.relay",)
+    module = ("agentd.replicas", "relay") if carrier == "unix" else ("agentd.cluster",)
     every: tuple[str, ...] = ("--rows-every", str(shared.rows_every_s))
     if shared.weights_every_s is not None:
         every += ("--weights-every", str(shared.weights_every_s))

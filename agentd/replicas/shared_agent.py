@@ -29,7 +29,7 @@ from agentd.memory.weight_board import Publication, WeightBoard
 from agentd.protocol.schema import Schema
 from agentd.replicas.calls import CallRefused, NotJoined, Values, unpack_run
 from agentd.replicas.members import Member, Members
-from agentd.store import read_checkpoint
+from agentd.store import list_checkpoints, read_checkpoint
 
 log = logging.getLogger("agentd.replicas")
 
@@ -53,6 +53,7 @@ class SharedAgent:
         self._members = Members(folder / "replicas.json")
         self.ring = self._open_ring(replay, limits)
         self._members.recover(self.ring.last_seqs())
+        self._stored = next(iter(list_checkpoints(folder / "checkpoints")), None)
         self._settled = self.ring.head
         self._settling = asyncio.Lock()
         self._handle = LearnerHandle(
@@ -194,14 +195,15 @@ class SharedAgent:
         return max(0, self.ring.counters.env_steps - member.env_steps)
 
     def _state(self) -> Values:
-        handle, saved = self._handle, self._handle.last_saved
+        handle = self._handle
+        saved = self._stored if handle.last_saved is None else handle.last_saved.checkpoint
         flags = {name: getattr(handle, name) for name in ("frozen", "diverged", "degraded", "good")}
         return {
             "flags": flags,
             "why": handle.why,
             "state": handle.state,
             "failure": handle.failure,
-            "saved": None if saved is None else list(saved),
+            "saved": saved,
             "stats": self._board.stats(),
             "replicas": self._members.here,
         }
@@ -215,7 +217,7 @@ class SharedAgent:
             await handle.freeze(bool(said["on"]))
             return self._state()
         if do == "save":
-            await handle.save(kept=bool(said["kept"]))
+            await handle.save(kept=bool(said.get("kept", True)))
         elif do == "load":
             await handle.load(str(said["checkpoint"]))
         return self._state()

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from agentd import __version__
 from agentd.assembly.device import backend_for
 from agentd.config import (
     AgentConfig,
@@ -92,6 +93,9 @@ class SharedAgents:
             return answer_of(fault)
         except (ConfigError, EngineError, ProtocolError) as fault:
             return answer_of(CallRefused(f"agent {agent}: {fault}", ExitCode.CONFIG))
+        except (LookupError, TypeError, ValueError) as fault:
+            log.exception("call %s agent=%s", method, agent)
+            return answer_of(CallRefused(f"{method}: {fault!r}", ExitCode.PROTOCOL))
 
     async def close(self) -> None:
         """Save everything and let go of it."""
@@ -123,6 +127,12 @@ class SharedAgents:
         return answer
 
     async def _join(self, name: str, said: Values) -> Values:
+        if said["agentd"] != __version__:
+            raise CallRefused(
+                f"the replica runs agentd {said['agentd']}, the learner {__version__}",
+                ExitCode.CONFIG,
+                hint="all that share a learner run one version",
+            )
         async with self._locks.setdefault(name, asyncio.Lock()):
             if name not in self._agents:
                 config = agent_config_from_wire(said["config"])
