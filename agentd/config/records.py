@@ -109,6 +109,13 @@ class InitConfig(Record, frozen=True, kw_only=True):
     scale: Positive = 1.0  # factor on the outputs: logits of moves are no values yet
 
 
+class FollowConfig(Record, frozen=True, kw_only=True):
+    """For `learner: none`: play the checkpoints that another daemon's agent writes."""
+
+    folder: Annotated[str, Meta(min_length=1)]  # that agent's, as this machine sees it
+    every_s: Seconds = 5.0  # how often to look for a newer one
+
+
 def _default_model() -> ModelSpec:
     return ModelSpec(layers=(Dense(128), Relu(), Dense(128), Relu()))
 
@@ -125,6 +132,7 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     model: ModelSpec = msgspec.field(default_factory=_default_model)
     init: InitConfig | None = None  # null: weights are drawn by the seed
+    follow: FollowConfig | None = None  # null: an agent that only plays goes on with what it has
     optimizer: OptimizerSpec = msgspec.field(default_factory=OptimizerSpec)
     loss: ValueLoss = "huber"
     dqn: DqnConfig = msgspec.field(default_factory=DqnConfig)
@@ -142,6 +150,8 @@ class AgentConfig(Record, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         pace, capacity = self.pace, self.replay.capacity
+        if self.follow is not None and self.learner != "none":
+            raise ValueError(f"`follow` is for learner none: {self.learner} learns by itself")
         if self.learner in ("dqn", *STREAMING) and pace.learn_start > capacity:
             raise ValueError(
                 f"pace.learn_start ({pace.learn_start}) is more than replay.capacity "

@@ -30,9 +30,7 @@ def serve(
     ] = 7331,
     learner_on: Annotated[
         str | None,
-        typer.Option(
-            metavar="RESOURCE", help="Have the learner on a node with this Ray resource."
-        ),
+        typer.Option(metavar="RESOURCE", help="Have the learner on a node with this Ray resource."),
     ] = None,
 ) -> None:
     """Run daemons on the nodes of a Ray cluster, with one learner for all, until Ctrl-C.

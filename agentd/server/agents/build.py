@@ -25,6 +25,7 @@ from agentd.protocol.schema import Schema
 from agentd.replicas.identity import known_number, replica_seed
 from agentd.replicas.settings import learner_command
 from agentd.server.agents.agent import Agent
+from agentd.server.agents.following import Follower
 from agentd.server.agents.health import Health
 from agentd.server.agents.host import AgentHost
 from agentd.server.agents.life import Losses
@@ -72,7 +73,11 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
         learning = _open_learning(host, folder, config, schema, actor, on_publication, found, lost)
     stacks = Stacks(format) if format.depth > 1 else None
     footing = Footing(folder, *([learning.ring.path] if learning is not None else []))
-    health = Health(learning, footing)
+    follower = None
+    if config.follow is not None:
+        own = folder / "checkpoints"
+        follower = Follower(config.follow, actor, own, keeps=host.table is not None)
+    health = Health(learning, footing, follower)
     agent = Agent(folder, config, schema, actor, learning, stacks, health, host, pass_rows(schema))
     agent.lost = lost.notes
     if learning is not None and learning.learns_steps:
