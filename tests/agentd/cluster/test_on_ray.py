@@ -12,6 +12,7 @@ import zstandard
 
 from agentd import __version__
 from agentd.games.chess.data.frames import HEADER
+from agentd.runs import Run
 
 from .simulated import Nodes, children_of, run_agentd, start_agentd, wait_until
 
@@ -142,8 +143,7 @@ def test_members_equal_one_trainer_and_outlive_a_node(nodes: Nodes, tmp_path: Pa
         return [*data, "--out", tmp_path / name, "--json", *more]
 
     def params(name: str) -> bytes:
-        newest = sorted((tmp_path / name / "checkpoints").iterdir())[-1]
-        return (newest / "weights.safetensors").read_bytes()
+        return Run.open(tmp_path / name).load().arrays["params"].tobytes()
 
     ray = ("--ray", nodes.address)
     too_many = run_agentd(*words("none", *ray, "--members", 99))
