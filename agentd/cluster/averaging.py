@@ -84,9 +84,8 @@ class Member:
         trainer = self._trainer or self._load()
         rank, members = self._plan.rank, self._plan.members
         scalars = dict(task.scalars)
+        scalars["pass"] = seed_apart(scalars["pass"], rank)
         if rank:
-            own = scalars["pass"]
-            scalars["pass"] = {**own, "seed": (own["seed"] + _APART * rank) % 2**31}
             scalars["tally"] = [0, 0.0, 0]
         trainer.set_state(task.arrays, scalars)
         if self._next != (task.epoch, task.position):
@@ -130,13 +129,18 @@ class Member:
         return self._trainer
 
 
+def seed_apart(masks: dict[str, Any], rank: int) -> dict[str, Any]:
+    """Return the state of dropout for member ``rank``, whose masks are its own; 0 keeps them."""
+    return {**masks, "seed": (masks["seed"] + _APART * rank) % 2**31} if rank else masks
+
+
 class Crew(Protocol):
     """The members of a run, wherever they are."""
 
     @property
     def members(self) -> int: ...
 
-    def round(self, task: RoundTask) -> list[RoundResult]: ...
+    def round(self, task: Any) -> list[Any]: ...
 
 
 def plans_of(job: FitJob, members: int) -> list[MemberPlan]:
@@ -181,7 +185,8 @@ def average_rounds(crew: Crew, every: int) -> Rounds:
 def _take_round(trainer: Trainer, crew: Crew, batches: int, steps: int) -> None:
     arrays, scalars = trainer.get_state()
     position = trainer.position
-    found = crew.round(RoundTask(arrays, scalars, trainer.epoch, position, steps))
+    task = RoundTask(arrays, scalars, trainer.epoch, position, steps)
+    found: list[RoundResult] = crew.round(task)
     sums = [result.scalars["tally"] for result in found]
     own = {key: scalars[key] for key in ("epoch", "best", "since_best")}
     merged = {
