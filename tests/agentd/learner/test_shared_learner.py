@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agentd.config import ConfigError, resolve
 from agentd.memory.layout import RingLayout
 from agentd.memory.shared_ring import SharedRing
+from agentd.replicas.identity import replica_seed
 from agentd.store import checkpoint_files, list_checkpoints
 
 FREE = {"pace": {"mode": "free", "learn_start": 64, "train_every": 4, "updates": 1}}
@@ -212,3 +214,24 @@ def test_a_replica_that_learns_otherwise_is_refused(
 
     assert "dqn.n_step: 2" in relay.expect("failed", code=78, timeout=WAIT_S)["message"]
     assert relay.popen.wait(WAIT_S) == 78
+
+
+@pytest.mark.parametrize(
+    ("agent", "words"),
+    [
+        ({"pace": {"mode": "paced"}}, "agent snake: pace.mode paced"),
+        ({"learner": "pqn", "pace": {"updates": 16}}, "agent snake: learner pqn"),
+    ],
+)
+def test_what_needs_one_daemon_is_refused_by_name(agent: dict[str, Any], words: str) -> None:
+    shared = {"shared_learner.address": "unix:/run/l.sock"}
+    with pytest.raises(ConfigError, match=words):
+        resolve(None, {**shared, "agents": {"snake": agent}})
+    assert resolve(None, shared).config.shared_learner is not None
+    assert resolve(None, {"agents": {"snake": agent}}).config.shared_learner is None
+
+
+def test_the_first_replica_explores_as_a_daemon_alone_and_each_other_in_its_own_way() -> None:
+    assert replica_seed(7, 0) == 7
+    assert len({replica_seed(7, number) for number in range(64)}) == 64
+    assert all(0 <= replica_seed(2**63 - 1, number) < 2**63 for number in range(64))
