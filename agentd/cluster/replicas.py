@@ -18,7 +18,7 @@ from agentd.cluster.shared_learner import start_learner, stop_learner
 from agentd.errors import StorageError, Unavailable
 from agentd.protocol.address import host_port
 
-START_S = 120.0
+START_S = 300.0
 _PAUSE_S = 1.0
 _LISTENING = re.compile(r"^listening on (.*:\d+)$")
 

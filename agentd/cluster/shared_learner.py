@@ -13,7 +13,7 @@ from agentd.replicas.calls import Call, LearnerAway, Values, result_of
 from agentd.replicas.shared_agents import SharedAgents
 
 NAME, NAMESPACE = "agentd-learner", "agentd"
-START_S = 60.0
+START_S = 300.0
 
 
 class LearnerActor:
