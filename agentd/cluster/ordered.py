@@ -97,6 +97,8 @@ class NodeWatch:
         for node_id, node in now.items():
             if node_id not in self._alive:
                 self._cluster.tell(f"node {node} joined")
+        if now.keys() - self._alive.keys():
+            self._cluster.require_same()
         self._alive = now
         self._hopeless_s = 0.0 if self.places else self._hopeless_s + waited_s
         if self._hopeless_s > HOPELESS_S:

@@ -207,8 +207,9 @@ def run_command(command: list[str], say: Callable[[str], None]) -> str:
 
 
 def _forward(name: str, stream: Any, lines: "queue.SimpleQueue[tuple[str, str]]") -> None:
-    for line in stream:
-        lines.put((name, line))
+    with stream:
+        for line in stream:
+            lines.put((name, line))
     lines.put((name, ""))
 
 

@@ -69,11 +69,13 @@ class Cluster:
     ray      the module, for what has no method here
     address  host:port of the head
     tell     takes what happens to nodes, in words
+    insecure whether it may go without a token
     """
 
     ray: Any
     address: str
     tell: Tell
+    insecure: bool = False
     _known: dict[str, Node] = field(default_factory=dict)
 
     def nodes(self) -> list[Node]:
@@ -87,12 +89,17 @@ class Cluster:
         return sorted(named, key=lambda node: (node.host, node.id))
 
     def probe(self) -> list[Node]:
-        """Ask every node what it runs. Raises Unavailable for one that does not answer."""
+        """Ask every node that was not asked yet what it runs; return those that answered.
+
+        Raises Unavailable for one that is alive and does not answer.
+        """
         self.ray.cloudpickle.register_pickle_by_value(probe)
         pinned = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         task = self.ray.remote(probe.node_facts)
         asked = []
         for node in self.nodes():
+            if node.facts:
+                continue
             where = pinned(node.id, soft=False)
             options = task.options(num_cpus=0, scheduling_strategy=where)
             asked.append((node, options.remote()))
@@ -100,21 +107,25 @@ class Cluster:
             try:
                 facts = self.ray.get(answer, timeout=PROBE_S)
             except self.ray.exceptions.RayError as error:
-                raise Unavailable(f"node {node} does not answer: {_first_line(error)}") from None
+                if node.id not in {each.id for each in self.nodes()}:
+                    continue  # it has died meanwhile, which whoever waits for its work is told
+                raise Unavailable(f"node {node} does not answer: {_in_a_line(error)}") from None
             self._known[node.id] = Node(node.id, node.host, node.resources, facts)
-        return self.nodes()
+        asked_ids = {node.id for node, _ in asked}
+        return [node for node in self.nodes() if node.id in asked_ids and node.facts]
 
-    def require_same(self, *, insecure: bool = False) -> None:
-        """Ask every node; raise VersionsDiffer or TokenMissing for the first that is not as here.
+    def require_same(self) -> None:
+        """Ask every node that was not asked yet what it runs.
 
-        Nodes whose workers run at a high niceness are told.
+        Raises VersionsDiffer or TokenMissing for the first that is not as here. Nodes whose workers
+        run at a high niceness are told.
         """
         ours = probe.node_facts()
         for node in self.probe():
             for what in ("agentd", "python", "formats"):
                 if node.facts[what] != ours[what]:
                     raise _difference(node, what, ours)
-            if not (insecure or node.facts["token"] or _is_loopback(node.host)):
+            if not (self.insecure or node.facts["token"] or _is_loopback(node.host)):
                 raise TokenMissing(
                     f"node {node} runs whatever anybody on its network sends: Ray asks for no "
                     "token there",
@@ -170,9 +181,10 @@ def connect(
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         raise _unavailable(address, error) from None
     try:
-        cluster = Cluster(ray, context.address_info["gcs_address"], tell)
+        address = context.address_info["gcs_address"]
+        cluster = Cluster(ray, address, tell, insecure or local)
         if check:
-            cluster.require_same(insecure=insecure or local)
+            cluster.require_same()
         yield cluster
     finally:
         ray.shutdown()
@@ -209,18 +221,18 @@ def _require_reachable(address: str) -> None:
 def _unavailable(address: str, error: Exception) -> AgentdError:
     if "authentication" in type(error).__name__.lower() or "token" in str(error).lower():
         return TokenMissing(
-            f"the Ray cluster at {address} wants a token: {_first_line(error)}",
+            f"the Ray cluster at {address} wants a token: {_in_a_line(error)}",
             hint="put it into RAY_AUTH_TOKEN or ~/.ray/auth_token, and set RAY_AUTH_MODE=token",
         )
     if "version mismatch" in str(error).lower():
-        return VersionsDiffer(f"the Ray cluster at {address}: {_first_line(error)}")
+        return VersionsDiffer(f"the Ray cluster at {address}: {_in_a_line(error)}")
     if address == "auto":
         return Unavailable(
             "no Ray cluster runs on this machine",
             hint="`ray start --head` begins one, `--ray local` needs none",
         )
     return Unavailable(
-        f"no way into the Ray cluster at {address}: {_first_line(error)}",
+        f"no way into the Ray cluster at {address}: {_in_a_line(error)}",
         hint=f"a driver runs on one of its nodes: `ray start --address={address}` makes this one",
     )
 
@@ -247,6 +259,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(error).__name__
+def _in_a_line(error: Exception) -> str:
+    """What Ray says in paragraphs, shortened to a line."""
+    text = " ".join(str(error).split())
+    return text[:300].rstrip(". ") or type(error).__name__
