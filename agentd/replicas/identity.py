@@ -22,18 +22,17 @@ class Identity(NamedTuple):
 def read_identity(ring: Path, *, anew: bool = False) -> Identity:
     """Return who the replica with this ring file is; ``anew`` where the ring went back in time.
 
-    A ring file that took the place of another one (another inode) is a new ring. Raises
-    StorageError.
+    A ring file that took the place of another one (another inode), or is a copy, is that of a new
+    replica. Raises StorageError.
     """
     path = ring.parent / FILE
     try:
         inode = ring.stat().st_ino
     except OSError as error:
         raise StorageError(f"{ring}: {error.strerror}") from error
-    known = _read(path)
-    name, number, token = known or (_new_name(), -1, "")
-    if number != inode or anew:
-        token = os.urandom(4).hex()
+    name, known, token = _read(path) or ("", -1, "")
+    if known != inode or anew:
+        name, token = name if known == inode else _new_name(), os.urandom(4).hex()
         _write(path, name, inode, token, known_number(ring.parent.parent))
     return Identity(name, token)
 

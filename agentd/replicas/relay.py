@@ -84,6 +84,7 @@ class Relay:
         self._whoami: Values = {}  # empty: not joined
         self._fault: AgentdError | None = None  # nothing will come of this any more
         self._away = ""  # why the learner does not answer
+        self._begin_at: int | None = None  # where the thread that sends rows is to go on
         self._mutex = threading.Lock()
         self._joining = threading.Lock()
         self._rows_came, self._ending = threading.Event(), threading.Event()
@@ -233,7 +234,7 @@ class Relay:
                 read_identity(self._reader.path, anew=True)
                 return False
             keep_number(self._reader.path, who, int(answer["number"]))
-            self._shipper.begin(int(answer["taken"]))
+            self._begin_at = int(answer["taken"])
             known = {key: answer[key] for key in ("serial", "number")}
             self._whoami = {"replica": who.name, **known}
             self._version = None
@@ -251,6 +252,10 @@ class Relay:
     def _ship_rows(self, call: Call) -> float:
         self._rows_came.wait(_NAP_S)
         began = time.monotonic()
+        with self._joining:
+            begin_at, self._begin_at = self._begin_at, None
+        if begin_at is not None:
+            self._shipper.begin(begin_at)
         if not self._shipper.ship(call, self._name, self._whoami):
             self._rows_came.clear()
         if self._ending.is_set():

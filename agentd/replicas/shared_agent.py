@@ -131,7 +131,8 @@ class SharedAgent:
         if run.hi > member.taken:
             if run.lo < member.taken:  # its answer was lost, and it did not ask
                 return {"taken": member.taken}
-            member.lost += run.lo - member.taken
+            if member.taken:
+                member.lost += run.lo - member.taken
             if isinstance(ring, SharedRing):
                 ring.append_run(member.number, member.serial, run)
             else:

@@ -24,8 +24,11 @@ class RowSource:
         self._last: NDArray[np.int64] = np.full(64, -1, np.int64)  # newest row read of each stream
 
     def seek(self, at: int) -> None:
-        """Go on with row ``at``. Rows before it that were read, and are there, stay known."""
-        self.at = at
+        """Go on with row ``at``; the rows before it that are there stay known.
+
+        From 0 on it is a new ring's beginning, however old the ring is: nothing was lost.
+        """
+        self.at = at = at or self._reader.oldest
         self._last[:] = -1
         lo = min(self._reader.oldest, at)
         if not self._taught and lo < at and (found := self._reader.copy(lo, at, ["stream"])):
