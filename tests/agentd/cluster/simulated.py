@@ -16,8 +16,9 @@ ENVIRONMENT = {
     "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_agent_register_timeout_ms": "300000",
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_failure_threshold": "5",
+    "RAY_health_check_failure_threshold": "8",
     "PYTHONPATH": str(Path(__file__).resolve().parents[3]),
 }
 
