@@ -245,7 +245,7 @@ class ChessFit:
             weights[head] = own.pop("params")
             arrays |= {f"{head}/{name}": array for name, array in own.items()}
         best = None if self._best == float("inf") else self._best
-        facts = {
+        facts: dict[str, Any] = {
             "kind": KIND,
             "recipe": plain_recipe(self.recipe),
             "data": dict(self.request.sources.facts),

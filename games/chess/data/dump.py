@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from agentd.games.chess.data.game_starts import first_game_start, last_game_start
 from agentd.games.chess.data.packed import (
@@ -67,10 +68,16 @@ def read_dump(file: Readable, seen: Hash | None = None) -> Iterator[bytes]:
         yield piece.replace(b"\r", b"\n") if old_lines else piece
 
 
+class CountsBytes(Protocol):
+    """Says how many bytes of a dump were read."""
+
+    def tell(self) -> int: ...
+
+
 class DumpBlocks:
     """Cuts a text into blocks of whole games. After the last one ``damage`` says what broke."""
 
-    def __init__(self, pieces: Iterable[bytes], file: Readable, start: int = 0) -> None:
+    def __init__(self, pieces: Iterable[bytes], file: CountsBytes, start: int = 0) -> None:
         self.damage: str | None = None
         self._pieces, self._file = self._guard(pieces), file
         self._offset = 0

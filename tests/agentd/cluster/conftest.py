@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .simulated import ENVIRONMENT, STARTS, STORE_BYTES, Nodes
+from .simulated import ENVIRONMENT, STORE_BYTES, Nodes, be_patient
 
 
 @pytest.fixture(scope="module")
@@ -18,16 +18,9 @@ def nodes() -> Iterator[Nodes]:
     os.environ.update(ENVIRONMENT)
     from ray.cluster_utils import Cluster
 
-    cluster = None
-    for left in reversed(range(STARTS)):
-        try:
-            head = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
-            cluster = Cluster(initialize_head=True, head_node_args=head)
-            break
-        except Exception:
-            if not left:
-                raise
-    assert cluster is not None
+    be_patient()
+    head = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         yield Nodes(cluster)
     finally:

@@ -30,16 +30,16 @@ def pack(text: bytes, size: int) -> bytes:
 @pytest.fixture(scope="module")
 def games(tmp_path_factory: pytest.TempPathFactory, write_games: Any) -> Path:
     folder = tmp_path_factory.mktemp("games")
-    text = write_games(60, seed=2, plies=40) * 30
-    (folder / "games.pgn.zst").write_bytes(pack(text, 150_000))
-    (folder / "plain.pgn").write_bytes(text[: len(text) // 8])
+    text = write_games(60, seed=2, plies=40) * 12
+    (folder / "games.pgn.zst").write_bytes(pack(text, 100_000))
+    (folder / "plain.pgn").write_bytes(text[: len(text) // 6])
     (folder / "filter.yaml").write_text(FILTER)
     return folder
 
 
 def prepare_words(games: Path, out: Path, *more: Any, dump: str = "games.pgn.zst") -> list[Any]:
     words = ["chess", "prepare", games / dump, "--out", out, "--filter", games / "filter.yaml"]
-    return [*words, "--shard-rows", 10_000, "--part-bytes", 1, "--json", *more]
+    return [*words, "--shard-rows", 5_000, "--part-bytes", 1, "--json", *more]
 
 
 def digests(folder: Path) -> dict[str, str]:
