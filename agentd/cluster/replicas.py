@@ -116,7 +116,7 @@ def serving(
             more = ["--host", "0.0.0.0", "--port", str(port + number if port else 0)]
             more += ["--no-http", "--set", f"shared_learner.address=ray:{cluster.address}"]
             begun.append(actor.remote(str(data_dir / f"replica-{number}"), config, more))
-        yield [_told(ray, number, each) for number, each in enumerate(begun)]
+        yield [_replica_of(ray, number, each) for number, each in enumerate(begun)]
     finally:
         for each in begun:
             with suppress(ray.exceptions.RayError):
@@ -124,7 +124,7 @@ def serving(
         stop_learner(cluster)
 
 
-def _told(ray: Any, number: int, actor: Any) -> Replica:
+def _replica_of(ray: Any, number: int, actor: Any) -> Replica:
     try:
         host, listens = ray.get(actor.ready.remote(), timeout=2 * START_S)
     except ray.exceptions.RayError as error:

@@ -80,7 +80,7 @@ class Relay:
         self._weights_every_s = weights_every_s(weights_s, network.n_params)
         self._schema = schema.to_wire()
         self._state: Values = {}
-        self._told: Values = {}
+        self._said: Values = {}
         self._whoami: Values = {}  # empty: not joined
         self._fault: AgentdError | None = None  # nothing will come of this any more
         self._away = ""  # why the learner does not answer
@@ -134,13 +134,13 @@ class Relay:
         for answer in answers:
             self._control.send(**answer)
         flags, shared = self._flags(), self._shared()
-        if flags != self._told.get("flags"):
+        if flags != self._said.get("flags"):
             note = {"note": flags.pop("words")} if flags["words"] else {}
             self._control.send("state", **flags, **note)
-            self._told["flags"] = self._flags()
-        if shared != self._told.get("shared") and self._whoami:
+            self._said["flags"] = self._flags()
+        if shared != self._said.get("shared") and self._whoami:
             self._control.send("shared", **shared)
-            self._told["shared"] = shared
+            self._said["shared"] = shared
 
     def _flags(self) -> Values:
         """The learner's flags; ``degraded`` also while it is away."""

@@ -23,7 +23,7 @@ class Shipper:
         self.lost = 0
         self._source = source
         self._most = max(1, min(most, _MOST_BYTES // max(1, row_bytes)))
-        self._told = 0
+        self._logged = 0
 
     def begin(self, taken: int) -> None:
         """Go on behind the rows that the learner has."""
@@ -52,6 +52,6 @@ class Shipper:
     def _count_lost(self) -> None:
         if self._source.lost != self.lost:
             self.lost = self._source.lost
-            if self.lost - self._told >= _TELL_EVERY or not self._told:
-                self._told = self.lost
+            if self.lost - self._logged >= _TELL_EVERY or not self._logged:
+                self._logged = self.lost
                 log.warning("rows were written over before the learner took them: %d", self.lost)
