@@ -12,14 +12,14 @@ from agentd.store import write_file
 FILE = "replica.json"
 
 
-class Identity(NamedTuple):
+class ReplicaIdentity(NamedTuple):
     """name: unlike that of any other replica; ring: unlike that of any ring of before."""
 
     name: str
     ring: str
 
 
-def read_identity(ring: Path, *, anew: bool = False) -> Identity:
+def read_identity(ring: Path, *, anew: bool = False) -> ReplicaIdentity:
     """Return who the replica with this ring file is; ``anew`` where the ring went back in time.
 
     A ring file that took the place of another one (another inode), or is a copy, is that of a new
@@ -34,10 +34,10 @@ def read_identity(ring: Path, *, anew: bool = False) -> Identity:
     if known != inode or anew:
         name, token = name if known == inode else _new_name(), os.urandom(4).hex()
         _write(path, name, inode, token, known_number(ring.parent.parent))
-    return Identity(name, token)
+    return ReplicaIdentity(name, token)
 
 
-def keep_number(ring: Path, who: Identity, number: int) -> None:
+def keep_number(ring: Path, who: ReplicaIdentity, number: int) -> None:
     """Write down which number the shared learner gave. Raises StorageError."""
     if number != known_number(ring.parent.parent):
         _write(ring.parent / FILE, who.name, ring.stat().st_ino, who.ring, number)

@@ -19,7 +19,7 @@ HERE_S = 30.0
 """A replica that was heard of so long ago is counted as one that is here."""
 
 
-class Member:
+class ReplicaState:
     """One replica. taken: rows of its ring that are in the shared one; lost: rows that never were.
 
     heard: monotonic seconds when it last called.
@@ -39,13 +39,13 @@ class Members:
     def __init__(self, path: Path) -> None:
         """Read ``path`` where it is there. Raises DamagedFile."""
         self._path = path
-        self._known: dict[str, Member] = {}
+        self._known: dict[str, ReplicaState] = {}
         self._serials = 0
         try:
             data = json.loads(path.read_bytes())
             self._serials = int(data["serials"])
             for name, facts in data["replicas"].items():
-                self._known[name] = Member(**facts)
+                self._known[name] = ReplicaState(**facts)
         except FileNotFoundError:
             return
         except (OSError, ValueError, LookupError, TypeError) as fault:
@@ -61,7 +61,7 @@ class Members:
         """Rows of all replicas that were never taken."""
         return sum(each.lost for each in self._known.values())
 
-    def find(self, name: str, ring: str) -> Member:
+    def find(self, name: str, ring: str) -> ReplicaState:
         """Return the replica ``name`` with the ring file ``ring``; a new one is written down.
 
         Raises CallRefused when there are too many, StorageError.
@@ -80,7 +80,7 @@ class Members:
                 hint=f"{self._path} lists them; stop the learner and delete those that are gone",
             )
         self._serials += 1
-        self._known[name] = Member(number, self._serials, ring)
+        self._known[name] = ReplicaState(number, self._serials, ring)
         self.write()
         return self._known[name]
 

@@ -28,7 +28,7 @@ from agentd.memory.teach_ring import TeachRing
 from agentd.memory.weight_board import Publication, WeightBoard
 from agentd.protocol.schema import Schema
 from agentd.replicas.calls import CallRefused, NotJoined, Values, unpack_run
-from agentd.replicas.members import Member, Members
+from agentd.replicas.members import ReplicaState, Members
 from agentd.store import list_checkpoints, read_checkpoint
 
 log = logging.getLogger("agentd.replicas")
@@ -66,7 +66,7 @@ class SharedAgent:
             wake_after_s=_WAKE_AFTER_S,
         )
         self._running = asyncio.create_task(self._handle.run())
-        self._joined: dict[str, Member] = {}
+        self._joined: dict[str, ReplicaState] = {}
         self.waiting = self.ring.waiting
 
     def _open_ring(self, replay: Path, limits: LimitsConfig) -> SharedRing | TeachRing:
@@ -143,7 +143,7 @@ class SharedAgent:
             await self._settle()
         return {"taken": member.taken}
 
-    def _append_taught(self, ring: TeachRing, member: Member, run: RowRun) -> None:
+    def _append_taught(self, ring: TeachRing, member: ReplicaState, run: RowRun) -> None:
         column, seq = run.columns, np.arange(run.lo, run.hi, dtype=np.uint64)
         serial = np.full(len(seq), member.serial, np.uint32)
         ring.append(column["obs"], column["target"], column["weight"], serial, seq)
@@ -191,7 +191,7 @@ class SharedAgent:
         newest = self._board.newest
         return newest is not None and (known is None or newest != Publication(*known))
 
-    def _elsewhere(self, member: Member) -> int:
+    def _elsewhere(self, member: ReplicaState) -> int:
         """Environment steps of all other replicas: those here, and those of before."""
         return max(0, self.ring.counters.env_steps - member.env_steps)
 
@@ -223,7 +223,7 @@ class SharedAgent:
             await handle.load(str(said["checkpoint"]))
         return self._state()
 
-    def _member(self, said: Values) -> Member:
+    def _member(self, said: Values) -> ReplicaState:
         member = self._joined.get(str(said.get("replica")))
         if member is None or member.serial != said.get("serial"):
             raise NotJoined

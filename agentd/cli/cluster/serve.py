@@ -11,10 +11,7 @@ import typer
 from agentd.cli.cluster.options import RayFlags
 from agentd.cli.screen.options import LogScreen
 from agentd.config import resolve
-from agentd.config.records import unshareable
-from agentd.errors import MissingInput, UsageError
-
-_WATCH_S = 2.0
+from agentd.errors import MissingInput
 
 
 def serve(
@@ -37,12 +34,7 @@ def serve(
 
     Prints where each listens. Games connect with all of the addresses, a comma between two.
     """
-    if not config.is_file():
-        raise MissingInput(f"no configuration {config}")
-    found = resolve(config, {}, {}).config
-    for name, agent in {"of any name": found.agent, **found.agents}.items():
-        if why := unshareable(agent):
-            raise UsageError(f"{config}: agent {name}: {why}")
+    device = _require_shareable(config)
     flags = replace(cluster, ray=cluster.ray or "auto")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -57,9 +49,16 @@ def serve(
             data_dir.absolute(),
             port=port,
             learner_on={} if learner_on is None else {learner_on: 1.0},
-            device=found.device,
+            device=device,
         ) as daemons:
             for each in daemons:
                 out.say(f"replica {each.number} listening on {each.address}")
-            while not stop.wait(_WATCH_S):
-                pass
+            stop.wait()
+
+
+def _require_shareable(config: Path) -> str:
+    """Check every agent of a configuration; return the device that it names."""
+    if not config.is_file():
+        raise MissingInput(f"no configuration {config}")
+    found = resolve(config, {"shared_learner.address": "ray:auto"}, {}).config
+    return found.device

@@ -73,10 +73,8 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
         learning = _open_learning(host, folder, config, schema, actor, on_publication, found, lost)
     stacks = Stacks(format) if format.depth > 1 else None
     footing = Footing(folder, *([learning.ring.path] if learning is not None else []))
-    follower = None
-    if config.follow is not None:
-        own = folder / "checkpoints"
-        follower = Follower(config.follow, actor, own, keeps=host.table is not None)
+    keeps, own = host.table is not None, folder / "checkpoints"
+    follower = None if config.follow is None else Follower(config.follow, actor, own, keeps=keeps)
     health = Health(learning, footing, follower)
     agent = Agent(folder, config, schema, actor, learning, stacks, health, host, pass_rows(schema))
     agent.lost = lost.notes
