@@ -28,7 +28,7 @@ from agentd.memory.teach_ring import TeachRing
 from agentd.memory.weight_board import Publication, WeightBoard
 from agentd.protocol.schema import Schema
 from agentd.replicas.calls import CallRefused, NotJoined, Values, unpack_run
-from agentd.replicas.members import ReplicaState, Members
+from agentd.replicas.members import Members, ReplicaState
 from agentd.store import list_checkpoints, read_checkpoint
 
 log = logging.getLogger("agentd.replicas")
