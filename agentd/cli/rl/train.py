@@ -133,7 +133,8 @@ def train(
         if cluster.ray is None:
             outcomes = run_sweep(listed, lambda one: run(folder, f"{name}-{one}", one))
         else:
-            from agentd.cli.rl.seeds import SeedTask, train_seeds
+            from agentd.cli.rl.seeds import train_seeds
+            from agentd.cluster.seeds import SeedTask
 
             words = command_words(
                 preset=preset,
