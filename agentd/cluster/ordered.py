@@ -1,7 +1,7 @@
 """Work for a cluster as an ordered, bounded map of tasks."""
 
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -30,7 +30,7 @@ def map_ordered(
     retries: int = 3,
     in_order: bool = True,
     meanwhile: Callable[[], None] = lambda: None,
-) -> Iterator[tuple[Item, Result]]:
+) -> Generator[tuple[Item, Result], None, None]:
     """Yield each item with ``function`` of it, computed on the cluster, in the order of ``items``.
 
     cpus       CPUs that a task takes; a node runs as many at once as it has CPUs for

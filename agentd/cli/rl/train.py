@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ from agentd.config import Preset, load_preset
 from agentd.errors import UsageError
 from agentd.rl.run import RunOutcome, TrainingPlan, run_plan
 from agentd.rl.settings import change_settings
-from agentd.rl.sweep import parse_seeds, run_sweep, summary, sweep_table
+from agentd.rl.sweep import SeedRun, parse_seeds, run_sweep, summary, sweep_table
 
 Name = Annotated[
     str | None,
@@ -128,11 +128,13 @@ def train(
             tell_outcome(run(folder, name, seed or 0), out, data_dir)
         return
     listed = parse_seeds(seeds)
+    outcomes: Sequence[SeedRun]
     with kept_or_temporary(data_dir) as folder:
         if cluster.ray is None:
             outcomes = run_sweep(listed, lambda one: run(folder, f"{name}-{one}", one))
         else:
-            from agentd.cli.rl.seeds import SeedTask, train_seeds
+            from agentd.cli.rl.seeds import train_seeds
+            from agentd.cluster.seeds import SeedTask
 
             words = command_words(
                 preset=preset,
