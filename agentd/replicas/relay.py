@@ -86,7 +86,7 @@ class Relay:
         self._away = ""  # why the learner does not answer
         self._begin_at: int | None = None  # where the thread that sends rows is to go on
         self._mutex = threading.Lock()
-        self._joining = threading.Lock()
+        self._joining, self._mirroring = threading.Lock(), threading.Lock()
         self._rows_came, self._ending = threading.Event(), threading.Event()
         self._answers: list[Values] = []
         self._saved = next(iter(list_checkpoints(agent_dir / "checkpoints")), None)
@@ -288,13 +288,15 @@ class Relay:
     def _mirror(self, call: Call, name: str) -> None:
         """Keep the learner's newest checkpoint here too: its machine may be lost."""
         try:
-            files = call("checkpoint", self._name, {"name": name}, _ASK_S)["files"]
-            keep = self._config.checkpoint.keep
-            keep_checkpoint(self._folder / "checkpoints", name, files, keep)
+            with self._mirroring:  # both threads may have heard of it
+                if name == self._saved:
+                    return
+                files = call("checkpoint", self._name, {"name": name}, _ASK_S)["files"]
+                keep = self._config.checkpoint.keep
+                keep_checkpoint(self._folder / "checkpoints", name, files, keep)
+                self._saved = name
         except (UnknownCheckpoint, CallRefused) as fault:  # pruned meanwhile: a newer one comes
             log.info("checkpoint %s did not come: %s", name, fault)
-            return
-        self._saved = name
 
     def _execute(self, command: Mapping[str, Any], within_s: float = _ASK_S) -> None:
         """Pass a command on and have its answer told."""

@@ -191,8 +191,11 @@ def keep_checkpoint(
         raise UnknownCheckpoint(f"checkpoint {name[:80]!r}: want {', '.join(sorted(wanted))}")
     try:
         files.ensure_dir(folder)
-        names = list_checkpoints(folder, files)
-        if name not in names:
+        try:
+            read_checkpoint(folder, name, files)
+        except UnknownCheckpoint:
+            if files.is_dir(folder / name):  # damaged, and here it comes whole
+                files.remove_tree(folder / name)
             _place(folder, name, contents, files)
         read_checkpoint(folder, name, files)
         names = list_checkpoints(folder, files)
