@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.blas import THREAD_VARIABLES
-from agentd.children import Child, child_environment, python_module
+from agentd.children import Child, child_environment, python_module, start_s
 from agentd.errors import AgentdError, ExitCode
 from agentd.learner.pace import Pace
 from agentd.memory.mapped_file import RingCounters
 from agentd.memory.weight_board import WeightBoard
-from agentd.supervision import Pulse, keep_running, start_s, watching
+from agentd.supervision import Pulse, keep_running, watching
 
 log = logging.getLogger(__name__)
 
