@@ -1,5 +1,6 @@
 """What every test sees: one BLAS thread, no AGENTD_* of the caller, a data directory of its own."""
 
+import gc
 import os
 import random
 from collections.abc import Callable
@@ -14,6 +15,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pytest
+
+
+def pytest_collection_finish() -> None:
+    """What the collection has made stays to the end: no search for garbage looks at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)
