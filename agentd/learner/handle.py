@@ -210,10 +210,14 @@ class LearnerHandle:
         """End the process, after a last checkpoint if ``save``; return that checkpoint.
 
         None when it could not be written or ``within_s`` seconds passed: the process is then
-        killed. `run` returns soon after.
+        killed. So is one that is not ready yet, which has learned nothing that is not on disk.
+        `run` returns soon after.
         """
         self._stop.set()
         saved = None
+        if self.state == "starting":
+            self.kill()
+            return None
         try:
             if self._pipe is not None:
                 reply = await self._ask("stop", within_s, save=save)
