@@ -266,16 +266,25 @@ def test_cartpole_is_the_cartpole_of_agentd(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "rows", "goal"), [("catch", 15_000, 0.9), ("cartpole", 50_000, 475)]
+    ("name", "rows", "episodes", "judged", "goal"),
+    [("catch", 15_000, 200, 100, 0.9), ("cartpole", 50_000, 20, 40, 475)],
 )
 def test_games_are_learned(
-    run: Run, build: Build, client: Path, daemon: Any, name: str, rows: int, goal: float
+    run: Run,
+    build: Build,
+    client: Path,
+    daemon: Any,
+    name: str,
+    rows: int,
+    episodes: int,
+    judged: int,
+    goal: float,
 ) -> None:
     program, mean = build(client / "examples" / f"{name}.c", "-O2"), -np.inf
     for most in range(rows, 2 * rows + 1, rows // 5):
         while daemon.rows(name) < most:
-            run(program, daemon.address, 200 if name == "catch" else 20)
-        said = run(program, daemon.address, 40, "eval").split("\n")
+            run(program, daemon.address, episodes)
+        said = run(program, daemon.address, judged, "eval").split("\n")
         mean = np.mean([float(line.split()[-1]) for line in said])
         if mean >= goal:
             break
