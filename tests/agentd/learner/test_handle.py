@@ -200,6 +200,20 @@ async def test_a_learner_that_hangs_is_killed_when_its_time_is_up(make_agent):
     assert not alive(pid)
 
 
+async def test_a_learner_that_is_not_ready_yet_is_not_waited_for(make_agent):
+    agent = make_agent()
+    agent.feed(100)
+    handle = handle_for(agent)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(handle.run())
+        while handle.pid is None:
+            await asyncio.sleep(0.001)
+        pid = handle.pid
+        assert await handle.stop() is None
+    assert (handle.state, handle.lost_save, alive(pid)) == ("stopped", False, False)
+    assert agent.ring.head == 100
+
+
 async def test_stopping_between_two_starts_does_not_wait_for_the_next(make_agent):
     agent = make_agent()
     (agent.folder / "schema.json").write_text("{}")  # exit 74: tried again and again
