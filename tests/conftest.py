@@ -22,7 +22,7 @@ def pytest_collection_finish() -> None:
     """What the collection has made stays to the end: no search for garbage looks at it again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(10_000, 10, 10)
 
 
 @pytest.fixture(scope="session")
