@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from agentd.blas import THREAD_VARIABLES
 from agentd.children import Child, child_environment, python_module, start_s
 from agentd.errors import AgentdError, ExitCode
-from agentd.learner.pace import Pace
+from agentd.learner.pace import NO_DUE, Pace
 from agentd.memory.mapped_file import RingCounters
 from agentd.memory.weight_board import WeightBoard
 from agentd.supervision import Pulse, keep_running, watching
@@ -210,12 +210,13 @@ class LearnerHandle:
         """End the process, after a last checkpoint if ``save``; return that checkpoint.
 
         None when it could not be written or ``within_s`` seconds passed: the process is then
-        killed. So is one that is not ready yet, which has learned nothing that is not on disk.
+        killed. So is one that is not ready yet, unless its first weights are owed to the rows.
         `run` returns soon after.
         """
         self._stop.set()
         saved = None
-        if self.state == "starting":
+        nothing_owed = self.board.newest is not None or self.pace.reached(self._ring.head) == NO_DUE
+        if self.state == "starting" and nothing_owed:
             self.kill()
             return None
         try:

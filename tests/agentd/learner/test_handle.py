@@ -202,16 +202,17 @@ async def test_a_learner_that_hangs_is_killed_when_its_time_is_up(make_agent):
 
 async def test_a_learner_that_is_not_ready_yet_is_not_waited_for(make_agent):
     agent = make_agent()
-    agent.feed(100)
-    handle = handle_for(agent)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(handle.run())
-        while handle.pid is None:
-            await asyncio.sleep(0.001)
-        pid = handle.pid
-        assert await handle.stop() is None
-    assert (handle.state, handle.lost_save, alive(pid)) == ("stopped", False, False)
-    assert agent.ring.head == 100
+    for rows, due in ((50, False), (200, True)):
+        agent.feed(rows)
+        handle = handle_for(agent)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(handle.run())
+            while handle.pid is None:
+                await asyncio.sleep(0.001)
+            pid = handle.pid
+            saved = await handle.stop()
+        assert (saved is not None) == due  # what rows have earned is never mistaken for lost
+        assert (handle.state, handle.lost_save, alive(pid)) == ("stopped", False, False)
 
 
 async def test_stopping_between_two_starts_does_not_wait_for_the_next(make_agent):
