@@ -210,7 +210,7 @@ async def test_a_learner_that_is_not_ready_yet_is_not_waited_for(make_agent):
             while handle.pid is None:
                 await asyncio.sleep(0.001)
             pid = handle.pid
-            saved = await handle.stop()
+            saved = await handle.stop(within_s=60.0)
         assert (saved is not None) == due  # what rows have earned is never mistaken for lost
         assert (handle.state, handle.lost_save, alive(pid)) == ("stopped", False, False)
 
