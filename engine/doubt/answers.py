@@ -1,0 +1,81 @@
+"""From a network's outputs to classes, their probabilities, and how new a row looks."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.engine.optim.losses import target_kind
+from agentd.engine.optim.spec import Evidence, LossSpec
+
+Floats = NDArray[np.float64]
+_EXP_LIMIT = 10.0
+"""As the backends' ``exp`` clips its input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What N rows are told.
+
+    log_p    (N, K) logarithms of the probabilities
+    novelty  (N,) in (0, 1], or None where the loss gathers no evidence
+    """
+
+    log_p: Floats
+    novelty: Floats | None = None
+
+    @property
+    def p(self) -> Floats:
+        """The probabilities (N, K)."""
+        found: Floats = np.exp(self.log_p)
+        return found
+
+    @property
+    def classes(self) -> NDArray[np.int64]:
+        """The likeliest class of each row, (N,)."""
+        found: NDArray[np.int64] = self.log_p.argmax(axis=1)
+        return found
+
+    @property
+    def doubt(self) -> Floats:
+        """What ranks rows by doubt, (N,): novelty, else 1 less the highest probability."""
+        return 1 - self.p.max(axis=1) if self.novelty is None else self.novelty
+
+
+def answer(loss: LossSpec | None, outputs: NDArray[Any]) -> Answers | None:
+    """Return what outputs (N, K) mean under the loss that they were trained with; None: cross-entropy.
+
+    None where that loss makes no probabilities of classes.
+    """
+    z = np.asarray(outputs, np.float64)
+    loss = loss or LossSpec(name="softmax_cross_entropy")
+    if loss.is_evidential:
+        alpha = _evidence(z, loss.evidence) + 1
+        total = alpha.sum(axis=1, keepdims=True)
+        return Answers(np.log(alpha) - np.log(total), z.shape[1] / total[:, 0])
+    if target_kind(loss) == "numbers":
+        return None
+    z = z - z.max(axis=1, keepdims=True)
+    return Answers(z - np.log(np.exp(z).sum(axis=1, keepdims=True)))
+
+
+def novelty(outputs: NDArray[Any], evidence: Evidence) -> NDArray[np.float32]:
+    """Return K / S of each row of outputs (N, K), S = K + all evidence (arXiv:1806.01768, eq. 1).
+
+    1 is no evidence for any class. It ranks rows: one that looks unlike the training rows gets a
+    higher number. It is no probability of being wrong, and more data does not make it vanish.
+    """
+    total = _evidence(np.asarray(outputs, np.float64), evidence).sum(axis=1)
+    classes = outputs.shape[1]
+    found: NDArray[np.float32] = (classes / (classes + total)).astype(np.float32)
+    return found
+
+
+def _evidence(z: Floats, kind: Evidence) -> Floats:
+    """Return what the backends' activation of that name makes of z, in float64."""
+    if kind == "exp":
+        found: Floats = np.exp(np.clip(z, -_EXP_LIMIT, _EXP_LIMIT))
+    else:
+        found = np.maximum(z, 0) if kind == "relu" else np.logaddexp(0, z)
+    return found
