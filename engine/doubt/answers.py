@@ -44,9 +44,9 @@ class Answers:
 
 
 def answer(loss: LossSpec | None, outputs: NDArray[Any]) -> Answers | None:
-    """Return what outputs (N, K) mean under the loss that they were trained with; None: cross-entropy.
+    """Return what outputs (N, K) mean under the loss that trained them, cross-entropy for None.
 
-    None where that loss makes no probabilities of classes.
+    Returns None where that loss makes no probabilities of classes.
     """
     z = np.asarray(outputs, np.float64)
     loss = loss or LossSpec(name="softmax_cross_entropy")

@@ -13,7 +13,7 @@ _HALVINGS = 60
 
 
 def soften(log_p: Floats, temperature: float) -> Floats:
-    """Return the logarithms (N, K) of p^(1/T), made to sum to 1 again: softmax(z / T) for logits z."""
+    """Return the logarithms (N, K) of p^(1/T), summing to 1 again: softmax(z / T) for logits z."""
     z = log_p / temperature
     z = z - z.max(axis=1, keepdims=True)
     softened: Floats = z - np.log(np.exp(z).sum(axis=1, keepdims=True))

@@ -33,6 +33,6 @@ def set_threshold(log_p: Floats, labels: NDArray[np.int64], coverage: float) -> 
 
 
 def prediction_sets(log_p: Floats, threshold: float) -> NDArray[np.bool_]:
-    """Return which classes are in each row's set, (N, K). A set may be empty: no class fits well."""
+    """Return which classes are in each row's set, (N, K). A set may be empty: none fits well."""
     found: NDArray[np.bool_] = -log_p <= threshold
     return found

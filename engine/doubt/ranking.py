@@ -15,9 +15,7 @@ def auroc(low: NDArray[Any], high: NDArray[Any]) -> float | None:
     """
     if not len(low) or not len(high):
         return None
-    values, at, counts = np.unique(
-        np.concatenate([low, high]), return_inverse=True, return_counts=True
-    )
+    _, at, counts = np.unique(np.concatenate([low, high]), return_inverse=True, return_counts=True)
     ranks = np.cumsum(counts) - (counts - 1) / 2  # the mean rank of equal numbers, from 1
     found = ranks[at[len(low) :]].sum() - len(high) * (len(high) + 1) / 2
     return float(found / (len(low) * len(high)))

@@ -1,8 +1,8 @@
 """ln Γ, ψ and ψ' of positive numbers.
 
-Each is Stirling's series at t >= N, and its recurrence from x up to t = x + N below that (Abramowitz
-& Stegun 1964, 6.1.15, 6.1.41, 6.3.5, 6.3.18, 6.4.6, 6.4.12). N and the terms of the series are as
-many as the dtype's digits need.
+Each is Stirling's series at t >= N, and its recurrence from x up to t = x + N below that
+(Abramowitz & Stegun 1964, 6.1.15, 6.1.41, 6.3.5, 6.3.18, 6.4.6, 6.4.12). N
+and the terms of the series are as many as the dtype's digits need.
 """
 
 from math import log, pi
