@@ -22,6 +22,7 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agentd.engine.data import Dataset, find_normalizer, load_data, split
 from agentd.engine.doubt import (
@@ -55,6 +56,44 @@ HELD_OUT, COVERAGE = 1 / 12, 0.9
 SHARES = (1.0, 0.99, 0.98, 0.95, 0.9, 0.8)
 
 Run = dict[str, Any]
+
+
+def letters() -> NDArray[np.uint8]:
+    """Return the letters A to J of matplotlib's fonts as MNIST would have them, (N, 784).
+
+    As notMNIST, they are of the digits' form and size: 20 pixels high or wide, centred by mass.
+    """
+    import matplotlib
+    from matplotlib.ft2font import FT2Font
+
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    names = ("DejaVuSans", "DejaVuSerif", "STIXGeneral", "cmr10", "cmb10", "cmss10", "cmtt10")
+    fonts = [path for path in sorted(folder.glob("*.ttf")) if path.stem.startswith(names)]
+    paths = [path for path in fonts if "Display" not in path.stem]  # those have no letters
+    found = []
+    for path in paths:
+        for letter in "ABCDEFGHIJ":
+            for angle in (-15, -8, 0, 8, 15):
+                font = FT2Font(str(path))
+                font.set_size(20, 72)
+                font.set_text(letter, angle)
+                font.draw_glyphs_to_bitmap()
+                font.set_size(20 * 20 / max(np.asarray(font.get_image()).shape), 72)
+                font.set_text(letter, angle)
+                font.draw_glyphs_to_bitmap()
+                found.append(_centred(np.asarray(font.get_image())))
+    return np.stack(found)
+
+
+def _centred(glyph: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a glyph on 28 x 28 pixels, its centre of mass in the middle, as one row."""
+    total, at = max(1.0, float(glyph.sum(dtype=float))), []
+    for axis, size in enumerate(glyph.shape):
+        middle = float(glyph.sum(1 - axis, dtype=float) @ np.arange(size)) / total
+        at.append(int(np.clip(round(13.5 - middle), 0, 28 - size)))
+    image = np.zeros((28, 28), np.uint8)
+    image[at[0] : at[0] + glyph.shape[0], at[1] : at[1] + glyph.shape[1]] = glyph
+    return image.reshape(-1)
 
 
 def train(loss: LossSpec, seed: int, data: Dataset) -> tuple[Trainer, Dataset]:
