@@ -72,8 +72,12 @@ class SupervisedConfig(Record, frozen=True, kw_only=True):
         """The loss where outputs are evidence for classes, its epochs being updates."""
         if self.loss == "cross_entropy":
             return None
-        constants = {"kl_weight": self.kl_weight, "kl_epochs": self.kl_updates}
-        return LossSpec(name=self.loss, evidence=self.evidence, **constants)
+        return LossSpec(
+            name=self.loss,
+            evidence=self.evidence,
+            kl_weight=self.kl_weight,
+            kl_epochs=self.kl_updates,
+        )
 
 
 class SupervisedLearner(DescentLearner):
