@@ -127,8 +127,8 @@ def measure(loss: LossSpec, trainer: Trainer, held: Dataset, test: Dataset) -> R
     assert inverted is not None
     assert lettered is not None
     labels, right = test.labels(), told.classes == test.labels()
-    temperature = find_temperature(left.log_p, apart_labels)
-    softened = soften(told.log_p, temperature)
+    temperature = find_temperature(left.logits, apart_labels)
+    softened = soften(told.logits, temperature)
     threshold = set_threshold(left.log_p, apart_labels, COVERAGE)
     sets = prediction_sets(told.log_p, threshold)
     return {

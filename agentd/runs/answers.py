@@ -22,9 +22,9 @@ def shown_outputs(snapshot: Snapshot, outputs: NDArray[np.float32]) -> NDArray[n
     found = told_classes(snapshot, outputs)
     if found is None:
         return outputs
-    log_p = found.log_p
-    if snapshot.calibration is not None:
-        log_p = soften(log_p, snapshot.calibration.temperature)
+    log_p, calibration = found.log_p, snapshot.calibration
+    if calibration is not None:
+        log_p = soften(found.logits, calibration.temperature)
     p: NDArray[np.float32] = np.exp(log_p).astype(np.float32)
     return p
 

@@ -84,7 +84,7 @@ def calibrate(
         if answers is None:
             raise UsageError(f"{run_path} tells no probabilities of classes to calibrate")
         labels, log_p = _labels(rows), answers.log_p
-        temperature = find_temperature(log_p, labels)
+        temperature = find_temperature(answers.logits, labels)
         try:
             threshold = set_threshold(log_p, labels, coverage)
         except TooFewRows as fault:
@@ -96,7 +96,7 @@ def calibrate(
             rows=len(labels),
             source=rows.file if data is not None else f"{rows.file}, held out",
             ece=calibration_error(log_p, labels),
-            ece_after=calibration_error(soften(log_p, temperature), labels),
+            ece_after=calibration_error(soften(answers.logits, temperature), labels),
         )
         return Calibrated(run_path, run.calibrate(found, best=best), found)
 

@@ -58,7 +58,7 @@ class Doubt:
             f"{self.word}_foreign": None if foreign is None else _mean(foreign),
         }
         if self.calibration is not None:
-            softened = soften(log_p, self.calibration.temperature)
+            softened = soften(self.answers.logits, self.calibration.temperature)
             sets = prediction_sets(log_p, self.calibration.threshold)
             found |= {
                 "temperature": self.calibration.temperature,

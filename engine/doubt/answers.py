@@ -19,10 +19,13 @@ class Answers:
     """What N rows are told.
 
     log_p    (N, K) logarithms of the probabilities
+    logits   (N, K) what a temperature divides: ln softmax of the outputs. It is log_p unless there
+             is evidence: α is never below 1, so no probability there can come close to 0
     novelty  (N,) in (0, 1], or None where the loss gathers no evidence
     """
 
     log_p: Floats
+    logits: Floats
     novelty: Floats | None = None
 
     @property
@@ -34,7 +37,7 @@ class Answers:
     @property
     def classes(self) -> NDArray[np.int64]:
         """The likeliest class of each row, (N,)."""
-        found: NDArray[np.int64] = self.log_p.argmax(axis=1)
+        found: NDArray[np.int64] = self.logits.argmax(axis=1)
         return found
 
     @property
@@ -50,14 +53,15 @@ def answer(loss: LossSpec | None, outputs: NDArray[Any]) -> Answers | None:
     """
     z = np.asarray(outputs, np.float64)
     loss = loss or LossSpec(name="softmax_cross_entropy")
+    if target_kind(loss) == "numbers":
+        return None
+    shifted = z - z.max(axis=1, keepdims=True)
+    logits = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     if loss.is_evidential:
         alpha = _evidence(z, loss.evidence) + 1
         total = alpha.sum(axis=1, keepdims=True)
-        return Answers(np.log(alpha) - np.log(total), z.shape[1] / total[:, 0])
-    if target_kind(loss) == "numbers":
-        return None
-    z = z - z.max(axis=1, keepdims=True)
-    return Answers(z - np.log(np.exp(z).sum(axis=1, keepdims=True)))
+        return Answers(np.log(alpha) - np.log(total), logits, z.shape[1] / total[:, 0])
+    return Answers(logits, logits)
 
 
 def novelty(outputs: NDArray[Any], evidence: Evidence) -> NDArray[np.float32]:

@@ -12,26 +12,26 @@ COLDEST, HOTTEST = 1e-2, 1e2
 _HALVINGS = 60
 
 
-def soften(log_p: Floats, temperature: float) -> Floats:
-    """Return the logarithms (N, K) of p^(1/T), summing to 1 again: softmax(z / T) for logits z."""
-    z = log_p / temperature
+def soften(logits: Floats, temperature: float) -> Floats:
+    """Return the logarithms (N, K) of softmax(logits / T)."""
+    z = logits / temperature
     z = z - z.max(axis=1, keepdims=True)
     softened: Floats = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
     return softened
 
 
-def find_temperature(log_p: Floats, labels: NDArray[np.int64]) -> float:
+def find_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:
     """Return the temperature in [0.01, 100] that makes ``labels`` (N,) likeliest, N at least 1.
 
-    The likelihood is concave in 1 / T; its slope Σ ln p_label - E[ln p] is halved to 0.
+    The likelihood is concave in 1 / T; its slope Σ z_label - E[z] is halved to 0.
     """
-    told = log_p[np.arange(len(labels)), labels].sum()
+    told = logits[np.arange(len(labels)), labels].sum()
     low, high = np.log(COLDEST), np.log(HOTTEST)  # of T: the slope falls as 1 / T grows
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        softened = soften(log_p, float(np.exp(middle)))
+        softened = soften(logits, float(np.exp(middle)))
         with np.errstate(invalid="ignore"):
-            expected = np.exp(softened) * log_p
+            expected = np.exp(softened) * logits
         if told > np.where(softened == -np.inf, 0, expected).sum():
             high = middle
         else:

@@ -38,6 +38,8 @@ def test_evidence_makes_probabilities_and_novelty():
     np.testing.assert_allclose(found.p[0, 0], 21 / total[0], rtol=1e-6)
     np.testing.assert_allclose(found.p.sum(1), 1)
     assert found.classes.tolist() == [0, 0]
+    np.testing.assert_allclose(found.logits[1], np.log([1 / 3] * 3))
+    assert found.logits[0, 1] < -99 < found.log_p[0, 1]
     np.testing.assert_allclose(novelty(z, "exp"), found.novelty, rtol=1e-6)
     np.testing.assert_allclose(novelty(z[:, :2], "relu"), [2 / (2 + np.log(20)), 1], rtol=1e-6)
     np.testing.assert_allclose(novelty(np.zeros((1, 2)), "softplus"), 2 / (2 + 2 * np.log(2)))
