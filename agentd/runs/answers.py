@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.engine.doubt import Answers, answer, prediction_sets, soften
+from agentd.engine.doubt import ClassAnswers, answer, prediction_sets, soften
 from agentd.runs import Snapshot
 
 
-def told_classes(snapshot: Snapshot, outputs: NDArray[Any]) -> Answers | None:
+def told_classes(snapshot: Snapshot, outputs: NDArray[Any]) -> ClassAnswers | None:
     """Return what outputs (N, K) say of classes, uncalibrated; None without probabilities."""
     return answer(snapshot.spec.loss, outputs) if snapshot.is_class else None
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.doubt import (
-    Answers,
+    ClassAnswers,
     accuracy_kept,
     auroc,
     calibration_error,
@@ -21,11 +21,11 @@ SHARES = (1.0, 0.99, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5)
 
 @dataclass(frozen=True)
 class Doubt:
-    """Answers on labelled rows, and on foreign ones where there are any: labels (N,)."""
+    """ClassAnswers on labelled rows, and on foreign ones where there are any: labels (N,)."""
 
-    answers: Answers
+    answers: ClassAnswers
     labels: NDArray[np.int64]
-    foreign: Answers | None
+    foreign: ClassAnswers | None
     calibration: Calibration | None
 
     @property

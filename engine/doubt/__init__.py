@@ -6,13 +6,13 @@ classes holds the right one in a share of rows that was asked for (`conformal`).
 all three. Shapes: N rows, K classes.
 """
 
-from agentd.engine.doubt.answers import Answers, answer, novelty
+from agentd.engine.doubt.answers import ClassAnswers, answer, novelty
 from agentd.engine.doubt.calibration import calibration_error, find_temperature, soften
 from agentd.engine.doubt.conformal import TooFewRows, prediction_sets, set_threshold
 from agentd.engine.doubt.ranking import accuracy_kept, auroc
 
 __all__ = [
-    "Answers",
+    "ClassAnswers",
     "TooFewRows",
     "accuracy_kept",
     "answer",

@@ -15,7 +15,7 @@ _EXP_LIMIT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class ClassAnswers:
     """What N rows are told.
 
     log_p    (N, K) logarithms of the probabilities
@@ -46,7 +46,7 @@ class Answers:
         return 1 - self.p.max(axis=1) if self.novelty is None else self.novelty
 
 
-def answer(loss: LossSpec | None, outputs: NDArray[Any]) -> Answers | None:
+def answer(loss: LossSpec | None, outputs: NDArray[Any]) -> ClassAnswers | None:
     """Return what outputs (N, K) mean under the loss that trained them, cross-entropy for None.
 
     Returns None where that loss makes no probabilities of classes.
@@ -60,8 +60,8 @@ def answer(loss: LossSpec | None, outputs: NDArray[Any]) -> Answers | None:
     if loss.is_evidential:
         alpha = _evidence(z, loss.evidence) + 1
         total = alpha.sum(axis=1, keepdims=True)
-        return Answers(np.log(alpha) - np.log(total), logits, z.shape[1] / total[:, 0])
-    return Answers(logits, logits)
+        return ClassAnswers(np.log(alpha) - np.log(total), logits, z.shape[1] / total[:, 0])
+    return ClassAnswers(logits, logits)
 
 
 def novelty(outputs: NDArray[Any], evidence: Evidence) -> NDArray[np.float32]:
