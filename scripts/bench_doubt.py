@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What doubt is worth on MNIST: evidential losses beside softmax, temperature, conformal sets.
 
-    python scripts/bench_doubt.py --mnist FOLDER [--losses edl_log,…] [--seeds 0,1,2] [--json]
+    python scripts/bench_doubt.py --mnist FOLDER [--losses edl_log,…] [--seeds 0,1,2]
+                                  [--evidence exp|softplus|relu] [--json]
 
 A run trains the small convolutional net on 55,000 digits, finds a temperature and a set's threshold
 on the 5,000 that are left, and measures on the 10,000 test digits: accuracy, calibration error,
@@ -180,6 +181,7 @@ def main() -> None:
     parser.add_argument("--mnist", type=Path, required=True, help="folder of MNIST's IDX files")
     parser.add_argument("--losses", default=",".join(LOSSES))
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--evidence", default="exp", choices=("exp", "softplus", "relu"))
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
@@ -190,10 +192,11 @@ def main() -> None:
         for name in chosen.losses.split(","):
             if any(run["loss"] == name and run["seed"] == seed for run in runs):
                 continue
-            options = {"kl_epochs": KL_EPOCHS} if name.startswith("edl") else {}
+            evidential = {"kl_epochs": KL_EPOCHS, "evidence": chosen.evidence}
+            options = evidential if name.startswith("edl") else {}
             loss, began = LossSpec(name=name, **options), time.perf_counter()
             trainer, held = train(loss, seed, data)
-            run = {"loss": name, "seed": seed, "epochs": EPOCHS, "batch": BATCH}
+            run = {"loss": name, "seed": seed, "epochs": EPOCHS, "batch": BATCH, **options}
             run |= measure(loss, trainer, held, test)
             runs.append(run | {"seconds": round(time.perf_counter() - began, 1)})
             text = json.dumps({"runs": runs}, indent=1) + "\n"
