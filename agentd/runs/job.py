@@ -128,13 +128,7 @@ def resume(request: Request, run: Run) -> FitJob:
     spec = _with_flags(Document(plain_spec(found.spec), str(run.model)), request.flags)
     source = request.train or Path(found.facts["source"])
     data = load(source, "train", spec, found)
-    now = fingerprint(data, source)
-    for key in ("rows", "features", "classes", "crc32"):
-        if now[key] != found.facts[key]:
-            raise UsageError(
-                f"{source} is not the data of {run.path}: {key} {found.facts[key]}, now {now[key]}",
-                hint="begin a new run for other data",
-            )
+    refuse_other_data(run, found, data, source)
     is_class, backend = data.classes > 0, backend_for(request.device)
     trainer = make_trainer(spec, found.network, is_class, found.normalizer, backend=backend)
     trainer.set_state(found.arrays, found.scalars)
@@ -142,6 +136,17 @@ def resume(request: Request, run: Run) -> FitJob:
     job = _assemble(spec, data, trainer, source, test, run.path)
     job.resumed, job.device = True, _device(backend)
     return job
+
+
+def refuse_other_data(run: Run, found: Snapshot, data: Dataset, source: Path) -> None:
+    """Raise UsageError unless ``data`` is what the run learns from."""
+    now = fingerprint(data, source)
+    for key in ("rows", "features", "classes", "crc32"):
+        if now[key] != found.facts[key]:
+            raise UsageError(
+                f"{source} is not the data of {run.path}: {key} {found.facts[key]}, now {now[key]}",
+                hint="begin a new run for other data",
+            )
 
 
 def _assemble(

@@ -9,7 +9,9 @@ import typer
 
 from agentd.cli.screen.keys import Keys
 from agentd.cli.screen.options import JsonScreen
+from agentd.cli.screen.png import want_matplotlib
 from agentd.cli.supervised.data import column
+from agentd.cli.supervised.doubt import draw_doubt, draw_doubt_png
 from agentd.cli.supervised.live_view import FittingView
 from agentd.errors import UsageError
 from agentd.runs.fit import run_training
@@ -121,16 +123,29 @@ def measure_run(
     output: Annotated[
         Path | None, typer.Option(help="Write every row's output to this CSV file.")
     ] = None,
+    foreign: Annotated[
+        Path | None, typer.Option(help="Rows unlike any it learned from: does novelty tell them?")
+    ] = None,
+    png: Annotated[Path | None, typer.Option(help="Draw what doubt is worth here.")] = None,
     threads: Threads = 1,
 ) -> None:
-    """Measure a trained network: accuracy, confusion matrix, the output of each row."""
+    """Measure a trained network: accuracy, confusion matrix, what doubt is worth, each output."""
     if part not in ("train", "test"):
         raise UsageError(f"--part {part}: want train or test")
-    found = measure(run, data, part=part, best=best)
+    if png is not None:
+        want_matplotlib()
+    found = measure(run, data, part=part, best=best, foreign=foreign)
+    if png is not None and found.doubt is None:
+        hint = "train with a loss edl_*, calibrate the run, or add --foreign"
+        raise UsageError(f"--png: {run} tells no doubt", hint=hint)
+    if png is not None and found.doubt is not None:
+        draw_doubt_png(found.doubt, png)
+        screen.note(f"wrote {png}")
     if output is not None:
         found.write_outputs(output)
         screen.note(f"wrote {output}")
-    screen.report(found.record(samples), found.text(samples))
+    text = [found.text(samples), *(draw_doubt(found.doubt) if found.doubt else [])]
+    screen.report(found.record(samples), "\n".join(text))
 
 
 def predict_rows(
