@@ -6,7 +6,6 @@ from agentd.engine.backend import Backend
 from agentd.engine.devices import make_backend
 from agentd.engine.errors import EngineError
 from agentd.engine.numpy_backend import NumPyBackend
-from agentd.engine.opencl_backend.errors import NoPlatformError
 from agentd.errors import UsageError
 
 log = logging.getLogger(__name__)
@@ -18,6 +17,10 @@ def backend_for(device: str) -> Backend:
     Raises UsageError for a device that is not there, and where ``device`` ends in "!" also when
     this machine has no OpenCL platform at all.
     """
+    if device == "cpu":
+        return NumPyBackend()  # without loading what OpenCL needs: every learner starts this way
+    from agentd.engine.opencl_backend.errors import NoPlatformError
+
     try:
         return make_backend(device.removesuffix("!"))
     except NoPlatformError as error:

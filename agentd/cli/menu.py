@@ -38,7 +38,9 @@ top             daemon.top:top
 train           supervised.train:train
     Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there.
 test            supervised.train:measure_run
-    Measure a trained network: accuracy, confusion matrix, the output of each row.
+    Measure a trained network: accuracy, confusion matrix, what doubt is worth, each output.
+calibrate       supervised.doubt:calibrate_run
+    Find a temperature and sets of classes on held-out rows; saved with the model.
 predict         supervised.train:predict_rows
     Answer rows without labels: a class and its probabilities, or numbers, for each.
 new             supervised.models:new

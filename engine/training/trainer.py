@@ -261,6 +261,7 @@ class Trainer:
     def _run_epoch(self, batches: Batches, stop: StopSpec, callbacks: Sequence[Callback]) -> bool:
         """Take the epoch's remaining steps; False when it was stopped before its end."""
         rest = batches.epoch(self.epoch, self.position)
+        self._objective.anneal(self.epoch)
         try:
             for batch in rest:
                 self.step(batch)

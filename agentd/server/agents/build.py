@@ -59,6 +59,8 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
         capacity=most_rows(schema, host.limits),
         format=format if format.depth > 1 else None,
     )
+    if config.learner == "supervised" and config.supervised.evidential is not None:
+        actor.evidence = config.supervised.evidence
     actor.explore(*exploration_of(config, read_exploring(folder)))
     found, lost = read_checkpoint(folder / "checkpoints"), Losses(folder.name)
     _load_weights(found, config, network, actor)
