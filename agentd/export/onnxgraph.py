@@ -198,11 +198,11 @@ class OnnxGraph:
             values = values.reshape(shape)
             return values.transpose(order) if order else values
 
-        if w.ints is None or w.scale is None:
+        if w.small is None:
             return self.constant(placed(w.values), w.name)
-        ints = self.add("Cast", self.constant(placed(w.ints), w.name), to=1)
+        ints = self.add("Cast", self.constant(placed(w.small.ints), w.name), to=1)
         along = tuple(-1 if at == axis else 1 for at in range(len(shape)))
-        scale = self.constant(w.scale.reshape(along), f"{w.name}.scale")
+        scale = self.constant(w.small.scale.reshape(along), f"{w.name}.scale")
         return self.add("Mul", ints, scale)  # DequantizeLinear lets runtimes round activations too
 
     def _vector(self, vector: Vector) -> str:
