@@ -18,7 +18,7 @@ from agentd.engine.network.weights import split
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.replay.rows import RowFormat
 from agentd.engine.rules.exploration import greedy
-from agentd.export.recorded import Recorded
+from agentd.memory.recorded import Recorded
 from agentd.protocol.schema import Schema
 
 TOLERANCE = 1e-5

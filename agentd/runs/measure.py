@@ -14,6 +14,7 @@ from agentd.engine.training import EvaluationReport
 from agentd.errors import UsageError
 from agentd.runs import Run, Snapshot
 from agentd.runs.fit import figures
+from agentd.runs.int8 import Int8Facts, int8_trainer
 from agentd.runs.job import load_beside, make_trainer
 from agentd.store import write_file
 
@@ -29,6 +30,7 @@ class Measured:
     data: Dataset
     evaluation: EvaluationReport
     outputs: NDArray[np.float32]
+    int8: Int8Facts | None = None
 
     def record(self, samples: int | None) -> dict[str, Any]:
         """The figures for --json."""
@@ -42,6 +44,7 @@ class Measured:
             "rmse": found.rmse,
             "confusion": None if found.confusion is None else found.confusion.tolist(),
             "classes": self._names(),
+            "int8": None if self.int8 is None else self.int8.record(),
         }
         if samples is not None:
             record["samples"] = [self._sample(i) for i in range(min(samples, found.rows))]
@@ -51,6 +54,8 @@ class Measured:
         """The figures for a person."""
         found = self.evaluation
         lines = [f"{found.rows:,} rows of {self.data.file}", figures(found.loss, found.accuracy)]
+        if self.int8 is not None:
+            lines.append(self.int8.text())
         if found.rmse is not None:
             lines.append(f"root mean squared error {found.rmse:.4g}")
         if found.confusion is not None:
@@ -94,8 +99,19 @@ class Measured:
         return {"expected": names[int(self.data.targets[i])], "told": predicted, "output": output}
 
 
-def measure(run_path: Path, data: Path | None, *, part: str, best: bool) -> Measured:
-    """Measure the run's newest checkpoint, or its best epoch. Raises DataError, MissingInput."""
+def measure(
+    run_path: Path,
+    data: Path | None,
+    *,
+    part: str,
+    best: bool,
+    int8: bool = False,
+    calibration: Path | None = None,
+) -> Measured:
+    """Measure the run's newest checkpoint, or its best epoch. Raises DataError, MissingInput.
+
+    With ``int8`` its products are computed in whole numbers, see `int8_trainer`.
+    """
     run = Run.open(run_path)
     snapshot = run.load(best=best)
     source = data or _own_test(snapshot)
@@ -111,9 +127,14 @@ def measure(run_path: Path, data: Path | None, *, part: str, best: bool) -> Meas
     trainer = make_trainer(
         snapshot.spec, snapshot.network, snapshot.is_class, snapshot.normalizer, snapshot.weights
     )
-    evaluation = trainer.evaluate(found)
+    evaluation, facts = trainer.evaluate(found), None
+    if int8:
+        trainer, weights = int8_trainer(snapshot, calibration)
+        sizes = weights.nbytes, snapshot.weights.nbytes
+        facts = Int8Facts(weights.rows, calibration is not None, *sizes, evaluation)
+        evaluation = trainer.evaluate(found)
     outputs = shown_outputs(snapshot, trainer.predict(found.inputs))
-    return Measured(snapshot, run_path, found, evaluation, outputs)
+    return Measured(snapshot, run_path, found, evaluation, outputs, facts)
 
 
 def class_names(snapshot: Snapshot) -> list[str] | None:

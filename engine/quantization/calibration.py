@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Activation, Slot, Step
+from agentd.engine.errors import ModelError
 from agentd.engine.network import Network, Pass
 from agentd.engine.numpy_backend import NumPyBackend
+from agentd.engine.quantization.products import InputRange, range_of
 from agentd.engine.quantization.rounding import Doubles, Fit, Floats, Int8Matrix, round_columns
 
 MOST_ROWS = 8192
@@ -32,11 +34,15 @@ class QuantizedWeights:
     """A network's weights, int8 where that pays.
 
     flat (P,) float32 is what is computed with, rounded matrices as their values; ``matrices`` has
-    these by their slots' names, (inputs, outputs), a convolution's taps side by side.
+    these by their slots' names, (inputs, outputs), a convolution's taps side by side; ``inputs``
+    the ranges of what is multiplied with them, where these were asked for. ``rows`` is to how many
+    rows the weights were fitted, 0 where they were rounded to the nearest.
     """
 
     flat: Floats
     matrices: dict[str, Int8Matrix]
+    inputs: dict[str, InputRange]
+    rows: int
 
     @property
     def nbytes(self) -> int:
@@ -46,43 +52,57 @@ class QuantizedWeights:
 
 
 def quantize(
-    network: Network, flat: Floats, rows: NDArray[Any] | None = None, *, ends: bool = True
+    network: Network,
+    flat: Floats,
+    rows: NDArray[Any] | None = None,
+    *,
+    ranges: bool = False,
 ) -> QuantizedWeights:
     """Return the weights flat (P,) with their matrices in int8.
 
     With calibration rows (n, *input), n >= 1, what rounding does is made good, without any every
-    weight is rounded to the nearest. ``ends``: the first and the last matrix stay float32 where
-    they are small beside the others. Biases, and what is no matrix, stay float32.
+    weight is rounded to the nearest. With ``ranges``, which need rows, inputs are rounded too, to
+    the range that the rows have there. The first and the last matrix stay float32 where they are
+    small beside the others; biases, and what is no matrix, always do.
     """
-    found = _Rounding(network, flat, ends)
+    if rows is not None and not len(rows):
+        raise ModelError("calibration: expected at least one row, got 0")
+    if rows is None and ranges:
+        raise ModelError("calibration: expected rows to take the inputs' ranges from, got none")
+    found = _Rounding(network, flat, ranges)
+    fitted = 0
     if rows is None:
         found.nearest()
     else:
-        found.fitted(rows)
-    return QuantizedWeights(found.flat, found.matrices)
+        fitted = found.fitted(rows)
+    return QuantizedWeights(found.flat, found.matrices, found.inputs, fitted)
 
 
 class _Rounding:
-    def __init__(self, network: Network, flat: Floats, ends: bool) -> None:
+    def __init__(self, network: Network, flat: Floats, ranges: bool) -> None:
         self.flat = flat.astype(np.float32)
         self.matrices: dict[str, Int8Matrix] = {}
-        self._network = network
+        self.inputs: dict[str, InputRange] = {}
+        self._network, self._ranges = network, ranges
         self._sizes: dict[str, int] = {}
         self._widest = 1
         self._calls: Counter[str] = Counter()
         self._wanted: dict[str, Doubles] = {}
+        self._spans: dict[str, tuple[float, float]] = {}
         self._run(self._survey, self.flat, self._blank)
-        self._kept = _small_ends(self._sizes) if ends else set()
+        self._kept = _small_ends(self._sizes)
 
     def nearest(self) -> None:
         """Round every matrix to the nearest."""
         self._run(self._round, self.flat, self._blank)
 
-    def fitted(self, rows: NDArray[Any]) -> None:
-        """Fit every matrix to what it gives for the rows."""
+    def fitted(self, rows: NDArray[Any]) -> int:
+        """Fit every matrix to what it gives for the rows, as many as fit; return how many."""
         rows = rows[: max(1, _MOST_NUMBERS // self._widest)]
         self._run(self._note, self.flat, rows)
+        self.inputs = {name: range_of(*span) for name, span in self._spans.items()}
         self._run(self._fit, self.flat, rows)
+        return len(rows)
 
     @property
     def _blank(self) -> NDArray[Any]:
@@ -97,13 +117,20 @@ class _Rounding:
         self._widest = max(self._widest, x.size)
 
     def _note(self, name: str, x: Any, w: Any, b: Any) -> None:
-        """Remember what the float network gives; None for a matrix that no rows are fitted to."""
+        """Remember what the float network gives and takes there."""
         self._calls[name] += 1
-        if x.dtype.kind == "f" and len(w) <= _WIDEST:
+        if x.dtype.kind != "f":
+            return
+        if self._ranges and name not in self._kept:
+            low, high = self._spans.get(name, (0.0, 0.0))  # recurrent weights come up often
+            self._spans[name] = min(low, float(x.min())), max(high, float(x.max()))
+        if len(w) <= _WIDEST:
             self._wanted[name] = _sample(x).astype(np.float64) @ w + (0 if b is None else b)
 
     def _fit(self, name: str, x: Any, w: Any, b: Any) -> None:
-        if name not in self._wanted or self._calls[name] > 1:  # recurrent weights come up often
+        if name in self.inputs:
+            self.inputs[name].round(x)
+        if name not in self._wanted or self._calls[name] > 1:
             self._round(name, x, w, b)
             return
         fit = Fit(_sample(x), bias=b is not None)
@@ -123,7 +150,10 @@ class _Rounding:
 
 
 class _Watched(NumPyBackend):
-    """Shows the input, the weights and the bias of each product before it is computed."""
+    """Shows the input, the weights and the bias of each product before it is computed.
+
+    Whoever sees them may change all three; the input is put right again behind the product.
+    """
 
     def __init__(self, see: See) -> None:
         super().__init__()
@@ -145,8 +175,10 @@ class _Watched(NumPyBackend):
         name, see = self._names[w.ctypes.data], self._see
 
         def step() -> None:
+            before = x.copy()
             see(name, x, w, b)
             product()
+            np.copyto(x, before)
 
         return step
 

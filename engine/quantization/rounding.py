@@ -12,6 +12,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 STEPS = 127
 """Steps of an int8 weight on either side of 0."""
+_BLOCK = 128
 _DAMPING = 1e-5
 """How much a change of the weights costs beside what it mends, as a share of the inputs' mean
 square: what keeps weights sane that the calibration rows hardly move."""
@@ -81,11 +82,15 @@ class Fit:
         order = np.append(order, np.arange(self._k, len(whole)))
         inverse = np.linalg.inv(self._h[np.ix_(order, order)])
         upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
-        ints = np.empty(w.shape, np.int8)
-        for i in range(self._k):
-            ints[order[i]] = _nearest(whole[i], scale)
-            wrong = (whole[i] - ints[order[i]] * scale.astype(np.float64)) / upper[i, i]
-            whole[i + 1 :] -= np.outer(upper[i, i + 1 :], wrong)
+        ints, wrong = np.empty(w.shape, np.int8), np.empty((_BLOCK, w.shape[1]))
+        for begun in range(0, self._k, _BLOCK):
+            end = min(begun + _BLOCK, self._k)
+            for i in range(begun, end):  # within the block at once, beyond it all together
+                ints[order[i]] = _nearest(whole[i], scale)
+                error = (whole[i] - ints[order[i]] * scale.astype(np.float64)) / upper[i, i]
+                whole[i + 1 : end] -= np.outer(upper[i, i + 1 : end], error)
+                wrong[i - begun] = error
+            whole[end:] -= upper[begun:end, end:].T @ wrong[: end - begun]
         return Int8Matrix(ints, scale), None if b is None else whole[-1].astype(np.float32)
 
 

@@ -121,12 +121,18 @@ def measure_run(
     output: Annotated[
         Path | None, typer.Option(help="Write every row's output to this CSV file.")
     ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Compute in whole numbers.")] = False,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Rows for --int8 to take ranges from.", show_default=False)
+    ] = None,
     threads: Threads = 1,
 ) -> None:
     """Measure a trained network: accuracy, confusion matrix, the output of each row."""
     if part not in ("train", "test"):
         raise UsageError(f"--part {part}: want train or test")
-    found = measure(run, data, part=part, best=best)
+    if calibration is not None and not int8:
+        raise UsageError("--calibration: want --int8 with it")
+    found = measure(run, data, part=part, best=best, int8=int8, calibration=calibration)
     if output is not None:
         found.write_outputs(output)
         screen.note(f"wrote {output}")

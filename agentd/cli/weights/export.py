@@ -17,9 +17,9 @@ from agentd.export.cfile import c_file
 from agentd.export.graph import PolicyGraph
 from agentd.export.onnxfile import onnx_file
 from agentd.export.probe import Agreement, make_probe
-from agentd.export.recorded import Recorded
 from agentd.export.run import check_file
 from agentd.export.script import gdscript_file, js_file
+from agentd.memory.recorded import Recorded
 from agentd.runs import Run, save_weights
 from agentd.runs.calibration import calibration_rows
 from agentd.store import write_file

@@ -20,7 +20,7 @@ from agentd.engine.quantization import quantize
 from agentd.errors import MissingInput, UsageError
 from agentd.export.build import Weights, agent_policy, network_policy
 from agentd.export.graph import PolicyGraph
-from agentd.export.recorded import Recorded, read_recorded
+from agentd.memory.recorded import Recorded, read_recorded
 from agentd.protocol.schema import Schema
 from agentd.runs import Run, Snapshot
 from agentd.server.agents.stored import StoredAgents
