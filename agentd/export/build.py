@@ -148,9 +148,9 @@ class _Reader:
 
     def __init__(self, weights: Weights) -> None:
         if isinstance(weights, QuantizedWeights):
-            self._flat, self._small = weights.flat, weights.matrices
+            self._flat, self._small, self._inputs = weights.flat, weights.matrices, weights.inputs
         else:
-            self._flat, self._small = weights, {}
+            self._flat, self._small, self._inputs = weights, {}, {}
 
     def stages(self, layer: Any, shape: Shape) -> Iterator[PolicyStage]:
         """The stages that compute ``layer`` from an input of ``shape``. Raises UsageError."""
@@ -199,8 +199,7 @@ class _Reader:
             case PlacedNoisyDense():  # without noise: the means
                 mu, name = self._read(layer.mu), layer.mu.name
                 bias = Vector(f"{name}.b", mu[-1])
-                w = Matrix(f"{name}.w", np.ascontiguousarray(mu[:-1]), self._small.get(name))
-                return Affine(w, bias, layer.act)
+                return Affine(self._named(f"{name}.w", name, mu[:-1]), bias, layer.act)
             case PlacedEmbeddingBag():
                 return Lookup(self._matrix(layer.table), self._vector(layer.b))
             case PlacedConv2d():
@@ -221,8 +220,11 @@ class _Reader:
         return self._flat[slot.offset : slot.end].reshape(slot.shape).astype(np.float32)
 
     def _matrix(self, slot: Slot) -> Matrix:
-        values = self._read(slot).reshape(-1, slot.shape[-1])
-        return Matrix(slot.name, values, self._small.get(slot.name))
+        return self._named(slot.name, slot.name, self._read(slot).reshape(-1, slot.shape[-1]))
+
+    def _named(self, name: str, slot: str, values: Floats) -> Matrix:
+        whole = np.ascontiguousarray(values)
+        return Matrix(name, whole, self._small.get(slot), self._inputs.get(slot))
 
     def _vector(self, slot: Slot | None) -> Any:
         return None if slot is None else Vector(slot.name, self._read(slot).reshape(-1))

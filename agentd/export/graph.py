@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Activation, Window
-from agentd.engine.quantization import Int8Matrix
+from agentd.engine.quantization import InputRange, Int8Matrix
 
 Shape: TypeAlias = tuple[int, ...]
 Floats: TypeAlias = NDArray[np.float32]
@@ -20,11 +20,16 @@ Floats: TypeAlias = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matrix:
-    """Weights (K, N) float32 by name; ``small`` are the same ones in int8, where they are so."""
+    """Weights (K, N) float32 by name.
+
+    ``small`` are the same ones in int8, where they are so, and ``inputs`` the range to which what
+    is multiplied with them is rounded, where that is.
+    """
 
     name: str
     values: Floats
     small: Int8Matrix | None = None
+    inputs: InputRange | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

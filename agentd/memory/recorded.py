@@ -13,7 +13,7 @@ from agentd.memory.ring_reader import ROWS, ReplayRingReader
 
 _MOST = 50_000
 _BLOCK = 128
-_FITTED = 8192
+FITTED = 8192
 _SEED = 0
 
 
@@ -32,8 +32,11 @@ class Recorded:
     played: NDArray[np.int32]
 
 
-def read_recorded(replay: Path, format: RowFormat) -> Recorded | None:
-    """Return the newest rows of the ring in an agent's ``replay`` folder; None without any."""
+def read_recorded(replay: Path, format: RowFormat, fitted: int = FITTED) -> Recorded | None:
+    """Return the newest rows of the ring in an agent's ``replay`` folder; None without any.
+
+    At most so many of them are ``fitted``.
+    """
     if not (replay / ROWS).is_file():
         return None
     try:
@@ -43,16 +46,16 @@ def read_recorded(replay: Path, format: RowFormat) -> Recorded | None:
     head = reader.head
     low, _ = reader.window(head)
     rows, found = reader.rows(head), np.arange(max(low, head - _MOST), head)
-    return _split(rows, found) if len(found) else None
+    return _split(rows, found, fitted) if len(found) else None
 
 
-def _split(rows: Rows, found: NDArray[np.int64]) -> Recorded:
+def _split(rows: Rows, found: NDArray[np.int64], most: int) -> Recorded:
     stream = rows.stream[found % rows.capacity]
     found = found[np.argsort(stream, kind="stable")]
     block, at = np.divmod(np.arange(len(found)), _BLOCK)
     fitted, shown = found[block % 2 == 0], found[block % 2 == 1]
-    if len(fitted) > _FITTED:
-        fitted = np.random.default_rng(_SEED).choice(fitted, _FITTED, replace=False)
+    if len(fitted) > most:
+        fitted = np.random.default_rng(_SEED).choice(fitted, most, replace=False)
     slot = shown % rows.capacity
     first = (rows.kind[slot] == FIRST) | (at[block % 2 == 1] == 0)
     return Recorded(

@@ -54,6 +54,9 @@ def export(
         str | None, typer.Option("--for", help="godot-rl, unity (onnx); sb3 (safetensors, npz).")
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Weights in int8: a quarter.")] = False,
+    qdq: Annotated[
+        bool, typer.Option("--qdq", help="onnx: inputs of products in 8 bits too.")
+    ] = False,
     actions: Annotated[
         str | None, typer.Option(help="Names of the actions, to be kept in the file: left,right.")
     ] = None,
@@ -67,10 +70,13 @@ def export(
     data_dir: DataDir = None,
 ) -> None:
     """Write a trained agent or network as a file: weights, or a policy that needs no daemon."""
+    int8 = int8 or qdq
     _require_fitting(to, layout, int8)
+    if qdq and to != "onnx":
+        raise UsageError(f"--qdq: want --to onnx, got {to}")
     folder = Path(source).expanduser()
     if is_run(folder) and not (check or connect):
-        _export_run(screen, folder, to, out, best, int8, layout)
+        _export_run(screen, folder, to, out, best, int8, qdq, layout)
         return
     if is_run(folder):
         raise UsageError(f"{source}: --check is for agents; `agentd test` measures a run")
@@ -80,7 +86,7 @@ def export(
     found = find_agent(source, data_dir, names)
     recorded = found.recorded() if int8 or check or connect else None
     fitted = recorded.fitted if recorded and int8 else None
-    written = found.rounded(fitted) if int8 else found
+    written = found.rounded(fitted, ranges=qdq) if int8 else found
     path = out or Path(f"{found.policy.name}.{SUFFIXES[to]}")
     data = _file(written, to, layout)
     write_file(path, data)
@@ -146,6 +152,7 @@ def _export_run(
     out: Path | None,
     best: bool,
     int8: bool,
+    qdq: bool,
     layout: str | None,
 ) -> None:
     """Export a supervised run: safetensors, npz and pb as its own loader reads them again."""
@@ -162,7 +169,9 @@ def _export_run(
         save_weights(path, to, snapshot.network, snapshot.weights, extra)
     else:
         found = run_policy(folder, snapshot)
-        policy = found.rounded(calibration_rows(snapshot)).policy if int8 else found.policy
+        if int8:
+            found = found.rounded(calibration_rows(snapshot), ranges=qdq)
+        policy = found.policy
         write_file(path, onnx_file(policy) if to == "onnx" else _WRITERS[to](policy))
     record = {"file": str(path), "checkpoint": snapshot.name, "parameters": count}
     screen.report(record, f"wrote {path}: {count:,} numbers of {snapshot.name}")

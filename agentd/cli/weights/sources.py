@@ -47,11 +47,17 @@ class StoredPolicy:
         _, config, schema = self.agent
         return read_recorded(self.folder / "replay", format_of(config, schema))
 
-    def rounded(self, rows: NDArray[Any] | None) -> "StoredPolicy":
-        """Return it with matrices in int8, fitted to inputs (n, ...) where there are any."""
+    def rounded(self, rows: NDArray[Any] | None, *, ranges: bool = False) -> "StoredPolicy":
+        """Return it with matrices in int8, fitted to inputs (n, ...) where there are any.
+
+        With ``ranges``, which need some, what they are multiplied with is rounded too. Raises
+        UsageError.
+        """
+        if rows is None and ranges:
+            raise UsageError("--qdq: no rows are kept to take the ranges of inputs from")
         if rows is not None:
             rows = rows.reshape(len(rows), *self.network.input_shape)
-        weights = quantize(self.network, self.flat, rows)
+        weights = quantize(self.network, self.flat, rows, ranges=ranges)
         return replace(self, policy=self.build(weights), flat=weights.flat)
 
 
