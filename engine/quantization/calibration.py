@@ -23,6 +23,7 @@ MOST_ROWS = 8192
 """Rows, or places of images, that one matrix is fitted to."""
 _MOST_NUMBERS = 1 << 24  # of the widest layer's input, all rows together
 _WIDEST = 4096  # inputs up to which a matrix is fitted: the work grows with their square
+_ENOUGH = 2  # rows an input, below which a matrix is rounded to the nearest: it would be overfitted
 _SMALL = 0.05
 _SEED = 0
 
@@ -124,7 +125,7 @@ class _Rounding:
         if self._ranges and name not in self._kept:
             low, high = self._spans.get(name, (0.0, 0.0))  # recurrent weights come up often
             self._spans[name] = min(low, float(x.min())), max(high, float(x.max()))
-        if len(w) <= _WIDEST:
+        if _ENOUGH * len(w) <= len(x) and len(w) <= _WIDEST:
             self._wanted[name] = _sample(x).astype(np.float64) @ w + (0 if b is None else b)
 
     def _fit(self, name: str, x: Any, w: Any, b: Any) -> None:
