@@ -47,7 +47,8 @@ MODELS = {
         *(Dense(512), Relu(), Dense(256), Relu(), Dense(1858)), input_shape=(3681,)
     ),
 }
-FITTED, MOST = 2048, 10_000
+FITTED, MOST = 8192, 10_000
+FEW = 256
 
 
 def main() -> None:
@@ -98,7 +99,7 @@ def agreements(data_dir: Path) -> None:
     for folder in sorted((data_dir / "agents").iterdir()):
         found = find_agent(folder.name, data_dir)
         recorded = found.recorded()
-        if recorded is None or len(recorded.raw) < FITTED:
+        if recorded is None or len(recorded.raw) < FEW:
             print(f"{folder.name:<20}{'too few rows':>12}")
             continue
         figures = list(_agreement(found, recorded))
