@@ -127,14 +127,22 @@ def measure_run(
         Path | None, typer.Option(help="Rows unlike any it learned from: does novelty tell them?")
     ] = None,
     png: Annotated[Path | None, typer.Option(help="Draw what doubt is worth here.")] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Compute in whole numbers.")] = False,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Rows for --int8 to take ranges from.", show_default=False)
+    ] = None,
     threads: Threads = 1,
 ) -> None:
     """Measure a trained network: accuracy, confusion matrix, what doubt is worth, each output."""
     if part not in ("train", "test"):
         raise UsageError(f"--part {part}: want train or test")
+    if calibration is not None and not int8:
+        raise UsageError("--calibration: want --int8 with it")
     if png is not None:
         want_matplotlib()
-    found = measure(run, data, part=part, best=best, foreign=foreign)
+    found = measure(
+        run, data, part=part, best=best, foreign=foreign, int8=int8, calibration=calibration
+    )
     if png is not None and found.doubt is None:
         hint = "train with a loss edl_*, calibrate the run, or add --foreign"
         raise UsageError(f"--png: {run} tells no doubt", hint=hint)
