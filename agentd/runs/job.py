@@ -275,4 +275,5 @@ def make_trainer(
         backend=backend,
         weights=weights,
         clock=time.perf_counter,
+        memory=spec.memory,
     )

@@ -198,7 +198,8 @@ def _walk(parts: Sequence[Part], most_peak: int | None) -> list[_Pair]:
 
 def _walk_freely(parts: Sequence[Part]) -> list[_Pair]:
     """Return the unbeaten pairs where no peak bounds the runs: part by part, kept or not."""
-    kept, gone = [_Pair(0, 0, 0, ())], []
+    kept = [_Pair(0, 0, 0, ())]
+    gone: list[_Pair] = []
     source = 0
     for i, part in enumerate(parts):
         anyhow = _unbeaten([*kept, *gone], MOST_PAIRS)

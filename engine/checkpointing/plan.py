@@ -141,6 +141,10 @@ class Ladder:
         limit = low + budget * max(self.plain_bytes - low, 0)
         return [plan for plan in self.rungs if plan.peak <= limit][-1]
 
+    def parts_again(self, plan: MemoryPlan | None) -> list[bool]:
+        """Return of each of ``costs`` whether ``plan`` computes it twice; None keeps everything."""
+        return [plan is not None and plan.again[group[0]] for group in self._groups]
+
     def _plan(self, parts: Sequence[bool], cost: int) -> MemoryPlan:
         again = [False] * len(self._net.root.layers)
         for group, replayed in zip(self._groups, parts, strict=True):

@@ -8,7 +8,9 @@ import typer
 from agentd.assembly.budget import in_bytes, training_bytes
 from agentd.cli.daemon.budget import check_daemon, check_preset, is_daemon_file, is_preset_file
 from agentd.cli.screen.options import JsonScreen, Screen
+from agentd.cli.screen.png import want_matplotlib
 from agentd.cli.supervised.dialogue import LOSSES, ask_for_model
+from agentd.cli.supervised.memory_view import MemoryView, read_budget
 from agentd.engine.optim import RULES, own_defaults
 from agentd.engine.strictyaml import ConfigError
 from agentd.engine.training import convert_spec, load_spec, make_network
@@ -16,6 +18,7 @@ from agentd.engine.training.nevermind import read_model_file
 from agentd.errors import UsageError
 from agentd.store import write_file
 
+SHAPES = "name `input` and `outputs`"
 TEMPLATE = """\
 # A model for `agentd train`. Only `layers` is needed; the rest shows the defaults.
 {input}{outputs}layers:
@@ -80,8 +83,22 @@ def check(
     screen: JsonScreen,
     file: Annotated[Path, typer.Argument(help="A model, net.cfg, a daemon's file, or a preset.")],
     optimizer: Annotated[Path | None, typer.Option(help="nevermind-neu's optim.cfg.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Tell what each layer keeps for so many rows.")
+    ] = None,
+    memory_budget: Annotated[
+        str | None, typer.Option(help="With --batch: which layers would be computed twice.")
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option(help="With --batch: draw peak against budget into this file.")
+    ] = None,
 ) -> None:
     """Check a model file, a daemon's configuration or a preset: keys, values, shapes, memory."""
+    budget = read_budget(memory_budget)
+    if batch is None and (budget is not None or png is not None):
+        raise UsageError("--memory-budget and --png tell of a batch", hint="add --batch ROWS")
+    if png is not None:
+        want_matplotlib()
     document = read_model_file(file, optimizer)
     if is_preset_file(document.value):
         check_preset(screen, file)
@@ -104,8 +121,16 @@ def check(
             lines.append(f"  {slot.name:<16} {' x '.join(map(str, slot.shape))}")
         lines.append(f"{network.n_trainable:,} parameters")
         lines.append(f"about {in_bytes(memory)} of memory to train, beside the data")
+        if batch is not None:
+            found = MemoryView(network, batch, spec.memory, budget)
+            record["memory"] = found.record()
+            lines += ["", *found.lines()]
+            if png is not None:
+                found.draw_png(png)
+    elif batch is not None:
+        raise UsageError(f"--batch {batch}: {file} leaves its shapes to the data", hint=SHAPES)
     else:
-        lines.append("shapes follow from the data: name `input` and `outputs` to check them too")
+        lines.append(f"shapes follow from the data: {SHAPES} to check them too")
     screen.report(record, "\n".join(lines))
 
 

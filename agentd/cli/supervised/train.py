@@ -11,6 +11,7 @@ from agentd.cli.screen.keys import Keys
 from agentd.cli.screen.options import JsonScreen
 from agentd.cli.supervised.data import column
 from agentd.cli.supervised.live_view import FittingView
+from agentd.cli.supervised.memory_view import read_budget
 from agentd.errors import UsageError
 from agentd.runs.fit import run_training
 from agentd.runs.job import FitJob, Request
@@ -59,6 +60,9 @@ def train(
         typer.Option("--label", help="The label's column of a table: name, or position from 0."),
     ] = None,
     delimiter: Annotated[str | None, typer.Option(help="Between the cells of a CSV file.")] = None,
+    memory_budget: Annotated[
+        str | None, typer.Option(help="Share of the activations' memory: 1 all, 0 the least.")
+    ] = None,
     optimizer: Annotated[
         Path | None, typer.Option(help="nevermind-neu's optim.cfg, beside its net.cfg.")
     ] = None,
@@ -85,6 +89,7 @@ def train(
         "save.every_steps": snapshot,
         "data.labels": None if label is None else list(map(column, label)),
         "data.delimiter": delimiter,
+        "memory.budget": read_budget(memory_budget),
     }
     request = Request(
         model=model,
