@@ -18,6 +18,10 @@ import numpy as np
 
 from agentd.engine.backend import Step
 from agentd.engine.numpy_backend.memory import Nd
+from agentd.engine.numpy_backend.trial import fastest
+
+TRIES = 20
+"""Turns of each number of threads: a step is short, and a second thread takes time to wake."""
 
 _SMALL = 1_000_000
 _CORES = {"SkylakeX", "Cooperlake", "SapphireRapids"}
@@ -60,6 +64,28 @@ def small_is_fast() -> bool:
     """Whether NumPy's BLAS has the kernels, and one thread, so that no other core could help."""
     blas = _openblas()
     return blas is not None and blas() == 1
+
+
+def choose_threads(step: Callable[[], object], most: int) -> int:
+    """Set BLAS to the number of threads with which ``step`` runs fastest; return that number.
+
+    A short trial decides; more than one must gain. Other numbers of threads may give other bits:
+    choose before training, and keep the choice.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    blas = ThreadpoolController().select(user_api="blas")
+
+    def with_threads(count: int) -> Callable[[], object]:
+        def run() -> None:
+            blas.limit(limits=count)
+            step()
+
+        return run
+
+    best = 1 + fastest([with_threads(count) for count in range(1, most + 1)], rounds=TRIES)
+    blas.limit(limits=best)
+    return best
 
 
 @cache

@@ -99,7 +99,10 @@ def test_what_cannot_be_followed_is_refused(call, memory, told):
 def test_a_layer_that_cannot_be_replayed_is_named(call, monkeypatch):
     mark = Layout.statistic
     monkeypatch.setattr(Layout, "statistic", lambda at, *given, replayed: mark(at, *given))
-    for command in (("train", "m.yaml", "--train", "train.csv"), ("check", "m.yaml", "--batch", "8")):
+    for command in (
+        ("train", "m.yaml", "--train", "train.csv"),
+        ("check", "m.yaml", "--batch", "8"),
+    ):
         code, _, err = call(*command, "--memory-budget", "0.5")
         assert (code, err.count("\n")) == (78, 1)
         assert "3.batch_norm: cannot be replayed" in err
