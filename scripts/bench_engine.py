@@ -25,6 +25,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 os.environ.pop("OPENBLAS_CORETYPE", None)  # each library picks the kernels for this processor
@@ -203,17 +204,20 @@ def thread_rows(pairs: int, budget: float) -> list[dict[str, Any]]:
     """
     rows = []
     for width in WIDTHS:
-        run = train_ours(dense_layers((width, width, width, 10)), (width,), 64, True)
+        layers = dense_layers((width, width, width, 10))
+        make = partial(train_ours, layers, (width,), 64, True)
         most = min(2, os.cpu_count() or 1)
-        chosen = choose_threads(run, most)
-        limit(1)
-        calls = max(3, round(budget / seconds_per_call(run, 5)))
-        times: dict[int, list[float]] = {count: [] for count in range(1, most + 1)}
+        chosen, runs = choose_threads(make, most), {}
+        for count in range(1, most + 1):
+            limit(count)
+            runs[count] = make()
+        calls = max(3, round(budget / seconds_per_call(runs[most], 5)))
+        times: dict[int, list[float]] = {count: [] for count in runs}
         for pair in range(pairs):
             for count in sorted(times, reverse=bool(pair % 2)):
                 limit(count)
-                run()
-                times[count].append(seconds_per_call(run, calls))
+                runs[count]()
+                times[count].append(seconds_per_call(runs[count], calls))
         costs = [a / b for a, b in zip(times[chosen], times[1], strict=True)]
         medians = {count: statistics.median(found) for count, found in times.items()}
         rows.append(

@@ -66,26 +66,34 @@ def small_is_fast() -> bool:
     return blas is not None and blas() == 1
 
 
-def choose_threads(step: Callable[[], object], most: int) -> int:
-    """Set BLAS to the number of threads with which ``step`` runs fastest; return that number.
+def choose_threads(make: Callable[[], Callable[[], object]], most: int) -> int:
+    """Set BLAS to the number of threads with which a step runs fastest; return that number.
 
-    A short trial decides; more than one must gain. Other numbers of threads may give other bits:
+    ``make`` binds a step; it is called once with each number set, since products are cut by it. A
+    short trial decides; more than one thread must gain. Other numbers may give other last bits:
     choose before training, and keep the choice.
     """
-    from threadpoolctl import ThreadpoolController
-
-    blas = ThreadpoolController().select(user_api="blas")
 
     def with_threads(count: int) -> Callable[[], object]:
+        limit_threads(count)
+        step = make()
+
         def run() -> None:
-            blas.limit(limits=count)
+            limit_threads(count)
             step()
 
         return run
 
     best = 1 + fastest([with_threads(count) for count in range(1, most + 1)], rounds=TRIES)
-    blas.limit(limits=best)
+    limit_threads(best)
     return best
+
+
+def limit_threads(count: int) -> None:
+    """Let BLAS compute with ``count`` threads from here on."""
+    from threadpoolctl import ThreadpoolController
+
+    ThreadpoolController().select(user_api="blas").limit(limits=count)
 
 
 @cache

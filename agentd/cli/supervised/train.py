@@ -74,7 +74,9 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     device: Device = "cpu",
-    threads: Threads = 1,
+    threads: Annotated[
+        int, typer.Option(min=0, help="BLAS threads; 0: as many as a short trial finds fastest.")
+    ] = 1,
 ) -> None:
     """Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there."""
     flags: dict[str, Any] = {
@@ -101,6 +103,7 @@ def train(
         out=out,
         resume=resume,
         device=device,
+        choose_threads=threads == 0,
     )
 
     @contextmanager

@@ -113,3 +113,13 @@ def test_check_needs_shapes_for_a_batch(call):
     for flags in (("--batch", "64"), ("--memory-budget", "0.5")):
         code, _, err = call("check", "m.yaml", *flags)
         assert (code, err.count("\n")) == (2, 1)
+
+
+def test_threads_chosen_by_a_trial_are_kept_with_the_run(call):
+    train = ("train", "--out", "run", "--threads", "0")
+    code, _, err = call(*train, "m.yaml", "--train", "train.csv", "--epochs", "1")
+    assert code == 0
+    threads = Run(Path("run")).load().facts["threads"]
+    assert f"{threads} BLAS threads, by a short trial" in err
+    assert call(*train, "--resume", "--epochs", "2", "-q")[0] == 0
+    assert Run(Path("run")).load().facts["threads"] == threads
