@@ -13,6 +13,7 @@ from agentd.cli.screen.png import want_matplotlib
 from agentd.cli.supervised.data import column
 from agentd.cli.supervised.doubt import draw_doubt, draw_doubt_png
 from agentd.cli.supervised.live_view import FittingView
+from agentd.cli.supervised.memory_view import read_budget
 from agentd.errors import UsageError
 from agentd.runs.fit import run_training
 from agentd.runs.job import FitJob, Request
@@ -61,6 +62,9 @@ def train(
         typer.Option("--label", help="The label's column of a table: name, or position from 0."),
     ] = None,
     delimiter: Annotated[str | None, typer.Option(help="Between the cells of a CSV file.")] = None,
+    memory_budget: Annotated[
+        str | None, typer.Option(help="Share of the activations' memory: 1 all, 0 the least.")
+    ] = None,
     optimizer: Annotated[
         Path | None, typer.Option(help="nevermind-neu's optim.cfg, beside its net.cfg.")
     ] = None,
@@ -72,7 +76,9 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     device: Device = "cpu",
-    threads: Threads = 1,
+    threads: Annotated[
+        int, typer.Option(min=0, help="BLAS threads; 0: as many as a short trial finds fastest.")
+    ] = 1,
 ) -> None:
     """Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there."""
     flags: dict[str, Any] = {
@@ -87,6 +93,7 @@ def train(
         "save.every_steps": snapshot,
         "data.labels": None if label is None else list(map(column, label)),
         "data.delimiter": delimiter,
+        "memory.budget": read_budget(memory_budget),
     }
     request = Request(
         model=model,
@@ -98,6 +105,7 @@ def train(
         out=out,
         resume=resume,
         device=device,
+        choose_threads=threads == 0,
     )
 
     @contextmanager
