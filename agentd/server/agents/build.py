@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from agentd.assembly.actions import codec_of, numbered
 from agentd.assembly.device import backend_for
 from agentd.assembly.exploration import exploration_of
 from agentd.assembly.network import network_for
@@ -47,13 +48,14 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
     """
     network, format = network_for(config, schema, acting=True), format_of(config, schema)
     actor = Actor(
-        schema,
+        numbered(config, schema),
         network,
         backend_for(host.device),
         config.exploration,
         config.seed,
         capacity=most_rows(schema, host.limits),
         format=format if format.depth > 1 else None,
+        growth=format.growth,
     )
     actor.explore(*exploration_of(config, read_exploring(folder)))
     found, lost = read_checkpoint(folder / "checkpoints"), Losses(folder.name)
@@ -67,13 +69,14 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
             host.flushes.soon(agent)
 
         learning = _open_learning(host, folder, config, schema, actor, on_publication, found, lost)
+        learning.codec = codec_of(config, schema)
     stacks = Stacks(format) if format.depth > 1 else None
     footing = Footing(folder, *([learning.ring.path] if learning is not None else []))
     health = Health(learning, footing)
     agent = Agent(folder, config, schema, actor, learning, stacks, health, host, pass_rows(schema))
     agent.lost = lost.notes
     if learning is not None and learning.learns_steps:
-        agent.responder.followed = followed_of(config, len(schema.branches))
+        agent.responder.followed = followed_of(config, len(format.branches))
     return agent
 
 
