@@ -105,9 +105,10 @@ def _agent_policy(
     name, network = folder.name, network_for(config, schema, acting=True)
     found = read_checkpoint(folder / "checkpoints", checkpoint or None)
     if found is None:
-        flat, label, updates = initial_weights(config, network), "", 0
+        flat, label, updates, rows = initial_weights(config, network), "", 0, 0
     else:
         flat, label, updates = join(network, found.weights), found.name, found.step
+        rows = int(found.facts.get("counters", {}).get("env_steps", 0))
     facts: dict[str, Any] = {
         "agentd": __version__,
         "agent": name,
@@ -119,5 +120,5 @@ def _agent_policy(
         if len(names) != schema.n_actions:
             raise UsageError(f"--actions: want {schema.n_actions} names, got {len(names)}")
         facts["action_names"] = list(names)
-    policy = agent_policy(name, config, schema, flat, facts)
+    policy = agent_policy(name, config, schema, flat, facts, rows)
     return StoredPolicy(policy, network, flat, label, updates, folder, (name, config, schema))
