@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from agentd.assembly.actions import codec_of, numbered
 from agentd.assembly.device import backend_for, int8_backend
 from agentd.assembly.exploration import exploration_of
 from agentd.assembly.network import network_for
@@ -56,13 +57,14 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
     """
     network, format = network_for(config, schema, acting=True), format_of(config, schema)
     actor = Actor(
-        schema,
+        numbered(config, schema),
         network,
         _backend(host.device, folder, config, network, format),
         config.exploration,
         config.seed,
         capacity=most_rows(schema, host.limits),
         format=format if format.depth > 1 else None,
+        growth=format.growth,
     )
     if config.learner == "supervised" and config.supervised.evidential is not None:
         actor.evidence = config.supervised.evidence
@@ -78,13 +80,14 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
             host.flushes.soon(agent)
 
         learning = _open_learning(host, folder, config, schema, actor, on_publication, found, lost)
+        learning.codec = codec_of(config, schema)
     stacks = Stacks(format) if format.depth > 1 else None
     footing = Footing(folder, *([learning.ring.path] if learning is not None else []))
     health = Health(learning, footing)
     agent = Agent(folder, config, schema, actor, learning, stacks, health, host, pass_rows(schema))
     agent.lost = lost.notes
     if learning is not None and learning.learns_steps:
-        agent.responder.followed = followed_of(config, len(schema.branches))
+        agent.responder.followed = followed_of(config, len(format.branches))
     return agent
 
 
