@@ -44,6 +44,7 @@ _IMPORTS = {
     "agentd/conformance/environment": "stdlib agentd numpy gymnasium",
     "agentd/chess": "stdlib agentd numpy msgspec chess safetensors",
     "agentd/rl": "stdlib agentd numpy msgspec gymnasium minatar",
+    "agentd/cluster": "stdlib agentd numpy msgspec ray",
     "agentd/export": "pure agentd numpy safetensors onnx",
     "agentd/export/run": "stdlib agentd numpy onnx onnxruntime",
     "agentd": "stdlib agentd numpy msgpack msgspec yaml safetensors threadpoolctl uvloop "
@@ -377,6 +378,7 @@ CHECKS: dict[Callable[[Path], list[str]], list[tuple[str, str]]] = {
         ("agentd/client/a.py", "import agentd.engine"),
         ("agentd/client/a.py", "from .. import server"),
         ("agentd/a.py", "import torch"),
+        ("agentd/server/a.py", "import ray"),
     ],
     the_daemon_knows_no_game: [
         ("agentd/server/a.py", "from agentd.games.catch import Catch"),

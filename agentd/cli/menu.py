@@ -26,6 +26,7 @@ GROUPS = {
     "rl": "Q-learning on a game or a Gymnasium environment.",
     "chess": "From a lichess dump to a bot you can play.",
     "config": "Write, show and describe configurations.",
+    "cluster": "More than one machine: a Ray cluster (extra ray).",
 }
 SECTIONS = {
     "Serve and watch": "serve demo top agent config",
@@ -128,6 +129,8 @@ config show     daemon.configure:show
     Print every value that `serve` would run with, and where each came from.
 config schema   daemon.configure:schema
     Print the JSON Schema of the configuration file, for editors.
+cluster status  cluster.status:status
+    List the nodes of a Ray cluster: CPUs, memory, versions; fail where they differ from here.
 """
 COMMANDS = {
     path: Command(place, text)

@@ -7,15 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
+from agentd.cli.cluster.options import AverageEvery, Members, RayFlags
 from agentd.cli.screen.keys import Keys
 from agentd.cli.screen.options import JsonScreen
 from agentd.cli.screen.png import want_matplotlib
+from agentd.cli.screen.terminal import Terminal
 from agentd.cli.supervised.data import column
 from agentd.cli.supervised.doubt import draw_doubt, draw_doubt_png
 from agentd.cli.supervised.live_view import FittingView
 from agentd.cli.supervised.memory_view import read_budget
+from agentd.engine.training import Rounds
 from agentd.errors import UsageError
-from agentd.runs.fit import run_training
+from agentd.runs.fit import FitOutcome, Watch, run_training
 from agentd.runs.job import FitJob, Request
 from agentd.runs.measure import measure
 from agentd.runs.predict import predict
@@ -37,6 +40,7 @@ Threads = Annotated[int, typer.Option(min=1, help="BLAS threads; more helps wide
 
 def train(
     screen: JsonScreen,
+    cluster: RayFlags,
     model: Model = None,
     train: Annotated[Path | None, typer.Option("--train", help="Data to learn from.")] = None,
     test: Annotated[Path | None, typer.Option("--test", help="Data to measure on.")] = None,
@@ -79,8 +83,14 @@ def train(
     threads: Annotated[
         int, typer.Option(min=0, help="BLAS threads; 0: as many as a short trial finds fastest.")
     ] = 1,
+    members: Members = None,
+    average_every: AverageEvery = None,
 ) -> None:
-    """Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there."""
+    """Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there.
+
+    With --ray, --members train on a cluster, each on batches of its own, and every so many steps
+    all go on from the average of what they have become.
+    """
     flags: dict[str, Any] = {
         "epochs": epochs,
         "batch": batch,
@@ -106,6 +116,7 @@ def train(
         resume=resume,
         device=device,
         choose_threads=threads == 0,
+        members=cluster.members(members, average_every),
     )
 
     @contextmanager
@@ -115,8 +126,23 @@ def train(
         with Keys() as keys, FittingView(screen, job, metrics, keys) as view:
             yield view
 
-    outcome = run_training(request, watch)
+    outcome = _run(screen, cluster, request, watch)
     screen.report(outcome.record(), outcome.text())
+
+
+def _run(screen: Terminal, flags: RayFlags, request: Request, watch: Watch) -> FitOutcome:
+    """Train here, or by members on a cluster."""
+    if request.members is None:
+        return run_training(request, watch)
+    from agentd.cluster.averaging import RayCrew, average_rounds, plans_of
+
+    members, every = request.members
+    with flags.connect(screen, members) as cluster:
+
+        def rounds_of(job: FitJob) -> Rounds:
+            return average_rounds(RayCrew(cluster, plans_of(job, members)), every)
+
+        return run_training(request, watch, rounds_of)
 
 
 def measure_run(
