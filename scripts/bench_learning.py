@@ -132,16 +132,16 @@ def bias(folder: Path, task: Task, measure: Measure, seed: int) -> float:
 
 
 def stable_baselines(task: Task, seed: int) -> Run:
-    """Train Stable-Baselines3's DQN with the Zoo's settings, then evaluate it greedily."""
+    """Train Stable-Baselines3 with the Zoo's settings, its DQN or another, then play greedily."""
     import gymnasium
-    import numpy as np
+    import stable_baselines3
     import torch
-    from stable_baselines3 import DQN
 
     torch.set_num_threads(1)
     settings = dict(task.sb3)
     env, steps = settings.pop("env"), settings.pop("steps")
-    model = DQN(
+    algorithm = getattr(stable_baselines3, settings.pop("algorithm", "DQN"))
+    model = algorithm(
         "MlpPolicy",
         gymnasium.make(env),
         policy_kwargs={"net_arch": [256, 256]},
@@ -189,7 +189,9 @@ PLAYERS = {"agentd": ours, "without": without, "sb3": stable_baselines, "referen
 def _agentd(verb: str, *arguments: str) -> dict[str, Any]:
     """Run ``agentd rl VERB`` in a process of its own; its JSON. Raises CalledProcessError."""
     command = [sys.executable, "-m", "agentd", "rl", verb, *arguments, "--json", "-q"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    path = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(path)}  # for the environments beside this
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=env)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 

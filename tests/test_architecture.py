@@ -32,6 +32,7 @@ _IMPORTS = {
     "engine": "pure agentd.engine agentd.kernels numpy msgspec yaml safetensors pyopencl",
     "engine/data/prefetch": "pure threading",
     "engine/numpy_backend/gemm": "pure agentd.engine numpy threadpoolctl",
+    "engine/numpy_backend/trial": "pure time",
     "games": "pure agentd.games numpy chess zstandard",
     "games/chess/data/rust_reader": "pure agentd.games numpy rust_pgn_reader_python_binding",
     "agentd/protocol": "pure agentd.protocol numpy msgpack msgspec",

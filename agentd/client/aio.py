@@ -17,6 +17,7 @@ from typing import Any, Self, Unpack
 from numpy.typing import ArrayLike
 
 from agentd.client.address import Address
+from agentd.client.choices import Actions
 from agentd.client.errors import ClientClosed, ClientError, NotAgentd, SessionLost
 from agentd.client.facts import SessionFacts
 from agentd.client.frames import Act, Observations, Taught
@@ -27,7 +28,6 @@ from agentd.client.session import Reply
 from agentd.client.settings import (
     CONNECT_S,
     FAREWELL_S,
-    Actions,
     ConnectOptions,
     ConnectSettings,
     Observation,

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 import numpy as np
 
 from agentd.client.address import Address
+from agentd.client.choices import Actions, wire_action
 from agentd.protocol.codec import PROTOCOLS
 from agentd.protocol.errors import ProtocolError
 from agentd.protocol.messages import Hello
@@ -22,8 +23,6 @@ TensorShape: TypeAlias = tuple[Any, Sequence[int]]
 """A dtype in any of NumPy's words and the shape of one row."""
 Observation: TypeAlias = TensorShape | Mapping[str, TensorShape]
 """One tensor (it is then named ``obs``), or several by name."""
-Actions: TypeAlias = int | Sequence[int]
-"""How many actions there are, or how many in each branch."""
 
 SOFTWARE = "agentd-python"
 CONNECT_S = 10.0  # patience with one try: TCP, TLS and welcome
@@ -99,7 +98,7 @@ class ConnectSettings:
         schema = None
         if role != "admin":
             schema = read_schema(observation, actions)
-            common |= schema.to_wire() | _playing(options)
+            common |= schema.to_wire() | _playing(options, since=2 if schema.heads else 1)
         tls = options.get("tls")
         if tls is None and "wss" in {place.web for place in places}:
             tls = ssl.create_default_context()
@@ -116,8 +115,8 @@ class ConnectSettings:
         )
 
 
-def _playing(options: ConnectOptions) -> dict[str, Any]:
-    """The fields of hello that an admin leaves out."""
+def _playing(options: ConnectOptions, since: int) -> dict[str, Any]:
+    """The fields of hello that an admin leaves out; its actions need protocol ``since``."""
     streams = options.get("streams", 1)
     if not 1 <= streams <= MAX_STREAMS:
         raise ValueError(f"streams: want 1..{MAX_STREAMS}, got {streams}")
@@ -131,8 +130,9 @@ def _playing(options: ConnectOptions) -> dict[str, Any]:
     if dt_ms is not None:
         if not 0 < dt_ms < math.inf:
             raise ValueError(f"dt_ms: want milliseconds over 0, got {dt_ms}")
-        # A hello must be valid in the lowest version that it offers, and 1 has no such key.
-        fields |= {"dt_ms": float(dt_ms), "protocol": (2, PROTOCOLS[1])}
+        fields["dt_ms"], since = float(dt_ms), 2
+    if since > PROTOCOLS[0]:  # a hello must be valid in the lowest version that it offers
+        fields["protocol"] = (since, PROTOCOLS[1])
     return fields
 
 
@@ -145,12 +145,8 @@ def read_schema(observation: Observation | None, actions: Actions | None) -> Sch
         name: {"dtype": np.dtype(dtype).name, "shape": [int(n) for n in shape]}
         for name, (dtype, shape) in tensors.items()
     }
-    if isinstance(actions, Sequence):
-        action: dict[str, Any] = {"kind": "multi_discrete", "n": [int(n) for n in actions]}
-    else:
-        action = {"kind": "discrete", "n": int(actions)}
     try:
-        return Schema.from_wire(wire, action)
+        return Schema.from_wire(wire, wire_action(actions))
     except ProtocolError as fault:
         raise ValueError(fault.message) from None
 

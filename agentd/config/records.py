@@ -61,9 +61,10 @@ Finite = Annotated[float, Meta(ge=-1e308, le=1e308)]
 Device = Annotated[
     str,
     Meta(
-        pattern=r"^(cpu|opencl(:[A-Za-z0-9][A-Za-z0-9 ()@._+-]{0,99})?!?)$(?!\n)",
+        pattern=r"^(cpu|cpu-int8|opencl(:[A-Za-z0-9][A-Za-z0-9 ()@._+-]{0,99})?!?)$(?!\n)",
         description="cpu, opencl, or opencl:<i or name> as `agentd devices` lists them; "
-        "without any OpenCL the CPU, or with ! at the end an error",
+        "without any OpenCL the CPU, or with ! at the end an error; "
+        "cpu-int8 for agents that only play",
     ),
 ]
 
@@ -93,6 +94,23 @@ class PaceConfig(Record, frozen=True, kw_only=True):
     max_backlog: Count = 64  # due points that a slow learner may owe (free)
 
 
+class ActionsConfig(Record, frozen=True, kw_only=True):
+    """How the numbers of an action are learned (kinds box and mixed; R14)."""
+
+    bins: Annotated[int, Meta(ge=2, le=65)] = 3  # values of a number that are tried, both ends too
+    # all combinations are valued together up to so many; above, the values of the heads add up
+    joint: Annotated[int, Meta(ge=0, le=4_096)] = 32
+    # after so many rows each the bins of a number become 2, 3, 5, … up to `bins`, which is 3, 5, 9,
+    # 17, 33 or 65 (growing Q-networks, arXiv:2404.04253); null: all of them from the beginning
+    grow_every: Count | None = None
+
+    def __post_init__(self) -> None:
+        if self.grow_every is not None and (self.bins < 3 or (self.bins - 1) & (self.bins - 2)):
+            raise ValueError(
+                f"bins ({self.bins}) cannot be grown to by halves: want 3, 5, 9, 17, 33 or 65"
+            )
+
+
 class CheckpointConfig(Record, frozen=True, kw_only=True):
     """When the learner saves by itself, and how many checkpoints stay."""
 
@@ -120,6 +138,8 @@ def _default_model() -> ModelSpec:
     return ModelSpec(layers=(Dense(128), Relu(), Dense(128), Relu()))
 
 
+INT8 = "cpu-int8"
+"""The device that computes products in whole numbers, for agents that only play."""
 STREAMING = ("pqn", "stream_q")
 """Learners that learn from each row when it is fresh, and never again."""
 
@@ -144,6 +164,7 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     replay: ReplayConfig = msgspec.field(default_factory=ReplayConfig)
     pace: PaceConfig = msgspec.field(default_factory=PaceConfig)
     exploration: ExplorationConfig = msgspec.field(default_factory=ExplorationConfig)
+    actions: ActionsConfig = msgspec.field(default_factory=ActionsConfig)
     checkpoint: CheckpointConfig = msgspec.field(default_factory=CheckpointConfig)
     # numbers for its games: they are told, and the operation `settings` changes them
     game: dict[SettingName, Finite] = msgspec.field(default_factory=dict)
@@ -173,6 +194,8 @@ class AgentConfig(Record, frozen=True, kw_only=True):
             self._check_lag()
         if self.learner == "stream_q":
             self._check_stream_q()
+        if self.learner != "dqn" and self.actions.grow_every is not None:
+            raise ValueError(f"actions.grow_every is for learner dqn, not for {self.learner}")
         if self.learner == "dqn":
             self._check_dqn()
         elif self.dqn.last_actions:
@@ -226,7 +249,7 @@ class AgentConfig(Record, frozen=True, kw_only=True):
 
 def unshareable(config: AgentConfig) -> str:
     """Why an agent cannot share a learner with other daemons, "" where it can."""
-    if config.learner in STREAMING:
+    if config.learner not in ("dqn", "supervised", "none"):
         return (
             f"learner {config.learner} learns from each row when it is fresh, so it needs one "
             "daemon; a shared learner takes dqn and supervised"
@@ -363,3 +386,7 @@ class ServerConfig(Record, frozen=True, kw_only=True):
             for name, agent in {"of any name": self.agent, **self.agents}.items():
                 if why := unshareable(agent):
                     raise ValueError(f"shared_learner: agent {name}: {why}")
+        if self.device == INT8:
+            for name, agent in self.agents.items():
+                if agent.learner != "none":
+                    raise ValueError(f"device {INT8} only plays, and agent {name} learns")

@@ -23,6 +23,7 @@ from agentd.runs.answers import (
 )
 from agentd.runs.doubt import Doubt
 from agentd.runs.fit import figures
+from agentd.runs.int8 import Int8Facts, int8_trainer
 from agentd.runs.job import load_beside, make_trainer
 from agentd.store import write_file
 
@@ -39,6 +40,7 @@ class Measured:
     evaluation: EvaluationReport
     outputs: NDArray[np.float32]
     doubt: Doubt | None = None
+    int8: Int8Facts | None = None
 
     @cached_property
     def shown(self) -> NDArray[np.float32]:
@@ -63,6 +65,7 @@ class Measured:
             "confusion": None if found.confusion is None else found.confusion.tolist(),
             "classes": self._names(),
             **(self.doubt.record() if self.doubt else {}),
+            "int8": None if self.int8 is None else self.int8.record(),
         }
         if samples is not None:
             record["samples"] = [self._sample(i) for i in range(min(samples, found.rows))]
@@ -72,6 +75,8 @@ class Measured:
         """The figures for a person."""
         found = self.evaluation
         lines = [f"{found.rows:,} rows of {self.data.file}", figures(found.loss, found.accuracy)]
+        if self.int8 is not None:
+            lines.append(self.int8.text())
         if found.rmse is not None:
             lines.append(f"root mean squared error {found.rmse:.4g}")
         if found.confusion is not None:
@@ -122,11 +127,19 @@ class Measured:
 
 
 def measure(
-    run_path: Path, data: Path | None, *, part: str, best: bool, foreign: Path | None = None
+    run_path: Path,
+    data: Path | None,
+    *,
+    part: str,
+    best: bool,
+    foreign: Path | None = None,
+    int8: bool = False,
+    calibration: Path | None = None,
 ) -> Measured:
     """Measure the run's newest checkpoint, or its best epoch. Raises DataError, MissingInput.
 
     ``foreign`` is data unlike what it was trained on, without labels: how novelty tells it apart.
+    With ``int8`` its products are computed in whole numbers, see `int8_trainer`.
     """
     run = Run.open(run_path)
     snapshot = run.load(best=best)
@@ -134,8 +147,13 @@ def measure(
     trainer = make_trainer(
         snapshot.spec, snapshot.network, snapshot.is_class, snapshot.normalizer, snapshot.weights
     )
-    evaluation, outputs = trainer.evaluate(found), trainer.predict(found.inputs)
-    doubt, strange = None, None
+    evaluation, facts = trainer.evaluate(found), None
+    if int8:
+        trainer, weights = int8_trainer(snapshot, calibration)
+        sizes = weights.nbytes, snapshot.weights.nbytes
+        facts = Int8Facts(weights.rows, calibration is not None, *sizes, evaluation)
+        evaluation = trainer.evaluate(found)
+    outputs, doubt, strange = trainer.predict(found.inputs), None, None
     answers = told_classes(snapshot, outputs)
     if foreign is not None:
         if answers is None:
@@ -144,7 +162,7 @@ def measure(
     wanted = strange is not None or snapshot.calibration is not None
     if answers is not None and (wanted or answers.novelty is not None):
         doubt = Doubt(answers, found.labels().astype(np.int64), strange, snapshot.calibration)
-    return Measured(snapshot, run_path, found, evaluation, outputs, doubt)
+    return Measured(snapshot, run_path, found, evaluation, outputs, doubt, facts)
 
 
 def load_measured(snapshot: Snapshot, source: Path, part: str) -> Dataset:

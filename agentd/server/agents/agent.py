@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from agentd.assembly.actions import codec_of
 from agentd.config.records import AgentConfig
 from agentd.engine.network.weights import join, split
 from agentd.learner.handle import POLL_S
@@ -72,9 +73,8 @@ class Agent:
         self.learning = learning  # None: the agent learns nothing
         self.stacks = stacks  # None: a row is seen alone
         self.health = health
-        self.responder = Responder(
-            self.name, schema, actor, stacks, learning, host.clock, self._values
-        )
+        parts = self.name, schema, actor, stacks, learning, host.clock, self._values
+        self.responder = Responder(*parts, codec_of(config, schema))
         self.states, self.returns = self.responder.states, self.responder.returns
         self.counters = self.responder.counters
         self.sessions: dict[bytes, Session] = {}

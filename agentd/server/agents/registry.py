@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agentd.assembly.actions import require_learnable
 from agentd.assembly.budget import OverBudget
 from agentd.assembly.weights import is_bundled
 from agentd.config import AgentConfig, agent_config_from_wire, plain
@@ -339,6 +340,7 @@ class Registry:
         with as_protocol_errors():
             unbound = self.stored.schema(name) is None
             config = await asyncio.to_thread(self.stored.config, name)
+            require_learnable(config, schema)
             await asyncio.to_thread(check_costs, folder, config, schema, self._config.limits)
             if unbound:  # a start that was cut off may have left an empty ring
                 await asyncio.to_thread(self.stored.forget_replay, name)

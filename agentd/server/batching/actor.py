@@ -11,7 +11,7 @@ from agentd.engine.backend import Backend
 from agentd.engine.layers import Dense, Relu
 from agentd.engine.network import Network, Pass
 from agentd.engine.optim.spec import Evidence
-from agentd.engine.replay.rows import RowFormat
+from agentd.engine.replay.rows import BinGrowth, RowFormat
 from agentd.engine.rules.exploration import ExplorationConfig, act, act_boltzmann, greedy, uniforms
 from agentd.memory.played import EXPLORED
 from agentd.protocol.rows import TERMINATED
@@ -52,8 +52,8 @@ class Actor:
 
     ``weights`` is the host copy of the parameters (P,); call ``publish`` after writing to it.
     ``format`` says how an input is made where that takes more than one row. ``holds`` is None for
-    agents that decide anew in every row. ``evidence`` says what makes evidence of the outputs of a
-    classifier that gathers any; None for all others.
+    agents that decide anew in every row. ``growth``: which actions there are yet. ``evidence`` says
+    what makes evidence of the outputs of a classifier that gathers any; None for all others.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Actor:
         seed: int,
         capacity: int,
         format: RowFormat | None = None,
+        growth: BinGrowth | None = None,
     ) -> None:
         self.network = network
         self.weights = np.zeros(network.n_params, np.float32)
@@ -79,7 +80,7 @@ class Actor:
         if exploration.kind == "noisy":
             self._noisy = Pass(network, backend, _NOISE_ROWS, seed=seed, noisy=True)
         self._format = format
-        self._stack = 1 if format is None else format.stack
+        self._stack, self.growth = 1 if format is None else format.stack, growth
         self.evidence: Evidence | None = None
         self.holds: Holds | None = None
         if exploration.hold:
@@ -189,6 +190,8 @@ class Actor:
         """
         q = self._outputs(obs, played, learned, first_row)
         n, branches = len(kind), self._schema.branches
+        if self.growth is not None:
+            mask = self.growth.limit(mask, max(first_row, env_steps), n)
         lone = self._exploration.kind != "boltzmann" and n == len(branches) == 1
         if lone and mask is None and stream is None:
             at = -1 if slot is None else int(slot[0])

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agentd.assembly.actions import ActionCodec
 from agentd.engine.doubt import novelty
 from agentd.latency import Histogram, Sizes
 from agentd.memory.played import EXPLORED
@@ -66,11 +67,12 @@ class Counters:
         }
 
 
-def encode_answers(batch: Batch, choice: Choice) -> list[bytes]:
+def encode_answers(batch: Batch, choice: Choice, codec: ActionCodec | None) -> list[bytes]:
     """The ``act`` frames of a batch, in the order of its frames."""
     frames, rows = batch.frames, batch.frames[0].rows
+    actions = choice.action if codec is None else codec.encode(choice.action)
     if all(f.rows == rows and not f.session.explain and not f.late for f in frames):
-        return encode_acts([frame.seq for frame in frames], choice.action.tobytes(), choice.version)
+        return encode_acts([frame.seq for frame in frames], actions.tobytes(), choice.version)
     out, start = [], 0
     for frame, end in zip(frames, batch.ends, strict=True):
         q = explored = new = None
@@ -80,7 +82,7 @@ def encode_answers(batch: Batch, choice: Choice) -> list[bytes]:
             explored = memoryview((choice.explored[start:end] & EXPLORED).tobytes())
             if two and choice.evidence is not None:
                 new = memoryview(novelty(choice.q[start:end], choice.evidence).tobytes())
-        action = memoryview(choice.action[start:end].tobytes())
+        action = memoryview(actions[start:end].tobytes())
         act = ActReply(
             seq=frame.seq,
             action=action,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.assembly.actions import ActionCodec
 from agentd.config.records import AgentConfig
 from agentd.errors import StorageError
 from agentd.learner.handle import LearnerHandle
@@ -55,6 +56,7 @@ class Learning:
     ) -> None:
         self.handle = handle
         self.ring = ring
+        self.codec: ActionCodec | None = None  # where games know other actions than the ring
         self._steps = ring if isinstance(ring, ReplayRing) else None
         self._taught = ring if isinstance(ring, TeachRing) else None
         self._board = board
@@ -222,9 +224,8 @@ class Learning:
         """Make a session durable: it can be resumed after the daemon was killed."""
         self.start()
         agent = self.handle.agent_dir.name
-        record = self._table.claim(
-            session.id, session.run, agent, session.role, session.streams, session.base
-        )
+        parts = session.id, session.run, agent, session.role, session.streams, session.base
+        record = self._table.claim(*parts)
         if self._steps is not None:
             self._steps.reserve_streams(session.base + session.streams)
         return record
@@ -261,7 +262,8 @@ class Learning:
         """The mask bits of the newest rows of streams, see `ReplayRing.masks`; None without any."""
         if self._steps is None or self._steps.counters.masks_since < 0:
             return None
-        return self._steps.masks(base, streams)
+        bits = self._steps.masks(base, streams)
+        return bits if self.codec is None else self.codec.gather_bits(bits)
 
     def note(self, session: Session, seq: int) -> None:
         """Remember a frame that was answered and left no row: it is not to be done again."""
@@ -275,14 +277,13 @@ class Learning:
         if self._taught is not None and self._taught.knows(session.serial, seq):
             queued = self._taught.head - self._taught.oldest
             return TaughtReply(seq=seq, queued=queued, version=self._actor.version)
-        if self._steps is None:
-            return None
-        known = self._steps.answer(session.serial, seq)
+        known = None if self._steps is None else self._steps.answer(session.serial, seq)
         if known is None:
             return None
+        action = known.action if self.codec is None else self.codec.encode(known.action)
         return ActReply(
             seq=seq,
-            action=memoryview(known.action.tobytes()),
+            action=memoryview(action.tobytes()),
             version=known.version,
             explored=memoryview(known.explored.tobytes()) if session.explain else None,
         )

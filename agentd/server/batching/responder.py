@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from agentd.assembly.actions import ActionCodec
 from agentd.errors import StorageError
 from agentd.protocol.codec import encode
 from agentd.protocol.errors import Code, ProtocolError
@@ -43,6 +44,7 @@ class Responder:
         learning: Learning | None,
         clock: Callable[[], float],
         values: bool,
+        codec: ActionCodec | None = None,
     ) -> None:
         self.states = StreamStates()
         self.returns = Returns()
@@ -51,14 +53,14 @@ class Responder:
         self.counters = Counters()
         self.followed: FollowedReturns | None = None
         self._name, self._schema, self._actor, self._stacks = name, schema, actor, stacks
-        self._learning = learning
+        self._learning, self._codec = learning, codec
         self._clock = clock
         self._values = values  # taught targets are values, not classes
         self._joiner = Joiner(schema)
         self._fast_path: FastPath | None = None
         noted = learning is not None and not learning.learns_steps  # every answered frame is noted
-        if stacks is None and not noted and FastPath.fits(schema, actor):
-            self._fast_path = FastPath(schema, actor)
+        if stacks is None and not noted and FastPath.fits(schema, actor, codec):
+            self._fast_path = FastPath(schema, actor, codec)
 
     def answer(self, group: list[Frame]) -> None:
         """Answer every frame of a group, in which a session has at most one; raise nothing."""
@@ -108,7 +110,7 @@ class Responder:
         learning = self._learning
         try:
             choice = self._act(batch)
-            answers = encode_answers(batch, choice)
+            answers = encode_answers(batch, choice, self._codec)
         except Exception:
             self._fail(batch.frames)
             return
@@ -146,7 +148,9 @@ class Responder:
 
     def _act(self, batch: Batch) -> Choice:
         learned = self._learned_rows(batch)
-        learning = self._learning
+        learning, shown = self._learning, batch.mask
+        if self._codec is not None:
+            batch.number(self._codec)
         obs, played = batch.obs, None
         if (taken := corrected(batch.facts, len(batch))) is not None:
             stream = batch.stream[taken.row]
@@ -176,7 +180,7 @@ class Responder:
                 self._follow(self.followed, batch, learned, choice, overruled=taken is not None)
         self.states.apply(batch.stream, batch.kind)
         if self.keeps_masks:
-            self.masks.note(batch.stream, batch.mask)
+            self.masks.note(batch.stream, shown)
         roles = [(f.session.role, end) for f, end in zip(batch.frames, batch.ends, strict=True)]
         success = None if batch.facts is None else batch.facts.success
         self.returns.add(batch.stream, batch.kind, batch.reward, roles, success)

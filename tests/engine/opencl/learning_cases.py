@@ -1,6 +1,7 @@
 """Cases of what learns: losses, targets, values, gradients, optimizers."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -140,10 +141,16 @@ def td_loss(rng: np.random.Generator) -> Iterator[Case]:
     for rows, branches in BRANCHES:
         for huber in (None, 0.8):
 
-            def bind(be: Any, branches: Any = branches, huber: Any = huber, **a: Any) -> Any:
+            def bind(
+                be: Any,
+                branches: Any = branches,
+                huber: Any = huber,
+                shared: bool = False,
+                **a: Any,
+            ) -> Any:
                 given = (a[k] for k in ("q", "action", "target", "weight"))
                 outs = (a[k] for k in ("dq", "td", "loss"))
-                return be.td_loss(*given, branches, huber, *outs)
+                return be.td_loss(*given, branches, huber, *outs, shared)
 
             q = floats(rng, rows, sum(branches))
             action = np.stack([rng.integers(0, n, rows) for n in branches], 1).astype(np.int32)
@@ -155,6 +162,7 @@ def td_loss(rng: np.random.Generator) -> Iterator[Case]:
             yield f"{rows} {branches} weighted", bind, arrays | {"weight": weight}, ()
             spoilt = arrays | {"target": with_nan(arrays["target"])}
             yield f"{rows} {branches} NaN", bind, spoilt, ()
+            yield f"{rows} {branches} mean error", partial(bind, shared=True), arrays, ()
 
 
 @case("margin_loss")
