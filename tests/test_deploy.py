@@ -107,3 +107,35 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
 
     assert "agentd.service" not in done.stderr
     assert done.returncode == 0, done.stderr
+
+
+def test_the_balancer_takes_its_configuration(tmp_path: Path) -> None:
+    haproxy = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
+    if haproxy is None:
+        pytest.skip("haproxy is not installed")
+    text = (DEPLOY / "haproxy.cfg").read_text()
+    here = re.sub(r"agentd-\d\.agentd:", "127.0.0.1:", text)
+    (tmp_path / "haproxy.cfg").write_text(here)
+    command = [haproxy, "-c", "-f", str(tmp_path / "haproxy.cfg")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert f"check port {DEFAULTS.http_port}" in text
+    assert f"expire {DEFAULTS.limits.resume_s:.0f}s" in text
+
+
+def test_replicas_in_a_cluster_differ_from_one_daemon_in_what_they_say() -> None:
+    one, many = (
+        {
+            f"{record['kind']} {record['metadata']['name']}": record
+            for record in yaml.safe_load_all((DEPLOY / name).read_text())
+        }
+        for name in ("kubernetes.yaml", "kubernetes-replicas.yaml")
+    )
+    alone, replica = (
+        each["StatefulSet agentd"]["spec"]["template"]["spec"] for each in (one, many)
+    )
+    assert alone["securityContext"] == replica["securityContext"]
+    for key in ("ports", "startupProbe", "livenessProbe", "readinessProbe", "securityContext"):
+        assert alone["containers"][0][key] == replica["containers"][0][key]
+    config = yaml.safe_load(many["ConfigMap agentd"]["data"]["agentd.yaml"])
+    assert resolve(None, config).config.agents["bot"].follow is not None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +58,7 @@ class ReplayRing(RingWriter):
         slack: int | None = None,
         streams: int = 4096,
         begin: RingCounters | None = None,
-    ) -> ReplayRing:
+    ) -> Self:
         """Open the ring at ``path``, or create it with counters ``begin`` (an empty one's are 0).
 
         ``streams`` is how many global stream slots there are room for at first. Streams are

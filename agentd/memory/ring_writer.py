@@ -61,6 +61,10 @@ class RingWriter:
         """Note that the rows below ``counters.head`` are on disk: power loss goes back to here."""
         self._file.durable.write(counters)
 
+    def sync(self) -> None:
+        """Wait until the rows committed so far are on the disk. Raises OSError."""
+        self._file.sync()
+
     def has_room(self, rows: int) -> bool:
         """Whether the disk takes so many rows more."""
         try:

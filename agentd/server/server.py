@@ -83,7 +83,10 @@ class Server:
         self._pool: Pool | None = None
         if config.workers > 1 and router is None:
             self._pool = Pool(config, data_dir, reports, self.spawn, self.adopt)
-        host = AgentHost(config.device, config.limits, FlushQueue(), self.spawn, time.monotonic)
+        host = AgentHost(
+            *(config.device, config.limits, FlushQueue(), self.spawn, time.monotonic),
+            shared=config.shared_learner,
+        )
         self.registry = Registry(config, data_dir, host, reports.connections, self._tell_workers)
         self.progress = ProgressKeeper(lambda: self.registry.loaded, _listener(config))
         self._router = router

@@ -98,8 +98,8 @@ class Learning:
 
     @property
     def env_steps(self) -> int:
-        """Rows that got an action so far, over all runs."""
-        return self.ring.counters.env_steps
+        """Rows that got an action so far, over all runs and daemons that share the learner."""
+        return self.ring.counters.env_steps + self.handle.elsewhere
 
     # -- weights -------------------------------------------------------------------------------
 
@@ -364,6 +364,7 @@ class Learning:
             "degraded": self.handle.degraded or bool(self._refused),
             "lost_rows": self.lost_rows,
             "good_checkpoint": self.handle.good,
+            **self.handle.shared,
         }
 
     def _policy_lag(self) -> float:
