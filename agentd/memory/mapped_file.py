@@ -318,7 +318,7 @@ def _check_size(path: Path, size: int) -> None:
 
 
 def _create(path: Path, identity: Mapping[str, Any], size: int, begin: RingCounters) -> None:
-    """Make a sparse file under another name, then give it its own: never half a header."""
+    """Make a sparse file under another name, then give it its own: never half a header. Durable."""
     text = json.dumps(dict(identity), sort_keys=True).encode()
     header = bytearray(PAGE)
     header[:8] = _MAGIC
@@ -335,6 +335,11 @@ def _create(path: Path, identity: Mapping[str, Any], size: int, begin: RingCount
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)  # its name is durable too: what is synced in it later can be found again
+    finally:
+        os.close(folder)
 
 
 def _offsets(columns: Sequence[Column], rows: int) -> list[int]:

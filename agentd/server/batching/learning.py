@@ -16,15 +16,13 @@ from agentd.errors import StorageError
 from agentd.learner.handle import LearnerHandle
 from agentd.learner.live import too_slow
 from agentd.learner.pace import NO_DUE
-from agentd.memory.played import PlayedRows
 from agentd.memory.replay_ring import ReplayRing
 from agentd.memory.session_table import SessionRecord, SessionTable
 from agentd.memory.teach_ring import TeachRing
 from agentd.memory.weight_board import Publication, WeightBoard
-from agentd.protocol.facts import FactColumns
 from agentd.protocol.messages import ActReply, TaughtReply
 from agentd.server.batching.actor import Actor, Choice
-from agentd.server.batching.batch import Batch
+from agentd.server.batching.batch import Batch, corrected, elapsed
 from agentd.server.batching.session import Session
 from agentd.server.batching.stacks import Stacks
 from agentd.server.batching.teaching import TaughtRows
@@ -201,7 +199,7 @@ class Learning:
             serials,
             seqs,
             choice.version,
-            _elapsed(batch.facts, rows),
+            elapsed(batch.facts, rows),
             corrected(batch.facts, rows),
         )
         self._table.last_seq[slots] = newest
@@ -225,6 +223,7 @@ class Learning:
         record = self._table.claim(
             session.id, session.run, agent, session.role, session.streams, session.base
         )
+        self._table.cut(record.slot, self.head)  # nothing of it is older than this
         if self._steps is not None:
             self._steps.reserve_streams(session.base + session.streams)
         return record
@@ -241,7 +240,14 @@ class Learning:
             self._table.cut(session.slot, self.head)
 
     def reopen(self, record: SessionRecord) -> tuple[int, NDArray[np.bool_]]:
-        """Take up a session after a restart: its newest seq, and which streams are under way."""
+        """Take up a session after a restart: its newest seq, and which streams are under way.
+
+        Raises ValueError where rows of it have left the ring: whether it may go on is not known.
+        """
+        if self._steps is not None and self.ring.oldest > record.since:
+            newest = self._steps.newest(record.base, record.streams, record.serial, 1)
+            if (newest < 0).any():
+                raise ValueError("its newest rows have left the ring")
         self.start()
         seqs = self.ring.last_seqs()
         last = max(record.last_seq, seqs.get(record.serial, 0))
@@ -379,18 +385,6 @@ class Learning:
         if self._started:
             await self.handle.stop(save=save, within_s=within_s)
         self.ring.close()
-
-
-def _elapsed(facts: FactColumns | None, rows: int) -> NDArray[np.float32] | None:
-    return None if facts is None or facts.elapsed is None else facts.elapsed[:rows]
-
-
-def corrected(facts: FactColumns | None, rows: int) -> PlayedRows | None:
-    """What was played before the first ``rows`` rows of a batch, where games said it."""
-    if facts is None or facts.given is None or facts.taken is None or facts.by is None:
-        return None
-    row = np.flatnonzero(facts.given[:rows])
-    return PlayedRows(row, facts.taken[row], facts.by[row]) if len(row) else None
 
 
 def _whole(stats: dict[str, float]) -> dict[str, float]:

@@ -18,10 +18,10 @@ from agentd.protocol.rows import StreamStates
 from agentd.protocol.schema import Schema
 from agentd.server.batching.actor import Actor, Choice
 from agentd.server.batching.answers import Counters, encode_answers
-from agentd.server.batching.batch import Batch, Joiner, check_batch
+from agentd.server.batching.batch import Batch, Joiner, check_batch, corrected
 from agentd.server.batching.fast_path import FastPath
 from agentd.server.batching.followed import FollowedReturns
-from agentd.server.batching.learning import Learning, corrected
+from agentd.server.batching.learning import Learning
 from agentd.server.batching.masks import LastMasks
 from agentd.server.batching.returns import Returns
 from agentd.server.batching.session import Frame
