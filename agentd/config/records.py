@@ -137,6 +137,9 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     pace: PaceConfig = msgspec.field(default_factory=PaceConfig)
     exploration: ExplorationConfig = msgspec.field(default_factory=ExplorationConfig)
     checkpoint: CheckpointConfig = msgspec.field(default_factory=CheckpointConfig)
+    # acknowledged rows that a power failure may take: none (answers wait for the disk), those of
+    # the last second, or those since the last checkpoints
+    durability: Literal["always", "1s", "os"] = "os"
     # numbers for its games: they are told, and the operation `settings` changes them
     game: dict[SettingName, Finite] = msgspec.field(default_factory=dict)
 

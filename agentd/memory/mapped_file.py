@@ -192,7 +192,7 @@ class RingFile:
         self._mapped[_BOOT : _BOOT + 36] = boot_id().ljust(36, b"\0")
         self._mapped[_CLEAN] = 0
         self.waiting[0] = 0
-        self._mapped.flush(0, PAGE)
+        self.sync_header()
 
     def reserve(self, end: int) -> None:
         """Claim disk space for the slots below ``end``. Raises StorageError on a full disk."""
@@ -211,6 +211,10 @@ class RingFile:
     def sync(self) -> None:
         """Wait until everything written so far, by any process, is on the disk."""
         getattr(os, "fdatasync", os.fsync)(self._fd)
+
+    def sync_header(self) -> None:
+        """Wait until the header is on the disk."""
+        self._mapped.flush(0, PAGE)
 
     def close(self, *, clean: bool = False) -> None:
         """Forget the file; ``clean`` puts everything on disk first and says so in the header."""

@@ -15,7 +15,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     parser.add_argument("--simulate", action="store_true", help="the only thing that is done here")
     parser.add_argument("--seed", type=int, default=1, help="the first seed (1)")
-    parser.add_argument("--seeds", type=int, default=1, help="how many seeds, one after another (1)")
+    parser.add_argument(
+        "--seeds", type=int, default=1, help="how many seeds, one after another (1)"
+    )
     parser.add_argument("--frames", type=int, default=20_000, help="answers of each seed (20000)")
     parser.add_argument("--durability", choices=("always", "1s", "os"), help="of the agent")
     parser.add_argument("--json", action="store_true", help="each seed as a line of JSON")
@@ -30,10 +32,15 @@ def main() -> int:
         if outcome.violation:
             failed.append(seed)
             words = "".join(f" --{name} {value}" for name, value in more.items())
-            print(f"  {outcome.violation}\n  {outcome.facts.get('cause')}\n  repeat it: ", end="")
-            print(f"scripts/soak --simulate --seed {seed} --frames {asked.frames}{words}", flush=True)
+            print(f"  {outcome.violation}", *outcome.past, sep="\n  ")
+            print("  repeat it: ", end="")
+            print(
+                f"scripts/soak --simulate --seed {seed} --frames {asked.frames}{words}", flush=True
+            )
     speed = frames / max(seconds, 1e-9)
-    print(f"{asked.seeds} seeds, {frames:,} frames, {total.total():,} faults, {speed:,.0f} frames/s")
+    print(
+        f"{asked.seeds} seeds, {frames:,} frames, {total.total():,} faults, {speed:,.0f} frames/s"
+    )
     print(f"faults: {dict(total.most_common())}")
     if failed:
         print(f"failed: {failed}")

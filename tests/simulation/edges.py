@@ -12,6 +12,7 @@ import heapq
 import itertools
 import random
 import socket
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -86,15 +87,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def __init__(
         self, timetable: Timetable, serve: Callable[[Any], None], disk_s: Callable[[], float]
     ) -> None:
-        """``serve`` gets the factory of connections; ``disk_s`` draws what a thread's work takes.
-        """
+        """``serve`` gets the factory of connections; ``disk_s`` draws what a thread's work takes."""
         super().__init__()
         self._timetable, self._serve, self._disk_s = timetable, serve, disk_s
         self._selector = self
         self._clock_resolution = 1e-9
         self._readers: dict[int, Callable[[], None]] = {}
-        self.faults: list[dict[str, Any]] = []  # what nobody caught
-        self.set_exception_handler(lambda _, context: self.faults.append(context))
+        self.events: deque[Callable[[], None]] = deque()  # due, and not happened yet
 
     def time(self) -> float:
         return self._timetable.now
@@ -108,8 +107,12 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             if timetable.now == float("inf"):
                 raise Violation("everything sleeps for ever")
         for event in timetable.due():
-            self.call_soon(event)
+            self.events.append(event)
+            self.call_soon(self._happen)
         return []
+
+    def _happen(self) -> None:
+        self.events.popleft()()
 
     def _process_events(self, event_list: list[Any]) -> None:
         """There are none: ``select`` has put them into the queue."""

@@ -178,9 +178,7 @@ class Link(asyncio.Transport):
     def _tell_lost(self) -> None:
         if not self.silent:
             lost = self._dialer.lost
-            self._timetable.later(
-                self._network.delay_s(), lambda: None if self.deaf else lost()
-            )
+            self._timetable.later(self._network.delay_s(), lambda: None if self.deaf else lost())
 
     def _shut(self) -> None:
         self._open = False

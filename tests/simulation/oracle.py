@@ -34,6 +34,7 @@ class Book:
     def __init__(self, name: str, diary: Diary, window_s: float | None) -> None:
         self.name, self.diary, self.window_s = name, diary, window_s
         self.head = self.lost = self.unkept = 0
+        self.excused = False  # at the end of the last life the daemon said that a sync had failed
         self.forgiven = 0  # rows that were answered while the disk refused them, by its own count
         self._kept: dict[int, tuple[int, int]] = {}  # by number of the row: index and action
         self._acknowledged: deque[tuple[int, float]] = deque(maxlen=ROOM)  # index, when
@@ -133,7 +134,7 @@ class Book:
             if index >= head or before <= index < oldest
         ]
         self.lost += len(lost)
-        if self.window_s is None:
+        if self.window_s is None or self.excused:
             return
         late = [each for each in lost if each[1] < failed_at - self.window_s]
         if late:

@@ -14,6 +14,7 @@ import shutil
 import struct
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -45,6 +46,8 @@ BASE: dict[str, Any] = {
     "replay": {"capacity": 1000},
     "checkpoint": {"every_seconds": 10.0, "keep": 3},
 }
+WINDOWS: dict[str, float | None] = {"always": 0.0, "1s": 1.0, "os": None}
+"""How old an acknowledged row may be that a power failure takes, by ``durability``."""
 PACES: tuple[dict[str, Any], ...] = (
     {"mode": "free", "learn_start": 64, "train_every": 32},
     {"mode": "paced", "learn_start": 64, "train_every": 32},
@@ -65,7 +68,10 @@ class Loaded(dict[str, Agent]):
 
 @dataclass
 class Outcome:
-    """What one run has seen. ``history``: a checksum over all that was said, and when."""
+    """What one run has seen. ``history``: a checksum over all that was said, and when.
+
+    ``past``: what the game that found something had said and heard before.
+    """
 
     seed: int
     frames: int = 0
@@ -74,6 +80,7 @@ class Outcome:
     faults: Counter[str] = field(default_factory=Counter)
     facts: dict[str, Any] = field(default_factory=dict)
     violation: str = ""
+    past: list[str] = field(default_factory=list)
 
 
 class World:
@@ -89,9 +96,10 @@ class World:
         self.nursery = Nursery(self.timetable, self.disk)
         self.disk.on_pipe = self._piped
         self.diary = Diary()
-        config = BASE | {"pace": self.chance.choice(PACES), "seed": seed} | agent
+        drawn = {"pace": self.chance.choice(PACES), "durability": self.chance.choice([*WINDOWS])}
+        config = BASE | {"seed": seed} | drawn | agent
         self.config: AgentConfig = agent_config_from_wire(config)
-        self.book = Book(AGENT, self.diary, None)
+        self.book = Book(AGENT, self.diary, WINDOWS[self.config.durability])
         self.games = self._make_games()
         self.admin = SimulatedAdmin(AGENT, self.network)
         self.loop: SimulatedLoop | None = None
@@ -141,7 +149,7 @@ class World:
         outcome.faults["call refused"] += self.disk.refused
         outcome.facts = {
             "pace": self.config.pace.mode,
-            "durability": "os",
+            "durability": self.config.durability,
             "simulated_s": round(self.timetable.now - 1000.0),
             "rows": self.book.head,
             "rows_lost_to_power": self.book.lost,
@@ -207,7 +215,10 @@ class World:
     def _new_server(self) -> Server:
         limits = LimitsConfig(resume_s=20.0, max_sessions=256, write_buffer_bytes=4096)
         config = ServerConfig(
-            http_port=None, data_dir=str(self.disk.root), autocreate=True, agent=self.config,
+            http_port=None,
+            data_dir=str(self.disk.root),
+            autocreate=True,
+            agent=self.config,
             limits=limits,
         )
         server = Server(config, Tokens(), self.disk.root)
@@ -235,6 +246,7 @@ class World:
             if not orderly:
                 self._look_at_rows()
             self.book.forgiven += learning.lost_rows
+            self.book.excused = bool(learning.sync.trouble)
         disk, server = self.disk, self.server
         disk.refuses = disk.fail_in = disk.kill_in = 0
         self.network.die()
@@ -242,6 +254,8 @@ class World:
         for task in asyncio.all_tasks(loop):
             with contextlib.suppress(BaseException):
                 task.get_coro().close()  # type: ignore[union-attr]
+        for event in loop.events:  # the world goes on without it
+            self.timetable.later(0.0, event)
         loop.set_exception_handler(lambda _, context: None)
         loop.close()
         disk.muted = False
@@ -416,8 +430,7 @@ MISFORTUNES: dict[str, tuple[float, Callable[[World], None]]] = {
 
 
 def simulate(seed: int, frames: int, **agent: Any) -> Outcome:
-    """Run one seed; what it finds is in ``violation``. ``agent``: configuration beside the usual.
-    """
+    """Run one seed; what it finds is in ``violation``. ``agent``: configuration beside the usual."""
     parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     root = Path(tempfile.mkdtemp(prefix="agentd-simulation-", dir=parent))
     try:
@@ -426,7 +439,10 @@ def simulate(seed: int, frames: int, **agent: Any) -> Outcome:
             world.run()
         except Violation as found:
             world.outcome.violation = str(found)
-            world.outcome.facts["cause"] = repr(found.__cause__)
+            concerned = (game for game in world.games if str(found).startswith(f"{game.name}:"))
+            world.outcome.past = [str(each) for game in concerned for each in game.past]
+            if found.__cause__ is not None:
+                world.outcome.past += traceback.format_exception(found.__cause__)
         return world.outcome
     finally:
         shutil.rmtree(root, ignore_errors=True)

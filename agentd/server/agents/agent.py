@@ -176,7 +176,7 @@ class Agent:
         session.wanted = max(session.wanted, seq)
         data = next((data for known, data in session.answers if known == seq), None)
         if data is None:
-            if any(frame.seq == seq for frame in session.pending):
+            if any(frame.seq == seq for frame in (*session.pending, *session.held)):
                 return
             data = self._recall(session, seq)
         if session.peer is not None:

@@ -23,6 +23,7 @@ from agentd.memory.weight_board import Publication, WeightBoard
 from agentd.protocol.messages import ActReply, TaughtReply
 from agentd.server.batching.actor import Actor, Choice
 from agentd.server.batching.batch import Batch, corrected, elapsed
+from agentd.server.batching.row_sync import RowSync
 from agentd.server.batching.session import Session
 from agentd.server.batching.stacks import Stacks
 from agentd.server.batching.teaching import TaughtRows
@@ -64,6 +65,7 @@ class Learning:
         self._started = False
         self._refused, self._refused_rows = "", 0  # why the newest rows were not kept
         self.lost_rows = 0
+        self.sync = RowSync(ring, config.durability, spawn)
         self.too_slow, self._seen = "", board.stats()  # in words; the reading of the last look
         self._paced_wait_s, self._late = paced_wait_s, False
         self._progress = Pulse(lambda: (board.newest, board.updates))
@@ -78,6 +80,7 @@ class Learning:
         """Start the learner process, once."""
         if not self._started:
             self._started = True
+            self._table.skip_serials(max(self.ring.last_seqs(), default=0))
             self._spawn(self.handle.run())
 
     # -- counters ------------------------------------------------------------------------------
@@ -203,6 +206,7 @@ class Learning:
             corrected(batch.facts, rows),
         )
         self._table.last_seq[slots] = newest
+        self.sync.note()
         self.handle.wake()
 
     def teach(self, session: Session, seq: int, rows: TaughtRows) -> int:
@@ -211,6 +215,7 @@ class Learning:
         target = rows.target if rows.target.ndim == 2 else rows.target[:, None]
         self._taught.append(rows.obs, target, rows.weight, session.serial, seq)
         self._table.last_seq[session.slot] = seq
+        self.sync.note()
         self.handle.wake()
         return self._taught.head - self._taught.oldest
 
@@ -315,8 +320,6 @@ class Learning:
         await self.handle.ready()
         await self.handle.freeze(on)
 
-    # -- how it does -----------------------------------------------------------------------------
-
     @property
     def updates(self) -> int:
         """Updates that the learner has made."""
@@ -340,6 +343,8 @@ class Learning:
         handle, found = self.handle, []
         if self._refused:
             found.append(f"rows are not kept, {self.lost_rows:,} are lost: {self._refused}")
+        if self.sync.trouble:
+            found.append(self.sync.trouble)
         if handle.degraded:
             found.append(handle.why.get("degraded") or "the last checkpoint could not be written")
         if handle.state == "failed":
@@ -366,7 +371,7 @@ class Learning:
             "learner_failure": self.handle.failure,
             "frozen": self.handle.frozen,
             "diverged": self.handle.diverged,
-            "degraded": self.handle.degraded or bool(self._refused),
+            "degraded": self.handle.degraded or bool(self._refused or self.sync.trouble),
             "lost_rows": self.lost_rows,
             "good_checkpoint": self.handle.good,
         }
@@ -384,6 +389,7 @@ class Learning:
         self._refused = ""  # nobody looks for room in a closed file
         if self._started:
             await self.handle.stop(save=save, within_s=within_s)
+        await self.sync.close(within_s)
         self.ring.close()
 
 
