@@ -15,9 +15,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     parser.add_argument("--simulate", action="store_true", help="the only thing that is done here")
     parser.add_argument("--seed", type=int, default=1, help="the first seed (1)")
-    parser.add_argument(
-        "--seeds", type=int, default=1, help="how many seeds, one after another (1)"
-    )
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds, one by one (1)")
     parser.add_argument("--frames", type=int, default=20_000, help="answers of each seed (20000)")
     parser.add_argument("--durability", choices=("always", "1s", "os"), help="of the agent")
     parser.add_argument("--json", action="store_true", help="each seed as a line of JSON")
@@ -50,7 +48,8 @@ def main() -> int:
 def _line(outcome: Outcome) -> str:
     facts = outcome.facts
     return (
-        f"seed {outcome.seed}: {'FAILED' if outcome.violation else 'ok'}, {outcome.frames:,} frames,"
+        f"seed {outcome.seed}: {'FAILED' if outcome.violation else 'ok'},"
+        f" {outcome.frames:,} frames,"
         f" {outcome.faults.total():,} faults, {facts['rows']:,} rows, {facts['pace']},"
         f" {facts['durability']}, {outcome.history[:16]}, {outcome.seconds:.1f} s"
     )

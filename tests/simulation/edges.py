@@ -87,7 +87,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def __init__(
         self, timetable: Timetable, serve: Callable[[Any], None], disk_s: Callable[[], float]
     ) -> None:
-        """``serve`` gets the factory of connections; ``disk_s`` draws what a thread's work takes."""
+        """``serve`` gets the factory of connections; ``disk_s`` draws what a thread takes."""
         super().__init__()
         self._timetable, self._serve, self._disk_s = timetable, serve, disk_s
         self._selector = self

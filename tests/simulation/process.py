@@ -7,6 +7,7 @@ lock and maps the same files. It may be killed at any call to the disk, or hang.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,10 +90,8 @@ class SimulatedChild:
     def orphan(self, leave: bool) -> None:
         if leave and self._process is not None:
             self._nursery.disk.actor = self
-            try:
+            with contextlib.suppress(Killed):
                 self._process.leave()
-            except Killed:
-                pass
         self._over(KILLED)
 
     def _later(self, seconds: float) -> None:

@@ -430,7 +430,7 @@ MISFORTUNES: dict[str, tuple[float, Callable[[World], None]]] = {
 
 
 def simulate(seed: int, frames: int, **agent: Any) -> Outcome:
-    """Run one seed; what it finds is in ``violation``. ``agent``: configuration beside the usual."""
+    """Run one seed; what it finds is in ``violation``. ``agent``: of its configuration."""
     parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     root = Path(tempfile.mkdtemp(prefix="agentd-simulation-", dir=parent))
     try:
