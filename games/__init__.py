@@ -14,6 +14,7 @@ from agentd.games.connect4 import ConnectFour, search_player
 from agentd.games.deepsea import DeepSea
 from agentd.games.duel import Duel, fly_by_rules
 from agentd.games.game import ArraySpec, Game, Kind, Spec, TimeStep
+from agentd.games.negamax import negamax_player
 from agentd.games.snake import Snake
 from agentd.games.two_player import Against, InTurn, SelfPlay, random_player
 
@@ -47,6 +48,7 @@ GAMES: dict[str, Make] = {
     "connect4": lambda tables, rng: InTurn(ConnectFour(tables, rng, opening=10)),
     "connect4-random": lambda n, rng: Against(ConnectFour(n, rng), random_player(rng)),
     "connect4-search": lambda n, rng: Against(ConnectFour(n, rng), search_player(rng)),
+    "connect4-search4": lambda n, rng: Against(ConnectFour(n, rng), negamax_player(rng, 4)),
     "deepsea": DeepSea,
     "duel": lambda tables, rng: SelfPlay(Duel(tables, rng, shaping=0.1)),
     "duel-script": lambda n, rng: Against(Duel(n, rng), fly_by_rules),

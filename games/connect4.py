@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.games.game import ArraySpec, Observations, Spec
+from agentd.games.negamax import Outcome
 from agentd.games.two_player import Advance, Player, Tables, pick_any
 
 ROWS, COLUMNS = 6, 7
@@ -94,11 +95,7 @@ class ConnectFour:
 
     def observe(self, tables: Tables, seats: Tables) -> Observations:
         """The board as each seat sees it; see ``TwoPlayerGame.observe``."""
-        mine = self.board[tables] * sides(seats)[:, None]
-        own, its = mine > 0, mine < 0
-        planes = (own, its, *fourth_cells(own, its), landings(mine == 0))
-        board = np.stack(planes, axis=2).astype(np.uint8)
-        return {"board": board.reshape(-1, ROWS, COLUMNS, PLANES)}
+        return self.look(self.board[tables] * sides(seats)[:, None])
 
     def legal(self, tables: Tables, seats: Tables) -> NDArray[np.uint8]:
         """The columns with room; all of them where the board is full."""
@@ -131,6 +128,28 @@ class ConnectFour:
         reward[rows, 1 - turn] = -1.0 * won
         over = won | (board[:, :COLUMNS] != 0).all(axis=1)
         return Advance(reward, over, np.zeros_like(over))
+
+    def positions(self, tables: Tables) -> NDArray[np.int8]:
+        """Boards (N, 42), 1 for the discs of the side that moves; see ``SimulatedGame``."""
+        return self.board[tables] * sides(self.turn[tables])[:, None]
+
+    def moves(self, positions: NDArray[np.int8]) -> NDArray[np.bool_]:
+        """The columns with room; see ``SimulatedGame.moves``."""
+        return open_columns(positions)
+
+    def outcome(self, positions: NDArray[np.int8], actions: NDArray[np.integer[Any]]) -> Outcome:
+        """Drop a disc of the side that moves; see ``SimulatedGame.outcome``."""
+        own = np.ones(len(positions), np.int8)
+        after = dropped(positions, actions, own)
+        won = has_four(after, own)
+        return Outcome(-after, won, ~won & ~open_columns(after).any(axis=1))
+
+    def look(self, positions: NDArray[np.int8]) -> Observations:
+        """The five planes of boards (N, 42); see ``SimulatedGame.look``."""
+        own, its = positions > 0, positions < 0
+        planes = (own, its, *fourth_cells(own, its), landings(positions == 0))
+        board = np.stack(planes, axis=2).astype(np.uint8)
+        return {"board": board.reshape(-1, ROWS, COLUMNS, PLANES)}
 
     def render(self, table: int) -> str:
         """Draw the board of ``table``; see ``TwoPlayerGame.render``."""

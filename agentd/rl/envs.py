@@ -29,6 +29,7 @@ IDS = {
     "agentd/CatchScale-v0": "catch-scale",
     "agentd/ConnectFourRandom-v0": "connect4-random",
     "agentd/ConnectFourSearch-v0": "connect4-search",
+    "agentd/ConnectFourSearch4-v0": "connect4-search4",
     "agentd/DeepSea-v0": "deepsea",
     "agentd/DuelScript-v0": "duel-script",
     "agentd/Snake-v0": "snake",

@@ -15,6 +15,7 @@ from agentd.rl.daemon import Daemon
 from agentd.rl.evaluation import GreedyPlayer
 from agentd.rl.frozen_copy import FrozenCopy, agent_folder, frozen_copy
 from agentd.rl.games import LONGEST, check_game
+from agentd.rl.lookahead import MOST_PLIES, check_search, learned_values, play_ahead
 from agentd.rl.scores import Scores
 from agentd.rl.tasks import Evaluate, GameSource
 from agentd.rl.trace import append_evaluation
@@ -43,24 +44,35 @@ def evaluate(
     max_episode_steps: MaxEpisodeSteps = None,
     episodes: Annotated[int, typer.Option(min=1, max=100_000, help="How many.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Of the game.")] = 0,
+    search: Annotated[
+        int,
+        typer.Option(min=0, max=MOST_PLIES, help="Moves to look ahead in a game of two players."),
+    ] = 0,
 ) -> None:
     """Play an agent of a data directory greedily and print what it gets.
 
     Plays a copy of its newest checkpoint, so that a daemon may run there meanwhile; nothing is
-    learned. The game is one of ours, on ``--seed``, or a client of any language. `rl compare` knows
-    the result. The interval is the 95 % bootstrap interval of the interquartile mean (IQM).
+    learned. The game is one of ours, on ``--seed``, or a client of any language. With ``--search``
+    the agent looks so many moves ahead: wins and losses are exact, and what it learned counts after
+    the last. `rl compare` knows the result of what was played without. The interval is the 95 %
+    bootstrap interval of the interquartile mean (IQM).
     """
     name = _game(preset, game, command)
     source = GameSource(name, read_arguments(env_arg or ()), max_episode_steps)
     if not command:
         check_game(source)
+    if search:
+        check_search(name)
     folder = agent_folder(data_dir, agent)
     with frozen_copy(folder) as copy:
-        if command:
+        if search:
+            found = play_ahead(learned_values(copy), name, episodes, seed, search)
+        elif command:
             found = play_client(copy, command, episodes, out.note)
         else:
             found = _play_game(out, copy, source, episodes, seed)
-        append_evaluation(folder, found, copy.steps)
+        if not search:
+            append_evaluation(folder, found, copy.steps)
     record = {
         "agent": agent,
         "env": name,
@@ -69,6 +81,7 @@ def evaluate(
         "returns": list(found.values),
         "seed": None if command else seed,
         "checkpoint": copy.checkpoint,
+        **({"search": search} if search else {}),
     }
     out.report(record, f"greedy return {found}\n{found.explain()}")
 
