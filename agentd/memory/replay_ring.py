@@ -372,11 +372,11 @@ def _void_unsound(file: RingFile, layout: RingLayout, capacity: int) -> int:
     return file.start - begin
 
 
-def _sound(file: RingFile, at: NDArray[np.int64], head: int) -> NDArray[np.bool_]:
-    """Which of the rows ``at`` are such as a writer leaves them, (len(at),)."""
+def _sound(file: RingFile, at: NDArray[np.int64], end: Any) -> NDArray[np.bool_]:
+    """Which rows ``at`` (N,) are as a writer leaves them, their links below ``end``, (N,)."""
     slot = at % file.rows
     kind, after = file.columns["kind"][slot], file.columns["next"][slot]
-    linked = (after == -1) | ((after > at) & (after < head))
+    linked = (after == -1) | ((after > at) & (after < end))
     if "prev" in file.columns:
         before = file.columns["prev"][slot]
         linked &= (before == -1) | ((before >= 0) & (before < at))
@@ -395,6 +395,6 @@ def _go_back(file: RingFile, capacity: int) -> None:
     overwritten = newest + (file.rows - capacity) // 2 - file.rows
     start = max(file.start, overwritten, durable.head - capacity)
     at = np.arange(min(start, durable.head), durable.head)
-    sound = _sound(file, at, newest)
+    sound = _sound(file, at, at + file.rows)  # links to rows that are lost are not damage
     file.set_start(min(start, durable.head) if sound.all() else durable.head)
     file.commit.write(durable)
