@@ -166,6 +166,9 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     exploration: ExplorationConfig = msgspec.field(default_factory=ExplorationConfig)
     actions: ActionsConfig = msgspec.field(default_factory=ActionsConfig)
     checkpoint: CheckpointConfig = msgspec.field(default_factory=CheckpointConfig)
+    # acknowledged rows that a power failure may take: none (answers wait for the disk), those of
+    # the last second, or those since the last checkpoints
+    durability: Literal["always", "1s", "os"] = "os"
     # numbers for its games: they are told, and the operation `settings` changes them
     game: dict[SettingName, Finite] = msgspec.field(default_factory=dict)
 
