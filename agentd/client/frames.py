@@ -28,6 +28,7 @@ class Act(NamedTuple):
     q: NDArray[np.float32] | None = None  # (N, A), with explain; A as the agent learns numbers
     explored: NDArray[np.bool_] | None = None  # (N,), with explain: chosen at random
     late: bool = False  # answered at the deadline by an older policy
+    novelty: NDArray[np.float32] | None = None  # (N,), with explain: how unlike the taught rows
 
 
 class Taught(NamedTuple):
@@ -121,16 +122,18 @@ class Packer:
             actions = np.frombuffer(message.action, schema.action_dtype).copy()
             if self._multi:
                 actions = actions.reshape(-1, schema.action_width)
-            q = explored = None
+            q = explored = novelty = None
             if message.q is not None:
                 width = -1 if schema.heads else schema.n_actions
                 rows = len(actions) if schema.heads else -1
                 q = np.frombuffer(message.q, np.float32).reshape(rows, width).copy()
             if message.explored is not None:
                 explored = np.frombuffer(message.explored, np.uint8).astype(np.bool_)
+            if message.novelty is not None:
+                novelty = np.frombuffer(message.novelty, np.float32).copy()
         except ValueError as fault:
             raise ProtocolError(Code.BAD_SHAPE, f"an act of odd size: {fault}") from None
-        return Act(actions, message.version, message.seq, q, explored, message.late)
+        return Act(actions, message.version, message.seq, q, explored, message.late, novelty)
 
     def _count(self, n: int) -> memoryview:
         """Return the stream ids 0..N-1; a frame that names none has all of them in order."""

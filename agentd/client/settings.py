@@ -43,7 +43,7 @@ class ConnectOptions(TypedDict, total=False):
     run: bytes
     """16 bytes that name this start of the game; drawn at random when not given."""
     explain: bool
-    """Answers carry ``q`` and ``explored``."""
+    """Answers carry ``q`` and ``explored``; and ``novelty`` of an agent that has it (R8)."""
     dt_ms: float | None
     """Nominal milliseconds between two rows of a stream; needs a server of protocol 2."""
     deadline_ms: int | None

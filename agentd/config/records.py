@@ -61,9 +61,10 @@ Finite = Annotated[float, Meta(ge=-1e308, le=1e308)]
 Device = Annotated[
     str,
     Meta(
-        pattern=r"^(cpu|opencl(:[A-Za-z0-9][A-Za-z0-9 ()@._+-]{0,99})?!?)$(?!\n)",
+        pattern=r"^(cpu|cpu-int8|opencl(:[A-Za-z0-9][A-Za-z0-9 ()@._+-]{0,99})?!?)$(?!\n)",
         description="cpu, opencl, or opencl:<i or name> as `agentd devices` lists them; "
-        "without any OpenCL the CPU, or with ! at the end an error",
+        "without any OpenCL the CPU, or with ! at the end an error; "
+        "cpu-int8 for agents that only play",
     ),
 ]
 
@@ -130,6 +131,8 @@ def _default_model() -> ModelSpec:
     return ModelSpec(layers=(Dense(128), Relu(), Dense(128), Relu()))
 
 
+INT8 = "cpu-int8"
+"""The device that computes products in whole numbers, for agents that only play."""
 STREAMING = ("pqn", "stream_q")
 """Learners that learn from each row when it is fresh, and never again."""
 
@@ -339,3 +342,7 @@ class ServerConfig(Record, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.workers > 1 and self.tls is not None:
             raise ValueError("workers > 1 needs a port without TLS: its sockets change hands")
+        if self.device == INT8:
+            for name, agent in self.agents.items():
+                if agent.learner != "none":
+                    raise ValueError(f"device {INT8} only plays, and agent {name} learns")

@@ -92,7 +92,7 @@ def _refuse(policy: PolicyGraph, layout: str) -> None:
         raise UsageError(f"{where}: its node feeds no last actions, and this agent sees {n}")
     if layout == "godot-rl" and policy.stack > 1:
         raise UsageError(f"{where}: its node feeds one row, and this agent sees {policy.stack}")
-    if any(matrix.ints is not None for matrix in policy.matrices):
+    if any(matrix.small is not None for matrix in policy.matrices):
         raise UsageError(f"{where}: no int8 there; its engine has a quantiser of its own")
     if layout == "unity":
         deep = [t.name for t in policy.tensors if len(t.shape) > 3]

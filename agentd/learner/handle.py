@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.blas import THREAD_VARIABLES
-from agentd.children import Child, child_environment, python_module
+from agentd.children import Child, child_environment, python_module, start_s
 from agentd.errors import AgentdError, ExitCode
-from agentd.learner.pace import Pace
+from agentd.learner.pace import NO_DUE, Pace
 from agentd.memory.mapped_file import RingCounters
 from agentd.memory.weight_board import WeightBoard
-from agentd.supervision import Pulse, keep_running, start_s, watching
+from agentd.supervision import Pulse, keep_running, watching
 
 log = logging.getLogger(__name__)
 
@@ -210,10 +210,15 @@ class LearnerHandle:
         """End the process, after a last checkpoint if ``save``; return that checkpoint.
 
         None when it could not be written or ``within_s`` seconds passed: the process is then
-        killed. `run` returns soon after.
+        killed. So is one that is not ready yet, unless its first weights are owed to the rows.
+        `run` returns soon after.
         """
         self._stop.set()
         saved = None
+        nothing_owed = self.board.newest is not None or self.pace.reached(self._ring.head) == NO_DUE
+        if self.state == "starting" and nothing_owed:
+            self.kill()
+            return None
         try:
             if self._pipe is not None:
                 reply = await self._ask("stop", within_s, save=save)

@@ -20,6 +20,7 @@ from agentd.assembly.device import backend_for
 from agentd.assembly.learner import learner_for
 from agentd.assembly.network import network_for
 from agentd.assembly.rows import format_of
+from agentd.children import start_s
 from agentd.config import AgentConfig, ConfigError, load_agent_config
 from agentd.engine.errors import EngineError
 from agentd.engine.learners.dqn_config import NOMINAL_DT_S
@@ -35,7 +36,6 @@ from agentd.memory.ring_reader import open_reader
 from agentd.memory.weight_board import Publication, WeightBoard
 from agentd.protocol.schema import Schema
 from agentd.store import DirectoryLock, UnknownCheckpoint, is_frozen, read_dt_ms
-from agentd.supervision import start_s
 
 log = logging.getLogger(__name__)
 

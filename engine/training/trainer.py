@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Backend, Host
+from agentd.engine.checkpointing import MemorySpec, PolicyFunction
 from agentd.engine.data import Batches, DataError, Dataset, Minibatch, Normalizer, no_normalizer
 from agentd.engine.errors import EngineError, ModelError, ShapeError
 from agentd.engine.learners.descent import Descent
@@ -67,6 +68,8 @@ class Trainer:
     normalizer       of the inputs, part of the model
     weights          first parameters (n_params,); drawn from ``seed`` without
     clock            seconds, for the reports
+    memory, policy   what a step keeps for backward, as `Pass` has them; steps in one call, which
+                     keep nothing, are then taken op by op
 
     Raises ModelError or ShapeError where the loss does not fit the network.
     """
@@ -84,6 +87,8 @@ class Trainer:
         backend: Backend | None = None,
         weights: NDArray[np.float32] | None = None,
         clock: Callable[[], float] | None = None,
+        memory: MemorySpec | None = None,
+        policy: PolicyFunction | None = None,
     ) -> None:
         self.network, self.batch, self.seed = network, batch, seed
         self.is_class = is_class
@@ -104,7 +109,13 @@ class Trainer:
         if weights is None:
             weights = network.init(np.random.default_rng(seed))
         self._descent = Descent(network, self._backend, self._optimizer, None, weights)
-        self._learn = Pass(network, self._backend, batch, training=True, seed=seed)
+        self._learn = Pass(
+            *(network, self._backend, batch),
+            training=True,
+            seed=seed,
+            memory=memory,
+            policy=policy,
+        )
         self._features = prod(network.input_shape)
         self._bound: dict[int, _BoundStep] = {}
         self._bind(batch)  # a loss that does not fit is refused here, not at the first step
@@ -250,6 +261,7 @@ class Trainer:
     def _run_epoch(self, batches: Batches, stop: StopSpec, callbacks: Sequence[Callback]) -> bool:
         """Take the epoch's remaining steps; False when it was stopped before its end."""
         rest = batches.epoch(self.epoch, self.position)
+        self._objective.anneal(self.epoch)
         try:
             for batch in rest:
                 self.step(batch)
@@ -314,7 +326,7 @@ class Trainer:
     def _bind_whole(self, bound: Bound) -> Callable[[Host], bool] | None:
         """Bind the step in one call where backend, network, loss and optimizer have it."""
         fit = self._objective.fit_step(bound)
-        if fit is None:
+        if fit is None or self._learn.memory is not None:
             return None
         return bind_fit(self._backend, self.network, self._descent, fit)
 

@@ -9,8 +9,11 @@ import typer
 
 from agentd.cli.screen.keys import Keys
 from agentd.cli.screen.options import JsonScreen
+from agentd.cli.screen.png import want_matplotlib
 from agentd.cli.supervised.data import column
+from agentd.cli.supervised.doubt import draw_doubt, draw_doubt_png
 from agentd.cli.supervised.live_view import FittingView
+from agentd.cli.supervised.memory_view import read_budget
 from agentd.errors import UsageError
 from agentd.runs.fit import run_training
 from agentd.runs.job import FitJob, Request
@@ -59,6 +62,9 @@ def train(
         typer.Option("--label", help="The label's column of a table: name, or position from 0."),
     ] = None,
     delimiter: Annotated[str | None, typer.Option(help="Between the cells of a CSV file.")] = None,
+    memory_budget: Annotated[
+        str | None, typer.Option(help="Share of the activations' memory: 1 all, 0 the least.")
+    ] = None,
     optimizer: Annotated[
         Path | None, typer.Option(help="nevermind-neu's optim.cfg, beside its net.cfg.")
     ] = None,
@@ -70,7 +76,9 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     device: Device = "cpu",
-    threads: Threads = 1,
+    threads: Annotated[
+        int, typer.Option(min=0, help="BLAS threads; 0: as many as a short trial finds fastest.")
+    ] = 1,
 ) -> None:
     """Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there."""
     flags: dict[str, Any] = {
@@ -85,6 +93,7 @@ def train(
         "save.every_steps": snapshot,
         "data.labels": None if label is None else list(map(column, label)),
         "data.delimiter": delimiter,
+        "memory.budget": read_budget(memory_budget),
     }
     request = Request(
         model=model,
@@ -96,6 +105,7 @@ def train(
         out=out,
         resume=resume,
         device=device,
+        choose_threads=threads == 0,
     )
 
     @contextmanager
@@ -121,16 +131,37 @@ def measure_run(
     output: Annotated[
         Path | None, typer.Option(help="Write every row's output to this CSV file.")
     ] = None,
+    foreign: Annotated[
+        Path | None, typer.Option(help="Rows unlike any it learned from: does novelty tell them?")
+    ] = None,
+    png: Annotated[Path | None, typer.Option(help="Draw what doubt is worth here.")] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Compute in whole numbers.")] = False,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Rows for --int8 to take ranges from.", show_default=False)
+    ] = None,
     threads: Threads = 1,
 ) -> None:
-    """Measure a trained network: accuracy, confusion matrix, the output of each row."""
+    """Measure a trained network: accuracy, confusion matrix, what doubt is worth, each output."""
     if part not in ("train", "test"):
         raise UsageError(f"--part {part}: want train or test")
-    found = measure(run, data, part=part, best=best)
+    if calibration is not None and not int8:
+        raise UsageError("--calibration: want --int8 with it")
+    if png is not None:
+        want_matplotlib()
+    found = measure(
+        run, data, part=part, best=best, foreign=foreign, int8=int8, calibration=calibration
+    )
+    if png is not None and found.doubt is None:
+        hint = "train with a loss edl_*, calibrate the run, or add --foreign"
+        raise UsageError(f"--png: {run} tells no doubt", hint=hint)
+    if png is not None and found.doubt is not None:
+        draw_doubt_png(found.doubt, png)
+        screen.note(f"wrote {png}")
     if output is not None:
         found.write_outputs(output)
         screen.note(f"wrote {output}")
-    screen.report(found.record(samples), found.text(samples))
+    text = [found.text(samples), *(draw_doubt(found.doubt) if found.doubt else [])]
+    screen.report(found.record(samples), "\n".join(text))
 
 
 def predict_rows(

@@ -4,19 +4,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agentd.assembly.actions import codec_of, numbered
-from agentd.assembly.device import backend_for
+from agentd.assembly.device import backend_for, int8_backend
 from agentd.assembly.exploration import exploration_of
 from agentd.assembly.network import network_for
 from agentd.assembly.ring import RingPlan, plan_ring
 from agentd.assembly.rows import format_of, most_rows, pass_rows
 from agentd.assembly.weights import initial_weights
-from agentd.config.records import AgentConfig
+from agentd.config import ConfigError
+from agentd.config.records import INT8, AgentConfig
+from agentd.engine.backend import Backend
 from agentd.engine.network import Network
 from agentd.engine.network.weights import join
+from agentd.engine.replay.rows import RowFormat
 from agentd.learner.handle import LearnerHandle
 from agentd.learner.pace import pace_of
 from agentd.memory.layout import RingLayout
 from agentd.memory.mapped_file import RingCounters, RingDamaged, move_aside
+from agentd.memory.recorded import read_recorded
 from agentd.memory.replay_ring import ReplayRing
 from agentd.memory.ring_reader import ROWS, TEACH
 from agentd.memory.teach_ring import TeachRing
@@ -39,10 +43,15 @@ Woken before the answer is sent, it would take the very processor on which the g
 """
 
 
+_FITTED = 1024
+"""Recorded rows to which int8 weights are fitted here: a game may wait for it."""
+
+
 def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Schema) -> Agent:
     """Open an agent's files and make it ready to act.
 
-    Raises ModelError (the network does not fit the schema), WeightsError (what it begins with does
+    Raises ConfigError (it learns, and the device only plays), ModelError (the network does not fit
+    the schema), WeightsError (what it begins with does
     not fit the network), StorageError, NoValidCheckpoint (there are checkpoints and none is whole:
     acting with random weights is never an option).
     """
@@ -50,13 +59,15 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
     actor = Actor(
         numbered(config, schema),
         network,
-        backend_for(host.device),
+        _backend(host.device, folder, config, network, format),
         config.exploration,
         config.seed,
         capacity=most_rows(schema, host.limits),
         format=format if format.depth > 1 else None,
         growth=format.growth,
     )
+    if config.learner == "supervised" and config.supervised.evidential is not None:
+        actor.evidence = config.supervised.evidence
     actor.explore(*exploration_of(config, read_exploring(folder)))
     found, lost = read_checkpoint(folder / "checkpoints"), Losses(folder.name)
     _load_weights(found, config, network, actor)
@@ -78,6 +89,20 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
     if learning is not None and learning.learns_steps:
         agent.responder.followed = followed_of(config, len(format.branches))
     return agent
+
+
+def _backend(
+    device: str, folder: Path, config: AgentConfig, network: Network, format: RowFormat
+) -> Backend:
+    """Return what the agent acts on. Raises ConfigError where that is for players and it learns."""
+    if device != INT8:
+        return backend_for(device)
+    if config.learner != "none":
+        learner, name = config.learner, folder.name
+        raise ConfigError(f"device {INT8} only plays, and agent {name} learns (learner: {learner})")
+    recorded = read_recorded(folder / "replay", format, _FITTED)
+    rows = None if recorded is None else recorded.fitted.reshape(-1, *network.input_shape)
+    return int8_backend(network, rows)
 
 
 def _load_weights(

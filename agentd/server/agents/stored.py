@@ -14,6 +14,7 @@ What it means that one of them is missing or damaged: `agentd.server.agents.life
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from agentd.config import AgentConfig, ConfigError, dump_agent_config, load_agent_config
@@ -61,6 +62,14 @@ class StoredAgents:
         """The names of all agents, sorted."""
         found = (p.name for p in self._root.iterdir() if not p.name.startswith("."))
         return sorted(name for name in found if self.has(name))
+
+    def learning(self) -> list[str]:
+        """The names of agents that learn, sorted; not those whose configuration is damaged."""
+        found = []
+        for name in self.names() if self._root.is_dir() else []:
+            with suppress(DamagedFile):
+                found += [name] if self.config(name).learner != "none" else []
+        return found
 
     def config(self, name: str) -> AgentConfig:
         """How an agent learns. Raises DamagedFile when no file holds a valid configuration."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentd.assembly.actions import ActionCodec
+from agentd.engine.doubt import novelty
 from agentd.latency import Histogram, Sizes
 from agentd.memory.played import EXPLORED
 from agentd.protocol.codec import encode
@@ -74,10 +75,13 @@ def encode_answers(batch: Batch, choice: Choice, codec: ActionCodec | None) -> l
         return encode_acts([frame.seq for frame in frames], actions.tobytes(), choice.version)
     out, start = [], 0
     for frame, end in zip(frames, batch.ends, strict=True):
-        q = explored = None
+        q = explored = new = None
+        two = frame.session.version > 1
         if frame.session.explain:
             q = memoryview(choice.q[start:end].tobytes())
             explored = memoryview((choice.explored[start:end] & EXPLORED).tobytes())
+            if two and choice.evidence is not None:
+                new = memoryview(novelty(choice.q[start:end], choice.evidence).tobytes())
         action = memoryview(actions[start:end].tobytes())
         act = ActReply(
             seq=frame.seq,
@@ -85,7 +89,8 @@ def encode_answers(batch: Batch, choice: Choice, codec: ActionCodec | None) -> l
             version=choice.version,
             q=q,
             explored=explored,
-            late=frame.late and frame.session.version > 1,
+            late=frame.late and two,
+            novelty=new,
         )
         out.append(encode(act))
         start = end

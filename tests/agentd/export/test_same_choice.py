@@ -11,7 +11,6 @@ import pytest
 
 from agentd.assembly.actions import codec_of
 from agentd.export.cfile import c_file
-from agentd.export.graph import rounded
 from agentd.export.onnxfile import onnx_file
 from agentd.export.probe import Agreement, played_of
 from agentd.export.run import build_c, run_c, run_gdscript, run_js, run_onnx, tool
@@ -126,7 +125,7 @@ def test_onnx_chooses_as_the_engine(cases: list[nets.Case]) -> None:
 @pytest.mark.parametrize("name", ["c51", "stacked"])
 def test_gdscript_chooses_as_the_engine(name: str, tmp_path: Path) -> None:
     case = nets.net_case(name, 100)
-    for policy in (case.policy, rounded(case.policy)):
+    for policy in (case.policy, case.small):
         found = run_gdscript(policy, gdscript_file(policy), case.probe, tmp_path)
         assert found.worst < (0.05 if policy is not case.policy else 1e-5)
         assert found.share > 0.95
@@ -135,7 +134,7 @@ def test_gdscript_chooses_as_the_engine(name: str, tmp_path: Path) -> None:
 @needs("gcc")
 def test_int8_is_nearly_the_same_in_every_language(tmp_path: Path) -> None:
     all_cases = [nets.net_case(name, STATES) for name in ("plain", "convolution", "lookup")]
-    policies = [rounded(case.policy) for case in all_cases]
+    policies = [case.small for case in all_cases]
     program = build_c(policies, [c_file(policy) for policy in policies], tmp_path)
     for case, policy in zip(all_cases, policies, strict=True):
         found = {"c": run_c(program, policy, case.probe)}
@@ -156,7 +155,7 @@ def test_ten_thousand_states_of_every_preset_and_net(tmp_path: Path) -> None:
     states, lines, bad = 10_000, [], []
     cases = [*(nets.net_case(name, states) for name in nets.NETS), *nets.preset_cases(states)]
     for small in (False, True):
-        policies = [rounded(c.policy) if small else c.policy for c in cases]
+        policies = [c.small if small else c.policy for c in cases]
         program = build_c(policies, [c_file(policy) for policy in policies], tmp_path)
         for policy, case in zip(policies, cases, strict=True):
             found = {

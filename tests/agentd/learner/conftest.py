@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,14 @@ class AgentFolder:
             self.feed(self.ring.head + 1)
             self.wake(process)
 
+    def run_through(self, rows: int) -> None:
+        """One life of a learner, from its start to its last checkpoint."""
+        process = self.start()
+        process.expect("ready")
+        self.pace_through(process, rows)
+        self.wait_for(process, self.pace.reached(rows))
+        process.stop()
+
     def wake(self, process: Process) -> None:
         if 0 < self.board.wake_at <= self.ring.head:
             process.notify()
@@ -213,6 +222,15 @@ class AgentFolder:
     def close(self) -> None:
         for process in self.processes:
             process.close()
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentFolder]:
+    """An agent that has learned from 500 rows of the plainest configuration, undisturbed."""
+    agent = AgentFolder(tmp_path_factory.mktemp("whole") / "a", {})
+    agent.run_through(500)
+    yield agent
+    agent.close()
 
 
 @pytest.fixture

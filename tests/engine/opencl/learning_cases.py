@@ -53,6 +53,24 @@ def softmax_cross_entropy(rng: np.random.Generator) -> Iterator[Case]:
             yield f"{rows}x{n} NaN", bind, arrays | {"y": with_nan(y)}, ()
 
 
+@case("dirichlet_loss")
+def dirichlet_loss(rng: np.random.Generator) -> Iterator[Case]:
+    for form in ("log", "digamma", "squared"):
+
+        def bind(be: Any, form: Any = form, **a: Any) -> Any:
+            given = (a[k] for k in ("evidence", "label", "weight", "pull", "dy", "loss"))
+            return be.dirichlet_loss(form, *given)
+
+        for rows, n in ROWS[1:]:
+            evidence = np.exp(4 * floats(rng, rows, n)).clip(0, 22_000)
+            arrays = {"evidence": evidence, "label": rng.integers(0, n, rows).astype(np.int32)}
+            arrays |= {"weight": rng.random(rows).astype(np.float32), "dy": floats(rng, rows, n)}
+            arrays |= {"pull": np.array([0.3], np.float32), "loss": floats(rng, rows)}
+            yield f"{form} {rows}x{n}", bind, arrays, ()
+            yield f"{form} {rows}x{n} unweighted", bind, arrays | {"weight": None}, ()
+            yield f"{form} {rows}x{n} NaN", bind, arrays | {"evidence": with_nan(evidence)}, ()
+
+
 @case("categorical_projection")
 def categorical_projection(rng: np.random.Generator) -> Iterator[Case]:
     def bind(be: Any, p: Any, atoms: Any, out: Any) -> Any:
