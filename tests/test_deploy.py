@@ -1,7 +1,9 @@
 """The files of docs/deploy fit the daemon and each other, and what can run of them runs."""
 
+import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -139,3 +141,21 @@ def test_replicas_in_a_cluster_differ_from_one_daemon_in_what_they_say() -> None
         assert alone["containers"][0][key] == replica["containers"][0][key]
     config = yaml.safe_load(many["ConfigMap agentd"]["data"]["agentd.yaml"])
     assert resolve(None, config).config.agents["bot"].follow is not None
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
+def test_sigterm_drains_a_daemon_that_is_process_1(tmp_path: Path) -> None:
+    alone = ["unshare", "--map-root-user", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("unshare: this machine gives no namespace of processes")
+    serve = [sys.executable, "-m", "agentd", "serve", "--port", "0", "--no-http"]
+    command = [*alone, *serve, "--data-dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"listening on")
+        (first,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(first), signal.SIGTERM)
+        said = process.stderr.read()
+        assert process.wait(60) == 0, said
+    assert b"draining" in said

@@ -166,6 +166,9 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     exploration: ExplorationConfig = msgspec.field(default_factory=ExplorationConfig)
     actions: ActionsConfig = msgspec.field(default_factory=ActionsConfig)
     checkpoint: CheckpointConfig = msgspec.field(default_factory=CheckpointConfig)
+    # acknowledged rows that a power failure may take: none (answers wait for the disk), those of
+    # the last second, or those since the last checkpoints
+    durability: Literal["always", "1s", "os"] = "os"
     # numbers for its games: they are told, and the operation `settings` changes them
     game: dict[SettingName, Finite] = msgspec.field(default_factory=dict)
 
@@ -382,11 +385,11 @@ class ServerConfig(Record, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.workers > 1 and self.tls is not None:
             raise ValueError("workers > 1 needs a port without TLS: its sockets change hands")
-        if self.shared_learner is not None:
-            for name, agent in {"of any name": self.agent, **self.agents}.items():
-                if why := unshareable(agent):
-                    raise ValueError(f"shared_learner: agent {name}: {why}")
         if self.device == INT8:
             for name, agent in self.agents.items():
                 if agent.learner != "none":
                     raise ValueError(f"device {INT8} only plays, and agent {name} learns")
+        if self.shared_learner is not None:
+            for name, agent in {"of any name": self.agent, **self.agents}.items():
+                if why := unshareable(agent):
+                    raise ValueError(f"shared_learner: agent {name}: {why}")

@@ -17,7 +17,7 @@ from agentd.assembly.ring import plan_ring
 from agentd.config import AgentConfig, agent_config_from_wire
 from agentd.config.changes import apply_changes
 from agentd.config.records import LimitsConfig
-from agentd.errors import ExitCode, StorageError
+from agentd.errors import ExitCode
 from agentd.learner.handle import LearnerHandle
 from agentd.learner.pace import pace_of
 from agentd.memory.layout import RingLayout
@@ -159,16 +159,10 @@ class SharedAgent:
             if counters.head == self._settled:
                 return
             members = self._members.snapshot()
-            await asyncio.to_thread(self._sync)
+            await asyncio.to_thread(self.ring.sync)
             self._settled = counters.head
             self.ring.mark_durable(counters)
             self._members.write(members)
-
-    def _sync(self) -> None:
-        try:
-            self.ring.sync()
-        except OSError as error:
-            raise StorageError(f"{self.ring.path}: {error.strerror}") from error
 
     async def weights(self, said: Values) -> Values:
         """Return weights other than those of ``version`` within ``wait_s``, and how it does.

@@ -137,6 +137,10 @@ def _open_learning(
     begin = _counters_of(found)
     ring = _open_ring(folder / "replay", plan_ring(config, schema, host.limits), begin, lost)
     lost.note_memory(found, board, ring, config.pace.learn_start)
+    if config.durability != "os":  # a frame that is sent again is answered from these rows
+        ring.sync()
+        ring.mark_durable(ring.counters)
+        ring.sync_header()
     pace = pace_of(config)
     limits = host.limits
     handle = LearnerHandle(
