@@ -100,7 +100,7 @@ class Learning:
     @property
     def env_steps(self) -> int:
         """Rows that got an action so far, over all runs and daemons that share the learner."""
-        return self.ring.counters.env_steps + self.handle.elsewhere
+        return self.ring.counters.env_steps + self.handle.elsewhere.env_steps
 
     # -- weights -------------------------------------------------------------------------------
 
@@ -364,8 +364,7 @@ class Learning:
             "updates": self.updates,
             "policy_lag": self._policy_lag(),
             "rows_kept": self.head - self.ring.oldest,
-            "env_steps": counters.env_steps,
-            "episodes": counters.episodes,
+            **{"env_steps": counters.env_steps, "episodes": counters.episodes},
             "learner_state": self.handle.state if self._started else "idle",
             "learner_pid": self.handle.pid,
             "learner_restarts": self.handle.restarts,
@@ -375,7 +374,7 @@ class Learning:
             "degraded": self.handle.degraded or bool(self._refused or self.sync.trouble),
             "lost_rows": self.lost_rows,
             "good_checkpoint": self.handle.good,
-            **self.handle.shared,
+            **self.handle.elsewhere.facts,
         }
 
     def _policy_lag(self) -> float:
