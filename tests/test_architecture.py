@@ -262,7 +262,7 @@ def nobody_calls_the_cli(root: Path) -> list[str]:
 
 
 def only_the_cli_prints_and_exits(root: Path) -> list[str]:
-    doors = (*CLI, "agentd/learner/__main__.py", "agentd/rl/__main__.py")
+    doors = (*CLI, *(f"agentd/{r}/__main__.py" for r in ("cluster", "learner", "replicas", "rl")))
     findings = []
     for path in files(root, PRODUCT):
         place = path.relative_to(root).as_posix()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterable
 from itertools import islice
 from typing import Any, TypeVar
 
-from agentd.cluster.session import Cluster, Node
+from agentd.cluster.session import Cluster, ClusterNode
 from agentd.errors import JobFailed, StorageError, Unavailable
 
 WATCH_S = 1.0
@@ -69,7 +69,7 @@ class NodeWatch:
 
     def __init__(self, cluster: Cluster, cpus: float) -> None:
         self._cluster, self._cpus = cluster, cpus
-        self._alive: dict[str, Node] = {node.id: node for node in cluster.nodes()}
+        self._alive: dict[str, ClusterNode] = {node.id: node for node in cluster.nodes()}
         self._hopeless_s = 0.0
 
     @property

@@ -20,7 +20,7 @@ SHARED = "a cluster reads dumps from storage that all its nodes share, and write
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
+class _BlockWork:
     data: bytes
     cut_off: bool
     reader: str
@@ -28,7 +28,7 @@ class _Block:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _PartWork:
     task: PartTask
     reader: str
     wanted: Filter
@@ -58,10 +58,10 @@ class RayParsers:
         """Yield each block with its result, in the order of ``blocks``. Raises JobFailed."""
         kept: list[DumpBlock] = []  # of which results are awaited, in order
 
-        def items() -> Iterator[_Block]:
+        def items() -> Iterator[_BlockWork]:
             for block in blocks:
                 kept.append(block)
-                yield _Block(block.data, block.cut_off, self._reader, self._wanted)
+                yield _BlockWork(block.data, block.cut_off, self._reader, self._wanted)
 
         for _, answer in map_ordered(self._cluster, parse_block, items()):
             yield kept.pop(0), unpack_block(answer)
@@ -71,7 +71,7 @@ class RayParsers:
 
         Raises JobFailed, and MissingInput for a node without the dump or the folder.
         """
-        items = (_Part(task, self._reader, self._wanted) for task in tasks)
+        items = (_PartWork(task, self._reader, self._wanted) for task in tasks)
         for part, node in map_ordered(self._cluster, read_part_here, items):
             if not Path(part.task.target).exists():
                 raise MissingInput(
@@ -81,13 +81,13 @@ class RayParsers:
             yield part.task
 
 
-def parse_block(block: _Block) -> bytes:
+def parse_block(block: _BlockWork) -> bytes:
     """Parse a block on a node; packed by ``pack_block``."""
     reader = open_reader(block.reader)
     return pack_block(read_block(block.data, reader, block.wanted, cut_off=block.cut_off))
 
 
-def read_part_here(part: _Part) -> str:
+def read_part_here(part: _PartWork) -> str:
     """Parse a part on a node into its file; return the node's name.
 
     Raises MissingInput where the node has no such dump or no such folder.

@@ -45,7 +45,7 @@ class TokenMissing(AgentdError):
 
 
 @dataclass(frozen=True)
-class Node:
+class ClusterNode:
     """One node: Ray's number of it, its address, what it has in all, and what it said of itself."""
 
     id: str
@@ -76,19 +76,19 @@ class Cluster:
     address: str
     tell: Tell
     insecure: bool = False
-    _known: dict[str, Node] = field(default_factory=dict)
+    _known: dict[str, ClusterNode] = field(default_factory=dict)
 
-    def nodes(self) -> list[Node]:
+    def nodes(self) -> list[ClusterNode]:
         """Return the nodes that are alive, those of ``host`` together; what they said is kept."""
         alive = [
-            Node(each["NodeID"], each["NodeManagerAddress"], each["Resources"])
+            ClusterNode(each["NodeID"], each["NodeManagerAddress"], each["Resources"])
             for each in self.ray.nodes()
             if each["Alive"]
         ]
         named = [self._known.get(node.id, node) for node in alive]
         return sorted(named, key=lambda node: (node.host, node.id))
 
-    def probe(self) -> list[Node]:
+    def probe(self) -> list[ClusterNode]:
         """Ask every node that was not asked yet what it runs; return those that answered.
 
         Raises Unavailable for one that is alive and does not answer.
@@ -110,7 +110,7 @@ class Cluster:
                 if node.id not in {each.id for each in self.nodes()}:
                     continue  # it has died meanwhile, which whoever waits for its work is told
                 raise Unavailable(f"node {node} does not answer: {_in_a_line(error)}") from None
-            self._known[node.id] = Node(node.id, node.host, node.resources, facts)
+            self._known[node.id] = ClusterNode(node.id, node.host, node.resources, facts)
         asked_ids = {node.id for node, _ in asked}
         return [node for node in self.nodes() if node.id in asked_ids and node.facts]
 
@@ -149,6 +149,7 @@ def connect(
     address: str,
     *,
     insecure: bool = False,
+    check: bool = True,
     cpus: int | None = None,
     tell: Tell = lambda line: None,
 ) -> Iterator[Cluster]:
@@ -156,8 +157,8 @@ def connect(
 
     ``address`` is ``auto``, the cluster that this machine is part of; ``local``, one of ``cpus``
     CPUs that lives as long as the block; or HOST:PORT. ``insecure`` lets a cluster beyond loopback
-    go without a token. Raises MissingInput without Ray, UsageError, Unavailable, VersionsDiffer,
-    TokenMissing.
+    go without a token; without ``check`` no node is asked. Raises MissingInput without Ray,
+    UsageError, Unavailable, VersionsDiffer, TokenMissing.
     """
     local = address == "local"
     if address not in ("auto", "local"):
@@ -182,7 +183,8 @@ def connect(
     try:
         address = context.address_info["gcs_address"]
         cluster = Cluster(ray, address, tell, insecure or local)
-        cluster.require_same()
+        if check:
+            cluster.require_same()
         yield cluster
     finally:
         ray.shutdown()
@@ -235,7 +237,7 @@ def _unavailable(address: str, error: Exception) -> AgentdError:
     )
 
 
-def _difference(node: Node, what: str, ours: dict[str, Any]) -> VersionsDiffer:
+def _difference(node: ClusterNode, what: str, ours: dict[str, Any]) -> VersionsDiffer:
     theirs = node.facts[what]
     if what == "agentd" and theirs is None:
         return VersionsDiffer(

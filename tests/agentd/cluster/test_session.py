@@ -8,7 +8,7 @@ import pytest
 
 from agentd.cluster import probe
 from agentd.cluster.seeds import pack_folder, run_command, unpack_folder
-from agentd.cluster.session import Cluster, Node, TokenMissing, VersionsDiffer, connect
+from agentd.cluster.session import Cluster, ClusterNode, TokenMissing, VersionsDiffer, connect
 from agentd.errors import ExitCode, JobFailed, MissingInput, Unavailable, UsageError
 
 
@@ -16,15 +16,15 @@ class Asked(Cluster):
     """A cluster of one node that has said ``facts`` of itself, beside what is said here."""
 
     def __init__(self, host: str = "10.0.0.2", **facts: Any) -> None:
-        self.told: list[str] = []
-        super().__init__(None, "10.0.0.1:6379", self.told.append)
+        self.heard: list[str] = []
+        super().__init__(None, "10.0.0.1:6379", self.heard.append)
         said = probe.node_facts() | {"token": True} | facts
-        self.node = Node("abcdef0123", host, {"CPU": 4.0}, said)
+        self.node = ClusterNode("abcdef0123", host, {"CPU": 4.0}, said)
 
-    def nodes(self) -> list[Node]:
+    def nodes(self) -> list[ClusterNode]:
         return [self.node]
 
-    def probe(self) -> list[Node]:
+    def probe(self) -> list[ClusterNode]:
         return self.nodes()
 
 
@@ -33,8 +33,8 @@ def test_nodes_that_are_alike_are_taken_and_niceness_is_told() -> None:
     nice = Asked(nice=15 + probe.node_facts()["nice"])
     nice.require_same()
 
-    assert len(nice.told) == 1
-    assert "RAY_worker_niceness=0" in nice.told[0]
+    assert len(nice.heard) == 1
+    assert "RAY_worker_niceness=0" in nice.heard[0]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,11 @@ def merge(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
 class Process:
     """A learner process, its pipes held by the test."""
 
-    def __init__(self, folder: Path, environ: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, environ: dict[str, str], command: Sequence[str] = ("agentd.learner",)
+    ) -> None:
         self.popen = subprocess.Popen(
-            [sys.executable, "-m", "agentd.learner", "--agent-dir", str(folder)],
+            [sys.executable, "-m", *command, "--agent-dir", str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -155,8 +157,8 @@ class AgentFolder:
         shutil.rmtree(self.folder / "replay")
         self.open(config)
 
-    def start(self, **environ: str) -> Process:
-        process = Process(self.folder, environ)
+    def start(self, *command: str, **environ: str) -> Process:
+        process = Process(self.folder, environ, command or ("agentd.learner",))
         self.processes.append(process)
         return process
 
