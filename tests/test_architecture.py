@@ -44,6 +44,7 @@ _IMPORTS = {
     "agentd/conformance/environment": "stdlib agentd numpy gymnasium",
     "agentd/chess": "stdlib agentd numpy msgspec chess safetensors",
     "agentd/rl": "stdlib agentd numpy msgspec gymnasium minatar",
+    "agentd/cluster": "stdlib agentd numpy msgspec ray",
     "agentd/export": "pure agentd numpy safetensors onnx",
     "agentd/export/run": "stdlib agentd numpy onnx onnxruntime",
     "agentd": "stdlib agentd numpy msgpack msgspec yaml safetensors threadpoolctl uvloop "
@@ -71,8 +72,9 @@ def files(root: Path, rooms: tuple[str, ...] = SOURCE, suffix: str = "py") -> It
 
 @cache
 def nodes(text: str) -> list[ast.AST]:
-    """All nodes of a file's syntax tree."""
-    return list(ast.walk(ast.parse(text)))
+    """The nodes of a file's syntax tree that import or call."""
+    wanted = (ast.Import, ast.ImportFrom, ast.Call)
+    return [node for node in ast.walk(ast.parse(text)) if isinstance(node, wanted)]
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -87,10 +89,10 @@ def imports(path: Path) -> Iterator[str]:
             yield "." * node.level + (node.module or "")
 
 
-def calls(path: Path) -> Iterator[str]:
-    for node in nodes(path.read_text()):
-        if isinstance(node, ast.Call):
-            yield ast.unparse(node.func) + ("(allow_pickle)" if _allows_pickle(node) else "")
+@cache
+def calls(text: str) -> list[str]:
+    found = (node for node in nodes(text) if isinstance(node, ast.Call))
+    return [ast.unparse(c.func) + "(allow_pickle)" * _allows_pickle(c) for c in found]
 
 
 def _allows_pickle(call: ast.Call) -> bool:
@@ -262,7 +264,7 @@ def nobody_calls_the_cli(root: Path) -> list[str]:
 
 
 def only_the_cli_prints_and_exits(root: Path) -> list[str]:
-    doors = (*CLI, "agentd/learner/__main__.py", "agentd/rl/__main__.py")
+    doors = (*CLI, *(f"agentd/{r}/__main__.py" for r in ("cluster", "learner", "replicas", "rl")))
     findings = []
     for path in files(root, PRODUCT):
         place = path.relative_to(root).as_posix()
@@ -270,7 +272,7 @@ def only_the_cli_prints_and_exits(root: Path) -> list[str]:
             continue
         findings += [
             f"{place} calls {name}"
-            for name in calls(path)
+            for name in calls(path.read_text())
             if name in {"print", "sys.exit", "exit", "quit", "SystemExit"}
         ]
     return findings
@@ -287,7 +289,7 @@ def nothing_is_unpickled(root: Path) -> list[str]:
         reads = "load" if place.startswith("tests/") else ""
         findings += [
             f"{place}: {name}"
-            for name in calls(path)
+            for name in calls(path.read_text())
             if name.endswith("(allow_pickle)") and reads in name
         ]
     return findings
@@ -298,7 +300,7 @@ def yaml_is_read_strictly(root: Path) -> list[str]:
     return [
         f"{path.relative_to(root)} calls {name}"
         for path in files(root, PRODUCT)
-        for name in calls(path)
+        for name in calls(path.read_text())
         if loose.match(name)
     ]
 
@@ -376,6 +378,7 @@ CHECKS: dict[Callable[[Path], list[str]], list[tuple[str, str]]] = {
         ("agentd/client/a.py", "import agentd.engine"),
         ("agentd/client/a.py", "from .. import server"),
         ("agentd/a.py", "import torch"),
+        ("agentd/server/a.py", "import ray"),
     ],
     the_daemon_knows_no_game: [
         ("agentd/server/a.py", "from agentd.games.catch import Catch"),

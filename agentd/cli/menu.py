@@ -26,7 +26,16 @@ GROUPS = {
     "rl": "Q-learning on a game or a Gymnasium environment.",
     "chess": "From a lichess dump to a bot you can play.",
     "config": "Write, show and describe configurations.",
+    "cluster": "More than one machine: a Ray cluster (extra ray).",
 }
+SECTIONS = {
+    "Serve and watch": "serve demo top agent config",
+    "Learn": "rl train test predict new check data",
+    "Weights": "export import",
+    "Games and clients": "sdk check-client check-env replay chess",
+    "This installation": "doctor devices version completion",
+}
+"""What agentd's own help lists together: commands and groups by their names."""
 TABLE = """\
 serve           daemon.serve:serve
     Run the daemon until SIGTERM or Ctrl-C; both save and end orderly.
@@ -37,7 +46,9 @@ top             daemon.top:top
 train           supervised.train:train
     Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there.
 test            supervised.train:measure_run
-    Measure a trained network: accuracy, confusion matrix, the output of each row.
+    Measure a trained network: accuracy, confusion matrix, what doubt is worth, each output.
+calibrate       supervised.doubt:calibrate_run
+    Find a temperature and sets of classes on held-out rows; saved with the model.
 predict         supervised.train:predict_rows
     Answer rows without labels: a class and its probabilities, or numbers, for each.
 new             supervised.models:new
@@ -118,6 +129,10 @@ config show     daemon.configure:show
     Print every value that `serve` would run with, and where each came from.
 config schema   daemon.configure:schema
     Print the JSON Schema of the configuration file, for editors.
+cluster serve   cluster.serve:serve
+    Run daemons on the nodes of a Ray cluster, with one learner for all, until Ctrl-C.
+cluster status  cluster.status:status
+    List the nodes of a Ray cluster: CPUs, memory, versions; fail where they differ from here.
 """
 COMMANDS = {
     path: Command(place, text)
@@ -146,14 +161,17 @@ def help_text(group: str) -> str:
     """Return the help of a group, as wide as the terminal."""
     width = max(LEAST, min(MOST, shutil.get_terminal_size().columns - 2))
     listed = dict(members(group))
+    sections = {"Commands": " ".join(listed)} if group else SECTIONS
     margin = max(map(len, listed))
     lines = [f"Usage: {f'agentd {group}'.rstrip()} [OPTIONS] COMMAND [ARGS]...", ""]
     lines += textwrap.wrap(GROUPS[group], width, initial_indent="  ", subsequent_indent="  ")
     lines += ["", "Options:"]
     lines += [] if group else ["  --version   Print the version and exit."]
-    lines += ["  -h, --help  Show this message and exit.", "", "Commands:"]
-    for name, text in listed.items():
-        lines.append(f"  {name:<{margin}}  {shorten(text, width - 6 - margin)}")
+    lines.append("  -h, --help  Show this message and exit.")
+    for title, names in sections.items():
+        lines += ["", f"{title}:"]
+        for name in names.split():
+            lines.append(f"  {name:<{margin}}  {shorten(listed[name], width - 6 - margin)}")
     return "\n".join(lines)
 
 

@@ -60,9 +60,9 @@ def own_arrays(
     """Return the network's arrays by slot; int8 where the policy's matrices are."""
     arrays: dict[str, NDArray[Any]] = dict(split(network, flat))
     for matrix in policy.matrices:
-        if matrix.ints is not None and matrix.scale is not None and matrix.name in arrays:
-            arrays[matrix.name] = matrix.ints.reshape(arrays[matrix.name].shape)
-            arrays[f"{matrix.name}.scale"] = matrix.scale
+        if matrix.small is not None and matrix.name in arrays:
+            arrays[matrix.name] = matrix.small.ints.reshape(arrays[matrix.name].shape)
+            arrays[f"{matrix.name}.scale"] = matrix.small.scale
     return arrays
 
 
@@ -77,7 +77,7 @@ def sb3_arrays(policy: PolicyGraph) -> tuple[dict[str, NDArray[Any]], str]:
     dense = 0
     for stage in policy.stages:
         match stage.op:
-            case Affine() as op if op.w.ints is None:
+            case Affine() as op if op.w.small is None:
                 if op.b is None:
                     raise UsageError(f"{refused}, each with a bias")
                 for net in (_STEM, f"{_TARGET}q_net."):

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.assembly.actions import codec_of, numbered
 from agentd.assembly.network import Q_LEARNERS, network_for
 from agentd.assembly.rows import format_of
 from agentd.config.records import AgentConfig
@@ -27,6 +28,7 @@ from agentd.engine.layers.scale import PlacedScale
 from agentd.engine.layers.sequential import PlacedSequential
 from agentd.engine.layers.shape import PlacedReshape
 from agentd.engine.network import Network
+from agentd.engine.quantization import QuantizedWeights
 from agentd.errors import UsageError
 from agentd.export.graph import (
     Activate,
@@ -52,6 +54,8 @@ from agentd.export.graph import (
 )
 from agentd.protocol.schema import Schema
 
+Weights: TypeAlias = NDArray[np.float32] | QuantizedWeights
+"""Parameters (P,) float32, or these with their matrices in int8."""
 LICENCE = (
     "The weights belong to whoever trained them; agentd claims nothing in them. "
     "The code around them is agentd's, under the Apache License 2.0."
@@ -59,17 +63,25 @@ LICENCE = (
 
 
 def agent_policy(
-    name: str, config: AgentConfig, schema: Schema, flat: NDArray[np.float32], facts: dict[str, Any]
+    name: str,
+    config: AgentConfig,
+    schema: Schema,
+    weights: Weights,
+    facts: dict[str, Any],
+    rows: int = 0,
 ) -> PolicyGraph:
-    """Return what an agent with the parameters (P,) computes when it acts greedily.
+    """Return what an agent with the weights (P,) computes when it acts greedily.
 
-    Raises ModelError, and UsageError for an agent that chooses no actions or has a layer that
-    cannot be exported.
+    ``rows`` were played so far. Raises ModelError, and UsageError for an agent that chooses no
+    actions, whose bins still grow, or that has a layer that cannot be exported.
     """
     if config.learner not in (*Q_LEARNERS, "none", "supervised"):
         raise UsageError(f"{name}: an agent with learner {config.learner} cannot be exported")
     network, format = network_for(config, schema, acting=True), format_of(config, schema)
-    tensors, at = [], 0
+    if format.growth is not None and format.growth.legal(rows) is not None:
+        whole = format.growth.every * max(format.growth.level)
+        raise UsageError(f"{name}: its bins still grow: want {whole:,} rows played, got {rows:,}")
+    codec, tensors, at = codec_of(config, schema), [], 0
     for t in format.tensors:
         tensors.append(TensorInput(t.name, t.dtype.name, t.shape, at))
         at += t.features
@@ -78,24 +90,25 @@ def agent_policy(
         "frame_stack": format.stack,
         "last_actions": format.last_actions,
         "learner": config.learner,
-        "weights": "float32",
+        "weights": _number_type(weights),
         "licence": LICENCE,
     }
     return PolicyGraph(
         identifier(name),
         tuple(tensors),
-        tuple(_chain(network, flat)),
-        schema.branches,
+        tuple(_chain(network, weights)),
+        numbered(config, schema).branches,
         format.stack,
         format.last_actions,
         {**facts, **told},
+        numbers=() if codec is None else codec.table(),
     )
 
 
 def network_policy(
     name: str,
     network: Network,
-    flat: NDArray[np.float32],
+    weights: Weights,
     normalizer: Normalizer,
     classes: int = 0,
     facts: dict[str, Any] | None = None,
@@ -106,7 +119,7 @@ def network_policy(
     that cannot be exported.
     """
     shape = network.input_shape
-    stages = list(_chain(network, flat))
+    stages = list(_chain(network, weights))
     if not normalizer.identity:
         scaled = Rescale(
             Vector("normalize.shift", np.atleast_1d(normalizer.shift)),
@@ -117,7 +130,7 @@ def network_policy(
     branches = (classes,) if classes else ()
     told = {
         "observation": {"x": {"dtype": "float32", "shape": list(shape)}},
-        "weights": "float32",
+        "weights": _number_type(weights),
         "licence": LICENCE,
     }
     x = TensorInput("x", "float32", shape, 0)
@@ -131,16 +144,23 @@ def identifier(name: str) -> str:
     return found if found[:1].isalpha() else f"agent_{found}"
 
 
-def _chain(network: Network, flat: NDArray[np.float32]) -> Iterator[PolicyStage]:
-    found = list(_Reader(flat).stages(network.root, network.input_shape))
+def _number_type(weights: Weights) -> str:
+    return "int8" if isinstance(weights, QuantizedWeights) else "float32"
+
+
+def _chain(network: Network, weights: Weights) -> Iterator[PolicyStage]:
+    found = list(_Reader(weights).stages(network.root, network.input_shape))
     yield from found or [PolicyStage(View(), network.input_shape, network.output_shape)]
 
 
 class _Reader:
     """Turns placed layers into stages, their numbers read from the flat vector (P,)."""
 
-    def __init__(self, flat: NDArray[np.float32]) -> None:
-        self._flat = flat
+    def __init__(self, weights: Weights) -> None:
+        if isinstance(weights, QuantizedWeights):
+            self._flat, self._small, self._inputs = weights.flat, weights.matrices, weights.inputs
+        else:
+            self._flat, self._small, self._inputs = weights, {}, {}
 
     def stages(self, layer: Any, shape: Shape) -> Iterator[PolicyStage]:
         """The stages that compute ``layer`` from an input of ``shape``. Raises UsageError."""
@@ -189,7 +209,7 @@ class _Reader:
             case PlacedNoisyDense():  # without noise: the means
                 mu, name = self._read(layer.mu), layer.mu.name
                 bias = Vector(f"{name}.b", mu[-1])
-                return Affine(Matrix(f"{name}.w", np.ascontiguousarray(mu[:-1])), bias, layer.act)
+                return Affine(self._named(f"{name}.w", name, mu[:-1]), bias, layer.act)
             case PlacedEmbeddingBag():
                 return Lookup(self._matrix(layer.table), self._vector(layer.b))
             case PlacedConv2d():
@@ -210,7 +230,11 @@ class _Reader:
         return self._flat[slot.offset : slot.end].reshape(slot.shape).astype(np.float32)
 
     def _matrix(self, slot: Slot) -> Matrix:
-        return Matrix(slot.name, self._read(slot).reshape(-1, slot.shape[-1]))
+        return self._named(slot.name, slot.name, self._read(slot).reshape(-1, slot.shape[-1]))
+
+    def _named(self, name: str, slot: str, values: Floats) -> Matrix:
+        whole = np.ascontiguousarray(values)
+        return Matrix(name, whole, self._small.get(slot), self._inputs.get(slot))
 
     def _vector(self, slot: Slot | None) -> Any:
         return None if slot is None else Vector(slot.name, self._read(slot).reshape(-1))

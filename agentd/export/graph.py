@@ -4,7 +4,7 @@ A stage reads what the stage before it left. ``Keep`` lays a copy aside and ``Pl
 copy: so a residual block is a chain too. Shapes leave the batch out; images are (H, W, C).
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any, TypeAlias
 
@@ -12,31 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Activation, Window
+from agentd.engine.quantization import InputRange, Int8Matrix
 
 Shape: TypeAlias = tuple[int, ...]
 Floats: TypeAlias = NDArray[np.float32]
-STEPS = 127
-"""Steps of an int8 weight on either side of 0."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matrix:
-    """Weights (K, N) float32 by name; or int8 with a scale (N,) for each column.
+    """Weights (K, N) float32 by name.
 
-    ``values`` is what is computed with: ``ints * scale`` where there are ints.
+    ``small`` are the same ones in int8, where they are so, and ``inputs`` the range to which what
+    is multiplied with them is rounded, where that is.
     """
 
     name: str
     values: Floats
-    ints: NDArray[np.int8] | None = None
-    scale: Floats | None = None
-
-    def rounded(self) -> "Matrix":
-        """Return the matrix in int8: each column's largest number is 127 times its scale."""
-        largest = np.abs(self.values).max(axis=0, initial=0)
-        scale = np.where(largest > 0, largest / STEPS, 1).astype(np.float32)
-        ints = np.clip(np.rint(self.values / scale), -STEPS, STEPS).astype(np.int8)
-        return Matrix(self.name, ints * scale, ints, scale)
+    small: Int8Matrix | None = None
+    inputs: InputRange | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,6 +186,8 @@ class PolicyGraph:
                   that row stands
     last_actions  L, how many actions played before the row are part of the input
     branches      actions of each branch; empty where the outputs themselves are the answer
+    numbers       what the actions stand for where they are bins: of one branch a row of H numbers
+                  an action, of several a row for each of them, of its length
     facts         JSON values that every file carries
     answer        what the outputs are called: q for values of actions
     """
@@ -205,6 +200,7 @@ class PolicyGraph:
     last_actions: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
     answer: str = "q"
+    numbers: tuple[tuple[float, ...], ...] = ()
 
     @property
     def row(self) -> int:
@@ -215,6 +211,13 @@ class PolicyGraph:
     def input_shape(self) -> Shape:
         """What the first stage takes."""
         return self.stages[0].takes
+
+    @property
+    def heads(self) -> int:
+        """Numbers of an action, H; 0 where actions are no bins."""
+        if not self.numbers:
+            return 0
+        return len(self.numbers[0]) if len(self.branches) == 1 else len(self.numbers)
 
     @property
     def outputs(self) -> int:
@@ -242,24 +245,5 @@ class PolicyGraph:
                 if isinstance(held, Vector):
                     total += held.values.nbytes
                 elif isinstance(held, Matrix):
-                    ints, scale = held.ints, held.scale
-                    small = 0 if ints is None or scale is None else ints.nbytes + scale.nbytes
-                    total += small or held.values.nbytes
+                    total += (held.values if held.small is None else held.small).nbytes
         return total
-
-
-def rounded(policy: PolicyGraph) -> PolicyGraph:
-    """Return the policy with its matrices in int8, all but the last one.
-
-    The last one stays float32, as biases and statistics do: actions differ by little of what they
-    are worth, and rounding their columns apart would decide between them.
-    """
-    kinds = (Affine, Convolution, Lookup)
-    last = max((i for i, s in enumerate(policy.stages) if isinstance(s.op, kinds)), default=-1)
-    stages = tuple(
-        replace(stage, op=replace(stage.op, w=stage.op.w.rounded()))
-        if isinstance(stage.op, kinds) and i != last
-        else stage
-        for i, stage in enumerate(policy.stages)
-    )
-    return replace(policy, stages=stages, facts={**policy.facts, "weights": "int8"})

@@ -30,6 +30,9 @@ _SAME_NAME = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "softplus": 
 _LAYER_NORM_SINCE = 17
 _GELU_A, _GELU_B = 0.7978845608028654, 0.044715  # sqrt(2 / pi)
 _EXP_LIMIT = 10.0
+_ZERO = 128
+"""What stands for 0 in int8 weights that meet rounded inputs: as bytes without a sign, since
+onnxruntime's product of signed ones with unsigned inputs overflows on processors without VNNI."""
 
 
 class OnnxGraph:
@@ -84,7 +87,8 @@ class OnnxGraph:
     def _layer(self, op: Any, stage: PolicyStage, x: str) -> str:
         match op:
             case Affine():
-                given = [x, self._matrix(op.w, op.w.values.shape, 1), *self._bias(op.b)]
+                matrix = self._matrix(op.w, op.w.values.shape, 1)
+                given = [self._rounded(op.w, x), matrix, *self._bias(op.b)]
                 return self._activate(op.act, self.add("Gemm", *given))
             case Convolution():
                 return self._convolution(op, stage, x)
@@ -182,7 +186,7 @@ class OnnxGraph:
         window, channels = op.window, stage.gives[-1]
         size = (*window.kernel, window.channels, channels)
         given = [self._matrix(op.w, size, 0, (3, 2, 0, 1)), *self._bias(op.b)]
-        return self._activate(op.act, self._window("Conv", x, window, given))
+        return self._activate(op.act, self._window("Conv", self._rounded(op.w, x), window, given))
 
     def _window(self, op: str, x: str, window: Window, given: Sequence[str] = ()) -> str:
         first = self.add("Transpose", x, perm=[0, 3, 1, 2])
@@ -198,12 +202,24 @@ class OnnxGraph:
             values = values.reshape(shape)
             return values.transpose(order) if order else values
 
-        if w.ints is None or w.scale is None:
+        if w.small is None:
             return self.constant(placed(w.values), w.name)
-        ints = self.add("Cast", self.constant(placed(w.ints), w.name), to=1)
+        if w.inputs is not None:
+            scale = self.constant(w.small.scale, f"{w.name}.scale")
+            zeros = self.constant(np.full(w.small.scale.shape, _ZERO, np.uint8), f"{w.name}.zero")
+            ints = self.constant(placed((w.small.ints + np.int16(_ZERO)).astype(np.uint8)), w.name)
+            return self.add("DequantizeLinear", ints, scale, zeros, axis=axis)
+        ints = self.add("Cast", self.constant(placed(w.small.ints), w.name), to=1)
         along = tuple(-1 if at == axis else 1 for at in range(len(shape)))
-        scale = self.constant(w.scale.reshape(along), f"{w.name}.scale")
+        scale = self.constant(w.small.scale.reshape(along), f"{w.name}.scale")
         return self.add("Mul", ints, scale)  # DequantizeLinear lets runtimes round activations too
+
+    def _rounded(self, w: Matrix, x: str) -> str:
+        """Return ``x`` in eight bits and back, where that is how it meets the weights."""
+        if w.inputs is None:
+            return x
+        given = (self._number(w.inputs.scale), self.constant(np.array(w.inputs.zero, np.uint8)))
+        return self.add("DequantizeLinear", self.add("QuantizeLinear", x, *given), *given)
 
     def _vector(self, vector: Vector) -> str:
         return self.constant(vector.values, vector.name)
@@ -211,7 +227,7 @@ class OnnxGraph:
     def _bias(self, b: Vector | None) -> list[str]:
         return [] if b is None else [self._vector(b)]
 
-    def _number(self, value: float) -> str:
+    def _number(self, value: float | np.float32) -> str:
         return self.constant(np.array(value, np.float32))
 
     def _clip(self, x: str, limit: float) -> str:

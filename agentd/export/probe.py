@@ -18,6 +18,7 @@ from agentd.engine.network.weights import split
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.replay.rows import RowFormat
 from agentd.engine.rules.exploration import greedy
+from agentd.memory.recorded import Recorded
 from agentd.protocol.schema import Schema
 
 TOLERANCE = 1e-5
@@ -105,23 +106,29 @@ def make_probe(
     flat: NDArray[np.float32],
     states: int,
     seed: int = 0,
-    recorded: NDArray[np.uint8] | None = None,
+    recorded: Recorded | None = None,
 ) -> Probe:
-    """Return so many states, half of them ``recorded`` rows where there are any.
+    """Return so many states, up to half of them ``recorded`` ones as they followed each other.
 
     The others are random numbers, spread as the recorded ones are, or as the network's own
     statistics say where it has some.
     """
     rng = np.random.default_rng(seed)
     network, format = network_for(config, schema, acting=True), format_of(config, schema)
-    if recorded is not None and len(recorded) > 1:
-        spread = _moments(format, recorded)
+    if recorded is not None and len(recorded.raw) > 1:
+        spread = _moments(format, recorded.raw)
     else:
         spread = _statistics(network, format, flat)
     raw = _random_rows(network, format, spread, states, rng)
-    if recorded is not None and len(recorded):
-        raw[: states // 2] = recorded[rng.integers(0, len(recorded), states // 2)]
     first = rng.random(states) < 1 / _EPISODE
+    played = np.stack([rng.integers(0, n, states) for n in format.branches], axis=1)
+    if recorded is not None:
+        half = min(states // 2, len(recorded.raw))
+        at = int(rng.integers(0, len(recorded.raw) - half + 1))
+        raw[:half], first[:half], played[:half] = (
+            part[at : at + half] for part in (recorded.raw, recorded.first, recorded.played)
+        )
+        first[half] = True
     first[0] = True
     mask = (rng.random((states, format.n_actions)) < 0.7).astype(np.uint8)
     mask[::2] = 1
@@ -129,7 +136,6 @@ def make_probe(
     for width in format.branches:  # at least one legal action in each branch
         mask[np.arange(states), at + rng.integers(0, width, states)] = 1
         at += width
-    played = np.stack([rng.integers(0, n, states) for n in format.branches], axis=1)
     x = inputs_of(format, raw, first, played.astype(np.int32))
     q = _values(network, flat, x)
     parts, at = [], 0

@@ -140,11 +140,11 @@ class _Lowering:
 
     def _weights(self, w: Matrix, b: Vector | None) -> dict[str, int]:
         bias = -1 if b is None else self._vector(b)
-        if w.ints is None or w.scale is None:
+        if w.small is None:
             return {"w": self._float(w.values), "scale": -1, "b": bias}
         at = sum(part.size for part in self.ints)
-        self.ints.append(w.ints.reshape(-1))
-        return {"w": at, "scale": self._float(w.scale), "b": bias}
+        self.ints.append(w.small.ints.reshape(-1))
+        return {"w": at, "scale": self._float(w.small.scale), "b": bias}
 
     def _vector(self, vector: Vector) -> int:
         return self._float(vector.values)

@@ -60,6 +60,7 @@ class Request:
     resume: bool = False
     device: str = "cpu"
     choose_threads: bool = False
+    members: tuple[int, int] | None = None  # how many train, and steps between two averages
 
 
 @dataclass
@@ -130,6 +131,7 @@ def prepare(request: Request) -> FitJob:
         weights = load_weights(request.weights, trainer.network)
         trainer = new_trainer(document, spec, data, backend, weights)
     job = _assemble(spec, data, trainer, request.train, request.test, path)
+    job.facts |= {"members": _members(request)} if request.members else {}
     job.device, job.notes = _device(backend), document.notes
     job.text = model_text(document, spec)
     if threads is not None:
@@ -148,13 +150,8 @@ def resume(request: Request, run: Run) -> FitJob:
     spec = _with_flags(Document(plain_spec(found.spec), str(run.model)), request.flags)
     source = request.train or Path(found.facts["source"])
     data = load(source, "train", spec, found)
-    now = fingerprint(data, source)
-    for key in ("rows", "features", "classes", "crc32"):
-        if now[key] != found.facts[key]:
-            raise UsageError(
-                f"{source} is not the data of {run.path}: {key} {found.facts[key]}, now {now[key]}",
-                hint="begin a new run for other data",
-            )
+    refuse_other_data(run, found, data, source)
+    _refuse_other_members(run, found, request)
     threads = found.facts.get("threads")
     if request.choose_threads and threads is not None:
         limit_threads(threads)  # as chosen when it began: others may give other bits
@@ -163,10 +160,41 @@ def resume(request: Request, run: Run) -> FitJob:
     trainer.set_state(found.arrays, found.scalars)
     test = request.test or (Path(found.facts["test"]) if found.facts.get("test") else None)
     job = _assemble(spec, data, trainer, source, test, run.path)
+    job.facts |= {"members": _members(request)} if request.members else {}
     job.resumed, job.device = True, _device(backend)
     if threads is not None:
         job.facts["threads"] = threads
     return job
+
+
+def refuse_other_data(run: Run, found: Snapshot, data: Dataset, source: Path) -> None:
+    """Raise UsageError unless ``data`` is what the run learns from."""
+    now = fingerprint(data, source)
+    for key in ("rows", "features", "classes", "crc32"):
+        if now[key] != found.facts[key]:
+            raise UsageError(
+                f"{source} is not the data of {run.path}: {key} {found.facts[key]}, now {now[key]}",
+                hint="begin a new run for other data",
+            )
+
+
+def _refuse_other_members(run: Run, found: Snapshot, request: Request) -> None:
+    if found.facts.get("members") != _members(request):
+        raise UsageError(
+            f"{run.path} was trained with {_in_words(found.facts.get('members'))}, "
+            f"and would go on with {_in_words(_members(request))}",
+            hint="give it the same --members and --average-every",
+        )
+
+
+def _members(request: Request) -> list[int] | None:
+    return None if request.members is None else list(request.members)
+
+
+def _in_words(members: list[int] | None) -> str:
+    if members is None:
+        return "one trainer"
+    return f"{members[0]} members, averaged every {members[1]} steps"
 
 
 def _assemble(

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from math import isfinite, prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,12 @@ from agentd.engine.training.reports import EpochReport, EpochSums, EvaluationRep
 from agentd.engine.training.spec import StopSpec
 
 MAX_SKIPPED = 10
+Rounds: TypeAlias = Callable[["Trainer", int, StopSpec, Sequence["Callback"]], bool]
+"""Takes the rest of an epoch of so many batches in the trainer's place.
+
+Moves its state, ``position`` and ``steps`` on, and calls ``on_step``; False when it was stopped
+before the epoch's end.
+"""
 
 
 class Diverged(EngineError):
@@ -143,10 +149,12 @@ class Trainer:
         stop: StopSpec | None = None,
         callbacks: Sequence[Callback] = (),
         ahead: int = 2,
+        rounds: Rounds | None = None,
     ) -> list[EpochReport]:
         """Train until ``epochs`` epochs are done in all; return the reports of those done here.
 
-        Goes on where ``set_state`` or an earlier stop left off. Raises Diverged.
+        Goes on where ``set_state`` or an earlier stop left off. ``rounds`` takes the steps, where
+        it is given. Raises Diverged.
         """
         self.stopped = ""
         self._check(data)
@@ -161,7 +169,10 @@ class Trainer:
         while self.epoch < epochs and self.steps < limit and not self.stopped:
             waited, began = batches.waited_s, self._now()
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # `Descent` looks
-                whole = self._run_epoch(batches, stop, callbacks)
+                if rounds is None:
+                    whole = self._run_epoch(batches, stop, callbacks)
+                else:
+                    whole = rounds(self, batches.count, stop, callbacks)
             if not whole:
                 break
             seconds, waited = self._now() - began, batches.waited_s - waited
@@ -261,6 +272,7 @@ class Trainer:
     def _run_epoch(self, batches: Batches, stop: StopSpec, callbacks: Sequence[Callback]) -> bool:
         """Take the epoch's remaining steps; False when it was stopped before its end."""
         rest = batches.epoch(self.epoch, self.position)
+        self._objective.anneal(self.epoch)
         try:
             for batch in rest:
                 self.step(batch)

@@ -22,10 +22,12 @@ from agentd.cli.daemon.systemd import ServiceManager
 from agentd.cli.screen.flags import ServerFlags
 from agentd.cli.screen.options import LogScreen
 from agentd.cli.screen.terminal import Terminal
-from agentd.config import ServerConfig, resolve
+from agentd.config import ConfigError, ServerConfig, resolve
+from agentd.config.records import INT8
 from agentd.errors import StorageError, Unavailable, UsageError
 from agentd.protocol.address import host_port
 from agentd.recording.recorder import Recorder
+from agentd.server.agents.stored import StoredAgents
 from agentd.server.batching.actor import build_kernels
 from agentd.server.server import Server
 from agentd.server.worker import Worker, read_task
@@ -78,7 +80,9 @@ def serve(
 
 def run_server(config: ServerConfig, out: Terminal, record: Path | None = None) -> None:
     """Serve with ``config`` until a signal; addresses go to ``out``, sessions to ``record``."""
-    if config.device != "cpu":
+    if config.device == INT8:
+        _refuse_learning(Path(config.data_dir))
+    elif config.device != "cpu":
         config = _with_present_device(config)
     tokens = Tokens.from_file(Path(config.tokens)) if config.tokens else Tokens()
     data_dir = Path(config.data_dir)
@@ -130,6 +134,13 @@ def _godot_values(address: str | None) -> dict[str, str | int]:
         raise UsageError(f"--godot {address}: want HOST:PORT, :PORT or PORT")
     given = {"godot.host": host.strip("[]")} if host else {}
     return {**given, "godot.port": int(port)}
+
+
+def _refuse_learning(data_dir: Path) -> None:
+    """Raise ConfigError where an agent of the data directory learns, which cpu-int8 cannot."""
+    if learning := StoredAgents(data_dir / "agents").learning():
+        said = f"device {INT8} only plays, and agents of {data_dir} learn: {', '.join(learning)}"
+        raise ConfigError(said, key="device", hint="serve them on another device")
 
 
 def _with_present_device(config: ServerConfig) -> ServerConfig:

@@ -17,7 +17,8 @@ DataDir = Annotated[
 Device = Annotated[
     str | None,
     typer.Option(
-        help="cpu, opencl or opencl:<i or name>; without any OpenCL the CPU, or with ! an error.",
+        help="cpu, opencl or opencl:<i or name>; without any OpenCL the CPU, or with ! an error. "
+        "cpu-int8 for agents that only play.",
         show_default=False,
     ),
 ]

@@ -14,12 +14,14 @@ from agentd.cli.weights.sources import StoredPolicy, find_agent, is_run, run_pol
 from agentd.errors import JobFailed, UsageError
 from agentd.export.arrays import array_bytes, own_arrays, sb3_arrays
 from agentd.export.cfile import c_file
-from agentd.export.graph import PolicyGraph, rounded
+from agentd.export.graph import PolicyGraph
 from agentd.export.onnxfile import onnx_file
 from agentd.export.probe import Agreement, make_probe
 from agentd.export.run import check_file
 from agentd.export.script import gdscript_file, js_file
+from agentd.memory.recorded import Recorded
 from agentd.runs import Run, save_weights
+from agentd.runs.calibration import calibration_rows
 from agentd.store import write_file
 
 SUFFIXES = {
@@ -52,6 +54,9 @@ def export(
         str | None, typer.Option("--for", help="godot-rl, unity (onnx); sb3 (safetensors, npz).")
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Weights in int8: a quarter.")] = False,
+    qdq: Annotated[
+        bool, typer.Option("--qdq", help="onnx: inputs of products in 8 bits too.")
+    ] = False,
     actions: Annotated[
         str | None, typer.Option(help="Names of the actions, to be kept in the file: left,right.")
     ] = None,
@@ -65,10 +70,13 @@ def export(
     data_dir: DataDir = None,
 ) -> None:
     """Write a trained agent or network as a file: weights, or a policy that needs no daemon."""
+    int8 = int8 or qdq
     _require_fitting(to, layout, int8)
+    if qdq and to != "onnx":
+        raise UsageError(f"--qdq: want --to onnx, got {to}")
     folder = Path(source).expanduser()
     if is_run(folder) and not (check or connect):
-        _export_run(screen, folder, to, out, best, int8, layout)
+        _export_run(screen, folder, to, out, best, int8, qdq, layout)
         return
     if is_run(folder):
         raise UsageError(f"{source}: --check is for agents; `agentd test` measures a run")
@@ -76,16 +84,21 @@ def export(
         raise UsageError(f"{'--best' if best else '--to pb'} is for runs of `agentd train`")
     names = tuple(part.strip() for part in actions.split(",")) if actions else ()
     found = find_agent(source, data_dir, names)
-    policy = rounded(found.policy) if int8 else found.policy
-    path = out or Path(f"{policy.name}.{SUFFIXES[to]}")
-    data = _file(found, policy, to, layout)
+    recorded = found.recorded() if int8 or check or connect else None
+    fitted = recorded.fitted if recorded and int8 else None
+    written = found.rounded(fitted, ranges=qdq) if int8 else found
+    path = out or Path(f"{found.policy.name}.{SUFFIXES[to]}")
+    data = _file(written, to, layout)
     write_file(path, data)
-    record = _record(path, found, policy, len(data))
+    record = _record(path, written, len(data))
     text = f"wrote {path}: {len(data):,} bytes, {found.checkpoint or 'untrained weights'}"
+    if int8:
+        record["fitted_rows"] = 0 if fitted is None else len(fitted)
+        text += f", int8 {_fitted(record['fitted_rows'])}"
     if not (check or connect):
         screen.report(record, text)
         return
-    agreement = _check(found, policy, to, layout, data, states, connect)
+    agreement = _check(found, recorded, written.policy, to, layout, data, states, connect)
     record["check"] = {**asdict(agreement), "share": agreement.share}
     screen.report(record, f"{text}\n{_told(agreement)}")
     if not agreement.holds(int8):
@@ -105,7 +118,12 @@ def _require_fitting(to: str, layout: str | None, int8: bool) -> None:
         )
 
 
-def _file(found: StoredPolicy, policy: PolicyGraph, to: str, layout: str | None) -> bytes:
+def _fitted(rows: int) -> str:
+    return f"fitted to {rows:,} recorded rows" if rows else "rounded to the nearest: no rows kept"
+
+
+def _file(written: StoredPolicy, to: str, layout: str | None) -> bytes:
+    policy = written.policy
     if to == "onnx":
         return onnx_file(policy, layout or "plain")
     if to not in ARRAYS:
@@ -113,17 +131,17 @@ def _file(found: StoredPolicy, policy: PolicyGraph, to: str, layout: str | None)
     if layout == "sb3":
         arrays, act = sb3_arrays(policy)
         return array_bytes(to, arrays, {**policy.facts, "activation": act})
-    return array_bytes(to, own_arrays(found.network, found.flat, policy), policy.facts)
+    return array_bytes(to, own_arrays(written.network, written.flat, policy), policy.facts)
 
 
-def _record(path: Path, found: StoredPolicy, policy: PolicyGraph, size: int) -> dict[str, Any]:
+def _record(path: Path, found: StoredPolicy, size: int) -> dict[str, Any]:
     return {
         "file": str(path),
         "checkpoint": found.checkpoint,
         "updates": found.updates,
         "parameters": len(found.flat),
         "bytes": size,
-        "weight_bytes": policy.weight_bytes,
+        "weight_bytes": found.policy.weight_bytes,
     }
 
 
@@ -134,6 +152,7 @@ def _export_run(
     out: Path | None,
     best: bool,
     int8: bool,
+    qdq: bool,
     layout: str | None,
 ) -> None:
     """Export a supervised run: safetensors, npz and pb as its own loader reads them again."""
@@ -149,8 +168,10 @@ def _export_run(
         extra = {"normalize.shift": shift, "normalize.scale": scale}
         save_weights(path, to, snapshot.network, snapshot.weights, extra)
     else:
-        policy = run_policy(folder, snapshot).policy
-        policy = rounded(policy) if int8 else policy
+        found = run_policy(folder, snapshot)
+        if int8:
+            found = found.rounded(calibration_rows(snapshot), ranges=qdq)
+        policy = found.policy
         write_file(path, onnx_file(policy) if to == "onnx" else _WRITERS[to](policy))
     record = {"file": str(path), "checkpoint": snapshot.name, "parameters": count}
     screen.report(record, f"wrote {path}: {count:,} numbers of {snapshot.name}")
@@ -158,6 +179,7 @@ def _export_run(
 
 def _check(
     found: StoredPolicy,
+    recorded: Recorded | None,
     policy: PolicyGraph,
     to: str,
     layout: str | None,
@@ -170,7 +192,7 @@ def _check(
     assert found.agent is not None
     name, config, schema = found.agent
     seed = time.time_ns() % 2**32
-    probe = make_probe(config, schema, found.flat, states, seed, found.recorded())
+    probe = make_probe(config, schema, found.flat, states, seed, recorded)
     if connect is not None:
         probe = ask_daemon(connect, name, schema, probe, found.updates)
     return check_file(policy, to, data, probe)

@@ -1,7 +1,8 @@
 """What ``agentd export`` may be given: a run's folder, or an agent of a data directory."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,15 @@ from agentd.assembly.weights import initial_weights
 from agentd.config import AgentConfig, default_data_dir
 from agentd.engine.network import Network
 from agentd.engine.network.weights import join
+from agentd.engine.quantization import quantize
 from agentd.errors import MissingInput, UsageError
-from agentd.export.build import agent_policy, network_policy
+from agentd.export.build import Weights, agent_policy, network_policy
 from agentd.export.graph import PolicyGraph
-from agentd.memory.mapped_file import RingDamaged
-from agentd.memory.ring_reader import ROWS, ReplayRingReader
+from agentd.memory.recorded import Recorded, read_recorded
 from agentd.protocol.schema import Schema
 from agentd.runs import Run, Snapshot
 from agentd.server.agents.stored import StoredAgents
 from agentd.store import read_checkpoint
-
-_MOST_RECORDED = 50_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,21 +37,28 @@ class StoredPolicy:
     checkpoint: str
     updates: int
     folder: Path
+    build: Callable[[Weights], PolicyGraph]
     agent: tuple[str, AgentConfig, Schema] | None = None
 
-    def recorded(self) -> NDArray[np.uint8] | None:
-        """Raw rows that the agent was shown, (n, row_bytes); None where there are none."""
-        if self.agent is None or not (self.folder / "replay" / ROWS).is_file():
+    def recorded(self) -> Recorded | None:
+        """Rows that the agent was shown; None where there are none."""
+        if self.agent is None:
             return None
-        try:
-            _, config, schema = self.agent
-            reader = ReplayRingReader(self.folder / "replay" / ROWS, format_of(config, schema))
-        except RingDamaged:
-            return None
-        head = reader.head
-        low, _ = reader.window(head)
-        rows = np.arange(max(low, head - _MOST_RECORDED), head)
-        return np.array(reader.rows(head).obs[rows % (reader.capacity + reader.slack)])
+        _, config, schema = self.agent
+        return read_recorded(self.folder / "replay", format_of(config, schema))
+
+    def rounded(self, rows: NDArray[Any] | None, *, ranges: bool = False) -> "StoredPolicy":
+        """Return it with matrices in int8, fitted to inputs (n, ...) where there are any.
+
+        With ``ranges``, which need some, what they are multiplied with is rounded too. Raises
+        UsageError.
+        """
+        if rows is None and ranges:
+            raise UsageError("--qdq: no rows are kept to take the ranges of inputs from")
+        if rows is not None:
+            rows = rows.reshape(len(rows), *self.network.input_shape)
+        weights = quantize(self.network, self.flat, rows, ranges=ranges)
+        return replace(self, policy=self.build(weights), flat=weights.flat)
 
 
 def run_policy(path: Path, found: Snapshot) -> StoredPolicy:
@@ -66,9 +72,12 @@ def run_policy(path: Path, found: Snapshot) -> StoredPolicy:
     if classes:
         facts |= {"action": {"kind": "discrete", "n": classes}, "action_names": list(found.names)}
     name = path.resolve().name
-    given = name, found.network, found.weights, found.normalizer
-    policy = network_policy(*given, classes, facts)
-    return StoredPolicy(policy, found.network, found.weights, found.name, 0, path)
+
+    def build(weights: Weights) -> PolicyGraph:
+        return network_policy(name, found.network, weights, found.normalizer, classes, facts)
+
+    policy = build(found.weights)
+    return StoredPolicy(policy, found.network, found.weights, found.name, 0, path, build)
 
 
 def is_run(path: Path) -> bool:
@@ -105,9 +114,10 @@ def _agent_policy(
     name, network = folder.name, network_for(config, schema, acting=True)
     found = read_checkpoint(folder / "checkpoints", checkpoint or None)
     if found is None:
-        flat, label, updates = initial_weights(config, network), "", 0
+        flat, label, updates, rows = initial_weights(config, network), "", 0, 0
     else:
         flat, label, updates = join(network, found.weights), found.name, found.step
+        rows = int(found.facts.get("counters", {}).get("env_steps", 0))
     facts: dict[str, Any] = {
         "agentd": __version__,
         "agent": name,
@@ -119,5 +129,9 @@ def _agent_policy(
         if len(names) != schema.n_actions:
             raise UsageError(f"--actions: want {schema.n_actions} names, got {len(names)}")
         facts["action_names"] = list(names)
-    policy = agent_policy(name, config, schema, flat, facts)
-    return StoredPolicy(policy, network, flat, label, updates, folder, (name, config, schema))
+
+    def build(weights: Weights) -> PolicyGraph:
+        return agent_policy(name, config, schema, weights, facts, rows)
+
+    policy, agent = build(flat), (name, config, schema)
+    return StoredPolicy(policy, network, flat, label, updates, folder, build, agent)

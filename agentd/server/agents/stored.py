@@ -14,6 +14,7 @@ What it means that one of them is missing or damaged: `agentd.server.agents.life
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from agentd.config import AgentConfig, ConfigError, dump_agent_config, load_agent_config
@@ -43,7 +44,7 @@ class StoredAgents:
 
         A new agent whose predecessor is gone takes its place; any other one was not answered for.
         """
-        self._root.mkdir(parents=True, exist_ok=True)
+        Files().ensure_dir(self._root)
         for new in self._root.glob(f"{_NEW}*"):
             name = new.name.removeprefix(_NEW)
             if (self._root / f"{_DELETED}{name}").exists() and not (self._root / name).exists():
@@ -62,6 +63,14 @@ class StoredAgents:
         found = (p.name for p in self._root.iterdir() if not p.name.startswith("."))
         return sorted(name for name in found if self.has(name))
 
+    def learning(self) -> list[str]:
+        """The names of agents that learn, sorted; not those whose configuration is damaged."""
+        found = []
+        for name in self.names() if self._root.is_dir() else []:
+            with suppress(DamagedFile):
+                found += [name] if self.config(name).learner != "none" else []
+        return found
+
     def config(self, name: str) -> AgentConfig:
         """How an agent learns. Raises DamagedFile when no file holds a valid configuration."""
         if not (self._root / name / CONFIG).exists():
@@ -76,7 +85,7 @@ class StoredAgents:
         folder = self._root / name
         if not self._root.is_dir():
             raise StorageError(f"{self._root} was removed while in use")
-        folder.mkdir(exist_ok=True)
+        Files().ensure_dir(folder)
         write_file(folder / CONFIG, dump_agent_config(config))
 
     # -- made of another one -------------------------------------------------------------------

@@ -47,7 +47,6 @@ _STATUS = {
     Code.LIMIT: 503,
     Code.INTERNAL: 500,
 }
-
 _TOLD = ("code", "message", "field", "expected", "got")
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -130,9 +129,7 @@ class _Door:
             reply = await self._board.operate(grant, operation)
         except ProtocolError as fault:
             said = fault.to_message()
-            body = {
-                key: getattr(said, key) for key in ("code", "message", "field", "expected", "got")
-            }
+            body = {key: getattr(said, key) for key in _TOLD}
             return JSONResponse(body, _STATUS.get(fault.code, 400))
         return Response(msgspec.json.encode(reply), media_type="application/json")
 

@@ -8,6 +8,7 @@ import pytest
 
 from agentd.assembly import device as assembly
 from agentd.assembly.device import backend_for
+from agentd.cli import main
 from agentd.engine.opencl_backend.errors import NoPlatformError
 from agentd.errors import UsageError
 
@@ -42,3 +43,12 @@ def test_a_device_that_must_be_there_is_an_error_where_it_is_not(no_platform, ca
 
     assert no_platform == ["opencl:1"]
     assert not caplog.records
+
+
+def test_the_device_of_whole_numbers_is_for_players_alone(tmp_path, capsys):
+    with pytest.raises(UsageError, match="cpu-int8 does not learn"):
+        backend_for("cpu-int8")
+    file = tmp_path / "play.yaml"
+    file.write_text("device: cpu-int8\nagents: {pole: {learner: none}, kart: {learner: dqn}}\n")
+    assert main(["serve", str(file), "--data-dir", str(tmp_path / "data")]) == 78
+    assert "cpu-int8 only plays, and agent kart learns" in capsys.readouterr().err

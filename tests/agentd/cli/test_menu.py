@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from agentd.cli import main
 from agentd.cli.app import CommandGroup, load
-from agentd.cli.menu import COMMANDS, GROUPS, find_help, help_text, shorten
+from agentd.cli.menu import COMMANDS, GROUPS, SECTIONS, find_help, help_text, shorten
 
 
 @pytest.mark.parametrize("path", COMMANDS)
@@ -31,7 +31,13 @@ def test_group_help_is_what_typer_would_draw(
     )
 
     told = help_text(group).replace("  --version   Print the version and exit.\n", "")
-    assert told == TyperGroup.get_help(command, context)
+    drawn = TyperGroup.get_help(command, context)
+    if not group:  # the same lines, in sections
+        lines = [line for line in told.splitlines() if line.rstrip(":") not in SECTIONS and line]
+        typers = [line for line in drawn.splitlines() if line not in ("Commands:", "")]
+        assert sorted(lines) == sorted(typers)
+    else:
+        assert told == drawn
     assert ("--version" in help_text(group)) == (group == "")
 
 

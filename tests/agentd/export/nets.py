@@ -8,9 +8,10 @@ import numpy as np
 from agentd.assembly.network import network_for
 from agentd.config import AgentConfig, load_preset, preset_names
 from agentd.config.convert import convert, parse_layer
+from agentd.engine.quantization import quantize
 from agentd.export.build import agent_policy
 from agentd.export.graph import PolicyGraph
-from agentd.export.probe import Probe, make_probe
+from agentd.export.probe import Probe, inputs_of, make_probe
 from agentd.games import make
 from agentd.protocol.schema import Schema
 
@@ -76,6 +77,16 @@ NETS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         IMAGE,
         ONE,
     ),
+    "joint": (
+        "model: {layers: [{dense: 24}, relu]}",
+        VECTOR,
+        {"kind": "box", "low": [-1.0, 0.0], "high": [0.5, 3.0]},
+    ),
+    "decoupled": (
+        "{model: {layers: [{dense: 24}, relu]}, actions: {bins: 5}, dqn: {last_actions: 1}}",
+        VECTOR,
+        {"kind": "mixed", "heads": [{"low": -2.0, "high": 2.0}, {"n": 3}, {"low": 0, "high": 1}]},
+    ),
     "lookup": ("model: {layers: [{embedding_bag: {rows: 40, units: 12}}, relu]}", INDICES, ONE),
 }
 GYMNASIUM: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -87,17 +98,29 @@ GYMNASIUM: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         ("MinAtar/Breakout-v1", "uint8", [10, 10, 4], 3),
         ("MountainCar-v0", "float32", [2], 3),
     )
+} | {
+    "gym:Pendulum-v1": (
+        {"obs": {"dtype": "float32", "shape": [3]}},
+        {"kind": "box", "low": [-2.0], "high": [2.0]},
+    )
 }
 """What the presets' environments look like: Box2D cannot be imported under this suite's filters."""
 
 
+FITTED = 1000
+
+
 class Case(NamedTuple):
-    """An agent as it would be exported, and what the engine says of some states."""
+    """An agent as it would be exported, and what the engine says of some states.
+
+    ``small`` is the agent in int8, fitted to states that are none of the probe's.
+    """
 
     policy: PolicyGraph
     probe: Probe
     config: AgentConfig
     schema: Schema
+    small: PolicyGraph
 
 
 def make_case(name: str, config: AgentConfig, schema: Schema, states: int) -> Case:
@@ -110,8 +133,13 @@ def make_case(name: str, config: AgentConfig, schema: Schema, states: int) -> Ca
             flat[at] = rng.normal(size=slot.size)
         if slot.name.endswith(("variance", "gain")):
             flat[at] = rng.uniform(0.3, 3, size=slot.size)
-    policy = agent_policy(name, config, schema, flat, {"agentd": "test", "agent": name})
-    return Case(policy, make_probe(config, schema, flat, states), config, schema)
+    facts = {"agentd": "test", "agent": name}
+    policy = agent_policy(name, config, schema, flat, facts)
+    seen = make_probe(config, schema, flat, FITTED, seed=1)
+    rows = inputs_of(seen.format, seen.raw, seen.first, seen.played)
+    weights = quantize(network, flat, rows.reshape(FITTED, *network.input_shape))
+    small = agent_policy(name, config, schema, weights, facts)
+    return Case(policy, make_probe(config, schema, flat, states), config, schema, small)
 
 
 def net_case(name: str, states: int) -> Case:

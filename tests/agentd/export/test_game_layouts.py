@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from agentd.errors import UsageError
-from agentd.export.graph import rounded
 from agentd.export.onnxfile import onnx_file
 from agentd.export.run import onnx_session
 
@@ -124,6 +123,6 @@ def test_the_mask_may_be_left_out_and_facts_are_inside() -> None:
     ],
 )
 def test_what_a_node_cannot_feed_is_refused(name: str, layout: str, small: bool, said: str) -> None:
-    policy = nets.net_case(name, 10).policy
+    case = nets.net_case(name, 10)
     with pytest.raises(UsageError, match=said):
-        onnx_file(rounded(policy) if small else policy, layout)
+        onnx_file(case.small if small else case.policy, layout)
