@@ -111,7 +111,7 @@ class _Rounding:
         return np.zeros((1, *self._network.input_shape), kind)
 
     def _run(self, see: See, flat: Floats, rows: NDArray[Any]) -> None:
-        Pass(self._network, _Watched(see), len(rows)).forward(flat, rows)
+        Pass(self._network, _WatchedBackend(see), len(rows)).forward(flat, rows)
 
     def _survey(self, name: str, x: Any, w: Any, b: Any) -> None:
         self._sizes[name] = w.size
@@ -139,8 +139,8 @@ class _Rounding:
         if name in self._kept:
             w[...] = w0
         else:
-            self.matrices[name], b0 = fit.round(w0, b0)
-            w[...] = self.matrices[name].values
+            self.matrices[name], rounded = fit.round(w0, b0)
+            w[...], b0 = self.matrices[name].values, rounded
         if b is not None:
             b[...] = b0
 
@@ -150,7 +150,7 @@ class _Rounding:
             w[...] = self.matrices[name].values
 
 
-class _Watched(NumPyBackend):
+class _WatchedBackend(NumPyBackend):
     """Shows the input, the weights and the bias of each product before it is computed.
 
     Whoever sees them may change all three; the input is put right again behind the product.
