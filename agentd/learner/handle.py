@@ -100,7 +100,7 @@ class LearnerHandle:
         on_publication: Callable[[], None] | None = None,
         command: Sequence[str] = ("agentd.learner",),
     ) -> None:
-        self.agent_dir, self.board, self.pace = agent_dir, board, pace
+        self.agent_dir, self.board, self.pace, self._ring = agent_dir, board, pace, ring
         self.on_publication, self._command = on_publication, command
         self.elsewhere, self.shared = 0, dict[str, int]()
         self.on_shared: Callable[[int], None] | None = None
@@ -114,7 +114,6 @@ class LearnerHandle:
         self.last_saved: CheckpointStep | None = None
         self.lost_save = False
         self.pid: int | None = None
-        self._ring = ring
         self._pipe: int | None = None  # write end of the learner's stdin
         self._woken_for = 0
         self._stop, self._ready, self._notified = (asyncio.Event() for _ in range(3))

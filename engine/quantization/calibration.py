@@ -135,14 +135,14 @@ class _Rounding:
             self._round(name, x, w, b)
             return
         fit = Fit(_sample(x), bias=b is not None)
-        w0, b0 = fit.solve(w, b, self._wanted.pop(name))
-        if name in self._kept:
-            w[...] = w0
-        else:
-            self.matrices[name], rounded = fit.round(w0, b0)
-            w[...], b0 = self.matrices[name].values, rounded
+        solved = fit.solve(w, b, self._wanted.pop(name))
+        values: tuple[Any, Any] = solved
+        if name not in self._kept:
+            self.matrices[name], bias = fit.round(*solved)
+            values = self.matrices[name].values, bias
+        w[...] = values[0]
         if b is not None:
-            b[...] = b0
+            b[...] = values[1]
 
     def _round(self, name: str, x: Any, w: Any, b: Any) -> None:
         if name not in self._kept and name not in self.matrices:
