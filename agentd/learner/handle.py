@@ -100,13 +100,12 @@ class LearnerHandle:
         on_publication: Callable[[], None] | None = None,
         command: Sequence[str] = ("agentd.learner",),
     ) -> None:
-        self.agent_dir, self.board, self.pace = agent_dir, board, pace
+        self.agent_dir, self.board, self.pace, self._ring = agent_dir, board, pace, ring
         self.on_publication, self._command = on_publication, command
         self.elsewhere = Elsewhere()
         self.device, self.hang_s, self._wake_after_s = device, hang_s, wake_after_s
         self._start_s = start_s(device)
-        self.state = "starting"
-        self.restarts = 0
+        self.state, self.restarts = "starting", 0
         self.failure: str | None = None
         self.frozen = self.diverged = self.degraded = False
         self.why: dict[str, str] = {}
@@ -114,15 +113,12 @@ class LearnerHandle:
         self.last_saved: CheckpointStep | None = None
         self.lost_save = False
         self.pid: int | None = None
-        self._ring = ring
         self._pipe: int | None = None  # write end of the learner's stdin
         self._woken_for = 0
-        self._stop = asyncio.Event()
+        self._stop, self._ready, self._notified = (asyncio.Event() for _ in range(3))
         self._process: Child | None = None
         self._number = 0
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._ready = asyncio.Event()
-        self._notified = asyncio.Event()
         self._partial = b""
 
     async def run(self) -> None:

@@ -62,8 +62,7 @@ class Learning:
         self._table = table
         self._pace = handle.pace
         self._paced = config.pace.mode == "paced" and self._steps is not None
-        self._actor = actor
-        self._spawn = spawn
+        self._actor, self._spawn = actor, spawn
         self._started = False
         self._refused, self._refused_rows = "", 0  # why the newest rows were not kept
         self.lost_rows = 0
