@@ -357,13 +357,13 @@ class Learning:
 
     def stats(self) -> dict[str, Any]:
         """Counters of the memory and the learner."""
-        counters = self.ring.counters
-        return {
-            **_whole(self.handle.stats()),
+        counters, learned = self.ring.counters, _whole(self.handle.stats())
+        return learned | {
             "updates": self.updates,
             "policy_lag": self._policy_lag(),
             "rows_kept": self.head - self.ring.oldest,
-            **{"env_steps": counters.env_steps, "episodes": counters.episodes},
+            "env_steps": counters.env_steps,
+            "episodes": counters.episodes,
             "learner_state": self.handle.state if self._started else "idle",
             "learner_pid": self.handle.pid,
             "learner_restarts": self.handle.restarts,
