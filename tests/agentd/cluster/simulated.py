@@ -1,5 +1,6 @@
 """Simulated clusters: several nodes of Ray on this machine, by Ray's own cluster utility."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -47,7 +48,8 @@ class Nodes:
         raylet = node.all_processes["raylet"][0].process.pid
         pids = [raylet, *children_of(raylet)]
         for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.ray_cluster.worker_nodes.discard(node)
 
 
@@ -72,11 +74,15 @@ def be_patient() -> None:
 
 
 def children_of(pid: int) -> list[int]:
-    """All processes below ``pid``."""
-    found = []
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    for child in map(int, listed):
-        found += [child, *children_of(child)]
+    """All processes below ``pid``, whichever of its threads has started them."""
+    found: list[int] = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            listed = thread.read_text().split()
+        except OSError:  # it has ended meanwhile
+            continue
+        for child in map(int, listed):
+            found += [child, *children_of(child)]
     return found
 
 
