@@ -136,13 +136,14 @@ class _Rounding:
             return
         fit = Fit(_sample(x), bias=b is not None)
         w0, b0 = fit.solve(w, b, self._wanted.pop(name))
+        found: NDArray[Any] | None = b0
         if name in self._kept:
             w[...] = w0
         else:
-            self.matrices[name], b0 = fit.round(w0, b0)
+            self.matrices[name], found = fit.round(w0, b0)
             w[...] = self.matrices[name].values
         if b is not None:
-            b[...] = b0
+            b[...] = found
 
     def _round(self, name: str, x: Any, w: Any, b: Any) -> None:
         if name not in self._kept and name not in self.matrices:
