@@ -4,9 +4,7 @@ Never ``agentd[...]``: by that name PyPI holds another project.
 """
 
 import re
-import tomllib
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
 OURS = "agentd-rl"
@@ -37,6 +35,8 @@ def _packages(extra: str, extras: dict[str, list[str]]) -> Iterator[str]:
 
 def _extras() -> dict[str, list[str]]:
     """The requirements of each extra, from the installed metadata or from a clone's own file."""
+    from importlib import metadata  # takes as long to load as the configuration: for hints only
+
     try:
         lines = metadata.requires(OURS) or []
     except metadata.PackageNotFoundError:
@@ -50,6 +50,8 @@ def _extras() -> dict[str, list[str]]:
 
 
 def _extras_of_clone() -> dict[str, list[str]]:
+    import tomllib
+
     path = Path(__file__).resolve().parent.parent / "pyproject.toml"
     try:
         project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]

@@ -18,11 +18,6 @@ _MOST_S = 4 * LOOK_S
 _FIRST_DELAY_S, _LAST_DELAY_S, _SETTLED_S = 0.05, 10.0, 30.0
 
 
-def start_s(device: str) -> float:
-    """How long a process may take to start on ``device``, whose kernels may have to be built."""
-    return 30.0 if device == "cpu" else 120.0
-
-
 class Pulse:
     """For how long something has stood still that moves while all is well."""
 

@@ -109,6 +109,7 @@ __kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void q_step(
     const int doubled,
     const int bent,  // 0: half the square; 1: Huber's with delta
     const float delta,
+    const int common,  // 1: one error of all branches, that of their mean value
     const float limit,
     __local float *act,  // (Σ size, pitch)
     __local float *value,  // (A, pitch)
@@ -164,11 +165,18 @@ __kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void q_step(
                 continue;
             }
             const float w = weighted ? weight[weight_at + row] : 1.0f;
+            float mean = 0.0f;
+            for (int i = 0; common && i < branches; ++i) {
+                const int room = starts[i + 1] - starts[i] - 1;
+                const int a = starts[i] + clamp(action[(long)row * branches + i], 0, room);
+                mean += q[a * net.pitch + r] * (1.0f / branches);
+            }
             int next = 0;
             for (int i = 0; i < branches; ++i) {
                 const int room = starts[i + 1] - starts[i] - 1;
                 const int a = starts[i] + clamp(action[(long)row * branches + i], 0, room);
-                const float was = q[a * net.pitch + r], d = goal[goal_at + row] - was;
+                const float was = q[a * net.pitch + r];
+                const float d = goal[goal_at + row] - (common ? mean : was);
                 const float slope = bent ? clip1(d, -delta, delta) : d;
                 td[(long)row * branches + i] = d;
                 cost += w * slope * (d - 0.5f * slope);

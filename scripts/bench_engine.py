@@ -8,6 +8,9 @@ with its fused Adam. Both sides first choose between one and two threads by a sh
 take turns, ours and theirs, in ``pairs`` slices of ``seconds`` each; a row reports the medians and
 the median of the pairs' ratios (above 1 means ours is faster). A step includes copying its batch
 out of a data set in memory, at random rows, where the row is about training on data.
+
+A second table has dense nets of widths 16 to 1,024 with one BLAS thread, with two, and with as many
+as the engine chooses by a short trial (`--only threads` for it alone).
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 os.environ.pop("OPENBLAS_CORETYPE", None)  # each library picks the kernels for this processor
@@ -34,6 +38,7 @@ from torch.nn import functional
 from agentd.engine.layers import Conv2d, Dense, Flatten, LayerSpec, Relu
 from agentd.engine.network import Network, Pass
 from agentd.engine.numpy_backend import NumPyBackend
+from agentd.engine.numpy_backend.gemm import choose_threads
 from agentd.engine.optim import make_optimizer
 from agentd.engine.optim.spec import OptimizerSpec
 
@@ -188,6 +193,56 @@ CASES = (
 )
 
 
+WIDTHS = (16, 32, 64, 128, 256, 512, 1024)
+
+
+def thread_rows(pairs: int, budget: float) -> list[dict[str, Any]]:
+    """Return, for each width, a step's time with one thread, with two, and as the engine chooses.
+
+    They take turns. ``chosen_s`` is the time with the number that `choose_threads` found; ``cost``
+    is the median of that time beside one thread's.
+    """
+    rows = []
+    for width in WIDTHS:
+        layers = dense_layers((width, width, width, 10))
+        make = partial(train_ours, layers, (width,), 64, True)
+        most = min(2, os.cpu_count() or 1)
+        chosen, runs = choose_threads(make, most), {}
+        for count in range(1, most + 1):
+            limit(count)
+            runs[count] = make()
+        calls = max(3, round(budget / seconds_per_call(runs[most], 5)))
+        times: dict[int, list[float]] = {count: [] for count in runs}
+        for pair in range(pairs):
+            for count in sorted(times, reverse=bool(pair % 2)):
+                limit(count)
+                runs[count]()
+                times[count].append(seconds_per_call(runs[count], calls))
+        costs = [a / b for a, b in zip(times[chosen], times[1], strict=True)]
+        medians = {count: statistics.median(found) for count, found in times.items()}
+        rows.append(
+            {
+                "width": width,
+                "one_s": medians[1],
+                "two_s": medians.get(2),
+                "chosen": chosen,
+                "chosen_s": medians[chosen],
+                "cost": statistics.median(costs),
+            }
+        )
+    return rows
+
+
+def thread_table(rows: list[dict[str, Any]]) -> str:
+    """The rows for a person; one thread's time is 1."""
+    lines = [f"{'width, batch 64':<16} {'one':>12} {'two':>12} {'chosen':>7} {'beside one':>10}"]
+    for row in rows:
+        one, two = (f"{(row[key] or 0) * 1e6:,.1f} µs" for key in ("one_s", "two_s"))
+        tail = f"{row['chosen']:>7} {row['cost']:>10.2f}"
+        lines.append(f"{row['width']:<16} {one:>12} {two:>12} {tail}")
+    return "\n".join(lines)
+
+
 def limit(threads: int) -> None:
     threadpoolctl.threadpool_limits(threads, user_api="blas")
     torch.set_num_threads(threads)
@@ -262,6 +317,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args()
     rows = [measure(c, options.pairs, options.seconds) for c in CASES if options.only in c.name]
+    threads = []
+    if options.only in "threads":
+        threads = thread_rows(options.pairs, options.seconds)
     facts = {
         "numpy": np.__version__,
         "torch": torch.__version__,
@@ -270,10 +328,12 @@ def main() -> None:
         "load": os.getloadavg()[0],
     }
     if options.json:
-        print(json.dumps({"machine": facts, "rows": rows}))
+        print(json.dumps({"machine": facts, "rows": rows, "threads": threads}))
     else:
         print(" ".join(f"{key}={value}" for key, value in facts.items()), file=sys.stderr)
         print(table(rows))
+        if threads:
+            print("", thread_table(threads), sep="\n")
 
 
 if __name__ == "__main__":

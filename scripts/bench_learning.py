@@ -44,6 +44,7 @@ from agentd.rl.tasks import GameSource
 from agentd.store import write_file
 
 RESULTS = Path(__file__).parent / "results" / "learning.json"
+AGENT = "bench"
 SEED_OF_EVALUATION = 1_000_000  # apart from every seed that training derives
 
 ALL = TASKS | ABLATIONS
@@ -53,35 +54,45 @@ Run = dict[str, Any]
 
 def ours(task: Task, seed: int) -> Run:
     """Train a preset over TCP, then evaluate what was saved."""
-    return _train(task, seed, task.settings)
+    return _train(task, seed, "agentd")
 
 
 def without(task: Task, seed: int) -> Run:
     """The same without the improvement that an ablation is about."""
-    return _train(task, seed, task.settings + task.without)
+    return _train(task, seed, "without")
 
 
-def _train(task: Task, seed: int, settings: tuple[str, ...]) -> Run:
-    other = ("--env", task.game) if task.game else ()
-    sets = [word for setting in settings for word in ("--set", setting)]
-    if task.steps:
-        sets += ["--steps", str(task.steps), "--keep-going"]
+def training_words(task: Task, who: str) -> tuple[str, ...]:
+    """``agentd rl train`` of a task, without seed, agent and folder."""
+    settings = task.settings + (task.without if who == "without" else ())
+    words = ["--preset", task.preset, *(("--env", task.game) if task.game else ())]
+    words += [word for setting in settings for word in ("--set", setting)]
+    words += ["--steps", str(task.steps), "--keep-going"] if task.steps else []
+    return tuple(words)
+
+
+def _train(task: Task, seed: int, who: str) -> Run:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        where = ("--data-dir", folder, "--agent", "bench")
-        trained = _agentd(
-            "train", "--preset", task.preset, "--seed", str(seed), *where, *other, *sets
-        )
+        where = ("--data-dir", folder, "--agent", AGENT)
+        trained = _agentd("train", *training_words(task, who), "--seed", str(seed), *where)
         if trained["interrupted"]:
             raise KeyboardInterrupt
-        numbers = ("--episodes", str(task.episodes), "--seed", str(SEED_OF_EVALUATION + seed))
-        scores = []
-        for measure in task.measures:
-            if measure.bias:
-                scores.append(bias(Path(folder), task, measure, seed))
-                continue
-            game = ("--env", measure.game) if measure.game else other
-            found = _agentd("eval", *where, *(game or ("--preset", task.preset)), *numbers)
-            scores.append(measure.score(found["returns"]))
+        return _evaluate(task, seed, Path(folder), trained)
+
+
+def _evaluate(task: Task, seed: int, folder: Path, trained: dict[str, Any]) -> Run:
+    """Play what was trained on episodes that no run has seen."""
+    where = ("--data-dir", str(folder), "--agent", AGENT)
+    other = ("--env", task.game) if task.game else ()
+    numbers = ("--episodes", str(task.episodes), "--seed", str(SEED_OF_EVALUATION + seed))
+    scores = []
+    for measure in task.measures:
+        if measure.bias:
+            scores.append(bias(folder, task, measure, seed))
+            continue
+        game = ("--env", measure.game) if measure.game else other
+        found = _agentd("eval", *where, *(game or ("--preset", task.preset)), *numbers)
+        scores.append(measure.score(found["returns"]))
     return {
         "scores": scores,
         "steps": trained["env_steps"],
@@ -103,7 +114,7 @@ def bias(folder: Path, task: Task, measure: Measure, seed: int) -> float:
     actions, first = np.zeros(streams, np.int32), True
     with (
         Daemon(folder) as daemon,
-        join((daemon.host, daemon.port), "bench", game, role="eval", explain=True) as client,
+        join((daemon.host, daemon.port), AGENT, game, role="eval", explain=True) as client,
     ):
         frame = game.reset()
         while weight.any():
@@ -121,16 +132,16 @@ def bias(folder: Path, task: Task, measure: Measure, seed: int) -> float:
 
 
 def stable_baselines(task: Task, seed: int) -> Run:
-    """Train Stable-Baselines3's DQN with the Zoo's settings, then evaluate it greedily."""
+    """Train Stable-Baselines3 with the Zoo's settings, its DQN or another, then play greedily."""
     import gymnasium
-    import numpy as np
+    import stable_baselines3
     import torch
-    from stable_baselines3 import DQN
 
     torch.set_num_threads(1)
     settings = dict(task.sb3)
     env, steps = settings.pop("env"), settings.pop("steps")
-    model = DQN(
+    algorithm = getattr(stable_baselines3, settings.pop("algorithm", "DQN"))
+    model = algorithm(
         "MlpPolicy",
         gymnasium.make(env),
         policy_kwargs={"net_arch": [256, 256]},
@@ -178,7 +189,9 @@ PLAYERS = {"agentd": ours, "without": without, "sb3": stable_baselines, "referen
 def _agentd(verb: str, *arguments: str) -> dict[str, Any]:
     """Run ``agentd rl VERB`` in a process of its own; its JSON. Raises CalledProcessError."""
     command = [sys.executable, "-m", "agentd", "rl", verb, *arguments, "--json", "-q"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    path = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(path)}  # for the environments beside this
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=env)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -221,11 +234,50 @@ def measure(names: list[str], seeds: int, peers: str, path: Path, again: bool) -
                 here = key(name, who, seed)
                 if here in runs and not again:
                     continue
-                runs[here] = PLAYERS[who](task, seed)
-                runs[here] |= {"machine": platform.machine(), "cores": os.cpu_count()}
-                print(f"{name} seed {seed} {who}: {runs[here]}", file=sys.stderr, flush=True)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_file(path, (json.dumps(runs, indent=1) + "\n").encode())
+                _keep(path, runs, (name, who, seed), PLAYERS[who](task, seed))
+    return runs
+
+
+def _keep(path: Path, runs: dict[str, Run], what: tuple[str, str, int], run: Run) -> None:
+    """Add a run to ``runs`` and to the file of results."""
+    runs[key(*what)] = run | {"machine": platform.machine(), "cores": os.cpu_count()}
+    name, who, seed = what
+    print(f"{name} seed {seed} {who}: {runs[key(*what)]}", file=sys.stderr, flush=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, (json.dumps(runs, indent=1) + "\n").encode())
+
+
+def measure_on_cluster(
+    names: list[str], seeds: int, path: Path, again: bool, address: str
+) -> dict[str, Run]:
+    """Train what is missing of ours on a Ray cluster, task by task; evaluate it here."""
+    from agentd.cluster.seeds import SeedTask, run_seeds
+    from agentd.cluster.session import connect
+
+    runs = read_results(path)
+    with connect(address, tell=print) as cluster:
+        for name in names:
+            task = ALL[name]
+            cpus = 1 + load_preset(task.preset).play.clients
+            for who in ["agentd", *["without"] * bool(task.without)]:
+                wanted = [
+                    seed
+                    for seed in range(1, seeds + 1)
+                    if again or key(name, who, seed) not in runs
+                ]
+                words = training_words(task, who)
+                with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+                    tasks = [SeedTask(seed, f"{AGENT}-{seed}", words) for seed in wanted]
+                    found = run_seeds(
+                        cluster, tasks, Path(folder), cpus=cpus, show=lambda lines: None
+                    )
+                    for outcome in found:
+                        own = Path(folder) / str(outcome.seed)
+                        (own / "agents").mkdir(parents=True)
+                        trained = Path(folder) / "agents" / f"{AGENT}-{outcome.seed}"
+                        trained.rename(own / "agents" / AGENT)
+                        run = _evaluate(task, outcome.seed, own, outcome.record)
+                        _keep(path, runs, (name, who, outcome.seed), run)
     return runs
 
 
@@ -297,13 +349,17 @@ def main() -> None:
     parser.add_argument("--peers", choices=("none", "cheap", "all"), default="cheap")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--again", action="store_true", help="measure what is there anew")
+    parser.add_argument("--ray", metavar="ADDRESS", help="train ours there, and no peers")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     names = list(ABLATIONS) if args.ablations else args.tasks.split(",")
     if unknown := sorted(set(names) - set(ALL)):
         parser.error(f"no task {', '.join(unknown)}; there are {', '.join(ALL)}")
     try:
-        runs = measure(names, args.seeds, args.peers, args.results, args.again)
+        if args.ray:
+            runs = measure_on_cluster(names, args.seeds, args.results, args.again, args.ray)
+        else:
+            runs = measure(names, args.seeds, args.peers, args.results, args.again)
     except KeyboardInterrupt:
         print("interrupted; the finished runs are kept", file=sys.stderr)
         runs = read_results(args.results)

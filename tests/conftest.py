@@ -1,8 +1,10 @@
 """What every test sees: one BLAS thread, no AGENTD_* of the caller, a data directory of its own."""
 
+import gc
+import itertools
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,26 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 import pytest
 
 
+def pytest_collection_finish() -> None:
+    """What the collection has made stays to the end: no search for garbage looks at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+
+
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Data directories that nobody has made yet: most tests need none."""
+    base = tmp_path_factory.mktemp("homes")
+    return (base / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, _homes: Iterator[Path]) -> None:
     ours = {name for name in os.environ if name.startswith("AGENTD_")}
     for name in ours - {"AGENTD_DATA"}:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(next(_homes)))
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel installed into it; the dependencies are this environment's."""
     folder = tmp_path_factory.mktemp("installed")
-    pip = (sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "-q")
+    pip = (sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--no-compile", "-q")
     run(*pip, "--target", folder, wheel, cwd=folder)
     return folder
 

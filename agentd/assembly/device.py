@@ -12,8 +12,6 @@ from agentd.engine.devices import make_backend
 from agentd.engine.errors import EngineError
 from agentd.engine.network import Network
 from agentd.engine.numpy_backend import NumPyBackend
-from agentd.engine.opencl_backend.errors import NoPlatformError
-from agentd.engine.quantization import Int8Backend, quantize
 from agentd.errors import UsageError
 
 log = logging.getLogger(__name__)
@@ -25,9 +23,13 @@ def backend_for(device: str) -> Backend:
     Raises UsageError for a device that is not there, and where ``device`` ends in "!" also when
     this machine has no OpenCL platform at all; and for cpu-int8, see `int8_backend`.
     """
+    if device == "cpu":
+        return NumPyBackend()  # without loading what OpenCL needs: every learner starts this way
     if device == INT8:
         hint = "take cpu here; `agentd serve` has it for agents with learner: none"
         raise UsageError(f"device {INT8} does not learn", hint=hint)
+    from agentd.engine.opencl_backend.errors import NoPlatformError
+
     try:
         return make_backend(device.removesuffix("!"))
     except NoPlatformError as error:
@@ -46,4 +48,6 @@ def int8_backend(network: Network, rows: NDArray[Any] | None) -> Backend:
 
     Its weights are fitted to ``rows`` (n, *input) where there are any.
     """
+    from agentd.engine.quantization import Int8Backend, quantize
+
     return Int8Backend(network, partial(quantize, network, rows=rows))

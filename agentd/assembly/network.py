@@ -2,6 +2,7 @@
 
 import msgspec
 
+from agentd.assembly.actions import numbered
 from agentd.assembly.rows import format_of
 from agentd.config.records import STREAMING, AgentConfig
 from agentd.engine.errors import ModelError
@@ -24,6 +25,7 @@ def network_for(config: AgentConfig, schema: Schema, *, acting: bool = False) ->
     no layer has any.
     """
     model, format, dqn = config.model, format_of(config, schema), _dqn_of(config)
+    schema = numbered(config, schema)
     first = [layer for layer in model.layers if not isinstance(layer, Normalize)][:1]
     layers = model.layers
     if len(format.input_shape) > 1 and all(isinstance(x, Dense) for x in first):

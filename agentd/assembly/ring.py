@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from agentd.assembly.actions import numbered
 from agentd.assembly.rows import format_of, most_rows
 from agentd.config.records import AgentConfig, LimitsConfig
 from agentd.memory.layout import RingLayout, slack_for
@@ -29,6 +30,7 @@ class RingPlan(NamedTuple):
 def plan_ring(config: AgentConfig, schema: Schema, limits: LimitsConfig) -> RingPlan:
     """Return the ring of an agent for games of ``schema``."""
     period = config.pace.train_every if config.pace.mode == "paced" else 0
+    schema = numbered(config, schema)
     capacity, most = config.replay.capacity, most_rows(schema, limits)
     slack = slack_for(capacity, most, period, schema.row_bytes)
     layout: RingLayout | TeachLayout

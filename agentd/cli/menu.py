@@ -26,6 +26,7 @@ GROUPS = {
     "rl": "Q-learning on a game or a Gymnasium environment.",
     "chess": "From a lichess dump to a bot you can play.",
     "config": "Write, show and describe configurations.",
+    "cluster": "More than one machine: a Ray cluster (extra ray).",
 }
 SECTIONS = {
     "Serve and watch": "serve demo top agent config",
@@ -45,7 +46,9 @@ top             daemon.top:top
 train           supervised.train:train
     Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there.
 test            supervised.train:measure_run
-    Measure a trained network: accuracy, confusion matrix, the output of each row.
+    Measure a trained network: accuracy, confusion matrix, what doubt is worth, each output.
+calibrate       supervised.doubt:calibrate_run
+    Find a temperature and sets of classes on held-out rows; saved with the model.
 predict         supervised.train:predict_rows
     Answer rows without labels: a class and its probabilities, or numbers, for each.
 new             supervised.models:new
@@ -126,6 +129,10 @@ config show     daemon.configure:show
     Print every value that `serve` would run with, and where each came from.
 config schema   daemon.configure:schema
     Print the JSON Schema of the configuration file, for editors.
+cluster serve   cluster.serve:serve
+    Run daemons on the nodes of a Ray cluster, with one learner for all, until Ctrl-C.
+cluster status  cluster.status:status
+    List the nodes of a Ray cluster: CPUs, memory, versions; fail where they differ from here.
 """
 COMMANDS = {
     path: Command(place, text)

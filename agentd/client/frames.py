@@ -20,12 +20,15 @@ Observations: TypeAlias = ArrayLike | Mapping[str, ArrayLike]
 class Act(NamedTuple):
     """The answer to a step: one action a row."""
 
-    actions: NDArray[np.int32]  # (N,), or (N, branches) of multi_discrete; -1 on ended rows
+    # (N,) int32, or (N, branches) of multi_discrete, -1 on ended rows; (N, D) float32 of a box and
+    # (N, heads) of a mixture, NaN on ended rows
+    actions: NDArray[Any]
     version: int  # of the weights that chose
     seq: int
-    q: NDArray[np.float32] | None = None  # (N, A), with explain
+    q: NDArray[np.float32] | None = None  # (N, A), with explain; A as the agent learns numbers
     explored: NDArray[np.bool_] | None = None  # (N,), with explain: chosen at random
     late: bool = False  # answered at the deadline by an older policy
+    novelty: NDArray[np.float32] | None = None  # (N,), with explain: how unlike the taught rows
 
 
 class Taught(NamedTuple):
@@ -44,7 +47,7 @@ class Packer:
         self._streams = streams
         self._first: dict[int, memoryview] = {}  # N -> stream ids 0..N-1
         self._only = schema.tensors[0] if len(schema.tensors) == 1 else None
-        self._multi = schema.kind == "multi_discrete"
+        self._multi = schema.kind != "discrete"
 
     def step(
         self,
@@ -66,6 +69,8 @@ class Packer:
             flags = np.asarray(mask)
             if flags.dtype != np.uint8 and flags.dtype.kind in "biu":
                 flags = flags != 0
+            if not self.schema.branches:
+                raise ValueError("mask: all actions are numbers, none is numbered")
             width = (self.schema.n_actions,)
             fields["mask"] = _rows("mask", flags, np.dtype(np.uint8), width, n)[0].data
         return fields
@@ -113,17 +118,22 @@ class Packer:
     def act(self, message: messages.ActReply) -> Act:
         """Read an act message. Raises ProtocolError when its bytes are not whole rows."""
         try:
-            actions = np.frombuffer(message.action, np.int32).copy()
+            schema = self.schema
+            actions = np.frombuffer(message.action, schema.action_dtype).copy()
             if self._multi:
-                actions = actions.reshape(-1, len(self.schema.branches))
-            q = explored = None
+                actions = actions.reshape(-1, schema.action_width)
+            q = explored = novelty = None
             if message.q is not None:
-                q = np.frombuffer(message.q, np.float32).reshape(-1, self.schema.n_actions).copy()
+                width = -1 if schema.heads else schema.n_actions
+                rows = len(actions) if schema.heads else -1
+                q = np.frombuffer(message.q, np.float32).reshape(rows, width).copy()
             if message.explored is not None:
                 explored = np.frombuffer(message.explored, np.uint8).astype(np.bool_)
+            if message.novelty is not None:
+                novelty = np.frombuffer(message.novelty, np.float32).copy()
         except ValueError as fault:
             raise ProtocolError(Code.BAD_SHAPE, f"an act of odd size: {fault}") from None
-        return Act(actions, message.version, message.seq, q, explored, message.late)
+        return Act(actions, message.version, message.seq, q, explored, message.late, novelty)
 
     def _count(self, n: int) -> memoryview:
         """Return the stream ids 0..N-1; a frame that names none has all of them in order."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.client.choices import Actions
 from agentd.client.played import StepFacts
 
 
@@ -39,12 +40,12 @@ class FrameLike(Protocol):
 
 
 class GameSpec(Protocol):
-    """What a game looks like: (dtype, shape) of each tensor, how many actions (in each branch)."""
+    """What a game looks like: (dtype, shape) of each tensor, and its actions."""
 
     @property
     def observation(self) -> Mapping[str, tuple[Any, Sequence[int]]]: ...
     @property
-    def actions(self) -> int | Sequence[int]: ...
+    def actions(self) -> Actions: ...
 
 
 class VectorGame(Protocol):
@@ -58,5 +59,5 @@ class VectorGame(Protocol):
     def reset(self) -> FrameLike:
         """Begin anew in every stream."""
 
-    def step(self, actions: NDArray[np.int32], /) -> FrameLike:
-        """Play (S,) or (S, branches) actions; a stream without an episode may get any, even -1."""
+    def step(self, actions: NDArray[Any], /) -> FrameLike:
+        """Play (S,) or (S, branches or heads) actions; a stream without an episode may get any."""

@@ -16,6 +16,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
+from agentd.client.choices import Actions
 from agentd.client.game import GameFrame
 from agentd.client.gym_checks import (
     Ask,
@@ -38,14 +39,14 @@ class GymSpec(NamedTuple):
 
     name: str
     observation: Mapping[str, tuple[str, tuple[int, ...]]]
-    actions: int | tuple[int, ...]
+    actions: Actions
 
 
 class GymGame:
     """A Gymnasium environment as one stream, or a vector environment as S streams.
 
     Observations: Box, Discrete, MultiDiscrete, MultiBinary, and Dict and Tuple of them (see
-    ``gym_spaces.leaves``). Actions: all of them but Box (see ``gym_actions.ActionCoder``). Masks
+    ``gym_spaces.leaves``), and actions likewise (see ``gym_actions.ActionCoder``). Masks
     are taken from the first of ``info["action_mask"]``, the observation's key of that name and the
     method ``action_masks()``; ``masks_in`` names it once there was one. An ``intervene_action`` in
     ``info`` is what a person played instead, and ``is_success`` tells of won episodes
@@ -62,8 +63,8 @@ class GymGame:
         """Own ``env``; ``seed`` goes to its first reset.
 
         ``autoreset_mode`` is for vector environments that do not say it in their metadata. Raises
-        TypeError for spaces that cannot be sent, such as continuous actions, and ValueError when
-        the autoreset mode is not known.
+        TypeError for spaces that cannot be sent, such as unbounded actions, and ValueError when the
+        autoreset mode is not known.
         """
         self._source: _Single | _Vector
         if isinstance(env, VectorEnv):
@@ -91,11 +92,11 @@ class GymGame:
         """Begin a new episode in every stream."""
         return self._source.reset()
 
-    def step(self, actions: NDArray[np.integer[Any]]) -> GameFrame:
-        """Play (S,) or (S, branches) actions, -1 where a stream has no episode under way."""
+    def step(self, actions: NDArray[Any]) -> GameFrame:
+        """Play (S,) or (S, H) actions, -1 or NaN where a stream has no episode under way."""
         return self._source.step(actions)
 
-    def encode(self, action: Any) -> NDArray[np.int32]:
+    def encode(self, action: Any) -> NDArray[Any]:
         """Return one environment's action as a ``take_over`` must give it. Raises Misfit."""
         return self._coder.encode_one(action)
 
@@ -115,7 +116,7 @@ class _Single:
         rows, mask = self._begin()
         return self._frame([FIRST], [0.0], rows, [mask])
 
-    def step(self, actions: NDArray[np.integer[Any]]) -> GameFrame:
+    def step(self, actions: NDArray[Any]) -> GameFrame:
         action = self._reader.coder.decode_one(actions)
         obs, given, terminated, truncated, info = read_step(self._env.step(action))
         rows, mask = self._reader.single(obs), self._reader.find_mask(obs, info, self._ask)
@@ -128,9 +129,7 @@ class _Single:
         frame = self._frame([end, FIRST], [reward, 0.0], both, [mask, first_mask])
         return self._told(frame, info, actions)
 
-    def _told(
-        self, frame: GameFrame, info: dict[str, Any], actions: NDArray[np.integer[Any]]
-    ) -> GameFrame:
+    def _told(self, frame: GameFrame, info: dict[str, Any], actions: NDArray[Any]) -> GameFrame:
         """Return ``frame`` with what ``info`` says of its first row."""
         if not tells_facts(info):
             return frame
@@ -183,7 +182,7 @@ class _Vector:
         rows, masks = self._reader.batch(obs), self._masks(obs, info, self._ask)
         return self._frame(kind, np.zeros(len(kind)), rows, masks)
 
-    def step(self, actions: NDArray[np.integer[Any]]) -> GameFrame:
+    def step(self, actions: NDArray[Any]) -> GameFrame:
         answer = self._env.step(self._reader.coder.decode(actions))
         frame, info = self._read(answer)
         final = info.get("final_info", {})

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from agentd.client.gym_actions import ActionCoder
 from agentd.client.gym_spaces import Misfit
 from agentd.client.played import WHO, StepFacts
-from agentd.protocol.rows import TERMINATED
+from agentd.protocol.rows import FIRST, TERMINATED
 
 TAKEN, WON = "intervene_action", "is_success"
 
@@ -40,15 +40,16 @@ def read_facts(
     coder: ActionCoder,
     infos: Sequence[Mapping[str, Any]],
     kind: NDArray[np.uint8],
-    actions: NDArray[np.integer[Any]],
+    actions: NDArray[Any],
 ) -> StepFacts:
     """Return what ``infos`` of S environments says of the rows of ``kind`` (N,), N >= S.
 
     ``actions`` are the (S,) or (S, branches) that were asked for; rows after the S-th begin
     episodes, and nothing is said of them. Raises Misfit.
     """
-    taken = np.zeros((len(kind), *actions.shape[1:]), np.int32)
-    taken[: len(infos)] = np.maximum(actions, 0)
+    taken = np.zeros((len(kind), *actions.shape[1:]), coder.shape.dtype)
+    taken[: len(infos)] = actions
+    taken[: len(infos)][kind[: len(infos)] == FIRST] = 0  # -1 or NaN, and not looked at
     by, won = np.zeros(len(kind), np.uint8), np.zeros(len(kind), np.bool_)
     for i, one in enumerate(infos):
         if TAKEN in one:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 _KEPT = ("uint8", "int8", "int32", "float16", "float32")
 _CAST = {"float64": "float32", "bool": "uint8", "int16": "int32", "uint16": "int32"}
 _INT32 = np.iinfo(np.int32)
-_WHOLE = "iub"  # kinds of dtypes that hold whole numbers
+WHOLE = "iub"
+"""Kinds of dtypes that hold whole numbers."""
 _LONGEST = 64  # characters of a tensor's name (R3)
 
 log = logging.getLogger(__name__)
@@ -178,13 +179,13 @@ def _numbers(name: str, space: spaces.Box, dtype: str) -> Encode:
 
     Numbers that lie outside the space's bounds can be sent: that is told once, no more.
     """
-    kind, whole = np.dtype(dtype), np.dtype(space.dtype).kind in _WHOLE
+    kind, whole = np.dtype(dtype), np.dtype(space.dtype).kind in WHOLE
     low, high = space.low, space.high
     wary = bool(np.isfinite(low).any() or np.isfinite(high).any())
 
     def encode(rows: Rows) -> Rows:
         nonlocal wary
-        if rows.dtype.kind not in (_WHOLE if whole else _WHOLE + "f"):
+        if rows.dtype.kind not in (WHOLE if whole else WHOLE + "f"):
             raise Misfit(name, f"{space.dtype}, as its space says", rows.dtype)
         if wary and ((rows < low).any() or (rows > high).any()):
             outside = rows[(rows < low) | (rows > high)].reshape(-1)[0]
@@ -215,7 +216,7 @@ def _check_range(name: str, rows: Rows, kind: np.dtype[Any]) -> None:
 
 def _bits(name: str) -> Encode:
     def encode(rows: Rows) -> Rows:
-        if rows.dtype.kind not in _WHOLE:
+        if rows.dtype.kind not in WHOLE:
             raise Misfit(name, "zeros and ones", rows.dtype)
         wrong = rows[(rows != 0) & (rows != 1)]
         if wrong.size:
@@ -231,7 +232,7 @@ def _one_hot(name: str, start: Rows, n: Rows) -> Encode:
     width = int(n.sum())
 
     def encode(rows: Rows) -> Rows:
-        if rows.dtype.kind not in _WHOLE:
+        if rows.dtype.kind not in WHOLE:
             raise Misfit(name, "whole numbers, as its space says", rows.dtype)
         at = rows.reshape(len(rows), -1).astype(np.int64) - start
         wrong = np.argwhere((at < 0) | (at >= n))

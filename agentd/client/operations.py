@@ -4,9 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from agentd.client.choices import Actions
 from agentd.client.errors import ClientError
 from agentd.client.session import Reply
-from agentd.client.settings import Actions, Observation, read_schema
+from agentd.client.settings import Observation, read_schema
 from agentd.protocol import messages as m
 from agentd.protocol.errors import Code, ProtocolError
 

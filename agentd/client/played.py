@@ -31,7 +31,7 @@ class StepFacts(TypedDict, total=False):
 
     taken: ArrayLike | None
     """Actions that were really played and led to these rows, as ``Act.actions`` has them: (N,) or
-    (N, branches); one action where there is one row. Rows of kind first are not looked at."""
+    (N, branches or heads); one action where there is one row. Of kind first none is looked at."""
     by: ArrayLike | None
     """Who chose ``taken``: "agent" (the default), "person" or "script"; (N,), or one for all."""
     elapsed: ArrayLike | None
@@ -50,7 +50,7 @@ def pack_facts(schema: Schema, n: int, facts: StepFacts) -> dict[str, memoryview
         raise TypeError(f"{min(unknown)}: no argument of a step; want {known}")
     fields: dict[str, memoryview] = {}
     if (taken := facts.get("taken")) is not None:
-        fields["taken"] = _actions(taken, n, len(schema.branches), schema.kind != "discrete").data
+        fields["taken"] = _actions(taken, n, schema).data
     if (by := facts.get("by")) is not None:
         if "taken" not in fields:
             raise ValueError("by: says who chose `taken`, and there is none")
@@ -117,16 +117,16 @@ def _finite_number(name: str, value: float) -> float:
     return number
 
 
-def _actions(taken: ArrayLike, n: int, branches: int, several: bool) -> NDArray[np.int32]:
-    """Return ``taken`` as (n,) or, of ``several`` branches, (n, branches)."""
+def _actions(taken: ArrayLike, n: int, schema: Schema) -> NDArray[Any]:
+    """Return ``taken`` as ``Act.actions`` has it: (n,), or (n, branches or heads)."""
     given = np.asarray(taken)
-    if given.dtype.kind not in "iu":
+    if given.dtype.kind not in ("iuf" if schema.heads else "iu"):
         raise TypeError(f"taken: want action numbers, got {given.dtype}")
-    shape = (n, branches) if several else (n,)
+    shape = (n,) if schema.kind == "discrete" else (n, schema.action_width)
     if given.shape != shape and not (n == 1 and given.shape == shape[1:]):
         raise ValueError(f"taken: want shape {shape}, got {given.shape}")
-    actions = np.ascontiguousarray(given, np.int32).reshape(shape)
-    if (actions != given).any():
+    actions = np.ascontiguousarray(given, schema.action_dtype).reshape(shape)
+    if not schema.heads and (actions != given).any():
         raise ValueError(f"taken: want action numbers, got {given.max()}")
     return actions
 

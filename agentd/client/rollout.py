@@ -14,7 +14,7 @@ Shape letters: S streams, N rows of a frame (S <= N <= 2S), A actions of all bra
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Unpack
 
@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from agentd.client.address import Address
 from agentd.client.blocking import Client
+from agentd.client.choices import ActionShape
 from agentd.client.errors import DataRefused, SessionLost
 from agentd.client.game import FrameLike, GameFrame, VectorGame
 from agentd.client.played import StepFacts
@@ -81,7 +82,7 @@ def play(
     of ``take_over`` that is not one.
     """
     score = _EpisodeScore(game.streams)
-    actions = _no_actions(game)
+    actions = ActionShape.of(game.spec.actions).blank(game.streams)
     seat = None if take_over is None else PlayerSeat(game, take_over, by)
     steps = refusals = 0
     frame = game.reset()
@@ -237,7 +238,8 @@ def _evaluate(
     left = np.full(game.streams, share)
     left[:rest] += 1
     score = _EpisodeScore(game.streams)
-    actions = _no_actions(game)
+    shape = ActionShape.of(game.spec.actions)
+    actions = shape.blank(game.streams)
     found: list[Episode] = []
     frame = game.reset()
     while True:
@@ -247,7 +249,7 @@ def _evaluate(
         left[[episode.stream for episode in ended]] -= 1
         # A last episode's last row is sent, the first row of one too many is not.
         keep = np.where(frame.kind == FIRST, left[frame.stream] > 0, playing[frame.stream])
-        _choose_anything(actions, frame, game.spec.actions)
+        actions[frame.stream] = shape.first_legal(frame.mask, len(frame.stream))
         if keep.any():
             sent = _select(frame, keep)
             won = _facts_of(client, frame).get("success")
@@ -286,25 +288,6 @@ class _EpisodeScore:
             ended.append(Episode(s, total, length, bool(kind[row] == TRUNCATED)))
             self._total[s] = self._length[s] = 0
         return ended
-
-
-def _no_actions(game: VectorGame) -> NDArray[np.int32]:
-    many = game.spec.actions
-    shape = (game.streams, len(many)) if isinstance(many, Sequence) else (game.streams,)
-    return np.zeros(shape, np.int32)
-
-
-def _choose_anything(
-    actions: NDArray[np.int32], frame: FrameLike, many: int | Sequence[int]
-) -> None:
-    """Set the first legal action of every stream in place, for those that nobody asks about."""
-    if frame.mask is None:
-        actions[frame.stream] = 0
-    elif isinstance(many, Sequence):
-        branches = np.split(frame.mask, np.cumsum(many)[:-1], axis=1)
-        actions[frame.stream] = np.stack([branch.argmax(axis=1) for branch in branches], axis=1)
-    else:
-        actions[frame.stream] = frame.mask.argmax(axis=1)
 
 
 def _pick(column: ArrayLike, keep: NDArray[np.bool_]) -> NDArray[Any]:

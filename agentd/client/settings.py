@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 import numpy as np
 
 from agentd.client.address import Address
+from agentd.client.choices import Actions, wire_action
 from agentd.protocol.codec import PROTOCOLS
 from agentd.protocol.errors import ProtocolError
 from agentd.protocol.messages import Hello
@@ -22,8 +23,6 @@ TensorShape: TypeAlias = tuple[Any, Sequence[int]]
 """A dtype in any of NumPy's words and the shape of one row."""
 Observation: TypeAlias = TensorShape | Mapping[str, TensorShape]
 """One tensor (it is then named ``obs``), or several by name."""
-Actions: TypeAlias = int | Sequence[int]
-"""How many actions there are, or how many in each branch."""
 
 SOFTWARE = "agentd-python"
 CONNECT_S = 10.0  # patience with one try: TCP, TLS and welcome
@@ -44,7 +43,7 @@ class ConnectOptions(TypedDict, total=False):
     run: bytes
     """16 bytes that name this start of the game; drawn at random when not given."""
     explain: bool
-    """Answers carry ``q`` and ``explored``."""
+    """Answers carry ``q`` and ``explored``; and ``novelty`` of an agent that has it (R8)."""
     dt_ms: float | None
     """Nominal milliseconds between two rows of a stream; needs a server of protocol 2."""
     deadline_ms: int | None
@@ -55,18 +54,22 @@ class ConnectOptions(TypedDict, total=False):
     """Seconds to keep trying for the first connection (0: one try)."""
     retry_for: float
     """Seconds to keep trying after a connection broke (60), 0 to give up at once."""
+    resume_for: float
+    """Of several addresses: seconds to try the one that was lost, whose session may be resumed
+    there, before another one (5); at most half of ``retry_for``."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectSettings:
     """ConnectOptions checked and put in order."""
 
-    address: Address
+    addresses: tuple[Address, ...]
     hello: Hello
     schema: Schema | None  # None for an admin
     tls: ssl.SSLContext | None
     wait: float
     retry_for: float
+    resume_for: float
 
     @classmethod
     def read(
@@ -78,7 +81,7 @@ class ConnectSettings:
         options: ConnectOptions,
     ) -> ConnectSettings:
         """Check everything that can be checked without the server. Raises ValueError."""
-        place = Address.parse(address)
+        places = Address.parse_all(address)
         role = options.get("role", "train")
         run = options.get("run", os.urandom(16))
         if len(run) != 16:
@@ -89,28 +92,31 @@ class ConnectSettings:
             "client": SOFTWARE,
             "role": role,
             "run": run,
-            "token": place.token if token is None else token,
+            "token": places[0].token if token is None else token,
             "agent": agent,
         }
         schema = None
         if role != "admin":
             schema = read_schema(observation, actions)
-            common |= schema.to_wire() | _playing(options)
+            common |= schema.to_wire() | _playing(options, since=2 if schema.heads else 1)
         tls = options.get("tls")
-        if tls is None and place.web == "wss":
+        if tls is None and "wss" in {place.web for place in places}:
             tls = ssl.create_default_context()
+        retry_for = _seconds("retry_for", options.get("retry_for", 60.0))
+        resume_for = _seconds("resume_for", options.get("resume_for", 5.0))
         return cls(
-            address=place,
+            addresses=places,
             hello=Hello(**common),
             schema=schema,
             tls=tls,
             wait=_seconds("wait", options.get("wait", 0.0)),
-            retry_for=_seconds("retry_for", options.get("retry_for", 60.0)),
+            retry_for=retry_for,
+            resume_for=min(resume_for, retry_for / 2),
         )
 
 
-def _playing(options: ConnectOptions) -> dict[str, Any]:
-    """The fields of hello that an admin leaves out."""
+def _playing(options: ConnectOptions, since: int) -> dict[str, Any]:
+    """The fields of hello that an admin leaves out; its actions need protocol ``since``."""
     streams = options.get("streams", 1)
     if not 1 <= streams <= MAX_STREAMS:
         raise ValueError(f"streams: want 1..{MAX_STREAMS}, got {streams}")
@@ -124,8 +130,9 @@ def _playing(options: ConnectOptions) -> dict[str, Any]:
     if dt_ms is not None:
         if not 0 < dt_ms < math.inf:
             raise ValueError(f"dt_ms: want milliseconds over 0, got {dt_ms}")
-        # A hello must be valid in the lowest version that it offers, and 1 has no such key.
-        fields |= {"dt_ms": float(dt_ms), "protocol": (2, PROTOCOLS[1])}
+        fields["dt_ms"], since = float(dt_ms), 2
+    if since > PROTOCOLS[0]:  # a hello must be valid in the lowest version that it offers
+        fields["protocol"] = (since, PROTOCOLS[1])
     return fields
 
 
@@ -138,12 +145,8 @@ def read_schema(observation: Observation | None, actions: Actions | None) -> Sch
         name: {"dtype": np.dtype(dtype).name, "shape": [int(n) for n in shape]}
         for name, (dtype, shape) in tensors.items()
     }
-    if isinstance(actions, Sequence):
-        action: dict[str, Any] = {"kind": "multi_discrete", "n": [int(n) for n in actions]}
-    else:
-        action = {"kind": "discrete", "n": int(actions)}
     try:
-        return Schema.from_wire(wire, action)
+        return Schema.from_wire(wire, wire_action(actions))
     except ProtocolError as fault:
         raise ValueError(fault.message) from None
 

@@ -3,12 +3,13 @@
 Shape letters: S streams, N rows of a frame, A actions of all branches.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentd.client.choices import ActionShape
 from agentd.client.game import FrameLike, VectorGame
 from agentd.client.played import WHO, StepFacts
 from agentd.protocol.rows import FIRST, TERMINATED
@@ -20,7 +21,7 @@ class Moment(NamedTuple):
     stream: int
     obs: Mapping[str, NDArray[Any]]  # name -> (*shape)
     mask: NDArray[np.uint8] | None  # (A,), 1 = legal
-    action: NDArray[np.int32]  # the agent's: () or (branches,)
+    action: NDArray[Any]  # the agent's, as ``Act.actions`` has a row
 
 
 TakeOver: TypeAlias = Callable[[Moment], ArrayLike | None]
@@ -35,12 +36,10 @@ class PlayerSeat:
         if by not in WHO[1:]:
             raise ValueError(f"by: want {' or '.join(WHO[1:])}, got {by!r}")
         self._take_over, self._number = take_over, WHO.index(by)
-        many = game.spec.actions
-        self._several = isinstance(many, Sequence)
-        self._sizes = tuple(many) if isinstance(many, Sequence) else (many,)
+        self._shape = ActionShape.of(game.spec.actions)
         self._by = np.zeros(game.streams, np.uint8)  # who chose each stream's last action
 
-    def facts(self, frame: FrameLike, actions: NDArray[np.int32]) -> StepFacts:
+    def facts(self, frame: FrameLike, actions: NDArray[Any]) -> StepFacts:
         """Return what to say of ``frame``, which the played ``actions`` (S, ...) led to."""
         by = np.where(frame.kind == FIRST, 0, self._by[frame.stream])
         if not by.any():
@@ -49,7 +48,7 @@ class PlayerSeat:
         taken[frame.kind == FIRST] = 0
         return {"taken": taken, "by": by}
 
-    def choose(self, frame: FrameLike, actions: NDArray[np.int32]) -> None:
+    def choose(self, frame: FrameLike, actions: NDArray[Any]) -> None:
         """Put what the player chose over the agent's ``actions`` (S, ...), in place.
 
         Raises ValueError for an action that the game does not have or the mask forbids.
@@ -61,22 +60,7 @@ class PlayerSeat:
             chosen = self._take_over(Moment(stream, obs, mask, np.array(actions[stream])))
             self._by[stream] = 0 if chosen is None else self._number
             if chosen is not None:
-                actions[stream] = self._checked(chosen, stream, mask)
-
-    def _checked(
-        self, chosen: ArrayLike, stream: int, mask: NDArray[np.uint8] | None
-    ) -> NDArray[np.integer[Any]]:
-        action = np.asarray(chosen)
-        numbers = action.reshape(-1)
-        shape = (len(self._sizes),) if self._several else ()
-        if action.dtype.kind not in "iu" or action.shape != shape:
-            want = f"{len(self._sizes)} action numbers" if self._several else "an action number"
-            raise ValueError(f"take_over: stream {stream}: want {want}, got {chosen!r}")
-        start = 0
-        for size, number in zip(self._sizes, numbers.tolist(), strict=True):
-            if not 0 <= number < size:
-                raise ValueError(f"take_over: stream {stream}: want 0..{size - 1}, got {number}")
-            if mask is not None and not mask[start + number]:
-                raise ValueError(f"take_over: stream {stream}: the mask forbids {number}")
-            start += size
-        return action
+                try:
+                    actions[stream] = self._shape.checked(chosen, mask)
+                except ValueError as fault:
+                    raise ValueError(f"take_over: stream {stream}: {fault}") from None

@@ -94,6 +94,23 @@ class PaceConfig(Record, frozen=True, kw_only=True):
     max_backlog: Count = 64  # due points that a slow learner may owe (free)
 
 
+class ActionsConfig(Record, frozen=True, kw_only=True):
+    """How the numbers of an action are learned (kinds box and mixed; R14)."""
+
+    bins: Annotated[int, Meta(ge=2, le=65)] = 3  # values of a number that are tried, both ends too
+    # all combinations are valued together up to so many; above, the values of the heads add up
+    joint: Annotated[int, Meta(ge=0, le=4_096)] = 32
+    # after so many rows each the bins of a number become 2, 3, 5, … up to `bins`, which is 3, 5, 9,
+    # 17, 33 or 65 (growing Q-networks, arXiv:2404.04253); null: all of them from the beginning
+    grow_every: Count | None = None
+
+    def __post_init__(self) -> None:
+        if self.grow_every is not None and (self.bins < 3 or (self.bins - 1) & (self.bins - 2)):
+            raise ValueError(
+                f"bins ({self.bins}) cannot be grown to by halves: want 3, 5, 9, 17, 33 or 65"
+            )
+
+
 class CheckpointConfig(Record, frozen=True, kw_only=True):
     """When the learner saves by itself, and how many checkpoints stay."""
 
@@ -108,6 +125,13 @@ class InitConfig(Record, frozen=True, kw_only=True):
     file: Annotated[str, Meta(min_length=1)]  # safetensors, or the name of a bundled model
     part: str = ""  # of several networks in it the one whose tensors' names begin with part/
     scale: Positive = 1.0  # factor on the outputs: logits of moves are no values yet
+
+
+class FollowConfig(Record, frozen=True, kw_only=True):
+    """For `learner: none`: play the checkpoints that another daemon's agent writes."""
+
+    folder: Annotated[str, Meta(min_length=1)]  # that agent's, as this machine sees it
+    every_s: Seconds = 5.0  # how often to look for a newer one
 
 
 def _default_model() -> ModelSpec:
@@ -128,6 +152,7 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     model: ModelSpec = msgspec.field(default_factory=_default_model)
     init: InitConfig | None = None  # null: weights are drawn by the seed
+    follow: FollowConfig | None = None  # null: an agent that only plays goes on with what it has
     optimizer: OptimizerSpec = msgspec.field(default_factory=OptimizerSpec)
     loss: ValueLoss = "huber"
     dqn: DqnConfig = msgspec.field(default_factory=DqnConfig)
@@ -139,12 +164,18 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     replay: ReplayConfig = msgspec.field(default_factory=ReplayConfig)
     pace: PaceConfig = msgspec.field(default_factory=PaceConfig)
     exploration: ExplorationConfig = msgspec.field(default_factory=ExplorationConfig)
+    actions: ActionsConfig = msgspec.field(default_factory=ActionsConfig)
     checkpoint: CheckpointConfig = msgspec.field(default_factory=CheckpointConfig)
+    # acknowledged rows that a power failure may take: none (answers wait for the disk), those of
+    # the last second, or those since the last checkpoints
+    durability: Literal["always", "1s", "os"] = "os"
     # numbers for its games: they are told, and the operation `settings` changes them
     game: dict[SettingName, Finite] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         pace, capacity = self.pace, self.replay.capacity
+        if self.follow is not None and self.learner != "none":
+            raise ValueError(f"`follow` is for learner none: {self.learner} learns by itself")
         if self.learner in ("dqn", *STREAMING) and pace.learn_start > capacity:
             raise ValueError(
                 f"pace.learn_start ({pace.learn_start}) is more than replay.capacity "
@@ -166,6 +197,8 @@ class AgentConfig(Record, frozen=True, kw_only=True):
             self._check_lag()
         if self.learner == "stream_q":
             self._check_stream_q()
+        if self.learner != "dqn" and self.actions.grow_every is not None:
+            raise ValueError(f"actions.grow_every is for learner dqn, not for {self.learner}")
         if self.learner == "dqn":
             self._check_dqn()
         elif self.dqn.last_actions:
@@ -215,6 +248,18 @@ class AgentConfig(Record, frozen=True, kw_only=True):
             )
         if self.optimizer != OptimizerSpec() or self.loss != "huber":
             raise ValueError("stream_q has an optimizer of its own: no `optimizer`, no `loss`")
+
+
+def unshareable(config: AgentConfig) -> str:
+    """Why an agent cannot share a learner with other daemons, "" where it can."""
+    if config.learner in STREAMING:
+        return (
+            f"learner {config.learner} learns from each row when it is fresh, so it needs one "
+            "daemon; a shared learner takes dqn and supervised"
+        )
+    if config.learner != "none" and config.pace.mode == "paced":
+        return "pace.mode paced would have every game wait for a network: want free or live"
+    return ""
 
 
 class PlayConfig(Record, frozen=True, kw_only=True):
@@ -272,6 +317,23 @@ class WebConfig(Record, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()  # names that requests may call this host by, beside IP addresses
 
 
+class SharedLearnerConfig(Record, frozen=True, kw_only=True):
+    """A learner that several daemons share: rows go there, weights come back (docs/CLUSTER.md).
+
+    It takes agents whose learner is dqn or supervised, with pace free or live.
+    """
+
+    address: Annotated[
+        str,
+        Meta(
+            pattern=r"^(unix:.+|ray:.*)$(?!\n)",
+            description="unix:PATH on this machine, or ray:ADDRESS of a cluster",
+        ),
+    ]
+    rows_every_s: Seconds = 0.05  # small and often: a burst is more than a learner can follow
+    weights_every_s: Seconds | None = None  # null: 0.25, or 0.05 for networks below 90 kB
+
+
 class LimitsConfig(Record, frozen=True, kw_only=True):
     """Bounds that keep one client from hurting another."""
 
@@ -315,6 +377,7 @@ class ServerConfig(Record, frozen=True, kw_only=True):
     godot: GodotConfig | None = None  # also take in games of Godot RL Agents
     web: WebConfig = msgspec.field(default_factory=WebConfig)
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
+    shared_learner: SharedLearnerConfig | None = None  # null: each agent's learner is below here
     autocreate: bool | None = None  # create unknown agents; null: only when bound to loopback
     agent: AgentConfig = msgspec.field(default_factory=AgentConfig)  # what unknown agents become
     agents: dict[AgentName, AgentConfig] = msgspec.field(default_factory=dict)  # what named ones do
@@ -326,3 +389,7 @@ class ServerConfig(Record, frozen=True, kw_only=True):
             for name, agent in self.agents.items():
                 if agent.learner != "none":
                     raise ValueError(f"device {INT8} only plays, and agent {name} learns")
+        if self.shared_learner is not None:
+            for name, agent in {"of any name": self.agent, **self.agents}.items():
+                if why := unshareable(agent):
+                    raise ValueError(f"shared_learner: agent {name}: {why}")

@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.client.choices import Actions
 from agentd.client.gym_checks import SpaceReader, ask_single, one_number, read_reset, read_step
 from agentd.client.gym_spaces import CannotBeSent, Misfit
 from agentd.conformance.findings import Outcome
@@ -91,7 +92,7 @@ class EnvReport(NamedTuple):
     longest: int  # steps of the longest episode that ended
     steps_per_second: float
     observation: dict[str, tuple[str, tuple[int, ...]]]  # name -> (dtype, shape) on the wire
-    actions: int | tuple[int, ...] | None
+    actions: Actions | None
     masks_in: str
 
 
@@ -226,14 +227,7 @@ class EnvironmentCheck:
         """A random action that the mask allows."""
         assert self._reader is not None
         coder = self._reader.coder
-        sizes = coder.actions if isinstance(coder.actions, tuple) else (coder.actions,)
-        legal = np.ones(coder.width, np.uint8) if mask is None else mask
-        chosen, at = [], 0
-        for size in sizes:
-            chosen.append(int(rng.choice(np.flatnonzero(legal[at : at + size]))))
-            at += size
-        actions = np.array([chosen], np.int32)
-        return coder.decode_one(actions if isinstance(coder.actions, tuple) else actions[0])
+        return coder.decode_one(coder.shape.drawn(rng, mask))
 
     def _repeat(self) -> None:
         """Play the first steps twice, in two environments."""

@@ -17,7 +17,7 @@ from agentd.protocol.errors import Code, ProtocolError
 PONG_S = 3.0
 """Seconds that a pong may take: a quarter of the default heartbeat is generous."""
 CHUNK = 65536
-PIECE_S = 0.002
+PIECE_S = 0.001
 
 
 class Over(Exception):

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.assembly.actions import codec_of, numbered
 from agentd.assembly.network import Q_LEARNERS, network_for
 from agentd.assembly.rows import format_of
 from agentd.config.records import AgentConfig
@@ -62,17 +63,25 @@ LICENCE = (
 
 
 def agent_policy(
-    name: str, config: AgentConfig, schema: Schema, weights: Weights, facts: dict[str, Any]
+    name: str,
+    config: AgentConfig,
+    schema: Schema,
+    weights: Weights,
+    facts: dict[str, Any],
+    rows: int = 0,
 ) -> PolicyGraph:
     """Return what an agent with the weights (P,) computes when it acts greedily.
 
-    Raises ModelError, and UsageError for an agent that chooses no actions or has a layer that
-    cannot be exported.
+    ``rows`` were played so far. Raises ModelError, and UsageError for an agent that chooses no
+    actions, whose bins still grow, or that has a layer that cannot be exported.
     """
     if config.learner not in (*Q_LEARNERS, "none", "supervised"):
         raise UsageError(f"{name}: an agent with learner {config.learner} cannot be exported")
     network, format = network_for(config, schema, acting=True), format_of(config, schema)
-    tensors, at = [], 0
+    if format.growth is not None and format.growth.legal(rows) is not None:
+        whole = format.growth.every * max(format.growth.level)
+        raise UsageError(f"{name}: its bins still grow: want {whole:,} rows played, got {rows:,}")
+    codec, tensors, at = codec_of(config, schema), [], 0
     for t in format.tensors:
         tensors.append(TensorInput(t.name, t.dtype.name, t.shape, at))
         at += t.features
@@ -88,10 +97,11 @@ def agent_policy(
         identifier(name),
         tuple(tensors),
         tuple(_chain(network, weights)),
-        schema.branches,
+        numbered(config, schema).branches,
         format.stack,
         format.last_actions,
         {**facts, **told},
+        numbers=() if codec is None else codec.table(),
     )
 
 

@@ -98,6 +98,16 @@ static inline int {name}_act({name}_policy *p, const float *obs, const unsigned 
     return best[0];
 }}
 """
+_NUMBERS = """
+/* The {heads} numbers that an action of {name}_act stands for, as the game takes them. */
+static inline void {name}_numbers(const int *action, float *numbers)
+{{
+    static const float of[] = {table};
+    int i{start};
+    for (i = 0; i < {heads}; i++{step})
+        numbers[i] = of[{place}];
+}}
+"""
 
 
 def c_file(policy: PolicyGraph) -> bytes:
@@ -113,6 +123,8 @@ def c_file(policy: PolicyGraph) -> bytes:
     parts.append(_BODY.format(**numbers))
     if policy.branches:
         parts.append(_ACT.format(**numbers))
+    if policy.numbers:
+        parts.append(_numbers_of(policy))
     parts.append("\n#ifdef __cplusplus\n}\n#endif\n#endif\n")
     return "".join(parts).encode()
 
@@ -160,6 +172,16 @@ def _numbers(policy: PolicyGraph, program: Program) -> dict[str, Any]:
         "last": last,
     }
     return numbers | {"actions": _ACTIONS.format(**numbers) if policy.last_actions else ""}
+
+
+def _numbers_of(policy: PolicyGraph) -> str:
+    """Return the function that turns actions into numbers."""
+    heads, name, one = policy.heads, policy.name, len(policy.branches) == 1
+    flat = np.array([number for row in policy.numbers for number in row], np.float32)
+    step = "" if one else f", at += {name}_branches[i - 1]"
+    place = f"action[0] * {heads} + i" if one else "at + action[i]"
+    table, start = _braces(_float_words(flat)), "" if one else ", at = 0"
+    return _NUMBERS.format(name=name, heads=heads, table=table, start=start, step=step, place=place)
 
 
 def _arrays(policy: PolicyGraph, program: Program) -> str:

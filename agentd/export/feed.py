@@ -25,6 +25,10 @@ def feed_lines(policy: PolicyGraph) -> list[str]:
         sizes = " x ".join(map(str, policy.branches))
         lines.append(f"Actions: {sizes}, numbered from 0 in each branch; the first of equals wins.")
         lines.append("A mask has a byte for each action of all branches, 1 = legal.")
+    if policy.numbers:
+        lines.append(
+            f"Actions stand for the {policy.heads} numbers that the game takes: `numbers` has them."
+        )
     if names:
         lines.append("Their names: " + ", ".join(f"{i} {name}" for i, name in enumerate(names)))
     return lines

@@ -186,6 +186,8 @@ class PolicyGraph:
                   that row stands
     last_actions  L, how many actions played before the row are part of the input
     branches      actions of each branch; empty where the outputs themselves are the answer
+    numbers       what the actions stand for where they are bins: of one branch a row of H numbers
+                  an action, of several a row for each of them, of its length
     facts         JSON values that every file carries
     answer        what the outputs are called: q for values of actions
     """
@@ -198,6 +200,7 @@ class PolicyGraph:
     last_actions: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
     answer: str = "q"
+    numbers: tuple[tuple[float, ...], ...] = ()
 
     @property
     def row(self) -> int:
@@ -208,6 +211,13 @@ class PolicyGraph:
     def input_shape(self) -> Shape:
         """What the first stage takes."""
         return self.stages[0].takes
+
+    @property
+    def heads(self) -> int:
+        """Numbers of an action, H; 0 where actions are no bins."""
+        if not self.numbers:
+            return 0
+        return len(self.numbers[0]) if len(self.branches) == 1 else len(self.numbers)
 
     @property
     def outputs(self) -> int:

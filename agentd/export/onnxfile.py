@@ -85,6 +85,8 @@ def _refuse(policy: PolicyGraph, layout: str) -> None:
     where = f"--for {layout}"
     if not policy.branches:
         raise UsageError(f"{where}: want an agent that chooses actions, got a network of numbers")
+    if policy.numbers:
+        raise UsageError(f"{where}: its node takes no bins for continuous actions; use --to onnx")
     if policy.last_actions:
         n = policy.last_actions
         raise UsageError(f"{where}: its node feeds no last actions, and this agent sees {n}")
@@ -119,7 +121,11 @@ class _Model:
         values = graph.chain(policy.stages, self._features(rows))
         legal = self._mask(mask_name(policy), np.dtype(np.uint8), optional=True)
         self._output(q, values, _FLOAT, (policy.outputs,))
-        self._output(action, self._choose(values, legal), np.dtype(np.int64), self._branches)
+        chosen = self._choose(values, legal)
+        self._output(action, chosen, np.dtype(np.int64), self._branches)
+        if policy.numbers:
+            name = _free("numbers", {t.name for t in policy.tensors})
+            self._output(name, self._numbers(chosen), _FLOAT, (policy.heads,))
 
     def godot(self) -> None:
         policy, graph = self.policy, self.graph
@@ -213,6 +219,22 @@ class _Model:
             parts.append(graph.add("ArgMax", part, axis=1, keepdims=1))
             at += width
         return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
+
+    def _numbers(self, chosen: str) -> str:
+        """Return the numbers (batch, H) that actions (batch, branches) stand for."""
+        graph, rows = self.graph, self.policy.numbers
+        if len(self.policy.branches) == 1:
+            table = graph.constant(np.array(rows, np.float32))
+            return graph.view(graph.add("Gather", table, chosen, axis=0), (len(rows[0]),))
+        parts = [
+            graph.add(
+                *("Gather", graph.constant(np.array(row, np.float32))),
+                graph.cut(chosen, 1, at, at + 1),
+                axis=0,
+            )
+            for at, row in enumerate(rows)
+        ]
+        return graph.add("Concat", *parts, axis=1)
 
     def _input(self, name: str, dtype: np.dtype[Any], shape: Shape) -> str:
         self.inputs.append(_info(name, dtype, ("batch", *shape)))

@@ -52,6 +52,7 @@ def _shape(policy: PolicyGraph, program: Program) -> dict[str, Any]:
         "branches": list(policy.branches),
         "places": policy.places,
         "outputs": policy.outputs,
+        "numbers": [list(row) for row in policy.numbers],
         "floats": int(program.floats.size),
         "ints": int(program.ints.size),
         "small": program.small,

@@ -12,7 +12,7 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.blas import THREAD_VARIABLES
-from agentd.children import Child, child_environment, python_module
+from agentd.children import Child, child_environment, python_module, start_s
 from agentd.errors import AgentdError, ExitCode
-from agentd.learner.pace import Pace
+from agentd.learner.pace import NO_DUE, Pace
 from agentd.memory.mapped_file import RingCounters
 from agentd.memory.weight_board import WeightBoard
-from agentd.supervision import Pulse, keep_running, start_s, watching
+from agentd.supervision import Pulse, keep_running, watching
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,8 @@ class LearnerHandle:
     last_saved the newest checkpoint that this handle heard of
     lost_save  the last checkpoint, at the end, could not be written
     on_publication  called without arguments when a publication that was waited for is there
+    elsewhere  env steps of other daemons that share the learner; shared: what else it says of them
+    on_shared  called with this daemon's number among those that share the learner
     """
 
     def __init__(
@@ -96,13 +98,15 @@ class LearnerHandle:
         hang_s: float = 10.0,
         wake_after_s: float = 0.0,
         on_publication: Callable[[], None] | None = None,
+        command: Sequence[str] = ("agentd.learner",),
     ) -> None:
-        self.agent_dir, self.board, self.pace = agent_dir, board, pace
-        self.on_publication = on_publication
+        self.agent_dir, self.board, self.pace, self._ring = agent_dir, board, pace, ring
+        self.on_publication, self._command = on_publication, command
+        self.elsewhere, self.shared = 0, dict[str, int]()
+        self.on_shared: Callable[[int], None] | None = None
         self.device, self.hang_s, self._wake_after_s = device, hang_s, wake_after_s
         self._start_s = start_s(device)
-        self.state = "starting"
-        self.restarts = 0
+        self.state, self.restarts = "starting", 0
         self.failure: str | None = None
         self.frozen = self.diverged = self.degraded = False
         self.why: dict[str, str] = {}
@@ -110,15 +114,12 @@ class LearnerHandle:
         self.last_saved: CheckpointStep | None = None
         self.lost_save = False
         self.pid: int | None = None
-        self._ring = ring
         self._pipe: int | None = None  # write end of the learner's stdin
         self._woken_for = 0
-        self._stop = asyncio.Event()
+        self._stop, self._ready, self._notified = (asyncio.Event() for _ in range(3))
         self._process: Child | None = None
         self._number = 0
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._ready = asyncio.Event()
-        self._notified = asyncio.Event()
         self._partial = b""
 
     async def run(self) -> None:
@@ -210,10 +211,15 @@ class LearnerHandle:
         """End the process, after a last checkpoint if ``save``; return that checkpoint.
 
         None when it could not be written or ``within_s`` seconds passed: the process is then
-        killed. `run` returns soon after.
+        killed. So is one that is not ready yet, unless its first weights are owed to the rows.
+        `run` returns soon after.
         """
         self._stop.set()
         saved = None
+        nothing_owed = self.board.newest is not None or self.pace.reached(self._ring.head) == NO_DUE
+        if self.state == "starting" and nothing_owed:
+            self.kill()
+            return None
         try:
             if self._pipe is not None:
                 reply = await self._ask("stop", within_s, save=save)
@@ -256,7 +262,7 @@ class LearnerHandle:
         try:
             arguments = ["--agent-dir", str(self.agent_dir), "--device", self.device]
             self._process = Child(
-                python_module("agentd.learner", *arguments),
+                python_module(*self._command, *arguments),
                 stdin=their_in,
                 stdout=their_out,
                 env=child_environment(**dict.fromkeys(THREAD_VARIABLES, "1")),
@@ -358,6 +364,11 @@ class LearnerHandle:
             case "saved":
                 self.last_saved = self._saved(event)
                 self._ring.mark_durable(RingCounters(*event["counters"]))
+            case "shared":
+                self.elsewhere = event["env_steps"]
+                self.shared = {k: v for k, v in event.items() if k not in ("event", "env_steps")}
+                if self.on_shared is not None:
+                    self.on_shared(event["replica"])
         self._take_flags(event)
         if not self.paces():
             self._notify()

@@ -20,6 +20,7 @@ from agentd.assembly.device import backend_for
 from agentd.assembly.learner import learner_for
 from agentd.assembly.network import network_for
 from agentd.assembly.rows import format_of
+from agentd.children import start_s
 from agentd.config import AgentConfig, ConfigError, load_agent_config
 from agentd.engine.errors import EngineError
 from agentd.engine.learners.dqn_config import NOMINAL_DT_S
@@ -35,7 +36,6 @@ from agentd.memory.ring_reader import open_reader
 from agentd.memory.weight_board import Publication, WeightBoard
 from agentd.protocol.schema import Schema
 from agentd.store import DirectoryLock, UnknownCheckpoint, is_frozen, read_dt_ms
-from agentd.supervision import start_s
 
 log = logging.getLogger(__name__)
 
@@ -179,18 +179,27 @@ class LearnerProcess:
 
     def loop(self) -> int:
         """Learn and obey until told to stop; return the exit code. Raises HungUp."""
-        while True:
-            self._heart.beat()
-            command = self._control.receive(0.0 if self._updater.ready() else self._nap())
-            self._board.wake_at = 0
-            if command is not None:
-                if not self._execute(command):
-                    return ExitCode.OK
-            elif self._updater.ready():
-                self._train()
-            if self._saver.wanted():
-                self._save_quietly()
-            self._post_stats()
+        while self.turn(self._control.receive(self.pause_s())):
+            pass
+        return ExitCode.OK
+
+    def pause_s(self) -> float:
+        """Show a sign of life; return for how long a command may be waited for, in seconds."""
+        self._heart.beat()
+        return 0.0 if self._updater.ready() else self._nap()
+
+    def turn(self, command: Mapping[str, Any] | None) -> bool:
+        """Obey a command, or learn a little where there is none; return whether to go on."""
+        self._board.wake_at = 0
+        if command is not None:
+            if not self._execute(command):
+                return False
+        elif self._updater.ready():
+            self._train()
+        if self._saver.wanted():
+            self._save_quietly()
+        self._post_stats()
+        return True
 
     def _train(self) -> None:
         updater = self._updater

@@ -1,7 +1,6 @@
 """What actions a game says it has: numbered ones, and from version 2 on numbers and mixtures (R14).
 
-A kind that the wire knows and no learner does is read and checked like the others; who binds a
-schema to it is told what is possible.
+How a number is learned is no matter of the wire: see `agentd.assembly.actions`.
 """
 
 import math
@@ -34,13 +33,24 @@ class Bounds:
     low: float
     high: float
 
+    def to_wire(self) -> dict[str, float]:
+        """Return the bounds as a head carries them."""
+        return {"low": self.low, "high": self.high}
+
+    def __str__(self) -> str:
+        return f"{self.low:g}..{self.high:g}"
+
+
+Head: TypeAlias = int | Bounds
+"""One part of an action: how many it is numbered from, or the bounds of its number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Heads:
     """Several heads, each numbered (how many) or a number; kind is box or mixed."""
 
     kind: str
-    heads: tuple[int | Bounds, ...]
+    heads: tuple[Head, ...]
 
 
 ActionSpace: TypeAlias = Branches | Heads
@@ -55,20 +65,6 @@ def read_action(action: object, version: int) -> ActionSpace:
             case "mixed":
                 return _mixed(action)
     return _branches(action, version)
-
-
-def require_branches(space: ActionSpace) -> Branches:
-    """Return actions that can be learned. Raises ProtocolError UNSUPPORTED_ACTION."""
-    if isinstance(space, Branches):
-        return space
-    raise ProtocolError.unfit(
-        Code.UNSUPPORTED_ACTION,
-        "action.kind",
-        "discrete | multi_discrete",
-        space.kind,
-        said=f"no learner of this server takes actions of kind {space.kind}: cut each number into "
-        "steps and name them as the branches of multi_discrete",
-    )
 
 
 def _branches(action: object, version: int) -> Branches:
@@ -114,7 +110,7 @@ def _mixed(action: Mapping[object, object]) -> Heads:
     return Heads("mixed", heads)
 
 
-def _head(head: object, field: str) -> int | Bounds:
+def _head(head: object, field: str) -> Head:
     keys = set(head) - {"name"} if isinstance(head, Mapping) else set()
     if not isinstance(head, Mapping) or keys not in ({"n"}, {"low", "high"}):
         raise _bad(field, "a map with n, or with low and high, and perhaps a name", _size(head))

@@ -5,12 +5,14 @@ Shape letters: N rows of a batch, A mask width.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.protocol.actions import Bounds, Head
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.messages import Step
 from agentd.protocol.rows import FIRST
@@ -37,14 +39,15 @@ class FactColumns:
     """What some frames of a batch say of their rows; None for what none of them says.
 
     given    (N,) bool: the row's frame says what was played, and the row is not ``first``
-    taken    (N, branches) int32: the action that led to the row; undefined where not given
+    taken    (N, branches) int32: the action that led to the row, (N, heads) float32 where some
+             are numbers; undefined where not given
     by       (N,) uint8: who chose it; undefined where not given
     elapsed  (N,) float32: nominal steps that led to the row; 1 where nothing was said
     success  (N,) uint8: not 0 where an episode that ends here was won; ``SILENT`` elsewhere
     """
 
     given: NDArray[np.bool_] | None
-    taken: NDArray[np.int32] | None
+    taken: NDArray[Any] | None
     by: NDArray[np.uint8] | None
     elapsed: NDArray[np.float32] | None
     success: NDArray[np.uint8] | None
@@ -52,9 +55,9 @@ class FactColumns:
 
 def check_fact_lengths(schema: Schema, step: Step, n: int) -> None:
     """Raise BAD_SHAPE for a bin that is not of n rows, and BAD_TAKEN for `by` without `taken`."""
-    width = len(schema.branches)
+    width = schema.action_width
     for name, data, size, form in (
-        ("taken", step.taken, 4 * width, "i32"),
+        ("taken", step.taken, 4 * width, "f32" if schema.heads else "i32"),
         ("by", step.by, 1, "u8"),
         ("elapsed", step.elapsed, 4, "f32"),
         ("success", step.success, 1, "u8"),
@@ -94,15 +97,28 @@ def check_facts(
     if wrong.any():
         at = int(np.argmax(wrong))
         raise ProtocolError.unfit(Code.BAD_TAKEN, "by", "0, 1 or 2", str(facts.by[at]), row=at)
-    most = np.array(schema.branches, np.int32)
-    outside = ((facts.taken < 0) | (facts.taken >= most)) & facts.given[:, np.newaxis]
+    heads = schema.heads or schema.branches
+    outside = _outside(heads, facts.taken) & facts.given[:, np.newaxis]
     if outside.any():
         at, branch = (int(place) for place in np.argwhere(outside)[0])
-        want = f"an action in 0..{schema.branches[branch] - 1}"
+        head = heads[branch]
+        want = f"a number in {head}" if isinstance(head, Bounds) else f"an action in 0..{head - 1}"
         got = str(facts.taken[at, branch])
         raise ProtocolError.unfit(Code.BAD_TAKEN, "taken", want, got, row=at)
     if legal is not None:
-        _check_legal(schema, facts.taken, np.flatnonzero(facts.given), stream, legal)
+        chosen, numbered = facts.taken, [isinstance(head, int) for head in heads]
+        chosen = np.where(facts.given[:, np.newaxis], chosen, 0)[:, numbered].astype(np.int32)
+        _check_legal(schema, chosen, np.flatnonzero(facts.given), stream, legal)
+
+
+def _outside(heads: Sequence[Head], taken: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return where an action (N, heads) is none: outside its bounds, or not a whole number."""
+    low = np.array([head.low if isinstance(head, Bounds) else 0 for head in heads], taken.dtype)
+    high = [head.high if isinstance(head, Bounds) else head - 1 for head in heads]
+    inside = (taken >= low) & (taken <= np.array(high, taken.dtype))
+    whole = [isinstance(head, int) for head in heads]
+    outside: NDArray[np.bool_] = ~inside | (whole & (taken != np.floor(taken)))
+    return outside
 
 
 def _check_legal(

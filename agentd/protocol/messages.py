@@ -243,6 +243,7 @@ class ActReply(Message, tag="act", frozen=True, kw_only=True):
     q: Bin | None = None  # f32[N * A]
     explored: Bin | None = None  # u8[N]
     late: bool = False  # of version 2: given at the deadline, by an older policy
+    novelty: Bin | None = None  # of version 2: f32[N], of a classifier that gathers evidence
 
 
 class TaughtReply(Message, tag="taught", frozen=True, kw_only=True):

@@ -58,6 +58,9 @@ def check_lengths(schema: Schema, step: Step, max_rows: int) -> int:
     if len(step.reward) != 4 * n:
         raise _shape(step, "reward", f"{4 * n} bytes (f32[{n}])", f"{len(step.reward)} bytes")
     check_observation(schema, step.seq, step.obs, n)
+    if step.mask is not None and not schema.branches:
+        want, got = "no mask: all actions are numbers", f"{len(step.mask)} bytes"
+        raise ProtocolError.unfit(Code.BAD_MASK, "mask", want, got, seq=step.seq)
     if step.mask is not None and len(step.mask) != n * schema.n_actions:
         want = f"{n * schema.n_actions} bytes (u8[{n}*{schema.n_actions}])"
         raise _shape(step, "mask", want, f"{len(step.mask)} bytes")

@@ -1,4 +1,4 @@
-"""What a game's states and actions look like: named tensors in, numbered actions out (R3, R4).
+"""What a game's states and actions look like: named tensors in, actions out (R3, R4, R14).
 
 A row's raw form is its tensors one after the other in the order of their sorted names, each
 little-endian and C-contiguous. Its features are the same numbers as float32.
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.protocol.actions import read_action, require_branches
+from agentd.protocol.actions import Bounds, Branches, Head, read_action
 from agentd.protocol.errors import Code, ProtocolError
 
 DTYPES = ("uint8", "int8", "int32", "float16", "float32")
@@ -40,11 +40,16 @@ class TensorLayout(NamedTuple):
 
 @dataclass(frozen=True)
 class Schema:
-    """Observation tensors by sorted name, and the number of actions of each branch."""
+    """Observation tensors by sorted name, and what an action is made of.
+
+    ``branches`` are the numbers of actions that masks speak of: of each branch, or of those of the
+    ``heads`` of a box or a mixture that are numbered.
+    """
 
     tensors: tuple[TensorLayout, ...]
     branches: tuple[int, ...]
-    kind: str  # "discrete" | "multi_discrete"
+    kind: str  # "discrete" | "multi_discrete" | "box" | "mixed"
+    heads: tuple[Head, ...] = ()  # of a box or a mixture
 
     @cached_property
     def row_bytes(self) -> int:
@@ -58,8 +63,18 @@ class Schema:
 
     @cached_property
     def n_actions(self) -> int:
-        """Width of a mask and of the values: the actions of all branches, A."""
+        """Width of a mask: the actions of all branches, A; 0 where all actions are numbers."""
         return sum(self.branches)
+
+    @property
+    def action_width(self) -> int:
+        """Numbers of one row's action on the wire."""
+        return len(self.heads or self.branches)
+
+    @property
+    def action_dtype(self) -> np.dtype[Any]:
+        """What they are: int32, and float32 where some have bounds."""
+        return np.dtype("<f4" if self.heads else "<i4")
 
     @cached_property
     def input_shape(self) -> tuple[int, ...]:
@@ -68,10 +83,10 @@ class Schema:
         return shape if len(self.tensors) == 1 and len(shape) == 3 else (self.features,)
 
     @classmethod
-    def from_wire(cls, observation: object, action: object, version: int = 1) -> Schema:
+    def from_wire(cls, observation: object, action: object, version: int = 2) -> Schema:
         """Read hello's ``observation`` and ``action`` as a version of the protocol has them.
 
-        Raises ProtocolError BAD_HELLO, and UNSUPPORTED_ACTION for what nothing here can learn.
+        Raises ProtocolError BAD_HELLO.
         """
         if not isinstance(observation, Mapping) or not 1 <= len(observation) <= MAX_TENSORS:
             raise _bad("observation", f"a map of 1..{MAX_TENSORS} tensors", _size(observation))
@@ -82,22 +97,36 @@ class Schema:
             tensors.append(tensor)
         if offset > MAX_ROW_BYTES:
             raise _bad("observation", f"at most {MAX_ROW_BYTES} bytes a row", str(offset))
-        space = require_branches(read_action(action, version))
-        return cls(tuple(tensors), space.n, space.kind)
+        space = read_action(action, version)
+        if isinstance(space, Branches):
+            return cls(tuple(tensors), space.n, space.kind)
+        numbered = tuple(head for head in space.heads if isinstance(head, int))
+        return cls(tuple(tensors), numbered, space.kind, space.heads)
 
     def to_wire(self) -> dict[str, Any]:
         """The ``observation`` and ``action`` maps as hello carries them."""
         observation = {
             t.name: {"dtype": t.dtype.name, "shape": list(t.shape)} for t in self.tensors
         }
+        return {"observation": observation, "action": self._action()}
+
+    def _action(self) -> dict[str, Any]:
+        if self.kind == "box":
+            bounds = [head for head in self.heads if isinstance(head, Bounds)]
+            low, high = [head.low for head in bounds], [head.high for head in bounds]
+            return {"kind": "box", "low": low, "high": high}
+        if self.kind == "mixed":
+            heads = [{"n": h} if isinstance(h, int) else h.to_wire() for h in self.heads]
+            return {"kind": "mixed", "heads": heads}
         n: int | list[int] = self.branches[0] if self.kind == "discrete" else list(self.branches)
-        return {"observation": observation, "action": {"kind": self.kind, "n": n}}
+        return {"kind": self.kind, "n": n}
 
     def describe(self) -> str:
         """The schema in one line, for people."""
         parts = [f"{t.name}:{t.dtype.name}{list(t.shape)}" for t in self.tensors]
         n = self.branches[0] if self.kind == "discrete" else list(self.branches)
-        return f"{', '.join(parts)} -> {self.kind}({n})"
+        what = ", ".join(map(str, self.heads)) if self.heads else n
+        return f"{', '.join(parts)} -> {self.kind}({what})"
 
     def digest(self) -> str:
         """16 hex digits that two schemas share only when they are equal."""

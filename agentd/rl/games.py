@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,8 +76,9 @@ def look(game: VectorGame) -> Looks:
         name: (np.dtype(dtype).name, tuple(shape))
         for name, (dtype, shape) in game.spec.observation.items()
     }
-    many = game.spec.actions
-    actions = many if isinstance(many, int) else tuple(many)
+    actions: Any = game.spec.actions
+    if not isinstance(actions, int | Mapping):
+        actions = tuple(actions)
     if isinstance(game, ForeignGame):
         return Looks(observation, actions, game.inner.masks_in, game.time_limit)
     spec: Any = game.spec
@@ -95,7 +97,7 @@ class ForeignGame:
         with blamed(self.name, _misfit()):
             return self.inner.reset()
 
-    def step(self, actions: NDArray[np.integer[Any]]) -> FrameLike:
+    def step(self, actions: NDArray[Any]) -> FrameLike:
         """See ``VectorGame.step``. Raises JobFailed."""
         with blamed(self.name, _misfit()):
             return self.inner.step(actions)

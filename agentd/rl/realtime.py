@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.client.blocking import Client
+from agentd.client.choices import ActionShape
 from agentd.client.game import FrameLike, VectorGame
 from agentd.client.rollout import Turn, play
 from agentd.latency import Histogram
@@ -98,22 +99,23 @@ class DelayedGame:
 
     def __init__(self, game: VectorGame, rows: int) -> None:
         self.game, self.spec, self.streams = game, game.spec, game.streams
-        many = game.spec.actions
-        branches = () if isinstance(many, int) else (len(many),)
-        self._coming: NDArray[np.int32] = np.zeros((rows, self.streams, *branches), np.int32)
+        shape = ActionShape.of(game.spec.actions)
+        self._nothing = shape.first_legal(None, 1)[0]
+        self._coming: NDArray[Any] = shape.blank(rows, self.streams)
+        self._coming[:] = self._nothing
 
     def reset(self) -> FrameLike:
         """See ``VectorGame.reset``."""
         return self._begun(self.game.reset())
 
-    def step(self, actions: NDArray[np.integer[Any]], /) -> FrameLike:
+    def step(self, actions: NDArray[Any], /) -> FrameLike:
         """Take ``actions`` for later, and play those that are due."""
-        coming = np.concatenate([self._coming, actions[np.newaxis].astype(np.int32)])
+        coming = np.concatenate([self._coming, actions[np.newaxis]])
         self._coming = coming[1:]
         return self._begun(self.game.step(coming[0]))
 
     def _begun(self, frame: FrameLike) -> FrameLike:
         if frame.mask is not None:
             raise ValueError("a game with masks cannot be played late")
-        self._coming[:, frame.stream[frame.kind == FIRST]] = 0
+        self._coming[:, frame.stream[frame.kind == FIRST]] = self._nothing
         return frame

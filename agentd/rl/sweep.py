@@ -2,8 +2,8 @@
 
 import re
 import statistics
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 from agentd.errors import UsageError
 from agentd.rl.run import RunOutcome
@@ -11,6 +11,16 @@ from agentd.rl.scores import Scores
 
 SEEDS_AT_MOST = 1_000
 _RANGE = re.compile(r"^(\d{1,18})\.\.(\d{1,18})$")
+
+
+class SeedRun(Protocol):
+    """A run of one seed, here or elsewhere, as a summary wants it."""
+
+    @property
+    def greedy(self) -> Scores: ...
+
+    @property
+    def record(self) -> dict[str, Any]: ...
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -44,35 +54,35 @@ def run_sweep(seeds: Iterable[int], run: Callable[[int], RunOutcome]) -> list[Ru
     return outcomes
 
 
-def summary(outcomes: list[RunOutcome]) -> dict[str, Any]:
+def summary(runs: Sequence[SeedRun]) -> dict[str, Any]:
     """The sweep's record: figures over seeds of each seed's greedy mean, and the runs."""
-    records = [outcome.record for outcome in outcomes]
+    records = [run.record for run in runs]
     return {
-        "seeds": [outcome.seed for outcome in outcomes],
-        **seed_scores(outcomes).record,
+        "seeds": [record["seed"] for record in records],
+        **seed_scores(runs).record,
         "env_steps": [record["env_steps"] for record in records],
         "env_steps_per_second": statistics.median(r["env_steps_per_second"] for r in records),
         "solved": sum(bool(record["solved"]) for record in records),
-        "interrupted": outcomes[-1].interrupted,
+        "interrupted": records[-1]["interrupted"],
         "runs": records,
     }
 
 
-def seed_scores(outcomes: list[RunOutcome]) -> Scores:
+def seed_scores(runs: Sequence[SeedRun]) -> Scores:
     """One score a seed: the mean of its greedy returns."""
-    return Scores(tuple(outcome.greedy.mean for outcome in outcomes))
+    return Scores(tuple(run.greedy.mean for run in runs))
 
 
-def sweep_table(outcomes: list[RunOutcome]) -> str:
+def sweep_table(runs: Sequence[SeedRun]) -> str:
     """The sweep as lines of text."""
     lines = [f"{'seed':>6} {'greedy':>10} {'std':>8} {'steps':>10} {'steps/s':>8}  solved"]
-    for outcome in outcomes:
-        record, greedy = outcome.record, outcome.greedy
-        solved = {True: "yes", False: "no", None: "–"}[outcome.solved]
+    for run in runs:
+        record, greedy = run.record, run.greedy
+        solved = {True: "yes", False: "no", None: "–"}[record["solved"]]
         lines.append(
-            f"{outcome.seed:>6} {greedy.mean:>10.2f} {greedy.std:>8.2f} {outcome.env_steps:>10,} "
-            f"{record['env_steps_per_second']:>8,.0f}  {solved}"
+            f"{record['seed']:>6} {greedy.mean:>10.2f} {greedy.std:>8.2f} "
+            f"{record['env_steps']:>10,} {record['env_steps_per_second']:>8,.0f}  {solved}"
         )
-    scores = seed_scores(outcomes)
-    lines.append(f"mean {scores.mean:.2f}, {scores.explain()} over {len(outcomes)} seeds")
+    scores = seed_scores(runs)
+    lines.append(f"mean {scores.mean:.2f}, {scores.explain()} over {len(runs)} seeds")
     return "\n".join(lines)

@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from agentd.client.choices import ActionShape
+
 
 class GameSource(msgspec.Struct, frozen=True):
     """Which game, and how it is made."""
@@ -78,16 +80,15 @@ class Looks(msgspec.Struct, frozen=True):
     """What a game looks like."""
 
     observation: dict[str, tuple[str, tuple[int, ...]]]  # name -> dtype, shape
-    actions: int | tuple[int, ...]
+    actions: int | tuple[int, ...] | dict[str, Any]
     masks: str  # where they were found; "" for none
     time_limit: int | None  # steps of an episode; None where nothing says so
 
     def __str__(self) -> str:
         parts = [f"{n} {dtype}{list(shape)}" for n, (dtype, shape) in self.observation.items()]
-        many = self.actions if isinstance(self.actions, int) else " × ".join(map(str, self.actions))
         limit = "none" if self.time_limit is None else f"{self.time_limit:,} steps"
         return (
-            f"observation {', '.join(parts)}; actions {many}; "
+            f"observation {', '.join(parts)}; actions {ActionShape.of(self.actions)}; "
             f"masks {self.masks or 'none found'}; time limit {limit}"
         )
 

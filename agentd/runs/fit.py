@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentd.engine.training import Callback, Diverged, EpochReport, EvaluationReport, Trainer
+from agentd.engine.training import (
+    Callback,
+    Diverged,
+    EpochReport,
+    EvaluationReport,
+    Rounds,
+    Trainer,
+)
 from agentd.errors import TrainingDiverged
 from agentd.interrupts import Interrupts
 from agentd.runs import EventWriter, MetricsLog, Run
@@ -76,9 +83,12 @@ def figures(loss: float, accuracy: float | None) -> str:
     return f"loss {loss:.4f}" + ("" if accuracy is None else f", accuracy {accuracy:.2%}")
 
 
-def run_training(request: Request, watch: Watch) -> FitOutcome:
+def run_training(
+    request: Request, watch: Watch, rounds_of: Callable[[FitJob], Rounds] | None = None
+) -> FitOutcome:
     """Train as ``request`` says, followed by what ``watch`` makes.
 
+    ``rounds_of`` makes what takes the steps elsewhere; without it they are taken here.
     Raises ConfigError, DataError, UsageError, StorageError, TrainingDiverged.
     """
     with ExitStack() as stack:
@@ -91,20 +101,21 @@ def run_training(request: Request, watch: Watch) -> FitOutcome:
             run = Run.create(job.path, job.text)
             stack.enter_context(run.lock())
         run.sweep()
-        return _Fit(job, run, watch).go()
+        return _Fit(job, run, watch, None if rounds_of is None else rounds_of(job)).go()
 
 
 class _Fit(Callback):
     """Runs a job: listens to the trainer, saves, writes metrics."""
 
-    def __init__(self, job: FitJob, run: Run, watch: Watch) -> None:
-        self.job, self.run, self.watch = job, run, watch
+    def __init__(self, job: FitJob, run: Run, watch: Watch, rounds: Rounds | None) -> None:
+        self.job, self.run, self.watch, self.rounds = job, run, watch, rounds
         self.log = MetricsLog(run.metrics)
         self.events: EventWriter | None = None
         self.last: EpochReport | None = None
         self._saved: tuple[int, int] | None = None
         self._best: tuple[Any, Any] | None = None
         self._next_save_s = 0.0
+        self._steps = job.trainer.steps
         self.interrupts = Interrupts()
 
     def go(self) -> FitOutcome:
@@ -122,6 +133,7 @@ class _Fit(Callback):
                     validation=job.validation,
                     stop=job.spec.stop,
                     callbacks=[self, watcher],
+                    rounds=self.rounds,
                 )
         except Diverged as fault:
             raise TrainingDiverged(
@@ -142,8 +154,9 @@ class _Fit(Callback):
 
     def on_step(self, trainer: Trainer) -> None:
         every = self.job.spec.save.every_steps
-        if every and trainer.steps % every == 0:
+        if every and trainer.steps // every > self._steps // every:
             self._save()
+        self._steps = trainer.steps
         if self.interrupts.seen:
             trainer.stop("by Ctrl-C; --resume goes on")
 

@@ -9,7 +9,7 @@
 
 A checkpoint's weights are the network's by name, and the inputs' `normalize.shift` and
 `normalize.scale`; its state is the optimizer's; its manifest holds the configuration, the counters
-and what the data was.
+and what the data was; and what `agentd calibrate` found, where it was asked.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from agentd.engine.data import Columns, Dataset, Normalizer
 from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.network import Network
 from agentd.engine.network.weights import join, split
-from agentd.engine.strictyaml import Document
+from agentd.engine.strictyaml import Document, Record
 from agentd.engine.training import Trainer, TrainSpec, convert_spec, make_network, plain_spec
 from agentd.errors import MissingInput, UsageError
 from agentd.store import (
@@ -43,9 +44,26 @@ from agentd.store import (
 )
 
 KIND = "supervised"
+Probability = Annotated[float, Meta(ge=0, le=1)]
 _ROWS = 8192
 _WIDEST = 10_000  # columns of a table that a checkpoint lists
 _SHIFT, _SCALE = "normalize.shift", "normalize.scale"
+
+
+class Calibration(Record, frozen=True, kw_only=True):
+    """What held-out rows tell about a network's probabilities (see `agentd.engine.doubt`).
+
+    threshold  the largest -ln p that comes into a set of classes; ``coverage`` what it promises
+    ece        the calibration error on these rows, and with the temperature found on them
+    """
+
+    temperature: Annotated[float, Meta(gt=0)]
+    coverage: Annotated[float, Meta(gt=0, lt=1)]
+    threshold: Annotated[float, Meta(ge=0)]
+    rows: Annotated[int, Meta(ge=1)]
+    source: str
+    ece: Probability
+    ece_after: Probability
 
 
 @dataclass(frozen=True)
@@ -64,6 +82,7 @@ class Snapshot:
     facts: dict[str, Any]
     arrays: Arrays
     scalars: Scalars
+    calibration: Calibration | None = None
 
     @property
     def columns(self) -> Columns | None:
@@ -150,10 +169,34 @@ class Run:
             "data": dict(data),
             "trainer": scalars,
         }
-        folder = self.path / ("best" if best else "checkpoints")
         keep = 1 if best else spec.save.keep
         return write_checkpoint(
-            folder, scalars["steps"], facts, weights, arrays, keep=keep, files=self._files
+            self._folder(best),
+            scalars["steps"],
+            facts,
+            weights,
+            arrays,
+            keep=keep,
+            files=self._files,
+        )
+
+    def calibrate(self, found: Calibration, *, best: bool = False) -> str:
+        """Save the newest whole checkpoint, or the best epoch's, once more with what was found.
+
+        A training that goes on saves without it again: it holds for these weights. Returns the new
+        checkpoint's name. Raises as `load`, StorageError. Only while holding the lock.
+        """
+        old = self._read(best)
+        keep = 1 if best else _snapshot(old).spec.save.keep
+        facts = old.facts | {"calibration": msgspec.to_builtins(found)}
+        return write_checkpoint(
+            self._folder(best),
+            old.step,
+            facts,
+            old.weights,
+            old.state,
+            keep=keep,
+            files=self._files,
         )
 
     def load(self, *, best: bool = False) -> Snapshot:
@@ -161,11 +204,17 @@ class Run:
 
         Raises MissingInput where none was written, NoValidCheckpoint where all are damaged.
         """
-        found = read_checkpoint(self.path / ("best" if best else "checkpoints"), None, self._files)
+        return _snapshot(self._read(best))
+
+    def _folder(self, best: bool) -> Path:
+        return self.path / ("best" if best else "checkpoints")
+
+    def _read(self, best: bool) -> Checkpoint:
+        found = read_checkpoint(self._folder(best), None, self._files)
         if found is None:
             what = "best epoch" if best else "checkpoint"
             raise MissingInput(f"{self.path} holds no {what} yet")
-        return _snapshot(found)
+        return found
 
 
 def fingerprint(data: Dataset, source: Path) -> dict[str, Any]:
@@ -200,7 +249,7 @@ def _snapshot(found: Checkpoint) -> Snapshot:
     network = make_network(spec, tuple(facts["input_shape"]), facts["outputs"])
     named = dict(found.weights)
     normalizer = Normalizer(named.pop(_SHIFT), named.pop(_SCALE))
-    weights = join(network, named)
+    weights, calibrated = join(network, named), facts.get("calibration")
     return Snapshot(
         name=found.name,
         spec=spec,
@@ -211,4 +260,5 @@ def _snapshot(found: Checkpoint) -> Snapshot:
         facts=facts["data"],
         arrays={**found.state, "params": weights},
         scalars=facts["trainer"],
+        calibration=None if calibrated is None else msgspec.convert(calibrated, Calibration),
     )

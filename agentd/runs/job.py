@@ -1,8 +1,11 @@
 """A supervised training job: model, data and trainer, checked before anything is written."""
 
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from agentd.assembly.device import backend_for
 from agentd.config.convert import dump_yaml
 from agentd.engine.backend import Backend
 from agentd.engine.data import (
+    Batches,
     DataError,
     Dataset,
     Normalizer,
@@ -24,8 +28,16 @@ from agentd.engine.data import (
 )
 from agentd.engine.errors import ModelError, ShapeError
 from agentd.engine.network import Network
+from agentd.engine.numpy_backend.gemm import choose_threads, limit_threads
 from agentd.engine.strictyaml import ConfigError, Document
-from agentd.engine.training import Trainer, TrainSpec, convert_spec, fit_network, plain_spec
+from agentd.engine.training import (
+    Diverged,
+    Trainer,
+    TrainSpec,
+    convert_spec,
+    fit_network,
+    plain_spec,
+)
 from agentd.engine.training.nevermind import read_model_file
 from agentd.errors import UsageError
 from agentd.runs import Run, Snapshot, fingerprint, load_weights
@@ -47,6 +59,8 @@ class Request:
     out: Path | None = None
     resume: bool = False
     device: str = "cpu"
+    choose_threads: bool = False
+    members: tuple[int, int] | None = None  # how many train, and steps between two averages
 
 
 @dataclass
@@ -108,13 +122,21 @@ def prepare(request: Request) -> FitJob:
         got = _first_class(data)
         raise DataError("one class only", file=data.file, expected="at least 2", got=got)
     backend = backend_for(request.device)
+    threads = None
+    if request.choose_threads and backend.name == "numpy":
+        make = partial(new_trainer, document, spec, data, backend)
+        threads = choose_threads(lambda: _trial(make(), data), os.cpu_count() or 1)
     trainer = new_trainer(document, spec, data, backend)
     if request.weights is not None:
         weights = load_weights(request.weights, trainer.network)
         trainer = new_trainer(document, spec, data, backend, weights)
     job = _assemble(spec, data, trainer, request.train, request.test, path)
+    job.facts |= {"members": _members(request)} if request.members else {}
     job.device, job.notes = _device(backend), document.notes
     job.text = model_text(document, spec)
+    if threads is not None:
+        job.facts["threads"] = threads
+        job.notes = [*job.notes, f"{threads} BLAS threads, by a short trial"]
     return job
 
 
@@ -128,6 +150,25 @@ def resume(request: Request, run: Run) -> FitJob:
     spec = _with_flags(Document(plain_spec(found.spec), str(run.model)), request.flags)
     source = request.train or Path(found.facts["source"])
     data = load(source, "train", spec, found)
+    refuse_other_data(run, found, data, source)
+    _refuse_other_members(run, found, request)
+    threads = found.facts.get("threads")
+    if request.choose_threads and threads is not None:
+        limit_threads(threads)  # as chosen when it began: others may give other bits
+    is_class, backend = data.classes > 0, backend_for(request.device)
+    trainer = make_trainer(spec, found.network, is_class, found.normalizer, backend=backend)
+    trainer.set_state(found.arrays, found.scalars)
+    test = request.test or (Path(found.facts["test"]) if found.facts.get("test") else None)
+    job = _assemble(spec, data, trainer, source, test, run.path)
+    job.facts |= {"members": _members(request)} if request.members else {}
+    job.resumed, job.device = True, _device(backend)
+    if threads is not None:
+        job.facts["threads"] = threads
+    return job
+
+
+def refuse_other_data(run: Run, found: Snapshot, data: Dataset, source: Path) -> None:
+    """Raise UsageError unless ``data`` is what the run learns from."""
     now = fingerprint(data, source)
     for key in ("rows", "features", "classes", "crc32"):
         if now[key] != found.facts[key]:
@@ -135,13 +176,25 @@ def resume(request: Request, run: Run) -> FitJob:
                 f"{source} is not the data of {run.path}: {key} {found.facts[key]}, now {now[key]}",
                 hint="begin a new run for other data",
             )
-    is_class, backend = data.classes > 0, backend_for(request.device)
-    trainer = make_trainer(spec, found.network, is_class, found.normalizer, backend=backend)
-    trainer.set_state(found.arrays, found.scalars)
-    test = request.test or (Path(found.facts["test"]) if found.facts.get("test") else None)
-    job = _assemble(spec, data, trainer, source, test, run.path)
-    job.resumed, job.device = True, _device(backend)
-    return job
+
+
+def _refuse_other_members(run: Run, found: Snapshot, request: Request) -> None:
+    if found.facts.get("members") != _members(request):
+        raise UsageError(
+            f"{run.path} was trained with {_in_words(found.facts.get('members'))}, "
+            f"and would go on with {_in_words(_members(request))}",
+            hint="give it the same --members and --average-every",
+        )
+
+
+def _members(request: Request) -> list[int] | None:
+    return None if request.members is None else list(request.members)
+
+
+def _in_words(members: list[int] | None) -> str:
+    if members is None:
+        return "one trainer"
+    return f"{members[0]} members, averaged every {members[1]} steps"
 
 
 def _assemble(
@@ -193,6 +246,18 @@ def load_beside(path: Path, part: str, spec: TrainSpec, data: Dataset, outputs: 
                 f"{what} of another size than the model's", file=str(path), expected=want, got=got
             )
     return other
+
+
+def _trial(trainer: Trainer, data: Dataset) -> Callable[[], object]:
+    """A training step over and over on the first batch, for its time alone."""
+    batches = Batches(data, trainer.batch, trainer.normalizer, ahead=0)
+    batch = next(batches.epoch())
+
+    def step() -> None:
+        with suppress(Diverged), np.errstate(all="ignore"):
+            trainer.step(batch)
+
+    return step
 
 
 def _device(backend: Backend) -> str:
@@ -275,4 +340,5 @@ def make_trainer(
         backend=backend,
         weights=weights,
         clock=time.perf_counter,
+        memory=spec.memory,
     )

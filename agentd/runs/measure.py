@@ -3,16 +3,25 @@
 import csv
 import io
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.engine.data import Dataset
+from agentd.engine.data import Dataset, load_inputs
 from agentd.engine.training import EvaluationReport
 from agentd.errors import UsageError
 from agentd.runs import Run, Snapshot
+from agentd.runs.answers import (
+    as_cells,
+    beside_classes,
+    class_names,
+    shown_outputs,
+    told_classes,
+)
+from agentd.runs.doubt import Doubt
 from agentd.runs.fit import figures
 from agentd.runs.int8 import Int8Facts, int8_trainer
 from agentd.runs.job import load_beside, make_trainer
@@ -23,14 +32,25 @@ WIDEST_MATRIX = 20
 
 @dataclass(frozen=True)
 class Measured:
-    """An evaluation, and each row's target and outputs: (N, K), probabilities for classes."""
+    """An evaluation, and each row's target and raw outputs (N, K); doubt where it can be told."""
 
     snapshot: Snapshot
     run: Path
     data: Dataset
     evaluation: EvaluationReport
     outputs: NDArray[np.float32]
+    doubt: Doubt | None = None
     int8: Int8Facts | None = None
+
+    @cached_property
+    def shown(self) -> NDArray[np.float32]:
+        """The outputs as a person reads them, see `shown_outputs`."""
+        return shown_outputs(self.snapshot, self.outputs)
+
+    @cached_property
+    def beside(self) -> list[dict[str, Any]]:
+        """What each row gets beside them, see `beside_classes`."""
+        return beside_classes(self.snapshot, self.outputs)
 
     def record(self, samples: int | None) -> dict[str, Any]:
         """The figures for --json."""
@@ -44,6 +64,7 @@ class Measured:
             "rmse": found.rmse,
             "confusion": None if found.confusion is None else found.confusion.tolist(),
             "classes": self._names(),
+            **(self.doubt.record() if self.doubt else {}),
             "int8": None if self.int8 is None else self.int8.record(),
         }
         if samples is not None:
@@ -60,14 +81,17 @@ class Measured:
             lines.append(f"root mean squared error {found.rmse:.4g}")
         if found.confusion is not None:
             lines += _matrix(found.confusion, self._names() or [])
+        lines += self.doubt.text() if self.doubt else []
         for i in range(min(samples or 0, found.rows)):
             each = self._sample(i)
             mark = "" if self.snapshot.is_class and each["expected"] == each["told"] else "  <-"
             mark = mark if self.snapshot.is_class else ""
             values = " ".join(f"{value:.3f}" for value in each["output"])
             predicted = f" told {each['told']}" if "told" in each else ""
+            new = f" novelty {each['novelty']:.3f}" if "novelty" in each else ""
+            new += f" set {'|'.join(each['set']) or '-'}" if "set" in each else ""
             lines.append(
-                f"{i + 1:>5}: expected {each['expected']}{predicted} output {values}{mark}"
+                f"{i + 1:>5}: expected {each['expected']}{predicted} output {values}{new}{mark}"
             )
         return "\n".join(lines)
 
@@ -79,24 +103,27 @@ class Measured:
         first = self._sample(0)
         predicted = ["told"] if "told" in first else []
         expected = ["expected"] if predicted else [f"expected_{name}" for name in columns]
-        writer.writerow(["row", *expected, *predicted, *columns])
+        beside = [key for key in ("novelty", "set") if key in first]
+        writer.writerow(["row", *expected, *predicted, *columns, *beside])
         for i in range(len(self.outputs)):
             each = self._sample(i)
             wanted = [each["expected"]] if predicted else each["expected"]
-            writer.writerow([i + 1, *wanted, *[each[key] for key in predicted], *each["output"]])
+            cells = as_cells({key: each[key] for key in beside}).values()
+            told = [each[key] for key in predicted]
+            writer.writerow([i + 1, *wanted, *told, *each["output"], *cells])
         write_file(path, text.getvalue().encode())
 
     def _names(self) -> list[str] | None:
         return class_names(self.snapshot)
 
     def _sample(self, i: int) -> dict[str, Any]:
-        output = [round(float(value), 6) for value in self.outputs[i]]
+        output = [round(float(value), 6) for value in self.shown[i]]
         names = self._names()
         if names is None:
             expected: Any = [round(float(value), 6) for value in self.data.targets[i]]
             return {"expected": expected, "output": output}
-        predicted = names[int(self.outputs[i].argmax())]
-        return {"expected": names[int(self.data.targets[i])], "told": predicted, "output": output}
+        predicted, expected = names[int(self.outputs[i].argmax())], names[int(self.data.targets[i])]
+        return {"expected": expected, "told": predicted, "output": output, **self.beside[i]}
 
 
 def measure(
@@ -105,25 +132,18 @@ def measure(
     *,
     part: str,
     best: bool,
+    foreign: Path | None = None,
     int8: bool = False,
     calibration: Path | None = None,
 ) -> Measured:
     """Measure the run's newest checkpoint, or its best epoch. Raises DataError, MissingInput.
 
+    ``foreign`` is data unlike what it was trained on, without labels: how novelty tells it apart.
     With ``int8`` its products are computed in whole numbers, see `int8_trainer`.
     """
     run = Run.open(run_path)
     snapshot = run.load(best=best)
-    source = data or _own_test(snapshot)
-    seen = Dataset(
-        np.zeros((1, snapshot.facts["features"]), np.uint8),
-        np.zeros(1 if snapshot.is_class else (1, 1), np.int32),
-        (snapshot.facts["features"],),
-        classes=snapshot.facts["classes"],
-        names=snapshot.names,
-        columns=snapshot.columns,
-    )
-    found = load_beside(source, part, snapshot.spec, seen, snapshot.network.output_shape[0])
+    found = load_measured(snapshot, data or _own_test(snapshot), part)
     trainer = make_trainer(
         snapshot.spec, snapshot.network, snapshot.is_class, snapshot.normalizer, snapshot.weights
     )
@@ -133,35 +153,42 @@ def measure(
         sizes = weights.nbytes, snapshot.weights.nbytes
         facts = Int8Facts(weights.rows, calibration is not None, *sizes, evaluation)
         evaluation = trainer.evaluate(found)
-    outputs = shown_outputs(snapshot, trainer.predict(found.inputs))
-    return Measured(snapshot, run_path, found, evaluation, outputs, facts)
+    outputs, doubt, strange = trainer.predict(found.inputs), None, None
+    answers = told_classes(snapshot, outputs)
+    if foreign is not None:
+        if answers is None:
+            raise UsageError(f"--foreign: {run_path} tells no probabilities of classes")
+        strange = told_classes(snapshot, trainer.predict(load_unlabelled(snapshot, foreign, part)))
+    wanted = strange is not None or snapshot.calibration is not None
+    if answers is not None and (wanted or answers.novelty is not None):
+        doubt = Doubt(answers, found.labels().astype(np.int64), strange, snapshot.calibration)
+    return Measured(snapshot, run_path, found, evaluation, outputs, doubt, facts)
 
 
-def class_names(snapshot: Snapshot) -> list[str] | None:
-    """Return the classes' names, their numbers without any; None where it tells numbers."""
-    if not snapshot.is_class:
-        return None
-    return list(snapshot.names) or [str(i) for i in range(snapshot.network.output_shape[0])]
+def load_measured(snapshot: Snapshot, source: Path, part: str) -> Dataset:
+    """Read labelled rows that look like those the run learned from. Raises DataError."""
+    seen = Dataset(
+        np.zeros((1, snapshot.facts["features"]), np.uint8),
+        np.zeros(1 if snapshot.is_class else (1, 1), np.int32),
+        (snapshot.facts["features"],),
+        classes=snapshot.facts["classes"],
+        names=snapshot.names,
+        columns=snapshot.columns,
+    )
+    return load_beside(source, part, snapshot.spec, seen, snapshot.network.output_shape[0])
 
 
-def shown_outputs(snapshot: Snapshot, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return outputs (N, K) as a person reads them: probabilities where they are classes'."""
-    loss = snapshot.spec.loss
-    if snapshot.is_class and (loss is None or loss.name.startswith("soft")):
-        return _softmax(outputs)
-    return outputs
+def load_unlabelled(snapshot: Snapshot, source: Path, part: str) -> NDArray[Any]:
+    """Read inputs (N, D) for the network; labels are not looked at. Raises DataError."""
+    options, _ = snapshot.spec.reading()
+    features = int(snapshot.facts["features"])
+    return load_inputs(source, features, part, options, like=snapshot.columns)
 
 
 def _own_test(snapshot: Snapshot) -> Path:
     if not snapshot.facts.get("test"):
         raise UsageError("the run has no test data of its own", hint="name some with --data")
     return Path(snapshot.facts["test"])
-
-
-def _softmax(z: NDArray[np.float32]) -> NDArray[np.float32]:
-    e = np.exp(z - z.max(1, keepdims=True))
-    p: NDArray[np.float32] = e / e.sum(1, keepdims=True)
-    return p
 
 
 def _matrix(confusion: NDArray[np.int64], names: list[str]) -> list[str]:

@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.engine.data import load_inputs
 from agentd.runs import Run, Snapshot
+from agentd.runs.answers import as_cells, beside_classes, class_names, shown_outputs
 from agentd.runs.job import make_trainer
-from agentd.runs.measure import class_names, shown_outputs
+from agentd.runs.measure import load_unlabelled
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """What each row gets: outputs (N, K), probabilities for classes."""
+    """What each row gets: outputs (N, K), probabilities for classes, and what is beside them."""
 
     snapshot: Snapshot
     run: Path
     file: Path
     outputs: NDArray[np.float32]
+    beside: list[dict[str, Any]]
 
     def record(self) -> dict[str, Any]:
         """The answers for --json."""
@@ -37,19 +38,25 @@ class Predicted:
             return record | {"predictions": [{"output": row} for row in values]}
         chosen = self.outputs.argmax(1).tolist()
         answers = [
-            {"class": names[c], "output": row} for c, row in zip(chosen, values, strict=True)
+            {"class": names[c], "output": row, **more}
+            for c, row, more in zip(chosen, values, self.beside, strict=True)
         ]
         return record | {"classes": names, "predictions": answers}
 
     def text(self) -> str:
-        """The answers as CSV with a header: row, class and a probability a class, or numbers."""
+        """The answers as CSV with a header: row, class and a probability a class, or numbers.
+
+        Behind them novelty and a set, where the network has them.
+        """
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         record = self.record()
         names = record.get("classes") or self._targets()
-        writer.writerow(["row", *(["class"] if "classes" in record else []), *names])
-        for row, each in enumerate(record["predictions"], 1):
-            writer.writerow([row, *([each["class"]] if "class" in each else []), *each["output"]])
+        beside = list(self.beside[0]) if self.beside else []
+        writer.writerow(["row", *(["class"] if "classes" in record else []), *names, *beside])
+        for row, (each, more) in enumerate(zip(record["predictions"], self.beside, strict=True), 1):
+            chosen = [each["class"]] if "class" in each else []
+            writer.writerow([row, *chosen, *each["output"], *as_cells(more).values()])
         return out.getvalue()
 
     def _targets(self) -> list[str]:
@@ -66,9 +73,9 @@ def predict(run_path: Path, data: Path, *, part: str = "test", best: bool = Fals
     Labels are not needed; those that are there are not looked at. Raises DataError, MissingInput.
     """
     snapshot = Run.open(run_path).load(best=best)
-    spec, network = snapshot.spec, snapshot.network
-    options, _ = spec.reading()
-    features = int(snapshot.facts["features"])
-    inputs = load_inputs(data, features, part, options, like=snapshot.columns)
-    trainer = make_trainer(spec, network, snapshot.is_class, snapshot.normalizer, snapshot.weights)
-    return Predicted(snapshot, run_path, data, shown_outputs(snapshot, trainer.predict(inputs)))
+    trainer = make_trainer(
+        snapshot.spec, snapshot.network, snapshot.is_class, snapshot.normalizer, snapshot.weights
+    )
+    outputs = trainer.predict(load_unlabelled(snapshot, data, part))
+    shown, beside = shown_outputs(snapshot, outputs), beside_classes(snapshot, outputs)
+    return Predicted(snapshot, run_path, data, shown, beside)

@@ -30,6 +30,7 @@ from agentd.engine.backend.array import (
     nothing,
 )
 from agentd.engine.backend.distributions import DistributionOps
+from agentd.engine.backend.evidence import DirichletForm, EvidenceOps
 from agentd.engine.backend.images import ImageOps
 from agentd.engine.backend.layers import LayerOps
 from agentd.engine.backend.losses import LossOps, TdStep
@@ -56,6 +57,7 @@ __all__ = [
     "DenseLayer",
     "DenseStack",
     "DescentArrays",
+    "DirichletForm",
     "FitStep",
     "Host",
     "Kind",
@@ -81,6 +83,7 @@ class Backend(
     RecurrentOps,
     LossOps,
     DistributionOps,
+    EvidenceOps,
     NoiseOps,
     OptimizerOps,
     WholeOps,

@@ -20,9 +20,10 @@ class TdStep:
     action    (B, N) int32, taken at t-1
     weight    (B,) or None
     huber     the width of the loss of plain values, None for half the squared error
+    mean_error  whether the branches of plain values share one error, see ``td_loss``
     target    written: (B,) for plain values
     dy        (B, Z A), written: the gradient of the loss
-    error     written: (B, N) target - y[action] for plain values
+    error     written: (B, N), ``td`` of ``td_loss`` for plain values
     loss      (1,), written
     """
 
@@ -36,6 +37,7 @@ class TdStep:
     action: Array
     weight: Array | None
     huber: float | None
+    mean_error: bool = False
     target: Array
     dy: Array
     error: Array
@@ -142,12 +144,14 @@ class LossOps(Protocol):
         dq: Array,
         td: Array,
         loss: Array,
+        mean_error: bool = False,
     ) -> Step:
         """td = target - q[action]; loss[0] = mean of weight * (½ td², or Huber's of that width).
 
         q, dq (B, A); action (B, N) int32 and td (B, N) for N branches; target, weight (B,); loss
         (1,). dq is the gradient of the loss, 0 at actions not taken. An infinite td makes the loss
-        infinite or NaN even where its slope is bounded.
+        infinite or NaN even where its slope is bounded. With ``mean_error`` the branches' mean is
+        the value, and td = target - mean over branches of q[action] for every branch (DecQN).
         """
 
     def td_step(self, step: TdStep) -> Step:

@@ -46,7 +46,7 @@ class QStep:
     mask           (B, A) uint8 at t, 1 = legal
     weight         (B,) or None
     target_params  (P,), the target network's
-    target         (B,), written; error (B, N), written: target - value
+    target         (B,), written; error (B, N), written: ``td``
     """
 
     action: Array
@@ -60,6 +60,7 @@ class QStep:
     branches: tuple[int, ...]
     double: bool
     huber: float | None
+    mean_error: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,9 +64,13 @@ class Batches:
         rng = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(2, epoch)))
         return rng.permutation(index)
 
-    def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Minibatch]:
-        """Yield the batches of an epoch from batch ``start`` on; the last may be smaller."""
+    def epoch(self, epoch: int = 0, start: int = 0, stride: int = 1) -> Iterator[Minibatch]:
+        """Yield each ``stride``-th batch of an epoch from ``start`` on; the last may be smaller."""
         rows = self.order(epoch)[start * self.size :]
+        if stride > 1:
+            begins = range(0, len(rows), stride * self.size)
+            own = [rows[at : at + self.size] for at in begins]
+            rows = np.concatenate(own) if own else rows
         slabs = self._slabs(rows)
         if not self.ahead or len(rows) <= self._slab:  # one slab: nothing to be ahead of
             yield from self._cut(slabs)

@@ -71,5 +71,6 @@ class PlacedActivation:
 
     def backward(self, r: Recording, x: Array, y: Array, dy: Array, need_dx: bool) -> Array | None:
         if need_dx and self.act != "identity":
-            r.do(r.be.activation_backward(self.act, x, y, dy, dy, self.slope))
+            read = x if self.act == "gelu" else y  # nobody else keeps x alive for backward
+            r.do(r.be.activation_backward(self.act, read, y, dy, dy, self.slope))
         return dy if need_dx else None

@@ -46,8 +46,8 @@ class BatchNorm(LayerSpec, Options, frozen=True, tag="batch_norm"):
     def place(self, at: Layout, name: str, shape: Shape) -> Layer:
         size = shape[-1:]
         gain, bias = at.slot(f"{name}.gain", size, ones), at.slot(f"{name}.bias", size, zeros)
-        mean = at.statistic(f"{name}.mean", size, zeros)
-        variance = at.statistic(f"{name}.variance", size, ones)
+        mean = at.statistic(f"{name}.mean", size, zeros, replayed=True)
+        variance = at.statistic(f"{name}.variance", size, ones, replayed=True)
         return PlacedBatchNorm(gain, bias, mean, variance, self.momentum, self.eps, shape)
 
 
@@ -65,10 +65,9 @@ class Normalize(LayerSpec, Options, frozen=True, tag="normalize"):
     def place(self, at: Layout, name: str, shape: Shape) -> Layer:
         if at.n_trainable or at.n_statistics:
             raise ModelError(f"{name}: normalises the network's input, so it comes first")
-        mean = at.statistic(f"{name}.mean", shape[-1:], zeros)
-        return PlacedNormalize(
-            mean, at.statistic(f"{name}.variance", shape[-1:], ones), self.eps, shape
-        )
+        mean = at.statistic(f"{name}.mean", shape[-1:], zeros, replayed=True)
+        variance = at.statistic(f"{name}.variance", shape[-1:], ones, replayed=True)
+        return PlacedNormalize(mean, variance, self.eps, shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +114,8 @@ class PlacedBatchNorm:
         if not r.training:
             r.do(r.be.batch_norm_apply(rows, gain, bias, mean, variance, self.eps, out))
             return y
+        if r.replaying:  # the batch's statistics again; the running ones have moved already
+            mean, variance = r.be.zeros(mean.shape), r.be.zeros(mean.shape)
         norm, scale = as_rows(r, r.new(self.out_shape)), r.be.empty(self.gain.shape)
         r.kept[id(self)] = (norm, scale)
         r.do(

@@ -4,9 +4,9 @@ A network is placed once (``Layout`` hands out slots of the flat vector) and rec
 batch size (``Recording`` collects the bound ops). Running it is then a walk over a list.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from agentd.engine.backend import Array, Backend, Kind, Shape, Slot, Step
 from agentd.engine.errors import ModelError
@@ -30,6 +30,7 @@ class Layout:
     slots: list[Slot] = field(default_factory=list)
     draws: list[Draw] = field(default_factory=list)
     penalties: list[Penalty] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
     n_trainable: int = 0
     n_statistics: int = 0
     placed: int = 0
@@ -54,8 +55,15 @@ class Layout:
             raise ModelError(f"{name}: reads indices, so it can only be the first layer")
         self.input_kind = "int32"
 
-    def statistic(self, name: str, shape: Shape, draw: Draw) -> Slot:
-        """Return a new slot that training updates without a gradient, after all trainable ones."""
+    def statistic(self, name: str, shape: Shape, draw: Draw, replayed: bool = False) -> Slot:
+        """Return a new slot that training updates without a gradient, after all trainable ones.
+
+        ``replayed``: the layer's forward leaves it alone where ``Recording.replaying`` is set.
+        ``moved`` names the layers that do not say so: theirs cannot be computed a second time.
+        """
+        owner = name.rpartition(".")[0]
+        if not replayed and owner not in self.moved:
+            self.moved.append(owner)
         slot = Slot(name, self.statistics_at + self.n_statistics, shape)
         self.n_statistics += slot.size
         self.slots.append(slot)
@@ -63,12 +71,19 @@ class Layout:
         return slot
 
 
-class Arena:
+class Arena(Protocol):
     """Activation memory of one pass, for up to ``capacity`` rows, shared by all batch sizes.
 
     Recording asks for its buffers in the same order for every batch size, so the i-th request is
     always the same buffer, cut to the batch.
     """
+
+    def take(self, index: int, batch: int, per_row: Shape, kind: Kind) -> Array:
+        """Return buffer ``index`` cut to ``batch`` rows."""
+
+
+class OwnBuffers:
+    """An arena in which every buffer has memory of its own."""
 
     def __init__(self, backend: Backend, capacity: int) -> None:
         self._backend = backend
@@ -80,6 +95,29 @@ class Arena:
         if index == len(self._buffers):
             self._buffers.append(self._backend.empty((self._capacity, *per_row), kind))
         return self._backend.rows(self._buffers[index], 0, batch)
+
+
+class SharedBuffers:
+    """An arena whose buffers lie where a plan says: ``offsets`` into ``sizes`` numbers by kind."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        capacity: int,
+        sizes: Mapping[Kind, int],
+        offsets: Sequence[tuple[Kind, int]],
+    ) -> None:
+        self._backend = backend
+        self._capacity = capacity
+        self._memory = {kind: backend.empty((size,), kind) for kind, size in sizes.items()}
+        self._offsets = offsets
+
+    def take(self, index: int, batch: int, per_row: Shape, kind: Kind) -> Array:
+        """Return buffer ``index`` cut to ``batch`` rows."""
+        planned, offset = self._offsets[index]
+        assert planned == kind, "recorded in another order than planned"
+        whole = Slot("", offset, (self._capacity, *per_row))
+        return self._backend.rows(self._backend.view(self._memory[kind], whole), 0, batch)
 
 
 @dataclass(slots=True)
@@ -107,6 +145,8 @@ class Recording:
     ``mask`` (B, A) marks legal actions with 1; None means all. ``calls`` is None in evaluation,
     ``noise`` where noisy layers are to be still.
     ``kept`` is where a layer's forward leaves what its backward reads beyond input and output.
+    ``replaying`` is set while a forward is recorded a second time, for backward: it must give the
+    same numbers, and move no statistics.
     """
 
     def __init__(
@@ -127,9 +167,10 @@ class Recording:
         self.noise = noise
         self.steps: list[Step] = []
         self.kept: dict[int, Any] = {}
+        self.replaying = False
+        self.streams = 0  # keys handed out so far: a replay begins where the first forward did
         self._arena = arena
         self._taken = 0
-        self._streams = 0
         self._params = params
         self._gradient: Array | None = None
 
@@ -164,8 +205,8 @@ class Recording:
         return self._key(self.noise)
 
     def _key(self, calls: Calls) -> Callable[[], int]:
-        stream = self._streams
-        self._streams += 1
+        stream = self.streams
+        self.streams += 1
         return lambda: calls.key(stream)
 
     def do(self, step: Step) -> None:

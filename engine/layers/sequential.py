@@ -17,23 +17,27 @@ class Sequential(LayerSpec, Options, frozen=True, tag="sequential"):
 
     layers: tuple[LayerSpec, ...]
 
-    def place(self, at: Layout, name: str, shape: Shape) -> Layer:
+    def place(self, at: Layout, name: str, shape: Shape) -> "PlacedSequential":
         placed: list[Layer] = []
+        names: list[tuple[str, ...]] = []
         first_trained = None
         for i, spec in enumerate(self.layers):
             before = at.n_trainable
             kind = tag_of(spec)
-            layer = spec.place(at, f"{name}.{i}.{kind}" if name else f"{i}.{kind}", shape)
+            own = f"{name}.{i}.{kind}" if name else f"{i}.{kind}"
+            layer = spec.place(at, own, shape)
             at.placed += 1
             shape = layer.out_shape
             if placed and (fused := _fuse(placed[-1], layer)):
                 placed[-1] = fused
+                names[-1] = (*names[-1], own)
             else:
                 placed.append(layer)
+                names.append((own,))
             if first_trained is None and at.n_trainable > before:
                 first_trained = len(placed) - 1
         stop = len(placed) if first_trained is None else first_trained
-        return PlacedSequential(tuple(placed), shape, stop)
+        return PlacedSequential(tuple(placed), shape, stop, tuple(names))
 
 
 def _fuse(before: Layer, layer: Layer) -> Layer | None:
@@ -47,11 +51,15 @@ def _fuse(before: Layer, layer: Layer) -> Layer | None:
 
 @dataclass(frozen=True, slots=True)
 class PlacedSequential:
-    """y = layers[-1](... layers[0](x)); layers before ``first_trained`` hold no parameters."""
+    """y = layers[-1](... layers[0](x)); layers before ``first_trained`` hold no parameters.
+
+    ``names`` are each one's, two where a layer does the work of two.
+    """
 
     layers: tuple[Layer, ...]
     out_shape: Shape
     first_trained: int
+    names: tuple[tuple[str, ...], ...]
 
     def forward(self, r: Recording, x: Array) -> Array:
         outputs = [x]

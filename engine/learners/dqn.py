@@ -95,7 +95,13 @@ class DqnLearner(DescentLearner):
         self._value = Pass(network, backend, size, seed=seed ^ _NOISE[1], noisy=True)
         self._input_shape = (2 * size, *network.input_shape)
         self._on = _BatchArrays(
-            backend, size, format, head, huber_width(loss), weighted=config.prioritized
+            backend,
+            size,
+            format,
+            head,
+            huber_width(loss),
+            weighted=config.prioritized,
+            mean_error=config.shares_error(format),
         )
         self._steps: dict[bool, tuple[Step, ...]] = {}
         self._whole = self._bind_whole(network, head)
@@ -260,8 +266,10 @@ class _BatchArrays:
         huber: float | None,
         *,
         weighted: bool,
+        mean_error: bool,
     ) -> None:
         self._backend, self._head, self._huber = backend, head, huber
+        self._mean_error = mean_error
         self._branches = format.branches
         self.action = backend.zeros((size, len(format.branches)), "int32")
         self.reward = backend.zeros((size,))
@@ -288,6 +296,7 @@ class _BatchArrays:
             error=self.error,
             double=double,
             huber=self._huber,
+            mean_error=self._mean_error,
         )
 
     def write(self, batch: TransitionBatch, mask_t: Host | None, weight: Host | None) -> None:
@@ -326,6 +335,7 @@ class _BatchArrays:
             action=self.action,
             weight=self.weight,
             huber=self._huber,
+            mean_error=self._mean_error,
             target=self.target,
             dy=self.dy,
             error=self.error,

@@ -15,6 +15,7 @@ from agentd.engine.learners.heads import (
     ValueHead,
 )
 from agentd.engine.replay.priorities import PriorityConfig
+from agentd.engine.replay.rows import RowFormat
 from agentd.engine.strictyaml import Count, Fraction, Positive, Record
 
 
@@ -43,6 +44,9 @@ class DqnConfig(Record, frozen=True, kw_only=True):
     horizon_s: Horizon = None  # seconds after which a reward counts 1/e; null: `gamma` counts
     # a stream's rows are those of two sides in turn: what the next row gains, this one loses
     alternating: bool = False
+    # several branches have one error, that of their mean value (DecQN, arXiv:2210.12566); false:
+    # each has its own. null: one where actions are numbers (box, mixed), else its own
+    mean_error: bool | None = None
     n_step: Annotated[int, Meta(ge=1, le=64)] = 5  # rewards summed before the bootstrap
     double: bool = True  # choose with the online network, value with the target network
     batch: Annotated[int, Meta(ge=1, le=65536)] = 128  # rows per update
@@ -78,6 +82,10 @@ class DqnConfig(Record, frozen=True, kw_only=True):
         """
         gamma = self.gamma if self.horizon_s is None else exp(-dt_s / self.horizon_s)
         return -gamma if self.alternating else gamma
+
+    def shares_error(self, format: RowFormat) -> bool:
+        """Return whether the branches of such rows have one error, see ``mean_error``."""
+        return format.numbers if self.mean_error is None else self.mean_error
 
     def head(self) -> Head:
         """Return what the network's outputs mean."""

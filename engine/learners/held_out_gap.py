@@ -55,6 +55,7 @@ class HeldOutGap:
         self._pass, self._reader = Pass(values, backend, _SIZE), reader(_SIZE)
         self._backend, self._format = backend, format
         self._held_out, self._seed = held_out, seed
+        self._mean_error = config.shares_error(format)
 
     def measure(
         self, rows: Rows, lo: int, hi: int, updates: int, params: Array, target: Array
@@ -101,7 +102,8 @@ class HeldOutGap:
         value = self._values(target, batch, slice(_SIZE, None))
         y = td.q_target(batch.reward_t, batch.discount_t, value, mask, branches)
         q = self._values(params, batch, slice(0, _SIZE))
-        error = td.td_error(q, batch.action_tm1, y, branches)
+        shared = self._mean_error
+        error = td.td_error(q, batch.action_tm1, y, branches, mean_error=shared)
         return float(np.square(error).mean()), float(y.var())
 
     def _values(self, params: Array, batch: TransitionBatch, part: slice) -> NDArray[np.float32]:

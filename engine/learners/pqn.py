@@ -288,4 +288,5 @@ class _MinibatchOps:
             return self._backend.td_target(q, q, mask, branches, reward, discount, target)
         action, dq, td = cut(self._action, n), cut(self._dq, n), cut(self._td, n)
         huber = self._huber
-        return self._backend.td_loss(q, action, target, None, branches, huber, dq, td, self._loss)
+        given = q, action, target, None, branches, huber, dq, td, self._loss
+        return self._backend.td_loss(*given, self._format.numbers)

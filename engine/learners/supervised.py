@@ -6,7 +6,7 @@ Shapes: C slots of the ring, B rows of a batch, D features, K outputs of the net
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import nan
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from msgspec import Meta
@@ -22,9 +22,13 @@ from agentd.engine.learners.whole_step import bind_fit
 from agentd.engine.network import Network, Pass
 from agentd.engine.network.normalize import refuse_normalize
 from agentd.engine.optim import Optimizer
+from agentd.engine.optim.losses import LossArrays, bind_loss
+from agentd.engine.optim.spec import Count, Evidence, LossSpec, NotNegative
 from agentd.engine.replay.rows import NoValidStart, RowFormat
 from agentd.engine.replay.sampling import get_rng_state, sampler_rng, set_rng_state
 from agentd.engine.strictyaml import Positive, Record
+
+ClassLoss: TypeAlias = Literal["cross_entropy", "edl_log", "edl_digamma", "edl_squared"]
 
 
 @dataclass(slots=True)
@@ -53,12 +57,33 @@ class SupervisedConfig(Record, frozen=True, kw_only=True):
     target: Literal["class", "value"] = "class"  # int32 class, or float32 per output
     batch: Annotated[int, Meta(ge=1, le=65536)] = 64  # rows per update
     clip_norm: Positive | None = None  # bound on the gradient's norm
+    loss: ClassLoss = "cross_entropy"  # of classes; edl_*: answers bring novelty
+    evidence: Evidence = "exp"  # edl_*: what makes evidence of an output
+    # edl_*: the share of the divergence that holds evidence for wrong classes down
+    kl_weight: NotNegative = 1.0
+    kl_updates: Count = 10_000  # edl_*: updates until that share is whole; it rises from 0
+
+    def __post_init__(self) -> None:
+        if self.target == "value" and self.loss != "cross_entropy":
+            raise ValueError(f"supervised.loss ({self.loss}) is for target class")
+
+    @property
+    def evidential(self) -> LossSpec | None:
+        """The loss where outputs are evidence for classes, its epochs being updates."""
+        if self.loss == "cross_entropy":
+            return None
+        return LossSpec(
+            name=self.loss,
+            evidence=self.evidence,
+            kl_weight=self.kl_weight,
+            kl_epochs=self.kl_updates,
+        )
 
 
 class SupervisedLearner(DescentLearner):
     """Fits the network to taught rows, drawn uniformly with replacement.
 
-    ``loss`` is that of a regression; classes have the softmax cross-entropy. ``weights`` are the
+    ``loss`` is that of a regression; classes have that of ``config``. ``weights`` are the
     first parameters (n_params,); without them the network draws them from ``seed``. Satisfies
     `engine.learners.learner.Learner`, for `TeachRows`.
     """
@@ -91,6 +116,7 @@ class SupervisedLearner(DescentLearner):
         self._reader = _TeachReader(format, size, 1 if is_class else outputs[0], is_class)
         self._label = backend.zeros(self._label_shape, "int32" if is_class else "float")
         self._weight = backend.zeros((size,))
+        self._evidential, self._pull = config.evidential, backend.zeros((1,))
         self._step = self._bind_whole(network, is_class) or self._bind_ops(is_class)
         self._has_output = False
 
@@ -113,6 +139,9 @@ class SupervisedLearner(DescentLearner):
         reader.read(rows, lo, hi, self._rng)
         write(self._label, reader.target.reshape(self._label_shape))
         write(self._weight, reader.weight)
+        if self._evidential is not None:
+            pull = self._evidential.pull(self._descent.updates)
+            write(self._pull, np.array([pull], np.float32))
         self._step(reader.x)
         self._has_output = True
 
@@ -132,7 +161,9 @@ class SupervisedLearner(DescentLearner):
         self._learn.set_state(scalars["pass"])
 
     def _bind_whole(self, network: Network, is_class: bool) -> Callable[[Host], bool] | None:
-        """Bind the step as one call where backend, network and optimizer have it."""
+        """Bind the step as one call where backend, network, loss and optimizer have it."""
+        if self._evidential is not None:
+            return None
         self._y = self._backend.empty((self.config.batch, *network.output_shape))
         fit = FitStep(
             label=self._label, weight=self._weight, y=self._y, is_class=is_class, huber=self._huber
@@ -144,7 +175,10 @@ class SupervisedLearner(DescentLearner):
         y = self._y = learn.output(params, size)
         dy, each = learn.output_gradient(params, size), backend.zeros((size,))
         label, weight = self._label, self._weight
-        if is_class:
+        if self._evidential is not None:
+            arrays = LossArrays(y=y, target=label, dy=dy, loss=each, weight=weight, pull=self._pull)
+            loss = bind_loss(self._evidential, backend, arrays)
+        elif is_class:
             loss = backend.softmax_cross_entropy(y, label, None, weight, 0.0, dy, each)
         elif self._huber is not None:
             loss = backend.huber(y, label, weight, self._huber, dy, each)

@@ -7,9 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Array, Backend, DenseStack, Host, Kind, Shape, Slot, Step
+from agentd.engine.checkpointing import MemoryPlan, MemorySpec, PolicyFunction, plan_memory
+from agentd.engine.checkpointing.replay import Replay
+from agentd.engine.checkpointing.spec import refuse_unknown
 from agentd.engine.errors import ModelError, ShapeError
 from agentd.engine.layers import LayerSpec, Sequential
-from agentd.engine.layers.recording import Arena, Calls, Layout, Penalty, Recording
+from agentd.engine.layers.recording import (
+    Arena,
+    Calls,
+    Layout,
+    OwnBuffers,
+    Penalty,
+    Recording,
+    SharedBuffers,
+)
 from agentd.engine.layers.sequential import as_dense_stack
 
 _MAX_PLANS = 1024
@@ -43,6 +54,7 @@ class Network:
         self.output_shape = self.root.out_shape
         self.slots: tuple[Slot, ...] = tuple(layout.slots)
         self.penalties: tuple[Penalty, ...] = tuple(layout.penalties)
+        self.moved: tuple[str, ...] = tuple(layout.moved)
         self.n_trainable = layout.n_trainable
         self.n_params = layout.n_trainable + layout.n_statistics
         self.input_kind: Kind = layout.input_kind
@@ -74,6 +86,7 @@ class _Plan:
     mask: Array | None
     forward: list[Step]
     forward_taken: int
+    replay: Replay | None
     dy: Array | None = None
     backward: dict[int, tuple[Array, list[Step]]] = field(default_factory=dict)
 
@@ -86,7 +99,9 @@ class Pass:
     gradients it was given; calling it with ever new ones costs a recording each time. ``training``
     turns dropout on, lets BatchNorm use the batch and update its statistics in the parameter
     vector, and allows backward; ``noisy`` or ``training`` lets noisy layers draw their weights.
-    ``seed`` is that of all masks and noise.
+    ``seed`` is that of all masks and noise. ``memory`` and ``policy`` say what a training pass
+    keeps for backward; the gradients are the same bits whatever they say. Raises ModelError where
+    they name a layer that is not there, or one that cannot be replayed.
     """
 
     def __init__(
@@ -97,13 +112,22 @@ class Pass:
         training: bool = False,
         seed: int = 0,
         noisy: bool = False,
+        memory: MemorySpec | None = None,
+        policy: PolicyFunction | None = None,
     ) -> None:
         self.net = net
         self.backend = backend
         self.capacity = capacity
         self.training = training
         self.noisy = training or noisy
-        self._arena = Arena(backend, capacity)
+        self.memory: MemoryPlan | None = None  # of a pass that does not keep everything
+        self._arena: Arena = OwnBuffers(backend, capacity)
+        memory = memory or MemorySpec()
+        if training and not (memory.is_plain and policy is None):
+            refuse_unknown(memory.policy, net.specs)
+            self.memory = plan_memory(net, capacity, memory, policy).at(memory.budget)
+            sizes, offsets = self.memory.sizes, self.memory.offsets
+            self._arena = SharedBuffers(backend, capacity, sizes, offsets)
         self._masks: Array | None = None
         self._calls = Calls(seed)
         self._vectors: dict[int, tuple[Array, dict[int, _Plan]]] = {}
@@ -210,8 +234,14 @@ class Pass:
             self.backend, self._arena, batch, params, mask=mask, calls=calls, noise=noise
         )
         x = recording.new(self.net.input_shape, self.net.input_kind)
-        y = self.net.root.forward(recording, x)
-        return _Plan(recording, x, y, x.shape, mask, recording.steps, recording.taken)
+        replay = None
+        if self.memory is None:
+            y = self.net.root.forward(recording, x)
+        else:
+            replay = Replay(self.net.root, self.memory.again, self.memory.reads_input)
+            y = replay.forward(recording, x)
+        steps, taken = recording.steps, recording.taken
+        return _Plan(recording, x, y, x.shape, mask, steps, taken, replay)
 
     def _mask(self, batch: int) -> Array:
         if self._masks is None:
@@ -227,7 +257,10 @@ class Pass:
         recording = plan.recording
         recording.begin_backward(gradient, plan.forward_taken)
         self.backend.fill(gradient, 0.0)()  # once: what no layer writes stays 0
-        self.net.root.backward(recording, plan.x, plan.y, plan.dy, need_dx=False)
+        if plan.replay is None:
+            self.net.root.backward(recording, plan.x, plan.y, plan.dy, need_dx=False)
+        else:
+            plan.replay.backward(recording, plan.dy)
         for penalty in self.net.penalties:
             p, g = recording.p(penalty.slot), recording.g(penalty.slot)
             recording.do(self.backend.penalty(p, g, penalty.l1, penalty.l2))

@@ -2,6 +2,7 @@
 
 from agentd.engine.numpy_backend.arithmetic import ArithmeticOps
 from agentd.engine.numpy_backend.distributions import DistributionOps
+from agentd.engine.numpy_backend.evidence import EvidenceOps
 from agentd.engine.numpy_backend.heads import HeadOps
 from agentd.engine.numpy_backend.images import ImageOps
 from agentd.engine.numpy_backend.noise import NoiseOps
@@ -23,6 +24,7 @@ class NumPyBackend(
     SparseOps,
     RecurrentOps,
     DistributionOps,
+    EvidenceOps,
     OptimizerOps,
     WholeOps,
 ):

@@ -27,6 +27,9 @@ from agentd.engine.numpy_backend.memory import MemoryOps, Nd
 EXP_LIMIT = 10.0
 """``exp`` clips its input to ±10, as the evidential losses want it (arXiv:1806.01768)."""
 
+STRIP = 32_768
+"""Numbers of a large array that an op with a scratch takes at once."""
+
 _GELU_A = 0.7978845608028654  # sqrt(2 / pi)
 _GELU_B = 0.044715
 
@@ -70,12 +73,14 @@ class ActivationOps(MemoryOps):
         return lambda: maximum(x, zero, out=y)  # keeps NaN, unlike fmax
 
     def _relu_backward(self, y: Nd, dy: Nd, dx: Nd, slope: float) -> Step:
-        zero = self.scalar(0)
-        on = np.empty(y.shape, np.bool_)
+        zero, strips = self.scalar(0), _strips(y, dy, dx)
+        mask = np.empty(strips[0][0].shape, np.bool_)
+        parts = [(*strip, mask[: len(strip[0])]) for strip in strips]
 
         def step() -> None:
-            greater(y, zero, on)
-            multiply(dy, on, dx)
+            for y_part, dy_part, dx_part, on in parts:
+                greater(y_part, zero, on)
+                multiply(dy_part, on, dx_part)
 
         return step
 
@@ -233,3 +238,11 @@ class ActivationOps(MemoryOps):
 
         scratch = self.empty(x.shape)
         return step
+
+
+def _strips(*arrays: Nd) -> list[tuple[Nd, ...]]:
+    """Cut large arrays of one shape into flat strips: a scratch for one stays in the cache."""
+    if arrays[0].size <= STRIP or not all(array.flags.c_contiguous for array in arrays):
+        return [arrays]
+    flat = [array.reshape(-1) for array in arrays]
+    return [tuple(a[i : i + STRIP] for a in flat) for i in range(0, flat[0].size, STRIP)]

@@ -9,6 +9,8 @@ from agentd.engine.numpy_backend.memory import Nd, aligned
 
 BLOCK = 32_768
 """Numbers per block, about: four float32 vectors of it and a scratch fit a 1 MiB second cache."""
+BLOCKS = (BLOCK, BLOCK // 2, BLOCK // 4)
+"""Sizes worth a trial: the smaller ones fit second caches of 512 and 256 KiB."""
 
 
 def decayed(p: Nd, g: Nd, out: Nd, decay: Any) -> Nd:
@@ -17,10 +19,10 @@ def decayed(p: Nd, g: Nd, out: Nd, decay: Any) -> Nd:
     return add(g, out, out)
 
 
-def blocks_of(*vectors: Nd, scratches: int = 1) -> list[tuple[Nd, ...]]:
+def blocks_of(*vectors: Nd, scratches: int = 1, about: int = BLOCK) -> list[tuple[Nd, ...]]:
     """Cut equally long vectors into tuples of blocks, with shared scratches at their end."""
     size = len(vectors[0])
-    block = -(-size // max(1, round(size / BLOCK)))  # even ones: a short rest costs as many calls
+    block = -(-size // max(1, round(size / about)))  # even ones: a short rest costs as many calls
     shared = [aligned((block,), vectors[0].dtype) for _ in range(scratches)]
     return [
         (*(v[i : i + block] for v in vectors), *(s[: size - i] for s in shared))
@@ -28,9 +30,12 @@ def blocks_of(*vectors: Nd, scratches: int = 1) -> list[tuple[Nd, ...]]:
     ]
 
 
-def adam_in_blocks(p: Nd, g: Nd, m: Nd, v: Nd) -> AdamStep:
-    """Bind Adam in NumPy; see ``Backend.adam``. ``kernels/host_adam.cl`` gives the same bits."""
-    blocks, number = blocks_of(p, g, m, v), p.dtype.type
+def adam_in_blocks(p: Nd, g: Nd, m: Nd, v: Nd, about: int = BLOCK) -> AdamStep:
+    """Bind Adam in NumPy; see ``Backend.adam``. ``kernels/host_adam.cl`` gives the same bits.
+
+    So does every size of the blocks, which have about that many numbers.
+    """
+    blocks, number = blocks_of(p, g, m, v, about=about), p.dtype.type
 
     def step(
         b1: float, b2: float, rate: float, eps: float, decay: float, shrink: float, adaptive: bool

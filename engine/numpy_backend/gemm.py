@@ -18,6 +18,10 @@ import numpy as np
 
 from agentd.engine.backend import Step
 from agentd.engine.numpy_backend.memory import Nd
+from agentd.engine.numpy_backend.trial import fastest
+
+TRIES = 20
+"""Turns of each number of threads: a step is short, and a second thread takes time to wake."""
 
 _SMALL = 1_000_000
 _CORES = {"SkylakeX", "Cooperlake", "SapphireRapids"}
@@ -60,6 +64,36 @@ def small_is_fast() -> bool:
     """Whether NumPy's BLAS has the kernels, and one thread, so that no other core could help."""
     blas = _openblas()
     return blas is not None and blas() == 1
+
+
+def choose_threads(make: Callable[[], Callable[[], object]], most: int) -> int:
+    """Set BLAS to the number of threads with which a step runs fastest; return that number.
+
+    ``make`` binds a step; it is called once with each number set, since products are cut by it. A
+    short trial decides; more than one thread must gain. Other numbers may give other last bits:
+    choose before training, and keep the choice.
+    """
+
+    def with_threads(count: int) -> Callable[[], object]:
+        limit_threads(count)
+        step = make()
+
+        def run() -> None:
+            limit_threads(count)
+            step()
+
+        return run
+
+    best = 1 + fastest([with_threads(count) for count in range(1, most + 1)], rounds=TRIES)
+    limit_threads(best)
+    return best
+
+
+def limit_threads(count: int) -> None:
+    """Let BLAS compute with ``count`` threads from here on."""
+    from threadpoolctl import ThreadpoolController
+
+    ThreadpoolController().select(user_api="blas").limit(limits=count)
 
 
 @cache

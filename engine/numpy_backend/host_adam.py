@@ -3,23 +3,29 @@
 PoCL is OpenCL on this very CPU. Its buffers can be NumPy's own memory, so one of our kernels may
 walk the parameter vector with all cores and nothing is copied. ``kernels/host_adam.cl`` does the
 same operations in the same order as the NumPy loop and gives the same bits; a trial at the start
-makes sure of both. Without PoCL, and for small vectors, the NumPy loop does the work.
+makes sure of both. Which of them steps, and in what blocks, a second trial decides by time, on
+vectors of the size at hand: the bits are the same, so nothing needs to be recorded. Small vectors
+are NumPy's without a trial.
 """
 
 import os
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from agentd.engine.backend import AdamStep
 from agentd.engine.errors import EngineError
-from agentd.engine.numpy_backend.adam import adam_in_blocks
+from agentd.engine.numpy_backend.adam import BLOCKS, adam_in_blocks
 from agentd.engine.numpy_backend.memory import Nd, aligned
+from agentd.engine.numpy_backend.trial import fastest
 
-FROM = 1 << 18
-"""Numbers from which a launch pays even on a busy machine, where its threads wait for a core."""
+FROM = 1 << 16
+"""Numbers from which a trial pays: NumPy steps over fewer in the time of a launch or two."""
 
+_LARGEST = 1 << 20
+"""Numbers of a trial's vectors, at most."""
 _CHUNK = 8192
 _OPTIONS = ("-cl-fp32-correctly-rounded-divide-sqrt", f"-DCHUNK={_CHUNK}")
 _PLATFORM = "Portable Computing Language"
@@ -60,13 +66,30 @@ class HostDevice:
         return step
 
 
-def fused_adam(p: Nd, g: Nd, m: Nd, v: Nd) -> AdamStep | None:
-    """Return Adam's step in one pass, or None where NumPy should do it."""
+def fastest_adam(p: Nd, g: Nd, m: Nd, v: Nd) -> AdamStep:
+    """Bind Adam the way that is fastest here; see ``Backend.adam``."""
     vectors = (p, g, m, v)
     if p.size < FROM or any(a.dtype != np.float32 or not a.flags.c_contiguous for a in vectors):
-        return None
+        return adam_in_blocks(*vectors)
+    ways = ways_of(*vectors)
+    return ways[_fastest_way(os.getpid(), min(p.size, _LARGEST).bit_length(), len(ways))]()
+
+
+def ways_of(p: Nd, g: Nd, m: Nd, v: Nd) -> list[Callable[[], AdamStep]]:
+    """Return what binds Adam in each way there is: NumPy by size of the blocks, then PoCL."""
+    ways: list[Callable[[], AdamStep]] = [
+        partial(adam_in_blocks, p, g, m, v, about) for about in BLOCKS
+    ]
     device = host_device()
-    return None if device is None else device.adam(p, g, m, v)
+    return ways if device is None else [*ways, partial(device.adam, p, g, m, v)]
+
+
+@cache
+def _fastest_way(process: int, bits: int, count: int) -> int:
+    """Return which way is fastest for vectors of 2^(bits - 1) numbers, by a trial."""
+    start: Any = np.linspace(0.1, 1, 1 << (bits - 1), dtype=np.float32)
+    steps = [way() for way in ways_of(*(_copy(start) for _ in range(4)))]
+    return fastest([partial(step, 0.9, 0.999, 1e-3, 1e-7, 0.0, 1.0, True) for step in steps])
 
 
 def host_device() -> HostDevice | None:

@@ -6,8 +6,8 @@ from typing import Any
 from numpy import absolute, add, clip, divide, dot, multiply, sign, sqrt, subtract
 
 from agentd.engine.backend import AdamStep, Step, Step3, Step4
-from agentd.engine.numpy_backend.adam import adam_in_blocks, blocks_of, decayed
-from agentd.engine.numpy_backend.host_adam import fused_adam
+from agentd.engine.numpy_backend.adam import blocks_of, decayed
+from agentd.engine.numpy_backend.host_adam import fastest_adam
 from agentd.engine.numpy_backend.memory import MemoryOps, Nd
 
 
@@ -150,7 +150,7 @@ class OptimizerOps(MemoryOps):
         return step
 
     def adam(self, p: Nd, g: Nd, m: Nd, v: Nd) -> AdamStep:
-        return fused_adam(p, g, m, v) or adam_in_blocks(p, g, m, v)
+        return fastest_adam(p, g, m, v)
 
 
 def _average(mean: Nd, a: Nd, b: Nd, keep: Any, take: Any, t: Nd) -> None:

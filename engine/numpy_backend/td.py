@@ -55,6 +55,7 @@ class TdOps(MemoryOps):
         dq: Nd,
         td: Nd,
         loss: Nd,
+        mean_error: bool = False,
     ) -> Step:
         check_values("td_loss", branches, q, dq)
         batch, width = q.shape
@@ -65,11 +66,15 @@ class TdOps(MemoryOps):
         part, half, share = self.empty(td.shape), self.scalar(0.5), self.scalar(-1 / td.size)
         weights = None if weight is None else weight.reshape(-1, 1)
         bend = self._bend(td, slope, huber)
+        mean = self.empty((batch, 1)) if mean_error else None
 
         def step() -> None:
             add(first, action, at)
             flat_q.take(at, out=td, mode="clip")
             subtract(column, td, td)
+            if mean is not None:
+                td.mean(axis=1, keepdims=True, out=mean)
+                copyto(td, mean)
             bend()
             multiply(slope, half, part)  # loss = slope (td - ½ slope), on both sides of the bend
             subtract(td, part, part)
@@ -123,7 +128,8 @@ class TdOps(MemoryOps):
         s = step
         ahead = (s.value, s.select, s.mask, s.branches, s.reward, s.discount, s.target)
         taken = (s.y, s.action, s.target, s.weight, s.branches, s.huber)
-        return in_order(self.td_target(*ahead), self.td_loss(*taken, s.dy, s.error, s.loss))
+        written = s.dy, s.error, s.loss, s.mean_error
+        return in_order(self.td_target(*ahead), self.td_loss(*taken, *written))
 
     def _legal(self, q: Nd, mask: Nd | None) -> tuple[Nd, Step]:
         """Return a copy of q with illegal actions masked out, and the step that updates it."""

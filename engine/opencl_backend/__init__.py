@@ -2,6 +2,7 @@
 
 from agentd.engine.opencl_backend.arithmetic import ArithmeticOps
 from agentd.engine.opencl_backend.distributions import DistributionOps
+from agentd.engine.opencl_backend.evidence import EvidenceOps
 from agentd.engine.opencl_backend.images import ImageOps
 from agentd.engine.opencl_backend.noise import NoiseOps
 from agentd.engine.opencl_backend.norms import NormOps
@@ -21,6 +22,7 @@ class OpenCLBackend(
     NoiseOps,
     NormOps,
     DistributionOps,
+    EvidenceOps,
     OptimizerOps,
     WholeOps,
 ):

@@ -37,9 +37,10 @@ class TdOps(HeadOps):
         dq: Dv,
         td: Dv,
         loss: Dv,
+        mean_error: bool = False,
     ) -> Step:
         check_values("td_loss", branches, q, dq)
-        taken = (q, action, *optional(weight, q), *optional(huber, 0.0))
+        taken = (q, action, *optional(weight, q), *optional(huber, 0.0), int(mean_error))
         args = (*self._rows(q, branches), *taken, target, dq, td, loss)
         return self.runtime.bind("td", "td_loss", *self.runtime.each_row(1), *args)
 
@@ -64,7 +65,8 @@ class TdOps(HeadOps):
         check_values("td_step", s.branches, s.y, s.dy)
         ahead = (s.value, s.select, *optional(s.mask, s.value), s.reward, s.discount)
         taken = (s.y, s.action, *optional(s.weight, s.y), *optional(s.huber, 0.0))
-        args = (*self._rows(s.y, s.branches), *ahead, *taken, s.target, s.dy, s.error, s.loss)
+        given = (*self._rows(s.y, s.branches), *ahead, *taken, int(s.mean_error))
+        args = (*given, s.target, s.dy, s.error, s.loss)
         return self.runtime.bind("td", "td_step", *self.runtime.each_row(1), *args)
 
     def _rows(self, q: Dv, branches: tuple[int, ...]) -> tuple[Any, ...]:

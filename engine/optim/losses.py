@@ -10,9 +10,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from agentd.engine.backend import Array, Backend, Step, in_order
+from agentd.engine.backend import Array, Backend, DirichletForm, Step, in_order, nothing
 from agentd.engine.errors import ModelError
-from agentd.engine.optim.spec import LossSpec
+from agentd.engine.optim.spec import EVIDENTIAL, LossSpec
 
 TargetKind: TypeAlias = Literal["numbers", "class", "distribution"]
 """A row of targets: K floats, one class (B,) int32, or K probabilities that sum to 1."""
@@ -28,6 +28,7 @@ class LossArrays:
     loss    (B,) written: each row's loss, unweighted
     weight  (B,) or None for 1
     mask    (B, K) uint8, 1 = legal, for softmax_cross_entropy; None for all legal
+    pull    (1,) the weight of an evidential loss's divergence; None for `LossSpec.kl_weight`
     """
 
     y: Array
@@ -36,11 +37,12 @@ class LossArrays:
     loss: Array
     weight: Array | None = None
     mask: Array | None = None
+    pull: Array | None = None
 
 
 def target_kind(spec: LossSpec) -> TargetKind:
     """Return what the loss takes as a row of targets."""
-    if spec.name == "softmax_cross_entropy":
+    if spec.name == "softmax_cross_entropy" or spec.is_evidential:
         return "class"
     return "distribution" if spec.name == "soft_cross_entropy" else "numbers"
 
@@ -56,21 +58,30 @@ def bind_loss(spec: LossSpec, backend: Backend, a: LossArrays) -> Step:
 
 
 def _softmax_cross_entropy(spec: LossSpec, backend: Backend, a: LossArrays) -> Step:
-    weight, weigh = a.weight, None
-    if spec.class_weights is not None:
-        weight, weigh = _class_weights(spec.class_weights, backend, a)
+    weight, weigh = _class_weights(spec.class_weights, backend, a)
     step = backend.softmax_cross_entropy(
         a.y, a.target, a.mask, weight, spec.smoothing, a.dy, a.loss
     )
-    if weigh is None:
-        return step
     return in_order(weigh, step)
 
 
+def _evidential(spec: LossSpec, backend: Backend, a: LossArrays) -> Step:
+    """Bind evidence from outputs, the Dirichlet's loss, and its gradient back to the outputs."""
+    weight, weigh = _class_weights(spec.class_weights, backend, a)
+    evidence = backend.empty(a.y.shape)
+    pull = backend.asarray(np.array([spec.kl_weight])) if a.pull is None else a.pull
+    forward = backend.activation(spec.evidence, a.y, evidence)
+    loss = backend.dirichlet_loss(_FORMS[spec.name], evidence, a.target, weight, pull, a.dy, a.loss)
+    back = backend.activation_backward(spec.evidence, a.y, evidence, a.dy, a.dy)
+    return in_order(in_order(weigh, forward), in_order(loss, back))
+
+
 def _class_weights(
-    numbers: tuple[float, ...], backend: Backend, a: LossArrays
-) -> tuple[Array, Step]:
+    numbers: tuple[float, ...] | None, backend: Backend, a: LossArrays
+) -> tuple[Array | None, Step]:
     """Return each row's weight, its label's times its own, and the step that computes it."""
+    if numbers is None:
+        return a.weight, nothing
     if len(numbers) != a.y.shape[1]:
         raise ModelError(
             f"class_weights: expected {a.y.shape[1]} numbers, one a class, got {len(numbers)}"
@@ -82,6 +93,11 @@ def _class_weights(
     return weight, in_order(pick, backend.multiply(a.weight, weight))
 
 
+_FORMS: dict[str, DirichletForm] = {
+    "edl_log": "log",
+    "edl_digamma": "digamma",
+    "edl_squared": "squared",
+}
 _BINDERS: dict[str, Callable[[LossSpec, Backend, LossArrays], Step]] = {
     "squared_error": lambda _, be, a: be.squared_error(a.y, a.target, a.weight, a.dy, a.loss),
     "huber": lambda s, be, a: be.huber(a.y, a.target, a.weight, s.delta, a.dy, a.loss),
@@ -95,4 +111,5 @@ _BINDERS: dict[str, Callable[[LossSpec, Backend, LossArrays], Step]] = {
     "quantile_huber": lambda s, be, a: be.quantile_huber(
         a.y, a.target, a.weight, s.delta, a.dy, a.loss
     ),
+    **dict.fromkeys(EVIDENTIAL, _evidential),
 }

@@ -81,7 +81,11 @@ LossName = Literal[
     "soft_cross_entropy",
     "binary_cross_entropy",
     "quantile_huber",
+    "edl_log",
+    "edl_digamma",
+    "edl_squared",
 ]
+Evidence = Literal["exp", "softplus", "relu"]
 
 
 class LossSpec(Record, frozen=True, kw_only=True):
@@ -91,17 +95,35 @@ class LossSpec(Record, frozen=True, kw_only=True):
     delta: Rate = HUBER_WIDTH  # huber, quantile_huber: where the loss stops being quadratic
     # softmax_cross_entropy: share of the label given to all legal classes (arXiv:1512.00567)
     smoothing: Unit = 0.0
-    # softmax_cross_entropy: a factor on the gradient of each class's rows
+    # softmax_cross_entropy, edl_*: a factor on the gradient of each class's rows
     class_weights: tuple[NotNegative, ...] | None = None
+    evidence: Evidence = "exp"  # edl_*: what makes evidence of an output
+    # edl_*: the share of the divergence that holds evidence for wrong classes down; less where
+    # there are many classes
+    kl_weight: NotNegative = 1.0
+    kl_epochs: Count = 10  # edl_*: epochs until that share is whole; it rises from 0
 
     def __post_init__(self) -> None:
         _check_options(self, self.name, _LOSS_OPTIONS)
 
+    @property
+    def is_evidential(self) -> bool:
+        """Whether outputs are evidence for classes (arXiv:1806.01768)."""
+        return self.name in EVIDENTIAL
 
+    def pull(self, epochs: float) -> float:
+        """Return the weight of the divergence after so many epochs: λ of arXiv:1806.01768."""
+        return self.kl_weight * min(1.0, epochs / self.kl_epochs)
+
+
+EVIDENTIAL: tuple[LossName, ...] = ("edl_log", "edl_digamma", "edl_squared")
 _LOSS_OPTIONS: dict[str, tuple[str, ...]] = {
     "delta": ("huber", "quantile_huber"),
     "smoothing": ("softmax_cross_entropy",),
-    "class_weights": ("softmax_cross_entropy",),
+    "class_weights": ("softmax_cross_entropy", *EVIDENTIAL),
+    "evidence": EVIDENTIAL,
+    "kl_weight": EVIDENTIAL,
+    "kl_epochs": EVIDENTIAL,
 }
 
 

@@ -42,6 +42,30 @@ class TensorFormat:
 
 
 @dataclass(frozen=True, slots=True)
+class BinGrowth:
+    """When each action begins to exist, where the bins of numbers grow finer with time.
+
+    Seyde et al. 2024 (Growing Q-networks, arXiv:2404.04253), with a schedule: a level lasts
+    ``every`` rows. level (A,) of each action, 0 from the first row on.
+    """
+
+    every: int
+    level: tuple[int, ...]
+
+    def legal(self, rows: int) -> NDArray[np.uint8] | None:
+        """Return 1 for the actions that there are after so many rows, (A,); None for all."""
+        now = rows // self.every
+        return None if now >= max(self.level) else (np.array(self.level) <= now).astype(np.uint8)
+
+    def limit(self, mask: NDArray[np.uint8] | None, rows: int, n: int) -> NDArray[np.uint8] | None:
+        """Return the mask (n, A) of those actions of ``mask`` that there are; None for all."""
+        legal = self.legal(rows)
+        if legal is None:
+            return mask
+        return np.tile(legal, (n, 1)) if mask is None else mask & legal
+
+
+@dataclass(frozen=True, slots=True)
 class RowFormat:
     """How an observation's bytes become D float32 features, and what actions there are.
 
@@ -51,13 +75,16 @@ class RowFormat:
 
     With ``last_actions`` L above 0 the L actions that were played before the row follow, oldest
     first: A numbers each, 1 for the action of each branch, all 0 before the episode's first action;
-    beside an image they are A planes each, (H, W, K C + L A).
+    beside an image they are A planes each, (H, W, K C + L A). ``numbers``: some branches stand for
+    numbers, a bin an action, which come one after the other where there is a ``growth``.
     """
 
     tensors: tuple[TensorFormat, ...]
     branches: tuple[int, ...]
     stack: int = 1
     last_actions: int = 0
+    numbers: bool = False
+    growth: BinGrowth | None = None
     row_bytes: int = field(init=False)
     features: int = field(init=False)
     n_actions: int = field(init=False)

@@ -107,9 +107,11 @@ class TransitionReader:
         if self.tells_by:
             by = self._by.reshape(-1, self._batch)
             batches = [b._replace(by=chose) for b, chose in zip(batches, by, strict=True)]
-        if not rows.has_masks:
+        mask = self._masks.read(rows.mask_bits, slots) if rows.has_masks else None
+        if self._format.growth is not None:
+            mask = self._format.growth.limit(mask, hi, len(slots))
+        if mask is None:
             return batches
-        mask = self._masks.read(rows.mask_bits, slots)
         parts = mask.reshape(len(batches), -1, mask.shape[1])
         return [b._replace(mask=m) for b, m in zip(batches, parts, strict=True)]
 

@@ -70,9 +70,23 @@ def double_q_target(
     return target
 
 
-def td_error(q_tm1: Floats, a_tm1: Ints, target_t: Floats, branches: tuple[int, ...]) -> Floats:
-    """Return ``target_t - q_tm1[a_tm1]`` of every branch, (B, N); the target is a constant."""
-    return target_t[:, None] - action_value(q_tm1, a_tm1, branches)
+def td_error(
+    q_tm1: Floats,
+    a_tm1: Ints,
+    target_t: Floats,
+    branches: tuple[int, ...],
+    *,
+    mean_error: bool = False,
+) -> Floats:
+    """Return ``target_t - q_tm1[a_tm1]`` of every branch, (B, N); the target is a constant.
+
+    With ``mean_error`` the value is the mean over branches, and all have its error: DecQN, Seyde et
+    al. 2023 (arXiv:2210.12566), equation 3.
+    """
+    value = action_value(q_tm1, a_tm1, branches)
+    if mean_error:
+        value = np.broadcast_to(value.mean(axis=1, keepdims=True), value.shape)
+    return target_t[:, None] - value
 
 
 def td_loss(td: Floats, weight: Floats | None, huber: float | None) -> tuple[float, Floats]:

@@ -13,7 +13,7 @@ from agentd.engine.training.spec import (
     make_network,
     plain_spec,
 )
-from agentd.engine.training.trainer import Callback, Diverged, Trainer
+from agentd.engine.training.trainer import Callback, Diverged, Rounds, Trainer
 
 __all__ = [
     "Callback",
@@ -23,6 +23,7 @@ __all__ = [
     "EpochSums",
     "EvaluationReport",
     "Objective",
+    "Rounds",
     "SaveSpec",
     "StopSpec",
     "TrainSpec",

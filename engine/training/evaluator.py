@@ -58,5 +58,7 @@ class BatchEvaluator:
     def _bind(self, params: Any, rows: int) -> Bound:
         if rows not in self._bound:
             y = self._pass.output(params, rows)
-            self._bound[rows] = self._objective.bind(y, self._backend.zeros(y.shape))
+            self._bound[rows] = self._objective.bind(
+                y, self._backend.zeros(y.shape), annealed=False
+            )
         return self._bound[rows]

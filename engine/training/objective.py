@@ -34,16 +34,28 @@ class Objective:
         self.spec = spec or LossSpec(name="softmax_cross_entropy" if is_class else "squared_error")
         self._backend, self._outputs = backend, outputs
         self._takes_labels = target_kind(self.spec) == "class"
+        self._pull = backend.zeros((1,)) if self.spec.is_evidential else None
+        self.anneal(0)
 
-    def bind(self, y: Array, dy: Array) -> Bound:
-        """Bind to an output y (B, K) and where its gradient goes. Raises ModelError, ShapeError."""
+    def anneal(self, epochs: int) -> None:
+        """Weigh an evidential loss's divergence as after so many epochs, in bound steps too."""
+        if self._pull is not None:
+            self._backend.write(self._pull, np.array([self.spec.pull(epochs)], np.float32))
+
+    def bind(self, y: Array, dy: Array, *, annealed: bool = True) -> Bound:
+        """Bind to an output y (B, K) and where its gradient goes. Raises ModelError, ShapeError.
+
+        Unless ``annealed`` an evidential loss's divergence has its final weight from the first
+        epoch on: losses of different epochs compare.
+        """
         batch = y.shape[0]
         loss = self._backend.zeros((batch,))
         if self._takes_labels:
             target = self._backend.zeros((batch,), "int32")
         else:
             target = self._backend.zeros((batch, self._outputs))
-        arrays = LossArrays(y=y, target=target, dy=dy, loss=loss)
+        pull = self._pull if annealed else None
+        arrays = LossArrays(y=y, target=target, dy=dy, loss=loss, pull=pull)
         return Bound(y, target, loss, bind_loss(self.spec, self._backend, arrays))
 
     def fit_step(self, bound: Bound) -> FitStep | None:

@@ -18,6 +18,8 @@ from msgspec import Meta
 
 from agentd.engine import strictyaml
 from agentd.engine.backend import Shape
+from agentd.engine.checkpointing import MemorySpec
+from agentd.engine.checkpointing.spec import check_budget, layer_names, unknown_layer
 from agentd.engine.data import DataOptions, Dataset, Normalize
 from agentd.engine.data.errors import DataError
 from agentd.engine.errors import ModelError
@@ -79,6 +81,7 @@ class TrainSpec(Record, frozen=True, kw_only=True):
     data: DataSpec = DataSpec()
     stop: StopSpec = StopSpec()
     save: SaveSpec = SaveSpec()
+    memory: MemorySpec = MemorySpec()
 
     @property
     def is_regression(self) -> bool:
@@ -135,6 +138,7 @@ def convert_spec(document: Document) -> TrainSpec:
     if isinstance(loss, dict) and loss.get("name") == "cross_entropy":
         loss["name"] = "softmax_cross_entropy"
     spec = strictyaml.convert(document, TrainSpec, decode_hook)
+    _check_memory(document, spec)
     if spec.input is not None:
         try:
             make_network(spec, _shape(spec.input), spec.declared_outputs or 2)
@@ -143,15 +147,37 @@ def convert_spec(document: Document) -> TrainSpec:
     return spec
 
 
+def _check_memory(document: Document, spec: TrainSpec) -> None:
+    """Refuse a budget that is no number, and a policy for a layer that is not there."""
+    try:
+        check_budget(spec.memory.budget)
+    except ModelError:
+        got = strictyaml.describe(spec.memory.budget)
+        wish = "a number from 0 to 1"
+        at = ("memory", "budget")
+        raise document.error(at, "wrong value", expected=wish, got=got) from None
+    layers = _all_layers(spec, 1)
+    wrong = unknown_layer(spec.memory.policy, layers)
+    if wrong is not None:
+        known = layer_names(layers)
+        expected, hint = f"one of {', '.join(known)}", strictyaml.suggest(wrong, known)
+        key = ("memory", "policy", wrong)
+        raise document.key_error(key, "no such layer", expected=expected, hint=hint)
+
+
+def _all_layers(spec: TrainSpec, outputs: int) -> tuple[LayerSpec, ...]:
+    """Return the layers with the output layer that `head` adds."""
+    if spec.head == "auto" and not (spec.layers and isinstance(spec.layers[-1], Dense)):
+        return (*spec.layers, Dense(outputs))
+    return spec.layers
+
+
 def make_network(spec: TrainSpec, input_shape: Shape, outputs: int) -> Network:
     """Return the network of ``spec`` for inputs and outputs of these sizes.
 
     Raises ModelError when the layers do not fit each other or end in another number of outputs.
     """
-    layers: tuple[LayerSpec, ...] = spec.layers
-    if spec.head == "auto" and not (layers and isinstance(layers[-1], Dense)):
-        layers = (*layers, Dense(outputs))
-    network = Network(*layers, input_shape=input_shape)
+    network = Network(*_all_layers(spec, outputs), input_shape=input_shape)
     if network.n_params > MAX_PARAMETERS:
         raise ModelError(f"{network.n_params:,} parameters, more than {MAX_PARAMETERS:,}")
     if network.output_shape != (outputs,):

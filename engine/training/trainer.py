@@ -12,12 +12,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from math import isfinite, prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Backend, Host
+from agentd.engine.checkpointing import MemorySpec, PolicyFunction
 from agentd.engine.data import Batches, DataError, Dataset, Minibatch, Normalizer, no_normalizer
 from agentd.engine.errors import EngineError, ModelError, ShapeError
 from agentd.engine.learners.descent import Descent
@@ -35,6 +36,12 @@ from agentd.engine.training.reports import EpochReport, EpochSums, EvaluationRep
 from agentd.engine.training.spec import StopSpec
 
 MAX_SKIPPED = 10
+Rounds: TypeAlias = Callable[["Trainer", int, StopSpec, Sequence["Callback"]], bool]
+"""Takes the rest of an epoch of so many batches in the trainer's place.
+
+Moves its state, ``position`` and ``steps`` on, and calls ``on_step``; False when it was stopped
+before the epoch's end.
+"""
 
 
 class Diverged(EngineError):
@@ -67,6 +74,8 @@ class Trainer:
     normalizer       of the inputs, part of the model
     weights          first parameters (n_params,); drawn from ``seed`` without
     clock            seconds, for the reports
+    memory, policy   what a step keeps for backward, as `Pass` has them; steps in one call, which
+                     keep nothing, are then taken op by op
 
     Raises ModelError or ShapeError where the loss does not fit the network.
     """
@@ -84,6 +93,8 @@ class Trainer:
         backend: Backend | None = None,
         weights: NDArray[np.float32] | None = None,
         clock: Callable[[], float] | None = None,
+        memory: MemorySpec | None = None,
+        policy: PolicyFunction | None = None,
     ) -> None:
         self.network, self.batch, self.seed = network, batch, seed
         self.is_class = is_class
@@ -104,7 +115,13 @@ class Trainer:
         if weights is None:
             weights = network.init(np.random.default_rng(seed))
         self._descent = Descent(network, self._backend, self._optimizer, None, weights)
-        self._learn = Pass(network, self._backend, batch, training=True, seed=seed)
+        self._learn = Pass(
+            *(network, self._backend, batch),
+            training=True,
+            seed=seed,
+            memory=memory,
+            policy=policy,
+        )
         self._features = prod(network.input_shape)
         self._bound: dict[int, _BoundStep] = {}
         self._bind(batch)  # a loss that does not fit is refused here, not at the first step
@@ -132,10 +149,12 @@ class Trainer:
         stop: StopSpec | None = None,
         callbacks: Sequence[Callback] = (),
         ahead: int = 2,
+        rounds: Rounds | None = None,
     ) -> list[EpochReport]:
         """Train until ``epochs`` epochs are done in all; return the reports of those done here.
 
-        Goes on where ``set_state`` or an earlier stop left off. Raises Diverged.
+        Goes on where ``set_state`` or an earlier stop left off. ``rounds`` takes the steps, where
+        it is given. Raises Diverged.
         """
         self.stopped = ""
         self._check(data)
@@ -150,7 +169,10 @@ class Trainer:
         while self.epoch < epochs and self.steps < limit and not self.stopped:
             waited, began = batches.waited_s, self._now()
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # `Descent` looks
-                whole = self._run_epoch(batches, stop, callbacks)
+                if rounds is None:
+                    whole = self._run_epoch(batches, stop, callbacks)
+                else:
+                    whole = rounds(self, batches.count, stop, callbacks)
             if not whole:
                 break
             seconds, waited = self._now() - began, batches.waited_s - waited
@@ -250,6 +272,7 @@ class Trainer:
     def _run_epoch(self, batches: Batches, stop: StopSpec, callbacks: Sequence[Callback]) -> bool:
         """Take the epoch's remaining steps; False when it was stopped before its end."""
         rest = batches.epoch(self.epoch, self.position)
+        self._objective.anneal(self.epoch)
         try:
             for batch in rest:
                 self.step(batch)
@@ -314,7 +337,7 @@ class Trainer:
     def _bind_whole(self, bound: Bound) -> Callable[[Host], bool] | None:
         """Bind the step in one call where backend, network, loss and optimizer have it."""
         fit = self._objective.fit_step(bound)
-        if fit is None:
+        if fit is None or self._learn.memory is not None:
             return None
         return bind_fit(self._backend, self.network, self._descent, fit)
 

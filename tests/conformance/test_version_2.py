@@ -106,14 +106,43 @@ MIXED = {"kind": "mixed", "heads": [{"n": 3, "name": "move"}, {"low": -1.0, "hig
 
 
 @pytest.mark.parametrize("action", [BOX, MIXED])
-def test_r14_numbers_are_understood_and_no_learner_takes_them(
-    client: Client, action: dict[str, Any]
+def test_r14_numbers_are_answered_inside_their_bounds(
+    dial: Dial, name: Callable[[], str], action: dict[str, Any]
 ) -> None:
-    client.hello("numbers", action=action, protocol=BOTH)
-    error = client.expect_end("UNSUPPORTED_ACTION", "protocol", "action.kind")
-    assert error["expected"] == "discrete | multi_discrete"
-    assert error["got"] == action["kind"]
-    assert "multi_discrete" in error["message"]
+    client = dial()
+    client.greet(name(), action=action, protocol=BOTH, explain=True)
+    low, high = ([-1, 0], [1, 2]) if action is BOX else ([0, -1], [2, 1])
+    kinds = [FIRST, *[MID] * 7, TRUNCATED]
+    for at, kind in enumerate(kinds):
+        mask = {"mask": bytes([1, 0, 1] * 2)} if action is MIXED and at % 2 else {}
+        answer = client.step([kind] * 2, **mask)
+        found = struct.unpack("<4f", answer["action"])
+        if kind == TRUNCATED:
+            assert all(map(math.isnan, found))
+            continue
+        for row in (found[:2], found[2:]):
+            assert all(a <= x <= b for a, x, b in zip(low, row, high, strict=True))
+            assert action is BOX or (row[0] == int(row[0]) and (not mask or row[0] != 1))
+        assert (len(answer["q"]) % 8, len(answer["explored"])) == (0, 2)
+
+
+def test_r14_a_mask_speaks_of_numbered_heads_alone(dial: Dial, name: Callable[[], str]) -> None:
+    client = dial()
+    client.greet(name(), action=BOX, protocol=BOTH)
+    refused = client.expect_refusal(client.step([FIRST], mask=b"\1\1"), "BAD_MASK", "mask")
+    assert refused["expected"] == "no mask: all actions are numbers"
+    client = dial()
+    client.greet(name(), action=MIXED, protocol=BOTH)
+    client.expect_refusal(client.step([FIRST], mask=bytes([1] * 4)), "BAD_SHAPE", "mask")
+    client.expect_refusal(client.step([FIRST], mask=bytes(3)), "BAD_MASK", "mask")
+
+
+def test_r14_another_agent_s_bounds_are_refused(dial: Dial, name: Callable[[], str]) -> None:
+    agent = name()
+    dial().greet(agent, action=BOX, protocol=BOTH)
+    other = dial()
+    other.hello(agent, action=BOX | {"high": [1.0, 3.0]}, protocol=BOTH)
+    assert "box(-1..1, 0..3)" in other.expect_end("SCHEMA_MISMATCH", "protocol", "action")["got"]
 
 
 @pytest.mark.parametrize(
@@ -216,6 +245,23 @@ def test_r15_branches(dial: Dial, agent: str) -> None:
     refused = client.step([MID, MID], taken=ints(2, 1, 1, 2), by=b"\1\1")
     assert client.expect_refusal(refused, "BAD_TAKEN", "taken")["expected"] == "an action in 0..1"
     client.act([MID, MID], taken=ints(2, 1, 0, 1), by=b"\1\0")
+
+
+@pytest.mark.parametrize("action", [BOX, MIXED])
+def test_r15_numbers_are_inside_their_bounds(
+    dial: Dial, name: Callable[[], str], action: dict[str, Any]
+) -> None:
+    client = dial()
+    client.greet(name(), action=action, protocol=BOTH)
+    mask = {} if action is BOX else {"mask": bytes([1, 0, 1])}
+    assert client.step([FIRST], **mask)["type"] == "act"
+    wrong = [(1.5, 1.0), (0.0, NAN), (-INF, 0.0)] if action is BOX else [(0.5, 0), (3, 0), (1, 0)]
+    for numbers in wrong:
+        answer = client.step([MID], taken=floats(*numbers), by=b"\1", **mask)
+        client.expect_refusal(answer, "BAD_TAKEN", "taken")
+    client.expect_refusal(client.step([MID], taken=bytes(4)), "BAD_SHAPE", "taken")
+    played = (0.3, 1.9) if action is BOX else (2, -0.25)
+    assert client.step([MID], taken=floats(*played), by=b"\1", **mask)["type"] == "act"
 
 
 def test_r15_the_ring_holds_what_was_played(serve: Any, deadline: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from agentd import games
 from agentd.games.game import Kind
 
-STEPS = 400
+STEPS = 250
 ENDED = (Kind.TERMINATED, Kind.TRUNCATED)
 NO_CHANCE = {"deepsea"}  # every seed plays the same game
 

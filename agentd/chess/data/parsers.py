@@ -2,10 +2,14 @@
 
 import gc
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
-from typing import cast
+from types import TracebackType
+from typing import Protocol, Self, TypeVar, cast
 
+import msgspec
+
+from agentd.chess.data.parts import PartTask, read_part
 from agentd.chess.process_pool import ProcessPool
 from agentd.errors import JobFailed, UsageError
 from agentd.extras import install_hint
@@ -17,7 +21,8 @@ from agentd.games.chess.data.pgn_reader import PgnReader, PythonChessReader
 READERS = ("python-chess", "rust")
 AHEAD = 3
 """Blocks a process may be ahead of the one whose result is awaited."""
-_WHOLE, _CUT_OFF, _FAULT = b"w", b"c", b"!"
+_WHOLE, _CUT_OFF, _PART, _FAULT = b"w", b"c", b"p", b"!"
+Item = TypeVar("Item")
 _GO_ON = "run the same command again: it goes on from the last shard"
 
 
@@ -35,50 +40,83 @@ def open_reader(name: str) -> PgnReader:
     return PythonChessReader()
 
 
+class Parsers(Protocol):
+    """Parses blocks and parts of dumps, somewhere; a context manager."""
+
+    def parse(self, blocks: Iterable[DumpBlock]) -> Iterator[tuple[DumpBlock, ParsedBlock]]: ...
+
+    def read_parts(self, tasks: Iterable[PartTask]) -> Iterator[PartTask]: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
 class ParserPool(ProcessPool):
     """``count`` processes that parse games with ``reader``; a context manager."""
 
     def __init__(self, count: int, reader: str, wanted: Filter) -> None:
         super().__init__(count, _work, reader, wanted)
+        self._owed: set[Connection] = set()  # pipes with an answer that nobody took
 
     def parse(self, blocks: Iterable[DumpBlock]) -> Iterator[tuple[DumpBlock, ParsedBlock]]:
         """Yield each block with its result, in the order of ``blocks``. Raises JobFailed."""
-        source = iter(blocks)
+        for block, answer in self._in_order(blocks, _block_message):
+            yield block, unpack_block(answer)
+
+    def read_parts(self, tasks: Iterable[PartTask]) -> Iterator[PartTask]:
+        """Yield each part once its file is there, in the order of ``tasks``. Raises JobFailed."""
+        for task, _ in self._in_order(tasks, _part_message):
+            yield task
+
+    def _in_order(
+        self, items: Iterable[Item], message: Callable[[Item], bytes]
+    ) -> Iterator[tuple[Item, bytes]]:
+        for pipe in [*self._owed]:  # of work that was given up
+            self._receive(pipe)
+        source = iter(items)
         idle, busy = list(self.pipes), dict[Connection, int]()
         sent, given, more = 0, 0, True
-        blocks_of: dict[int, DumpBlock] = {}
-        results: dict[int, ParsedBlock] = {}
+        items_of: dict[int, Item] = {}
+        results: dict[int, bytes] = {}
         while more or busy or results:
             while more and idle and sent - given < AHEAD * self.count:
-                block = next(source, None)
-                more = block is not None
-                if block is not None:
+                item = next(source, None)
+                more = item is not None
+                if item is not None:
                     pipe = idle.pop()
-                    self._send(pipe, block)
-                    busy[pipe], blocks_of[sent] = sent, block
+                    self._send(pipe, message(item))
+                    busy[pipe], items_of[sent] = sent, item
                     sent += 1
             if given in results:
-                yield blocks_of.pop(given), results.pop(given)
+                yield items_of.pop(given), results.pop(given)
                 given += 1
             elif busy:
                 for pipe in cast("list[Connection]", wait(list(busy))):
                     results[busy.pop(pipe)] = self._receive(pipe)
                     idle.append(pipe)
 
-    def _send(self, pipe: Connection, block: DumpBlock) -> None:
+    def _send(self, pipe: Connection, message: bytes) -> None:
         try:
-            pipe.send_bytes((_CUT_OFF if block.cut_off else _WHOLE) + block.data)
+            pipe.send_bytes(message)
         except OSError:
             raise self._lost(pipe) from None
+        self._owed.add(pipe)
 
-    def _receive(self, pipe: Connection) -> ParsedBlock:
+    def _receive(self, pipe: Connection) -> bytes:
         try:
             answer = pipe.recv_bytes()
         except (EOFError, OSError):
             raise self._lost(pipe) from None
+        self._owed.discard(pipe)
         if answer[:1] == _FAULT:
             raise JobFailed(f"a parsing process failed: {answer[1:].decode()}", hint=_GO_ON)
-        return unpack_block(answer[1:])
+        return answer[1:]
 
     def _lost(self, pipe: Connection) -> JobFailed:
         code = self.exit_code(pipe)
@@ -97,11 +135,26 @@ def _work(pipe: Connection, reader_name: str, wanted: Filter) -> None:
         except (EOFError, OSError):
             return
         try:
-            block = read_block(message[1:], reader, wanted, cut_off=message[:1] == _CUT_OFF)
-            answer = _WHOLE + pack_block(block)
+            answer = _WHOLE + _answer(message, reader, wanted)
         except Exception as fault:
             answer = _FAULT + f"{type(fault).__name__}: {fault}".encode()
         try:
             pipe.send_bytes(answer)
         except OSError:
             return
+
+
+def _answer(message: bytes, reader: PgnReader, wanted: Filter) -> bytes:
+    kind, body = message[:1], message[1:]
+    if kind == _PART:
+        read_part(msgspec.json.decode(body, type=PartTask), reader, wanted)
+        return b""
+    return pack_block(read_block(body, reader, wanted, cut_off=kind == _CUT_OFF))
+
+
+def _block_message(block: DumpBlock) -> bytes:
+    return (_CUT_OFF if block.cut_off else _WHOLE) + block.data
+
+
+def _part_message(task: PartTask) -> bytes:
+    return _PART + msgspec.json.encode(task)

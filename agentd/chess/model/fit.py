@@ -9,10 +9,10 @@ RUN/lock            held while a process trains here
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from agentd.engine.network.weights import join
 from agentd.errors import MissingInput, TrainingDiverged, UsageError
 from agentd.games.chess.board.features import features
 from agentd.games.chess.board.position import Positions
-from agentd.games.chess.data.batches import expected_score
+from agentd.games.chess.data.batches import ChessBatch, expected_score
 from agentd.games.chess.play.measure import MoveMatch, MoveTest
 from agentd.interrupts import Interrupts
 from agentd.runs import MetricsLog
@@ -64,6 +64,7 @@ class FitRequest:
     save_s: float = 120.0
     until_s: float | None = None
     device: str = "cpu"
+    members: tuple[int, int] | None = None  # how many train, and steps between two averages
 
 
 @dataclass
@@ -93,6 +94,48 @@ class StepSums:
     waited: float = 0.0
     loss: dict[str, float] = field(default_factory=dict)
 
+    def add(self, steps: int, losses: Mapping[Any, float]) -> None:
+        """Count ``steps`` steps with the sums of their losses."""
+        self.steps += steps
+        for head, loss in losses.items():
+            self.loss[head] = self.loss.get(head, 0.0) + loss
+
+
+HeadStates = dict[Head, tuple[Arrays, dict[str, Any]]]
+"""What each head is: arrays and numbers, as `HeadTrainer.get_state` gives them."""
+
+
+class Rounds(Protocol):
+    """Takes several steps of a run elsewhere, and sets its heads' states."""
+
+    def advance(self, fit: "ChessFit") -> tuple[int, dict[str, float]]:
+        """Return how many steps were taken, and the sum of each head's losses."""
+
+
+def heads_of(
+    recipe: ChessRecipe, device: str, weights: Mapping[Head, NDArray[np.float32]]
+) -> dict[Head, HeadTrainer]:
+    """Return a trainer for each head; ``weights`` to begin with, drawn by the seed without."""
+    backend = backend_for(device)
+    return {
+        head: HeadTrainer(make_head(recipe, head), recipe, head, backend, weights.get(head))
+        for head in recipe.heads
+    }
+
+
+def learn(
+    heads: Mapping[Head, HeadTrainer], recipe: ChessRecipe, batch: ChessBatch
+) -> dict[Head, float]:
+    """Take a step of each head; return their losses. Raises TrainingDiverged."""
+    inputs = seen_by(recipe, batch.inputs)
+    targets = {"policy": batch.move, "value": batch.win, "q": (batch.move, batch.action_value)}
+    found: dict[Head, float] = {}
+    for head, trainer in heads.items():
+        found[head] = trainer.step(inputs, targets[head])
+        if trainer.skipped_in_row >= MAX_SKIPPED:
+            raise TrainingDiverged(f"{head}: {MAX_SKIPPED} steps in a row were not finite")
+    return found
+
 
 class ChessFit:
     """One run of training: heads, data, files."""
@@ -101,15 +144,9 @@ class ChessFit:
         """Raises MissingInput or UsageError where data or heads do not fit."""
         self.request, self.recipe = request, request.recipe
         self._batches = request.sources.batches(self.recipe)
-        backend = backend_for(request.device)
         start = request.sources.start
         weights = {} if start is None else widened(start, self.recipe)
-        self.heads: dict[Head, HeadTrainer] = {
-            head: HeadTrainer(
-                make_head(self.recipe, head), self.recipe, head, backend, weights.get(head)
-            )
-            for head in self.recipe.heads
-        }
+        self.heads = heads_of(self.recipe, request.device, weights)
         self.step, self.seconds = 0, 0.0
         self._best = float("inf")
         self._test = None if request.held is None else MoveTest(request.held)
@@ -131,6 +168,12 @@ class ChessFit:
             raise UsageError(f"{self.request.run} was trained on other data", hint="choose --out")
         if {**found.facts["recipe"], "steps": 0} != {**plain_recipe(self.recipe), "steps": 0}:
             raise UsageError(f"{self.request.run} has another recipe", hint="choose another --out")
+        members = None if self.request.members is None else list(self.request.members)
+        if found.facts.get("members") != members:
+            raise UsageError(
+                f"{self.request.run} was trained with other members: {found.facts.get('members')}",
+                hint="give it the same --members and --average-every",
+            )
         for head, trainer in self.heads.items():
             own, weights = of_head(head, found.state), of_head(head, found.weights)
             own["params"] = join(trainer.network, weights, found.name)
@@ -140,29 +183,55 @@ class ChessFit:
         self._metrics.cut(self.step)
         return True
 
-    def run(self, interrupts: Interrupts, report: Callable[[Figures], None]) -> Figures | None:
+    def run(
+        self,
+        interrupts: Interrupts,
+        report: Callable[[Figures], None],
+        rounds: Rounds | None = None,
+    ) -> Figures | None:
         """Train to the recipe's last step, the time's end or an interrupt; save; return the last
-        figures. ``report`` is called at each measurement. Raises TrainingDiverged.
+        figures. ``report`` is called at each measurement; ``rounds`` takes the steps, where it is
+        given. Raises TrainingDiverged.
         """
+        if rounds is not None:
+            return self._run(interrupts, report, rounds.advance, lambda: 0.0)
+        with Prefetch(self._batches.from_step(self.step), AHEAD, time.monotonic) as batches:
+            return self._run(
+                interrupts,
+                report,
+                lambda fit: (1, learn(fit.heads, fit.recipe, next(batches))),
+                lambda: batches.waited_s,
+            )
+
+    def _run(
+        self,
+        interrupts: Interrupts,
+        report: Callable[[Figures], None],
+        advance: Callable[["ChessFit"], tuple[int, Mapping[Any, float]]],
+        waited_s: Callable[[], float],
+    ) -> Figures | None:
         request, last, sums = self.request, None, StepSums(time.monotonic())
         began = saved = time.monotonic()
         before = self.seconds
-        with Prefetch(self._batches.from_step(self.step), AHEAD, time.monotonic) as batches:
-            while self.step < self.recipe.steps and not interrupts.seen:
-                self._learn(next(batches), sums)
-                now = time.monotonic()
-                self.seconds = before + now - began
-                timed_out = request.until_s is not None and now - began >= request.until_s
-                if self.step % request.every == 0 or self.step == self.recipe.steps or timed_out:
-                    sums.waited, waited = batches.waited_s, sums.waited
-                    last = self._measure(sums, batches.waited_s - waited)
-                    report(last)
-                    sums = StepSums(time.monotonic(), waited=batches.waited_s)
-                if now - saved >= request.save_s:
-                    self.save("checkpoints")
-                    saved = now
-                if timed_out:
-                    break
+        while self.step < self.recipe.steps and not interrupts.seen:
+            measured = self.step // request.every
+            steps, losses = advance(self)
+            self.step += steps
+            sums.add(steps, losses)
+            now = time.monotonic()
+            self.seconds = before + now - began
+            timed_out = request.until_s is not None and now - began >= request.until_s
+            due = self.step // request.every > measured
+            if due or self.step == self.recipe.steps or timed_out:
+                sums.waited, waited = waited_s(), sums.waited
+                last = self._measure(sums, waited_s() - waited)
+                report(last)
+                sums = StepSums(time.monotonic(), waited=waited_s())
+            if now - saved >= request.save_s:
+                self.save("checkpoints")
+                saved = now
+            if timed_out:
+                break
         self.save("checkpoints")
         return last
 
@@ -176,13 +245,15 @@ class ChessFit:
             weights[head] = own.pop("params")
             arrays |= {f"{head}/{name}": array for name, array in own.items()}
         best = None if self._best == float("inf") else self._best
-        facts = {
+        facts: dict[str, Any] = {
             "kind": KIND,
             "recipe": plain_recipe(self.recipe),
             "data": dict(self.request.sources.facts),
             "heads": scalars,
             "trainer": {"step": self.step, "seconds": round(self.seconds, 1), "best": best},
         }
+        if self.request.members is not None:
+            facts["members"] = list(self.request.members)
         keep = 1 if folder == "best" else KEEP
         state = {} if folder == "best" else arrays
         return write_checkpoint(
@@ -199,24 +270,12 @@ class ChessFit:
         weights = {head: trainer.weights for head, trainer in self.heads.items()}
         return ChessModel(self.recipe, weights, device=self.request.device)
 
-    def _learn(self, batch: Any, sums: StepSums) -> None:
-        inputs = seen_by(self.recipe, batch.inputs)
-        targets = {"policy": batch.move, "value": batch.win, "q": (batch.move, batch.action_value)}
-        for head, trainer in self.heads.items():
-            loss = trainer.step(inputs, targets[head])
-            sums.loss[head] = sums.loss.get(head, 0.0) + loss
-            if trainer.skipped_in_row >= MAX_SKIPPED:
-                raise TrainingDiverged(f"{head}: {MAX_SKIPPED} steps in a row were not finite")
-        self.step += 1
-        sums.steps += 1
-
     def _measure(self, sums: StepSums, waited: float) -> Figures:
         elapsed = time.monotonic() - sums.began
         loss = {head: total / sums.steps for head, total in sums.loss.items()}
-        rows = sums.steps * self.recipe.batch
-        figures = Figures(
-            self.step, self.step * self.recipe.batch, loss, rows / elapsed, waited / elapsed
-        )
+        batch = self.recipe.batch * (self.request.members or (1, 1))[0]
+        rows = sums.steps * batch
+        figures = Figures(self.step, self.step * batch, loss, rows / elapsed, waited / elapsed)
         if self._test is not None:
             model = self.model()
             if "policy" in self.heads or "q" in self.heads:

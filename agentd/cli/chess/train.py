@@ -1,5 +1,7 @@
 """``agentd chess train``: shards of positions to networks, resumable at any moment."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,11 +9,13 @@ import msgspec
 import typer
 
 from agentd.chess.data.shards import held_out
-from agentd.chess.model.fit import ChessFit, Figures, FitRequest, begin_run
+from agentd.chess.model.fit import ChessFit, Figures, FitRequest, Rounds, begin_run
 from agentd.chess.model.recipe import ChessRecipe, load_recipe
 from agentd.chess.model.sources import open_sources
 from agentd.cli.chess.options import Threads
+from agentd.cli.cluster.options import AverageEvery, Members, RayFlags
 from agentd.cli.screen.options import JsonScreen
+from agentd.cli.screen.terminal import Terminal
 from agentd.interrupts import Interrupts
 
 Shards = Annotated[Path, typer.Option("--train", help="Shards to learn from.")]
@@ -32,6 +36,7 @@ Held = Annotated[
 
 def train(
     screen: JsonScreen,
+    cluster: RayFlags,
     shards: Shards,
     recipe: Recipe = "chess-small",
     held: Held = None,
@@ -47,10 +52,14 @@ def train(
     held_rows: Annotated[int, typer.Option(min=1, help="Positions to measure on.")] = 10_000,
     device: Annotated[str, typer.Option(help="cpu, opencl or opencl:<i or name>.")] = "cpu",
     threads: Threads = 1,
+    members: Members = None,
+    average_every: AverageEvery = None,
 ) -> None:
     """Train a chess model on prepared positions.
 
-    Ctrl-C saves and stops; --resume goes on exactly there, and may change --steps.
+    Ctrl-C saves and stops; --resume goes on exactly there, and may change --steps. With --ray,
+    --members train on a cluster, each on batches of its own, and every so many steps all go on from
+    the average of what they have become.
     """
     flags = {"steps": steps, "batch": batch, "seed": seed}
     given = {name: value for name, value in flags.items() if value is not None}
@@ -63,17 +72,35 @@ def train(
         every=every,
         until_s=None if minutes is None else minutes * 60,
         device=device,
+        members=cluster.members(members, average_every),
     )
     begin_run(request, resume)
     fit = ChessFit(request)
     interrupts = Interrupts()
-    with fit.lock(), interrupts.trapped():
+    with fit.lock(), _rounds(screen, cluster, fit, shards, lessons) as rounds, interrupts.trapped():
         if fit.resume():
             screen.note(f"goes on from step {fit.step:,} of {request.run}")
-        last = fit.run(interrupts, lambda figures: screen.note(_line(figures, asked)))
+        last = fit.run(interrupts, lambda figures: screen.note(_line(figures, asked)), rounds)
     record: dict[str, Any] = {"run": str(request.run), "steps": fit.step}
     record |= {"seconds": round(fit.seconds, 1)} | ({} if last is None else last.record())
     screen.report(record, f"{fit.step:,} steps in {fit.seconds / 60:.1f} min: {request.run}")
+
+
+@contextmanager
+def _rounds(
+    screen: Terminal, flags: RayFlags, fit: ChessFit, shards: Path, lessons: Path | None
+) -> Iterator[Rounds | None]:
+    """Members on a cluster where it is asked for; None for steps that are taken here."""
+    if fit.request.members is None:
+        yield None
+        return
+    from agentd.cluster.averaging import RayCrew
+    from agentd.cluster.chess_members import ChessMember, ChessRounds, chess_plans
+
+    members, every = fit.request.members
+    with flags.connect(screen, members) as cluster:
+        plans = chess_plans(fit, shards, lessons, members)
+        yield ChessRounds(RayCrew(cluster, plans, ChessMember), every)
 
 
 def _line(figures: Figures, recipe: ChessRecipe) -> str:

@@ -6,6 +6,7 @@ import typer
 
 from agentd.cli.rl.environment import EnvArg, MaxEpisodeSteps, read_arguments
 from agentd.cli.screen.options import JsonScreen
+from agentd.client.choices import ActionShape, wire_action
 from agentd.conformance.findings import Outcome
 from agentd.errors import JobFailed
 from agentd.rl.games import GYM, check_game, is_foreign
@@ -70,8 +71,8 @@ def _text(found: Any) -> str:
         tensors = ", ".join(
             f"{tensor} {dtype}{list(shape)}" for tensor, (dtype, shape) in found.observation.items()
         )
-        one = isinstance(found.actions, int)
-        actions = f"discrete({found.actions})" if one else f"multi_discrete{list(found.actions)}"
+        shape, kind = ActionShape.of(found.actions), wire_action(found.actions)["kind"]
+        actions = f"{kind}({shape})" if kind != "multi_discrete" else f"{kind}{list(shape.heads)}"
         masks = f", masks in {found.masks_in}" if found.masks_in else ""
         lines.append(f"schema: {tensors} -> {actions}{masks}")
     if found.steps_per_second:

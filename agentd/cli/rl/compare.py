@@ -1,6 +1,5 @@
 """``agentd rl compare``: the learning curves of several runs, in the terminal and as a picture."""
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,7 @@ import typer
 
 from agentd.cli.screen.curve import draw_curve
 from agentd.cli.screen.options import JsonScreen
-from agentd.errors import MissingInput, StorageError, UsageError
-from agentd.extras import install_hint
+from agentd.cli.screen.png import save_figure, want_matplotlib
 from agentd.rl.scores import Scores, bootstrap, iqm
 from agentd.rl.trace import Trace, read_runs
 
@@ -62,9 +60,8 @@ def compare(
     there on. The agents of a daemon, which may run, stand each for itself; of one that was never
     evaluated (`rl eval`, or a client in the role ``eval``) the newest episodes count.
     """
-    if png is not None and importlib.util.find_spec("matplotlib") is None:
-        hint = install_hint("plot")
-        raise MissingInput("--png needs matplotlib, which is not installed", hint=hint)
+    if png is not None:
+        want_matplotlib()
     found = [(run, group) for run in runs for group in groups_of(run)]
     groups = [group for _, group in found]
     if len({group.name for group in groups}) < len(groups):
@@ -148,12 +145,7 @@ def draw_png(groups: Sequence[Group], path: Path) -> None:
     axes.set(xlabel="environment steps", ylabel="return (lines: training, dots: greedy)")
     axes.grid(alpha=0.3)
     axes.legend()
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UsageError(f"{path}: {' '.join(str(error).split())}") from None
+    save_figure(figure, path)
 
 
 def _middle(group: Group) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from agentd.cli.cluster.options import RayFlags
 from agentd.cli.rl.environment import EnvArg, MaxEpisodeSteps, read_arguments
 from agentd.cli.rl.live_view import RunView
 from agentd.cli.screen.curve import draw_curve
@@ -20,7 +21,7 @@ from agentd.config import Preset, load_preset
 from agentd.errors import UsageError
 from agentd.rl.run import RunOutcome, TrainingPlan, run_plan
 from agentd.rl.settings import change_settings
-from agentd.rl.sweep import parse_seeds, run_sweep, summary, sweep_table
+from agentd.rl.sweep import SeedRun, parse_seeds, run_sweep, summary, sweep_table
 
 Name = Annotated[
     str | None,
@@ -65,6 +66,7 @@ Seeds = Annotated[
 
 def train(
     out: JsonScreen,
+    cluster: RayFlags,
     preset: Name = None,
     seed: Seed = None,
     seeds: Seeds = None,
@@ -88,12 +90,15 @@ def train(
     """Train an agent with Q-learning, then play it greedily.
 
     Runs the daemon and its clients over TCP, as a user would. Ctrl-C saves and evaluates. With
-    --seeds each seed is an agent of its own, <name>-<seed>, and the result is a summary.
+    --seeds each seed is an agent of its own, <name>-<seed>, and the result is a summary; with
+    --ray the seeds are tasks on a cluster, and their agents come home.
     """
     if preset is None and game is None:
         raise UsageError("name what to learn: --preset NAME or --env GAME")
     if seeds is not None and seed is not None:
         raise UsageError("name --seed or --seeds, not both")
+    if cluster.ray is not None and (seeds is None or tensorboard is not None):
+        raise UsageError("--ray wants --seeds, and goes without --tensorboard")
     changes = {"steps": steps, "streams": streams, "clients": clients, "game": game}
     flags = read_settings([f"agent.{setting}" for setting in settings or ()])
     asked = [key.removeprefix("agent.") for key in flags]
@@ -123,9 +128,43 @@ def train(
             tell_outcome(run(folder, name, seed or 0), out, data_dir)
         return
     listed = parse_seeds(seeds)
+    outcomes: Sequence[SeedRun]
     with kept_or_temporary(data_dir) as folder:
-        outcomes = run_sweep(listed, lambda one: run(folder, f"{name}-{one}", one))
-    out.report({"preset": preset or ANY, **summary(outcomes)}, sweep_table(outcomes))
+        if cluster.ray is None:
+            outcomes = run_sweep(listed, lambda one: run(folder, f"{name}-{one}", one))
+        else:
+            from agentd.cli.rl.seeds import train_seeds
+            from agentd.cluster.seeds import SeedTask
+
+            words = command_words(
+                preset=preset,
+                env=game,
+                steps=steps,
+                streams=streams,
+                clients=clients,
+                max_episode_steps=max_episode_steps,
+                env_arg=env_arg,
+                set=settings,
+                keep_going=keep_going,
+            )
+            tasks = [SeedTask(one, f"{name}-{one}", words) for one in listed]
+            outcomes = train_seeds(out, cluster, tasks, folder, plan_preset.play.clients)
+    record = summary(outcomes)
+    record["interrupted"] |= len(outcomes) < len(listed)
+    out.report({"preset": preset or ANY, **record}, sweep_table(outcomes))
+
+
+def command_words(**options: Any) -> tuple[str, ...]:
+    """Options by name as words of a command line; None, False and no values are left out."""
+    words: list[str] = []
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(flag)
+        elif value not in (None, False):
+            for one in value if isinstance(value, list) else [value]:
+                words += [flag, str(one)]
+    return tuple(words)
 
 
 def agent_name(game: str) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 import typer
 
 from agentd.engine.optim import RULES, own_defaults
+from agentd.engine.optim.spec import EVIDENTIAL
 
 LOSSES = {
-    "classes": ("cross_entropy",),
+    "classes": ("cross_entropy", *EVIDENTIAL),
     "numbers": ("squared_error", "huber", "binary_cross_entropy"),
 }
 """The losses of each kind of output, the usual one first."""

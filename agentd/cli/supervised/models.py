@@ -8,14 +8,17 @@ import typer
 from agentd.assembly.budget import in_bytes, training_bytes
 from agentd.cli.daemon.budget import check_daemon, check_preset, is_daemon_file, is_preset_file
 from agentd.cli.screen.options import JsonScreen, Screen
+from agentd.cli.screen.png import want_matplotlib
 from agentd.cli.supervised.dialogue import LOSSES, ask_for_model
+from agentd.cli.supervised.memory_view import MemoryView, read_budget
 from agentd.engine.optim import RULES, own_defaults
 from agentd.engine.strictyaml import ConfigError
-from agentd.engine.training import convert_spec, load_spec, make_network
+from agentd.engine.training import TrainSpec, convert_spec, load_spec, make_network
 from agentd.engine.training.nevermind import read_model_file
 from agentd.errors import UsageError
 from agentd.store import write_file
 
+SHAPES = "name `input` and `outputs`"
 TEMPLATE = """\
 # A model for `agentd train`. Only `layers` is needed; the rest shows the defaults.
 {input}{outputs}layers:
@@ -80,8 +83,22 @@ def check(
     screen: JsonScreen,
     file: Annotated[Path, typer.Argument(help="A model, net.cfg, a daemon's file, or a preset.")],
     optimizer: Annotated[Path | None, typer.Option(help="nevermind-neu's optim.cfg.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Tell what each layer keeps for so many rows.")
+    ] = None,
+    memory_budget: Annotated[
+        str | None, typer.Option(help="With --batch: which layers would be computed twice.")
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option(help="With --batch: draw peak against budget into this file.")
+    ] = None,
 ) -> None:
     """Check a model file, a daemon's configuration or a preset: keys, values, shapes, memory."""
+    budget = read_budget(memory_budget)
+    if batch is None and (budget is not None or png is not None):
+        raise UsageError("--memory-budget and --png tell of a batch", hint="add --batch ROWS")
+    if png is not None:
+        want_matplotlib()
     document = read_model_file(file, optimizer)
     if is_preset_file(document.value):
         check_preset(screen, file)
@@ -89,24 +106,38 @@ def check(
     if is_daemon_file(document.value):
         check_daemon(screen, file)
         return
-    spec = convert_spec(document)
     for line in document.notes:
         screen.note(line)
+    record, lines = check_model(file, convert_spec(document), batch, budget, png)
+    screen.report(record, "\n".join(lines))
+
+
+def check_model(
+    file: Path, spec: TrainSpec, batch: int | None, budget: float | None, png: Path | None
+) -> tuple[dict[str, Any], list[str]]:
+    """What ``check`` tells of a sound model file, as a record and for a person."""
     record: dict[str, Any] = {"file": str(file), "layers": len(spec.layers)}
     lines = [f"{file} is sound: {len(spec.layers)} layers"]
-    if spec.input is not None and spec.declared_outputs is not None:
-        shape = (spec.input,) if isinstance(spec.input, int) else spec.input
-        network = make_network(spec, shape, spec.declared_outputs)
-        record |= {"parameters": network.n_trainable, "input": list(shape)}
-        memory = training_bytes(network, spec.batch, spec.optimizer)
-        record |= {"outputs": spec.declared_outputs, "memory_bytes": memory}
-        for slot in network.slots:
-            lines.append(f"  {slot.name:<16} {' x '.join(map(str, slot.shape))}")
-        lines.append(f"{network.n_trainable:,} parameters")
-        lines.append(f"about {in_bytes(memory)} of memory to train, beside the data")
-    else:
-        lines.append("shapes follow from the data: name `input` and `outputs` to check them too")
-    screen.report(record, "\n".join(lines))
+    if spec.input is None or spec.declared_outputs is None:
+        if batch is not None:
+            raise UsageError(f"--batch {batch}: {file} leaves its shapes to the data", hint=SHAPES)
+        return record, [*lines, f"shapes follow from the data: {SHAPES} to check them too"]
+    shape = (spec.input,) if isinstance(spec.input, int) else spec.input
+    network = make_network(spec, shape, spec.declared_outputs)
+    record |= {"parameters": network.n_trainable, "input": list(shape)}
+    memory = training_bytes(network, spec.batch, spec.optimizer)
+    record |= {"outputs": spec.declared_outputs, "memory_bytes": memory}
+    for slot in network.slots:
+        lines.append(f"  {slot.name:<16} {' x '.join(map(str, slot.shape))}")
+    lines.append(f"{network.n_trainable:,} parameters")
+    lines.append(f"about {in_bytes(memory)} of memory to train, beside the data")
+    if batch is not None:
+        found = MemoryView(network, batch, spec.memory, budget)
+        record["memory"] = found.record()
+        lines += ["", *found.lines()]
+        if png is not None:
+            found.draw_png(png)
+    return record, lines
 
 
 def render_model(answers: dict[str, Any]) -> str:

@@ -7,12 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
+from agentd.cli.cluster.options import AverageEvery, Members, RayFlags
 from agentd.cli.screen.keys import Keys
 from agentd.cli.screen.options import JsonScreen
+from agentd.cli.screen.png import want_matplotlib
+from agentd.cli.screen.terminal import Terminal
 from agentd.cli.supervised.data import column
+from agentd.cli.supervised.doubt import draw_doubt, draw_doubt_png
 from agentd.cli.supervised.live_view import FittingView
+from agentd.cli.supervised.memory_view import read_budget
+from agentd.engine.training import Rounds
 from agentd.errors import UsageError
-from agentd.runs.fit import run_training
+from agentd.runs.fit import FitOutcome, Watch, run_training
 from agentd.runs.job import FitJob, Request
 from agentd.runs.measure import measure
 from agentd.runs.predict import predict
@@ -34,6 +40,7 @@ Threads = Annotated[int, typer.Option(min=1, help="BLAS threads; more helps wide
 
 def train(
     screen: JsonScreen,
+    cluster: RayFlags,
     model: Model = None,
     train: Annotated[Path | None, typer.Option("--train", help="Data to learn from.")] = None,
     test: Annotated[Path | None, typer.Option("--test", help="Data to measure on.")] = None,
@@ -59,6 +66,9 @@ def train(
         typer.Option("--label", help="The label's column of a table: name, or position from 0."),
     ] = None,
     delimiter: Annotated[str | None, typer.Option(help="Between the cells of a CSV file.")] = None,
+    memory_budget: Annotated[
+        str | None, typer.Option(help="Share of the activations' memory: 1 all, 0 the least.")
+    ] = None,
     optimizer: Annotated[
         Path | None, typer.Option(help="nevermind-neu's optim.cfg, beside its net.cfg.")
     ] = None,
@@ -70,9 +80,17 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     device: Device = "cpu",
-    threads: Threads = 1,
+    threads: Annotated[
+        int, typer.Option(min=0, help="BLAS threads; 0: as many as a short trial finds fastest.")
+    ] = 1,
+    members: Members = None,
+    average_every: AverageEvery = None,
 ) -> None:
-    """Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there."""
+    """Train a network on data; Ctrl-C or `q` saves and ends, --resume goes on exactly there.
+
+    With --ray, --members train on a cluster, each on batches of its own, and every so many steps
+    all go on from the average of what they have become.
+    """
     flags: dict[str, Any] = {
         "epochs": epochs,
         "batch": batch,
@@ -85,6 +103,7 @@ def train(
         "save.every_steps": snapshot,
         "data.labels": None if label is None else list(map(column, label)),
         "data.delimiter": delimiter,
+        "memory.budget": read_budget(memory_budget),
     }
     request = Request(
         model=model,
@@ -96,6 +115,8 @@ def train(
         out=out,
         resume=resume,
         device=device,
+        choose_threads=threads == 0,
+        members=cluster.members(members, average_every),
     )
 
     @contextmanager
@@ -105,8 +126,23 @@ def train(
         with Keys() as keys, FittingView(screen, job, metrics, keys) as view:
             yield view
 
-    outcome = run_training(request, watch)
+    outcome = _run(screen, cluster, request, watch)
     screen.report(outcome.record(), outcome.text())
+
+
+def _run(screen: Terminal, flags: RayFlags, request: Request, watch: Watch) -> FitOutcome:
+    """Train here, or by members on a cluster."""
+    if request.members is None:
+        return run_training(request, watch)
+    from agentd.cluster.averaging import RayCrew, average_rounds, plans_of
+
+    members, every = request.members
+    with flags.connect(screen, members) as cluster:
+
+        def rounds_of(job: FitJob) -> Rounds:
+            return average_rounds(RayCrew(cluster, plans_of(job, members)), every)
+
+        return run_training(request, watch, rounds_of)
 
 
 def measure_run(
@@ -121,22 +157,37 @@ def measure_run(
     output: Annotated[
         Path | None, typer.Option(help="Write every row's output to this CSV file.")
     ] = None,
+    foreign: Annotated[
+        Path | None, typer.Option(help="Rows unlike any it learned from: does novelty tell them?")
+    ] = None,
+    png: Annotated[Path | None, typer.Option(help="Draw what doubt is worth here.")] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Compute in whole numbers.")] = False,
     calibration: Annotated[
         Path | None, typer.Option(help="Rows for --int8 to take ranges from.", show_default=False)
     ] = None,
     threads: Threads = 1,
 ) -> None:
-    """Measure a trained network: accuracy, confusion matrix, the output of each row."""
+    """Measure a trained network: accuracy, confusion matrix, what doubt is worth, each output."""
     if part not in ("train", "test"):
         raise UsageError(f"--part {part}: want train or test")
     if calibration is not None and not int8:
         raise UsageError("--calibration: want --int8 with it")
-    found = measure(run, data, part=part, best=best, int8=int8, calibration=calibration)
+    if png is not None:
+        want_matplotlib()
+    found = measure(
+        run, data, part=part, best=best, foreign=foreign, int8=int8, calibration=calibration
+    )
+    if png is not None and found.doubt is None:
+        hint = "train with a loss edl_*, calibrate the run, or add --foreign"
+        raise UsageError(f"--png: {run} tells no doubt", hint=hint)
+    if png is not None and found.doubt is not None:
+        draw_doubt_png(found.doubt, png)
+        screen.note(f"wrote {png}")
     if output is not None:
         found.write_outputs(output)
         screen.note(f"wrote {output}")
-    screen.report(found.record(samples), found.text(samples))
+    text = [found.text(samples), *(draw_doubt(found.doubt) if found.doubt else [])]
+    screen.report(found.record(samples), "\n".join(text))
 
 
 def predict_rows(

@@ -114,9 +114,10 @@ def _agent_policy(
     name, network = folder.name, network_for(config, schema, acting=True)
     found = read_checkpoint(folder / "checkpoints", checkpoint or None)
     if found is None:
-        flat, label, updates = initial_weights(config, network), "", 0
+        flat, label, updates, rows = initial_weights(config, network), "", 0, 0
     else:
         flat, label, updates = join(network, found.weights), found.name, found.step
+        rows = int(found.facts.get("counters", {}).get("env_steps", 0))
     facts: dict[str, Any] = {
         "agentd": __version__,
         "agent": name,
@@ -130,7 +131,7 @@ def _agent_policy(
         facts["action_names"] = list(names)
 
     def build(weights: Weights) -> PolicyGraph:
-        return agent_policy(name, config, schema, weights, facts)
+        return agent_policy(name, config, schema, weights, facts, rows)
 
     policy, agent = build(flat), (name, config, schema)
     return StoredPolicy(policy, network, flat, label, updates, folder, build, agent)

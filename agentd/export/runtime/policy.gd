@@ -63,6 +63,17 @@ func act(observation, mask = null):
 	return best[0] if best.size() == 1 else best
 
 
+# The numbers that an action of `act` stands for, as the game takes them; it is one of bins.
+func numbers(action):
+	var all = [action] if typeof(action) == typeof(1) else action
+	if all.size() == 1:
+		return SHAPE.numbers[all[0]]
+	var found = []
+	for head in range(all.size()):
+		found.append(SHAPE.numbers[head][all[head]])
+	return found
+
+
 # Say what was played after the last row where that was another action.
 func tell(action):
 	var all = [action] if typeof(action) == typeof(1) else action

@@ -65,6 +65,13 @@ export class Policy {
     return best.length === 1 ? best[0] : best;
   }
 
+  /** The numbers that an action of `act` stands for, as the game takes them; it is one of bins. */
+  numbers(action) {
+    const all = typeof action === "number" ? [action] : action;
+    if (all.length === 1) return shape.numbers[all[0]];
+    return all.map((number, head) => shape.numbers[head][number]);
+  }
+
   /** Say what was played after the last row where that was another action. */
   tell(action) {
     if (shape.last_actions) {

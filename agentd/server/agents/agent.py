@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from agentd.assembly.actions import codec_of
 from agentd.config.records import AgentConfig
 from agentd.engine.network.weights import join, split
 from agentd.learner.handle import POLL_S
@@ -72,9 +73,8 @@ class Agent:
         self.learning = learning  # None: the agent learns nothing
         self.stacks = stacks  # None: a row is seen alone
         self.health = health
-        self.responder = Responder(
-            self.name, schema, actor, stacks, learning, host.clock, self._values
-        )
+        parts = self.name, schema, actor, stacks, learning, host.clock, self._values
+        self.responder = Responder(*parts, codec_of(config, schema))
         self.states, self.returns = self.responder.states, self.responder.returns
         self.counters = self.responder.counters
         self.sessions: dict[bytes, Session] = {}
@@ -152,15 +152,16 @@ class Agent:
             self.learning.cut(session)
 
     def revive(self, record: SessionRecord) -> None:
-        """Take up a session of before a restart; it waits for its client like any lost one."""
+        """Take up a session of before a restart; it waits for its client. Raises ValueError."""
         assert self.learning is not None
         base, streams = record.base, record.streams
+        last_seq, under_way = self.learning.reopen(record)
         self._slots.take_at(base, streams)
         self._grow()
         window = self._host.limits.window
         session = Session(record.id, record.run, record.role, streams, base, window)
         session.slot, session.serial = record.slot, record.serial
-        session.last_seq, under_way = self.learning.reopen(record)
+        session.last_seq = last_seq
         self.states.open[base : base + streams] = under_way
         if self.stacks is not None:
             self.learning.refill(self.stacks, record)
@@ -175,7 +176,7 @@ class Agent:
         session.wanted = max(session.wanted, seq)
         data = next((data for known, data in session.answers if known == seq), None)
         if data is None:
-            if any(frame.seq == seq for frame in session.pending):
+            if any(frame.seq == seq for frame in (*session.pending, *session.held)):
                 return
             data = self._recall(session, seq)
         if session.peer is not None:

@@ -1,8 +1,10 @@
 """From an agent's folder to an ``Agent`` in memory: network, weights, ring, board, learner."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from agentd.assembly.actions import codec_of, numbered
 from agentd.assembly.device import backend_for, int8_backend
 from agentd.assembly.exploration import exploration_of
 from agentd.assembly.network import network_for
@@ -25,7 +27,10 @@ from agentd.memory.ring_reader import ROWS, TEACH
 from agentd.memory.teach_ring import TeachRing
 from agentd.memory.weight_board import WeightBoard
 from agentd.protocol.schema import Schema
+from agentd.replicas.identity import known_number, replica_seed
+from agentd.replicas.settings import learner_command
 from agentd.server.agents.agent import Agent
+from agentd.server.agents.following import Follower
 from agentd.server.agents.health import Health
 from agentd.server.agents.host import AgentHost
 from agentd.server.agents.life import Losses
@@ -56,14 +61,17 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
     """
     network, format = network_for(config, schema, acting=True), format_of(config, schema)
     actor = Actor(
-        schema,
+        numbered(config, schema),
         network,
         _backend(host.device, folder, config, network, format),
         config.exploration,
         config.seed,
         capacity=most_rows(schema, host.limits),
         format=format if format.depth > 1 else None,
+        growth=format.growth,
     )
+    if config.learner == "supervised" and config.supervised.evidential is not None:
+        actor.evidence = config.supervised.evidence
     actor.explore(*exploration_of(config, read_exploring(folder)))
     found, lost = read_checkpoint(folder / "checkpoints"), Losses(folder.name)
     _load_weights(found, config, network, actor)
@@ -76,13 +84,16 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
             host.flushes.soon(agent)
 
         learning = _open_learning(host, folder, config, schema, actor, on_publication, found, lost)
+        learning.codec = codec_of(config, schema)
     stacks = Stacks(format) if format.depth > 1 else None
     footing = Footing(folder, *([learning.ring.path] if learning is not None else []))
-    health = Health(learning, footing)
+    keeps, own = host.table is not None, folder / "checkpoints"
+    follower = None if config.follow is None else Follower(config.follow, actor, own, keeps=keeps)
+    health = Health(learning, footing, follower)
     agent = Agent(folder, config, schema, actor, learning, stacks, health, host, pass_rows(schema))
     agent.lost = lost.notes
     if learning is not None and learning.learns_steps:
-        agent.responder.followed = followed_of(config, len(schema.branches))
+        agent.responder.followed = followed_of(config, len(format.branches))
     return agent
 
 
@@ -126,6 +137,10 @@ def _open_learning(
     begin = _counters_of(found)
     ring = _open_ring(folder / "replay", plan_ring(config, schema, host.limits), begin, lost)
     lost.note_memory(found, board, ring, config.pace.learn_start)
+    if config.durability != "os":  # a frame that is sent again is answered from these rows
+        ring.sync()
+        ring.mark_durable(ring.counters)
+        ring.sync_header()
     pace = pace_of(config)
     limits = host.limits
     handle = LearnerHandle(
@@ -137,7 +152,12 @@ def _open_learning(
         hang_s=limits.hang_s,
         wake_after_s=0.0 if config.pace.mode == "paced" else _WAKE_AFTER_S,
         on_publication=on_publication,
+        command=learner_command(host.shared),
     )
+    if host.shared is not None:
+        seed_of = partial(replica_seed, config.seed)
+        actor.reseed(seed_of(known_number(folder)))
+        handle.on_shared = lambda number: actor.reseed(seed_of(number))
     handle.frozen = is_frozen(folder)
     return Learning(config, ring, board, handle, host.table, actor, host.spawn, limits.paced_wait_s)
 

@@ -24,6 +24,7 @@ from agentd.protocol.schema import Schema
 from agentd.server.agents.build import open_ring, ring_name
 from agentd.server.agents.costs import check_costs
 from agentd.server.agents.faults import as_protocol_errors
+from agentd.server.agents.mismatch import require_same_heads
 from agentd.server.agents.registry import Registry
 from agentd.store import (
     Checkpoint,
@@ -120,6 +121,7 @@ async def migrate_agent(
     with as_protocol_errors():
         old = _stored_shape(registry, name)
         new = AgentShape(msgspec.structs.replace(old.config, init=None), schema)
+        require_same_heads(old.schema, schema)
     _require_growth(name, old, new)
     await _save(registry, name, to)
     async with _alone(registry, to):

@@ -24,9 +24,10 @@ def require_same(
         return
     to = _free_name(name, taken)
     try:
+        require_same_heads(known, shown)
         grown_network(AgentShape(config, known), AgentShape(config, shown))
         advice = f"to keep what it knows: {migrate_command(name, to, known, shown)}; then give"
-    except EngineError as fault:
+    except (EngineError, ProtocolError) as fault:
         advice = f"what it knows cannot be carried over ({fault}); give"
     raise ProtocolError(
         Code.SCHEMA_MISMATCH,
@@ -36,6 +37,18 @@ def require_same(
         expected=known.describe(),
         got=shown.describe(),
     )
+
+
+def require_same_heads(known: Schema, shown: Schema) -> None:
+    """Raise ProtocolError UNSUPPORTED_ACTION where numbers of an action would have to change."""
+    if known.heads != shown.heads:
+        raise ProtocolError.unfit(
+            Code.UNSUPPORTED_ACTION,
+            "action",
+            "the same box or mixture, or numbered actions in place of numbered ones",
+            shown.kind,
+            said=f"actions of kind {known.kind} cannot become others of kind {shown.kind}",
+        )
 
 
 def migrate_command(name: str, to: str, known: Schema, shown: Schema) -> str:
@@ -48,7 +61,7 @@ def migrate_command(name: str, to: str, known: Schema, shown: Schema) -> str:
             words += ["--add", _spelled(tensor)]
     for gone in sorted(before.keys() - after):
         words += ["--drop", gone]
-    if (known.kind, known.branches) != (shown.kind, shown.branches):
+    if (known.kind, known.branches) != (shown.kind, shown.branches) and not shown.heads:
         comma = "," if shown.kind == "multi_discrete" and len(shown.branches) == 1 else ""
         words += ["--actions", ",".join(map(str, shown.branches)) + comma]
     return " ".join(words)

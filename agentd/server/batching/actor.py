@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from agentd.engine.backend import Backend
 from agentd.engine.layers import Dense, Relu
 from agentd.engine.network import Network, Pass
-from agentd.engine.replay.rows import RowFormat
+from agentd.engine.optim.spec import Evidence
+from agentd.engine.replay.rows import BinGrowth, RowFormat
 from agentd.engine.rules.exploration import ExplorationConfig, act, act_boltzmann, greedy, uniforms
 from agentd.memory.played import EXPLORED
 from agentd.protocol.rows import TERMINATED
@@ -36,13 +37,14 @@ def build_kernels(backend: Backend) -> None:
 class Choice:
     """The answers to a batch: action (N, branches) int32, -1 on ended rows; q (N, A) float32.
 
-    explored (N,) uint8 as rows keep it: bits of `agentd.memory.played`.
+    explored (N,) uint8 as rows keep it: bits of `agentd.memory.played`; evidence as of `Actor`.
     """
 
     action: NDArray[np.int32]
     explored: NDArray[np.uint8]
     q: NDArray[np.float32]
     version: int
+    evidence: Evidence | None = None
 
 
 class Actor:
@@ -50,7 +52,8 @@ class Actor:
 
     ``weights`` is the host copy of the parameters (P,); call ``publish`` after writing to it.
     ``format`` says how an input is made where that takes more than one row. ``holds`` is None for
-    agents that decide anew in every row.
+    agents that decide anew in every row. ``growth``: which actions there are yet. ``evidence`` says
+    what makes evidence of the outputs of a classifier that gathers any; None for all others.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Actor:
         seed: int,
         capacity: int,
         format: RowFormat | None = None,
+        growth: BinGrowth | None = None,
     ) -> None:
         self.network = network
         self.weights = np.zeros(network.n_params, np.float32)
@@ -76,7 +80,8 @@ class Actor:
         if exploration.kind == "noisy":
             self._noisy = Pass(network, backend, _NOISE_ROWS, seed=seed, noisy=True)
         self._format = format
-        self._stack = 1 if format is None else format.stack
+        self._stack, self.growth = 1 if format is None else format.stack, growth
+        self.evidence: Evidence | None = None
         self.holds: Holds | None = None
         if exploration.hold:
             self.holds = Holds(exploration.hold, schema.branches, seed)
@@ -112,6 +117,13 @@ class Actor:
     def explore(self, exploration: ExplorationConfig, since: int) -> None:
         """Explore from now on by a schedule of the same kind, begun at ``since`` env steps."""
         self._exploration, self._since = exploration, since
+
+    def reseed(self, seed: int) -> None:
+        """Draw what is explored, from the next row on, by another seed."""
+        if seed != self._seed:
+            self._seed, self._block = seed, np.empty((0, 1))
+        if self.holds is not None:
+            self.holds.seed = seed
 
     def epsilon(self, env_steps: int) -> float:
         """ε after ``env_steps`` environment steps."""
@@ -178,6 +190,8 @@ class Actor:
         """
         q = self._outputs(obs, played, learned, first_row)
         n, branches = len(kind), self._schema.branches
+        if self.growth is not None:
+            mask = self.growth.limit(mask, max(first_row, env_steps), n)
         lone = self._exploration.kind != "boltzmann" and n == len(branches) == 1
         if lone and mask is None and stream is None:
             at = -1 if slot is None else int(slot[0])
@@ -204,7 +218,7 @@ class Actor:
             ended = kind >= TERMINATED
             action[ended] = -1
             explored[ended] = 0
-        return Choice(action, explored, q, self.version)
+        return Choice(action, explored, q, self.version, self.evidence)
 
     def _outputs(
         self,
@@ -260,7 +274,7 @@ class Actor:
             if self.holds is not None:
                 chosen, explored = self.holds.apply_one(slot, kind, chosen, explored, length[0])
         action = np.array([[chosen]], np.int32)
-        return Choice(action, np.array([explored], np.uint8), q, self.version)
+        return Choice(action, np.array([explored], np.uint8), q, self.version, self.evidence)
 
     def _noisy_values(
         self,

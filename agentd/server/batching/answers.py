@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agentd.assembly.actions import ActionCodec
+from agentd.engine.doubt import novelty
 from agentd.latency import Histogram, Sizes
 from agentd.memory.played import EXPLORED
 from agentd.protocol.codec import encode
@@ -65,25 +67,30 @@ class Counters:
         }
 
 
-def encode_answers(batch: Batch, choice: Choice) -> list[bytes]:
+def encode_answers(batch: Batch, choice: Choice, codec: ActionCodec | None) -> list[bytes]:
     """The ``act`` frames of a batch, in the order of its frames."""
     frames, rows = batch.frames, batch.frames[0].rows
+    actions = choice.action if codec is None else codec.encode(choice.action)
     if all(f.rows == rows and not f.session.explain and not f.late for f in frames):
-        return encode_acts([frame.seq for frame in frames], choice.action.tobytes(), choice.version)
+        return encode_acts([frame.seq for frame in frames], actions.tobytes(), choice.version)
     out, start = [], 0
     for frame, end in zip(frames, batch.ends, strict=True):
-        q = explored = None
+        q = explored = new = None
+        two = frame.session.version > 1
         if frame.session.explain:
             q = memoryview(choice.q[start:end].tobytes())
             explored = memoryview((choice.explored[start:end] & EXPLORED).tobytes())
-        action = memoryview(choice.action[start:end].tobytes())
+            if two and choice.evidence is not None:
+                new = memoryview(novelty(choice.q[start:end], choice.evidence).tobytes())
+        action = memoryview(actions[start:end].tobytes())
         act = ActReply(
             seq=frame.seq,
             action=action,
             version=choice.version,
             q=q,
             explored=explored,
-            late=frame.late and frame.session.version > 1,
+            late=frame.late and two,
+            novelty=new,
         )
         out.append(encode(act))
         start = end

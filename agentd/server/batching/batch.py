@@ -4,13 +4,15 @@ Shape letters: N rows of the whole batch, A mask width, F frames.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.assembly.actions import ActionCodec
+from agentd.memory.played import PlayedRows
 from agentd.protocol.facts import SILENT, FactColumns, check_facts
 from agentd.protocol.messages import Step, Teach
 from agentd.protocol.pattern import FACTS, Pattern
@@ -36,6 +38,14 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.kind)
+
+    def number(self, codec: ActionCodec) -> None:
+        """Put the learned actions in place of those that games know, in masks and facts."""
+        if self.mask is not None:
+            self.mask = codec.spread(self.mask)
+        facts = self.facts
+        if facts is not None and facts.taken is not None:
+            self.facts = replace(facts, taken=codec.decode(facts.taken))
 
 
 def check_batch(
@@ -200,7 +210,8 @@ def _facts(
         return None
     said = [step.taken is not None for step in steps]
     given = np.repeat(np.array(said), counts) & (kind != FIRST) if any(said) else None
-    taken = _column([s.taken for s in steps], counts, np.zeros(len(schema.branches), np.int32))
+    none = np.zeros(schema.action_width, schema.action_dtype)
+    taken = _column([s.taken for s in steps], counts, none)
     by = _column([s.by for s in steps], counts, np.zeros(1, np.uint8))
     if given is not None and by is None:
         by = np.zeros((len(kind), 1), np.uint8)
@@ -223,3 +234,16 @@ def _column(
         for part, n in zip(parts, counts, strict=True)
     ]
     return np.frombuffer(b"".join(filled), default.dtype).reshape(-1, len(default))
+
+
+def elapsed(facts: FactColumns | None, rows: int) -> NDArray[np.float32] | None:
+    """Nominal steps that led to the first ``rows`` rows of a batch, where games said it."""
+    return None if facts is None or facts.elapsed is None else facts.elapsed[:rows]
+
+
+def corrected(facts: FactColumns | None, rows: int) -> PlayedRows | None:
+    """What was played before the first ``rows`` rows of a batch, where games said it."""
+    if facts is None or facts.given is None or facts.taken is None or facts.by is None:
+        return None
+    row = np.flatnonzero(facts.given[:rows])
+    return PlayedRows(row, facts.taken[row], facts.by[row]) if len(row) else None

@@ -11,10 +11,12 @@ Shape letters: F frames of n rows each.
 
 import math
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.assembly.actions import ActionCodec
 from agentd.protocol.pattern import encode_acts
 from agentd.protocol.rows import MID
 from agentd.protocol.schema import Schema
@@ -54,17 +56,19 @@ class _Buffer:
 class FastPath:
     """Answers plain frames of an agent whose rows are one float32 tensor and one branch."""
 
-    def __init__(self, schema: Schema, actor: Actor) -> None:
-        self._actor = actor
+    def __init__(self, schema: Schema, actor: Actor, codec: ActionCodec | None) -> None:
+        self._actor, self._codec = actor, codec
         self._tensor, self._row_bytes = schema.tensors[0].name, schema.row_bytes
         self._most_rows = MOST_NUMBERS // schema.features
         self._buffers: dict[tuple[int, int], _Buffer] = {}
 
     @staticmethod
-    def fits(schema: Schema, actor: Actor) -> bool:
+    def fits(schema: Schema, actor: Actor, codec: ActionCodec | None) -> bool:
         """Whether an agent's rows and network are of the one kind that is handled here."""
-        one = len(schema.tensors) == len(schema.branches) == 1
-        return one and schema.tensors[0].dtype == np.float32 and actor.reads_rows
+        branches = schema.branches if codec is None else codec.branches
+        one = len(schema.tensors) == len(branches) == 1
+        plain = one and schema.tensors[0].dtype == np.float32 and actor.growth is None
+        return plain and actor.reads_rows
 
     def answers(self, group: list[Frame]) -> list[bytes] | None:
         """The ``act`` frames of a group, in its order; None when it must be a batch."""
@@ -95,7 +99,9 @@ class FastPath:
         buffer.check()
         if 0 in buffer.finite:
             return None
-        action = self._actor.best(buffer.x)
+        action: NDArray[Any] = self._actor.best(buffer.x)
+        if self._codec is not None:
+            action = self._codec.encode(action[:, np.newaxis])
         return encode_acts([frame.seq for frame in group], action.tobytes(), self._actor.version)
 
     def _new_buffer(self, frames: int, rows: int) -> _Buffer | None:

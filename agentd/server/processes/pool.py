@@ -11,14 +11,14 @@ from typing import Any
 
 import msgspec
 
-from agentd.children import Child, child_environment, python_module
+from agentd.children import Child, child_environment, python_module, start_s
 from agentd.config.records import AgentConfig, ServerConfig
 from agentd.protocol.messages import Hello
 from agentd.server.agents.registry import Registry
 from agentd.server.peers.connection import Connection
 from agentd.server.processes.channel import GATHERED, Channel, Handover, home_of, too_much
 from agentd.server.reports import Reports
-from agentd.supervision import Pulse, keep_running, start_s, watching
+from agentd.supervision import Pulse, keep_running, watching
 
 log = logging.getLogger("agentd.workers")
 

@@ -143,9 +143,9 @@ class ChessBatches:
         if best:
             self._sources.append(_Best(rows, best, seed, len(sources)))
 
-    def from_step(self, step: int) -> Iterator[ChessBatch]:
-        """Yield batches without end, beginning with that of ``step``."""
-        for at in count(step):
+    def from_step(self, step: int, stride: int = 1) -> Iterator[ChessBatch]:
+        """Yield every ``stride``-th batch without end, beginning with that of ``step``."""
+        for at in count(step, stride):
             rows = np.concatenate([source.at(at) for source in self._sources])
             yield self._batch(rows, _rng(self.seed, at, len(self._sources)))
 

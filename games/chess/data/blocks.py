@@ -58,7 +58,8 @@ def read_block(
     account["plies"][kept] = plies.count
     account["reason"][kept] = _verdicts(faults, plies.count, wanted)
     if wanted.games_per_player is not None:
-        account["players"][kept] = [_players(game) for game in texts]
+        names = [_players(game) for game in texts]
+        account["players"][kept] = np.array(names, np.uint64).reshape(-1, 2)
     return ParsedBlock(account, _select(rows, account, plies.count, np.array(kept, int), wanted))
 
 

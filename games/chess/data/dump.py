@@ -1,9 +1,9 @@
 """A dump as a stream of blocks of whole games, never held at once: memory is bounded by a block."""
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from agentd.games.chess.data.game_starts import first_game_start, last_game_start
 from agentd.games.chess.data.packed import (
@@ -37,6 +37,11 @@ class DumpBlock:
     data: bytes
     cut_off: bool = False
 
+    @property
+    def size(self) -> int:
+        """Bytes of the text."""
+        return len(self.data)
+
 
 def read_dump(file: Readable, seen: Hash | None = None) -> Iterator[bytes]:
     """Yield the text of a dump, unpacked where it is packed; each line ends in a newline.
@@ -44,7 +49,7 @@ def read_dump(file: Readable, seen: Hash | None = None) -> Iterator[bytes]:
     ``seen`` is fed every byte of the file. Raises TextDamaged where the text ends before it should,
     and TextRefused where it does not begin as PGN does.
     """
-    pieces = unpack(file, seen or hashlib.sha256())
+    pieces = unpack(file, seen)
     head, damage = bytearray(), None
     try:
         while len(head) < PIECE_BYTES and (piece := next(pieces, None)) is not None:
@@ -63,10 +68,16 @@ def read_dump(file: Readable, seen: Hash | None = None) -> Iterator[bytes]:
         yield piece.replace(b"\r", b"\n") if old_lines else piece
 
 
+class CountsBytes(Protocol):
+    """Says how many bytes of a dump were read."""
+
+    def tell(self) -> int: ...
+
+
 class DumpBlocks:
     """Cuts a text into blocks of whole games. After the last one ``damage`` says what broke."""
 
-    def __init__(self, pieces: Iterable[bytes], file: Readable, start: int = 0) -> None:
+    def __init__(self, pieces: Iterable[bytes], file: CountsBytes, start: int = 0) -> None:
         self.damage: str | None = None
         self._pieces, self._file = self._guard(pieces), file
         self._offset = 0

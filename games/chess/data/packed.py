@@ -7,7 +7,6 @@ that of ``zstd --long=31``.
 """
 
 import bz2
-import hashlib
 import io
 import zlib
 from collections.abc import Callable, Iterator
@@ -102,7 +101,7 @@ def unpack(file: Readable, seen: Hash | None = None) -> Iterator[bytes]:
     is UTF-16.
     """
     begun = False
-    for piece in _decode(file, seen or hashlib.sha256()):
+    for piece in decode(file, seen):
         if not begun and piece:
             begun = True
             if piece[:2] in _UTF16 or piece[1:2] == b"\0" or piece[:1] == b"\0":
@@ -112,10 +111,16 @@ def unpack(file: Readable, seen: Hash | None = None) -> Iterator[bytes]:
         raise TextRefused("it is empty")
 
 
-def _decode(file: Readable, seen: Hash) -> Iterator[bytes]:
+def decode(file: Readable, seen: Hash | None = None) -> Iterator[bytes]:
+    """Yield the text of ``file`` in pieces, whatever it is, and nothing of an empty one.
+
+    ``seen`` is fed every byte of the file. Raises TextDamaged where it ends before it should.
+    """
+
     def take() -> bytes:
         data = file.read(READ_BYTES)
-        seen.update(data)
+        if seen is not None:
+            seen.update(data)
         return data
 
     piece = take()

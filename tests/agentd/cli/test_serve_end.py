@@ -27,11 +27,12 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.fixture
-def learning(serve):
-    """A daemon with an agent whose learner has been stopped, and the learner's pid."""
+def learning(serve, wait_until):
+    """A daemon with an agent whose learner hangs since it was ready, and the learner's pid."""
     daemon = serve("--set", f"agent={LEARNS}", "--set", "limits.drain_s=2")
     with Client.connect(("127.0.0.1", daemon.port), "a", X, 3) as client:
         client.step({"x": np.zeros((1, 4), np.float32)}, 0.0, FIRST)
+        wait_until(lambda: client.stats("a").agents["a"]["learner_state"] == "running")
     (learner,) = children(daemon.process.pid)
     os.kill(learner, signal.SIGSTOP)
     yield daemon, learner

@@ -167,6 +167,7 @@ def test_an_act_becomes_arrays_that_can_be_written(two):
         version=4,
         q=memoryview(np.arange(10, dtype=np.float32).tobytes()),
         explored=memoryview(bytes([1, 0])),
+        novelty=memoryview(np.array([0.25, 1], np.float32).tobytes()),
     )
 
     act = two.act(message)
@@ -175,6 +176,7 @@ def test_an_act_becomes_arrays_that_can_be_written(two):
     assert (act.seq, act.version) == (9, 4)
     assert act.q.shape == (2, 5)
     assert act.explored.tolist() == [True, False]
+    assert act.novelty.tolist() == [0.25, 1]
     act.actions[0] = 0
 
 

@@ -306,11 +306,62 @@ def test_observation_spaces_that_cannot_be_sent_are_named(space):
         leaves(space)
 
 
-def test_continuous_actions_are_refused_with_advice():
-    with pytest.raises(TypeError, match="actions are continuous: wrap the environment"):
-        ActionCoder(spaces.Box(-1, 1, (2,)))
-    with pytest.raises(TypeError, match="want Discrete"):
-        ActionCoder(spaces.Text(2))
+def f32(number: float) -> float:
+    return float(np.float32(number))
+
+
+@pytest.mark.parametrize(
+    ("space", "why"),
+    [
+        (spaces.Box(-np.inf, np.inf, (2,)), "want finite bounds"),
+        (spaces.Box(1.0, 1.0, (1,)), "low below high"),
+        (spaces.Box(-1, 1, (33,)), "want at most 32 numbers .* got 33"),
+        (spaces.Text(2), "want Box"),
+    ],
+)
+def test_actions_that_the_protocol_has_no_words_for_are_refused_with_advice(space, why):
+    with pytest.raises(TypeError, match=why):
+        ActionCoder(space)
+
+
+def test_actions_between_bounds_are_numbers():
+    coder = ActionCoder(spaces.Box(np.array([[-1, 0.1]]), np.array([[1, 4]]), dtype=np.float64))
+
+    assert coder.actions == {"kind": "box", "low": [-1.0, f32(0.1)], "high": [1.0, 4.0]}
+    assert (coder.width, coder.shape.dtype) == (0, np.float32)
+    played = coder.decode(np.array([[0.5, 0.1], [np.nan, np.nan]], np.float32))
+    assert (played.shape, played.dtype) == ((2, 1, 2), np.float64)
+    assert played[0].tolist() == [[0.5, f32(0.1)]]
+    np.testing.assert_allclose(played[1], [[0, 2.05]], rtol=1e-6)
+    assert coder.encode_one(np.array([[0.25, 0.1]])).tolist() == [0.25, f32(0.1)]
+    for wrong in ([[0.25, 4.5]], [0.25, 1.0], [[np.nan, 1.0]], "up"):
+        with pytest.raises(ValueError, match="action: want one of"):
+            coder.encode_one(np.array(wrong))
+
+
+def test_whole_numbers_between_bounds_are_numbered():
+    coder = ActionCoder(spaces.Box(np.array([-1, 5]), np.array([1, 6]), dtype=np.int64))
+
+    assert (coder.actions, coder.width) == ((3, 2), 5)
+    assert coder.decode(np.array([[0, 1]])).tolist() == [[-1, 6]]
+    assert coder.encode_one(np.array([1, 5])).tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("kind", [spaces.Tuple, spaces.Dict])
+def test_mixtures_of_numbered_actions_and_numbers(kind):
+    gear, wheel, lamp = spaces.Discrete(3), spaces.Box(-1, 1, (2,)), spaces.Discrete(2)
+    parts = {"a": gear, "b": wheel, "c": lamp}
+    space = spaces.Dict(parts) if kind is spaces.Dict else spaces.Tuple(tuple(parts.values()))
+    coder = ActionCoder(space)
+
+    number = {"low": -1.0, "high": 1.0}
+    assert coder.actions == {"kind": "mixed", "heads": [{"n": 3}, number, number, {"n": 2}]}
+    assert coder.width == 5
+    one = coder.decode_one(np.array([[2.0, -0.5, 0.5, 1.0]], np.float32))
+    assert one in space
+    assert coder.encode_one(one).tolist() == [2.0, -0.5, 0.5, 1.0]
+    mask = {"a": [1, 0, 1], "c": [0, 1]} if kind is spaces.Dict else ([1, 0, 1], [], [0, 1])
+    assert coder.flat_mask(mask).tolist() == [1, 0, 1, 0, 1]
 
 
 def test_actions_of_several_branches():

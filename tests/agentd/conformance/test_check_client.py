@@ -15,6 +15,7 @@ from agentd.cli import boundary
 from agentd.cli.app import app
 from agentd.cli.conformance.client import describe
 from agentd.cli.screen.terminal import Terminal
+from agentd.conformance import scenes
 from agentd.conformance.check import check_client
 from agentd.conformance.rules import RULES
 from agentd.conformance.scenes import SCENES
@@ -24,6 +25,7 @@ CLIENT = Path(__file__).with_name("faulty_client.py")
 PATIENCE = 10.0
 SHORT = 2.5
 WAITED_FOR = ("stays after goodbye", "waits for ever", "keeps forgotten")
+WAITED_FOR += ("short observation", "teaches badly")
 """Bugs that show when a client does nothing for so long as it may take."""
 BUGS = {
     "long length": ("play", "R2 frame length"),
@@ -88,7 +90,7 @@ def load_client():
     return module.Client
 
 
-async def check_one(make, scenes, patience=PATIENCE):
+async def check_one(make, names, patience=PATIENCE):
     """The stage after the scenes, played with the client that ``make(address)`` starts."""
     stage = Stage((), patience)
     address = await stage.listen("127.0.0.1", 0)
@@ -104,7 +106,7 @@ async def check_one(make, scenes, patience=PATIENCE):
     thread = threading.Thread(target=play, daemon=True)
     thread.start()
     try:
-        await check_client(stage, lambda name: None, {name: SCENES[name] for name in scenes})
+        await check_client(stage, lambda name: None, {name: SCENES[name] for name in names})
     finally:
         stage.over = clients[-1].stop = True
         await stage.close()
@@ -133,7 +135,9 @@ def checked():
         stages = await asyncio.gather(*(check_one(*each) for each in todo.values()))
         return dict(zip(todo, stages, strict=True))
 
-    return asyncio.run(run())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scenes, "QUIET_S", 1.0)  # ours dial again after 0.02 s
+        return asyncio.run(run())
 
 
 @pytest.fixture

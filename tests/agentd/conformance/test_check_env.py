@@ -15,7 +15,7 @@ from agentd.cli.screen.terminal import Terminal
 
 FAULTS = {
     "text observed": "observation space",
-    "numbers for actions": "action space",
+    "numbers without bounds for actions": "action space",
     "reset without info": "reset",
     "step with four": "step",
     "other dtype": "observations",
@@ -38,8 +38,8 @@ class Walk(gymnasium.Env):
         self.action_space = spaces.MultiDiscrete([3, 2])
         if fault == "text observed":
             self.observation_space = spaces.Text(5)
-        if fault == "numbers for actions":
-            self.action_space = spaces.Box(-1, 1, (1,))
+        if fault == "numbers without bounds for actions":
+            self.action_space = spaces.Box(-np.inf, np.inf, (1,))
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)

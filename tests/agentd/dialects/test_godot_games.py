@@ -9,6 +9,7 @@ import os
 import re
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -231,19 +232,43 @@ async def test_garbage_ends_the_game_and_nothing_else(arena, caplog, data: bytes
     assert await other.ask({"type": "reset", "obs": [{"cell": [0] * 5}] * 2})
 
 
+def steered(player: Any) -> Any:
+    """A player that moves by the sign of the first of two numbers."""
+
+    def act(action: dict[str, Any]) -> tuple[float, bool, dict[str, Any]]:
+        first, second = action["turn"]
+        assert -1 <= first <= 1
+        assert -1 <= second <= 1
+        assert action.get("move", 0) in range(3)
+        return move({"move": int(first > 0)})
+
+    move, player.act = player.act, act
+    return player
+
+
 @pytest.mark.parametrize(
     ("action", "kind"),
     [({"turn": CONTINUOUS}, "box"), ({"move": DISCRETE, "turn": CONTINUOUS}, "mixed")],
 )
-async def test_continuous_heads_are_refused_in_words(arena, caplog, action, kind: str) -> None:
+async def test_continuous_heads_are_played(arena, corridor, action, kind: str) -> None:
+    house = await arena()
+    game = await house.game()
+
+    assert await game.join(action=action) == {"type": "reset"}
+    await game.play([steered(corridor()), steered(corridor())], episodes=3)
+
+    assert house.server.registry.loaded["shared_policy"].schema.kind == kind
+    assert house.stats()["refused_frames"] == 0
+
+
+async def test_too_many_continuous_numbers_are_refused_in_words(arena, caplog) -> None:
     house = await arena()
     game = await house.game()
 
     with caplog.at_level(logging.WARNING, "agentd.godot"):
-        assert await game.join(action=action) == {"type": "close"}
+        assert await game.join(action={"turn": CONTINUOUS | {"size": 33}}) == {"type": "close"}
 
-    assert "agent shared_policy: UNSUPPORTED_ACTION" in caplog.text
-    assert f"got {kind}" in caplog.text
+    assert "agent shared_policy: BAD_HELLO" in caplog.text
     await game.close()
     await house.until(lambda: not len(house.server.connections))
 

@@ -77,6 +77,16 @@ NETS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         IMAGE,
         ONE,
     ),
+    "joint": (
+        "model: {layers: [{dense: 24}, relu]}",
+        VECTOR,
+        {"kind": "box", "low": [-1.0, 0.0], "high": [0.5, 3.0]},
+    ),
+    "decoupled": (
+        "{model: {layers: [{dense: 24}, relu]}, actions: {bins: 5}, dqn: {last_actions: 1}}",
+        VECTOR,
+        {"kind": "mixed", "heads": [{"low": -2.0, "high": 2.0}, {"n": 3}, {"low": 0, "high": 1}]},
+    ),
     "lookup": ("model: {layers: [{embedding_bag: {rows: 40, units: 12}}, relu]}", INDICES, ONE),
 }
 GYMNASIUM: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -87,6 +97,11 @@ GYMNASIUM: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         ("LunarLander-v3", "float32", [8], 4),
         ("MinAtar/Breakout-v1", "uint8", [10, 10, 4], 3),
         ("MountainCar-v0", "float32", [2], 3),
+    )
+} | {
+    "gym:Pendulum-v1": (
+        {"obs": {"dtype": "float32", "shape": [3]}},
+        {"kind": "box", "low": [-2.0], "high": [2.0]},
     )
 }
 """What the presets' environments look like: Box2D cannot be imported under this suite's filters."""

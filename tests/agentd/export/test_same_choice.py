@@ -1,5 +1,6 @@
 """Exported policies choose as the engine does: in ONNX, C, JavaScript and Godot, float and int8."""
 
+import ctypes
 import json
 import shutil
 import subprocess
@@ -8,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agentd.assembly.actions import codec_of
 from agentd.export.cfile import c_file
 from agentd.export.onnxfile import onnx_file
-from agentd.export.probe import Agreement
+from agentd.export.probe import Agreement, played_of
 from agentd.export.run import build_c, run_c, run_gdscript, run_js, run_onnx, tool
 from agentd.export.script import gdscript_file, js_file
 
@@ -56,6 +58,60 @@ def test_javascript_chooses_as_the_engine(cases: list[nets.Case], tmp_path: Path
     for case in few(cases):
         found = run_js(case.policy, js_file(case.policy), case.probe, tmp_path)
         assert found.holds(small=False), show(case.policy.name, {"js": found})
+
+
+NUMBERS_C = """
+#include "agent.h"
+void numbers(const int *action, float *out) { NAME_numbers(action, out); }
+"""
+NUMBERS_JS = """
+import { Policy } from "./agent.mjs";
+const policy = new Policy();
+console.log(JSON.stringify(ACTIONS.map((a) => policy.numbers(a.length === 1 ? a[0] : a))));
+"""
+
+
+@pytest.mark.parametrize("name", ["joint", "decoupled"])
+def test_exported_actions_stand_for_the_same_numbers(name: str, tmp_path: Path) -> None:
+    case = nets.net_case(name, STATES)
+    codec, policy, probe = codec_of(case.config, case.schema), case.policy, case.probe
+    expected = codec.encode(probe.action)
+    checked = []
+    if shutil.which("gcc"):
+        (tmp_path / "agent.h").write_bytes(c_file(policy))
+        (tmp_path / "agent.c").write_text(NUMBERS_C.replace("NAME", policy.name))
+        library = tmp_path / "agent.so"
+        words = ["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]
+        subprocess.run(
+            ["gcc", "-std=c99", *words, "-o", library, tmp_path / "agent.c", "-lm"], check=True
+        )
+        numbers, found = ctypes.CDLL(str(library)).numbers, np.empty_like(expected)
+        for row in range(len(found)):
+            action = np.ascontiguousarray(probe.action[row])
+            numbers(
+                action.ctypes.data_as(ctypes.c_void_p), found[row].ctypes.data_as(ctypes.c_void_p)
+            )
+        checked.append(found)
+    if shutil.which("node"):
+        (tmp_path / "agent.mjs").write_bytes(js_file(policy))
+        script = NUMBERS_JS.replace("ACTIONS", json.dumps(probe.action.tolist()))
+        (tmp_path / "ask.mjs").write_text(script)
+        done = subprocess.run(["node", tmp_path / "ask.mjs"], capture_output=True, check=True)
+        checked.append(np.array(json.loads(done.stdout), np.float32))
+    if nets.has_onnx():
+        import onnx
+        from onnx.reference import ReferenceEvaluator
+
+        run = ReferenceEvaluator(onnx.load_from_string(onnx_file(policy))).run
+        given = {"obs": probe.rows, "mask": probe.mask}
+        if policy.last_actions:
+            before = played_of(probe.first, probe.played, policy.last_actions)
+            given["last_actions"] = before.astype(np.int64)
+        checked.append(run(["numbers"], given)[0])
+    if not checked:
+        pytest.skip("gcc, node and onnx are not installed")
+    for found in checked:
+        np.testing.assert_array_equal(found, expected)
 
 
 @needs_onnx

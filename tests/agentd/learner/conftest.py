@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,11 @@ def merge(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
 class Process:
     """A learner process, its pipes held by the test."""
 
-    def __init__(self, folder: Path, environ: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, environ: dict[str, str], command: Sequence[str] = ("agentd.learner",)
+    ) -> None:
         self.popen = subprocess.Popen(
-            [sys.executable, "-m", "agentd.learner", "--agent-dir", str(folder)],
+            [sys.executable, "-m", *command, "--agent-dir", str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -154,8 +157,8 @@ class AgentFolder:
         shutil.rmtree(self.folder / "replay")
         self.open(config)
 
-    def start(self, **environ: str) -> Process:
-        process = Process(self.folder, environ)
+    def start(self, *command: str, **environ: str) -> Process:
+        process = Process(self.folder, environ, command or ("agentd.learner",))
         self.processes.append(process)
         return process
 
@@ -192,6 +195,14 @@ class AgentFolder:
             self.feed(self.ring.head + 1)
             self.wake(process)
 
+    def run_through(self, rows: int) -> None:
+        """One life of a learner, from its start to its last checkpoint."""
+        process = self.start()
+        process.expect("ready")
+        self.pace_through(process, rows)
+        self.wait_for(process, self.pace.reached(rows))
+        process.stop()
+
     def wake(self, process: Process) -> None:
         if 0 < self.board.wake_at <= self.ring.head:
             process.notify()
@@ -213,6 +224,15 @@ class AgentFolder:
     def close(self) -> None:
         for process in self.processes:
             process.close()
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentFolder]:
+    """An agent that has learned from 500 rows of the plainest configuration, undisturbed."""
+    agent = AgentFolder(tmp_path_factory.mktemp("whole") / "a", {})
+    agent.run_through(500)
+    yield agent
+    agent.close()
 
 
 @pytest.fixture

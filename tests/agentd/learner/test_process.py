@@ -29,29 +29,22 @@ def state_of(folder: Path) -> tuple[dict[str, bytes], Any, Any]:
 
 
 def run_through(agent: Any, rows: int) -> tuple[dict[str, bytes], Any, Any]:
-    process = agent.start()
-    process.expect("ready")
-    agent.pace_through(process, rows)
-    agent.wait_for(process, agent.pace.reached(rows))
-    process.stop()
+    agent.run_through(rows)
     return state_of(agent.folder)
 
 
-def test_same_seed_same_rows_give_bit_equal_state(make_agent):
-    one = run_through(make_agent("one"), 700)
-    two = run_through(make_agent("two"), 700)
-    other = run_through(make_agent("other", seed=1), 700)
+def test_same_seed_same_rows_give_bit_equal_state(make_agent, whole):
+    held = state_of(whole.folder)
 
-    assert one == two
-    assert one[0] != other[0]
+    assert run_through(make_agent("again"), whole.ring.head) == held
+    assert run_through(make_agent("other", seed=1), whole.ring.head)[0] != held[0]
 
 
-def test_the_pace_of_the_rows_changes_nothing(make_agent):
-    waited = run_through(make_agent("waited"), 700)
+def test_the_pace_of_the_rows_changes_nothing(make_agent, whole):
     at_once = make_agent("at_once")
-    at_once.feed(700)
+    at_once.feed(whole.ring.head)
 
-    assert run_through(at_once, 700) == waited
+    assert run_through(at_once, whole.ring.head) == state_of(whole.folder)
 
 
 PQN = {
@@ -69,19 +62,19 @@ STREAM_Q = {
 
 
 @pytest.mark.parametrize("learner", ["dqn", "supervised"])
-def test_800_updates_equal_400_and_kill_and_resume_and_400(make_agent, learner):
-    rows = 64 + 4 * 799
+def test_400_updates_equal_200_and_kill_and_resume_and_200(make_agent, learner):
+    rows = 64 + 4 * 399
     whole = run_through(make_agent("whole", learner=learner), rows)
-    assert whole[1]["updates"] == 800
+    assert whole[1]["updates"] == 400
 
-    cut = make_agent("cut", learner=learner, checkpoint={"every_updates": 120})
+    cut = make_agent("cut", learner=learner, checkpoint={"every_updates": 60})
     process = cut.start()
-    cut.pace_through(process, 64 + 4 * 400)
+    cut.pace_through(process, 64 + 4 * 200)
     process.kill()
     resumed = cut.start()
-    assert resumed.expect("ready")["step"] == 360
+    assert resumed.expect("ready")["step"] == 180
     cut.pace_through(resumed, rows)
-    cut.wait_for(resumed, 799)
+    cut.wait_for(resumed, 399)
     resumed.stop()
 
     assert state_of(cut.folder) == whole
@@ -90,18 +83,18 @@ def test_800_updates_equal_400_and_kill_and_resume_and_400(make_agent, learner):
 @pytest.mark.parametrize("learner", [{"pace": {"train_every": 16, "updates": 7}}, PQN, STREAM_Q])
 def test_kills_at_random_moments_change_nothing(make_agent, learner):
     config = {**learner, "checkpoint": {"every_updates": 25}}
-    whole = run_through(make_agent("whole", **config), 800)
+    whole = run_through(make_agent("whole", **config), 600)
     rng = np.random.default_rng(0)
 
     cut = make_agent("cut", **config)
-    for rows in (200, 400, 650):
+    for rows in (200, 400):
         process = cut.start()
         process.expect("ready")
         cut.pace_through(process, rows)
         time.sleep(rng.uniform(0, 0.01))
         process.kill()
 
-    assert run_through(cut, 800) == whole
+    assert run_through(cut, 600) == whole
 
 
 def test_each_row_finds_the_publication_of_its_due_point_after_a_kill_too(make_agent):
@@ -371,7 +364,7 @@ def test_a_damaged_checkpoint_is_passed_over_loudly_and_none_left_means_66(make_
     assert process.popen.wait(5) == 66
 
 
-def test_kills_inside_a_checkpoint_lose_nothing_that_was_acknowledged(make_agent):
+def test_kills_inside_a_checkpoint_lose_nothing_that_was_acknowledged(make_agent, whole):
     agent = make_agent(checkpoint={"every_updates": 10, "keep": 1})
     acknowledged = 0
     for nth, point in enumerate(
@@ -379,16 +372,15 @@ def test_kills_inside_a_checkpoint_lose_nothing_that_was_acknowledged(make_agent
     ):
         process = agent.start(AGENTD_FAILPOINT=f"checkpoint.{point}:{1 + nth % 2}")
         assert process.expect("ready")["step"] >= acknowledged
-        agent.feed(64 + 4 * 199)
+        agent.feed(whole.ring.head)
         process.notify()
         assert process.popen.wait(20) == -signal.SIGKILL
         process.read()
         steps = [event["step"] for event in process.events if event["event"] == "saved"]
         acknowledged = max([acknowledged, *steps])
 
-    rows = 64 + 4 * 199
     assert acknowledged > 0
-    assert run_through(agent, rows) == run_through(make_agent("whole"), rows)
+    assert run_through(agent, whole.ring.head) == state_of(whole.folder)
 
 
 def test_a_second_learner_waits_for_the_first_one_to_go(make_agent):

@@ -31,9 +31,9 @@ def make_learner(backend, network, rows, config, seed=0, optimizer=ADAM, loss="h
 @pytest.mark.parametrize("branches", [(3,), (2, 3)])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize(("double", "loss"), [(True, "huber"), (False, "mse")])
-@pytest.mark.parametrize("dueling", [False, True])
+@pytest.mark.parametrize(("dueling", "shared"), [(False, False), (True, False), (False, True)])
 def test_an_update_descends_the_slope_of_the_td_loss(
-    exact, slope, make_ring, branches, masked, double, loss, dueling
+    exact, slope, make_ring, branches, masked, double, loss, dueling, shared
 ):
     """Central differences through network and rule, in float64: p moves by -lr * d loss / d p."""
     ring = make_ring(128, 3, branches).fill(masked=masked, scale=2)
@@ -45,6 +45,7 @@ def test_an_update_descends_the_slope_of_the_td_loss(
         batch=16,
         double=double,
         clip_norm=None,
+        mean_error=shared,
         target=TargetConfig(every=1_000),
     )
     learner = make_learner(exact, network, ring.rows, config, seed=4, optimizer=SGD, loss=loss)
@@ -69,7 +70,8 @@ def test_an_update_descends_the_slope_of_the_td_loss(
     goal = td.double_q_target(batch.reward_t, batch.discount_t, value, select, masks[1], branches)
 
     def td_loss(p):
-        error = td.td_error(values(p, batch.x[:16], masks[0]), batch.action_tm1, goal, branches)
+        q = values(p, batch.x[:16], masks[0])
+        error = td.td_error(q, batch.action_tm1, goal, branches, mean_error=shared)
         return td.td_loss(error, None, 1.0 if loss == "huber" else None)[0]
 
     np.testing.assert_allclose(moved, slope(td_loss, before.copy()), rtol=1e-5, atol=1e-7)

@@ -286,8 +286,14 @@ def network_for(name, head):
     return [Network(*layers, *tail, input_shape=(25,)) for tail in ((), head.expectation())]
 
 
+LONG = ("priority", "c51", "noisy")
+"""What "rainbow" has too, alone."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", LEARNS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.long] * (n in LONG)) for n in LEARNS]
+)
 def test_learns_catch(backend, make_ring, name):
     rng = np.random.default_rng(1)
     game, ring = Catch(rng), make_ring(4_096, features=25, branches=(3,))

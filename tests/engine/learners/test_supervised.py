@@ -1,6 +1,7 @@
 """The supervised learner: its step is the loss's gradient, it resumes exactly, and it learns."""
 
 import json
+from math import lgamma
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from agentd.engine.errors import ShapeError
 from agentd.engine.layers import Dense, Reshape, Tanh
 from agentd.engine.learners.supervised import SupervisedConfig, SupervisedLearner, TeachRows
 from agentd.engine.network import Network, Pass
+from agentd.engine.numpy_backend.gamma import gammas
 from agentd.engine.optim import make_optimizer
 from agentd.engine.optim.spec import OptimizerSpec
 from agentd.engine.replay.rows import NoValidStart, RowFormat, TensorFormat
@@ -102,11 +104,18 @@ def test_rows_of_weight_zero_teach_nothing(backend):
     assert (backend.to_host(learner.params) == before).all()
 
 
-@pytest.mark.parametrize("target", ["class", "value"])
-def test_two_hundred_updates_equal_one_hundred_resumed(backend, target):
+EVIDENTIAL = {"loss": "edl_digamma", "kl_updates": 150}
+
+
+@pytest.mark.parametrize(
+    ("target", "options"),
+    [("class", {}), ("value", {}), ("class", EVIDENTIAL)],
+    ids=["class", "value", "evidence"],
+)
+def test_two_hundred_updates_equal_one_hundred_resumed(backend, target, options):
     rows = make_rows(target=target)
     network = Network(Dense(8), Tanh(), Dense(4), input_shape=(3,))
-    config = SupervisedConfig(target=target, batch=16, clip_norm=1.0)
+    config = SupervisedConfig(target=target, batch=16, clip_norm=1.0, **options)
 
     def learn(learner):
         for _ in range(100):
@@ -141,6 +150,41 @@ def test_what_is_not_finite_is_skipped_and_counted(backend):
 
     assert (learner.updates, learner.skipped_in_row, learner.stats["skipped"]) == (0, 2, 2.0)
     assert (backend.to_host(learner.params) == before).all()
+
+
+def test_evidence_is_learned_and_its_divergence_weighs_more_by_and_by(exact, slope):
+    rows, config = make_rows(), SupervisedConfig(batch=16, loss="edl_log", kl_updates=2)
+    network = Network(Dense(4), input_shape=(3,))
+    learner = make_learner(exact, network, rows, config, seed=4, optimizer=SGD)
+    draw, run = sampler_rng(4), Pass(network, exact, 16)
+    for updates in range(4):
+        before = exact.to_host(learner.params)
+
+        learner.update(rows, 0, 64)
+
+        slots = (draw.random(16) * 64).astype(np.int64)
+        x, label = rows.obs.view(np.float32)[slots], rows.target[slots]
+        share, weight = min(1, updates / 2), rows.weight[slots]
+
+        def losses(p, x=x, label=label, share=share, weight=weight):
+            alpha = np.exp(exact.to_host(run.forward(exact.asarray(p), x))) + 1
+            right = np.take_along_axis(alpha, label, 1)[:, 0]
+            wrong = alpha.copy()
+            np.put_along_axis(wrong, label, 1, 1)
+            found = gammas(np.concatenate([wrong, wrong.sum(1, keepdims=True)], 1))
+            kl = found.log_gamma[:, -1] - lgamma(4) - found.log_gamma[:, :-1].sum(1)
+            down = found.digamma[:, :-1] - found.digamma[:, -1:]
+            kl += ((wrong - 1) * down).sum(1)
+            return (weight * (np.log(alpha.sum(1)) - np.log(right) + share * kl)).mean()
+
+        moved = (before - exact.to_host(learner.params)) / SGD.lr
+        np.testing.assert_allclose(moved, slope(losses, before.copy()), rtol=1e-5, atol=1e-8)
+    assert learner.stats["accuracy"] >= 0
+
+
+def test_evidence_is_for_classes():
+    with pytest.raises(ValueError, match=r"edl_log.* is for target class"):
+        SupervisedConfig(target="value", loss="edl_log")
 
 
 def test_nothing_taught_is_a_named_error(backend):

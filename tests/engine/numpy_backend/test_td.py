@@ -52,7 +52,10 @@ def test_td_target_is_the_rule(exact, branches, masked, double):
 @pytest.mark.parametrize("branches", BRANCHES)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("huber", [None, 0.7])
-def test_td_loss_is_the_rule_and_its_gradient_the_slope(exact, slope, branches, weighted, huber):
+@pytest.mark.parametrize("shared", [False, True])
+def test_td_loss_is_the_rule_and_its_gradient_the_slope(
+    exact, slope, branches, weighted, huber, shared
+):
     c = case(branches, batch=7)
     q, target = exact.asarray(c["value"]), exact.asarray(c["reward"])
     weight = c["weight"] if weighted else None
@@ -60,14 +63,15 @@ def test_td_loss_is_the_rule_and_its_gradient_the_slope(exact, slope, branches, 
     loss = exact.empty((1,))
     action = exact.asarray(c["action"])
 
-    exact.td_loss(q, action, target, weight, branches, huber, dq, error, loss)()
+    exact.td_loss(q, action, target, weight, branches, huber, dq, error, loss, shared)()
 
-    expected = td.td_error(c["value"], c["action"], c["reward"], branches)
+    given = c["action"], c["reward"], branches
+    expected = td.td_error(c["value"], *given, mean_error=shared)
     np.testing.assert_allclose(exact.to_host(error), expected, rtol=1e-12)
     assert exact.to_host(loss)[0] == pytest.approx(td.td_loss(expected, weight, huber)[0])
 
     def mean_loss(values):
-        return td.td_loss(td.td_error(values, c["action"], c["reward"], branches), weight, huber)[0]
+        return td.td_loss(td.td_error(values, *given, mean_error=shared), weight, huber)[0]
 
     np.testing.assert_allclose(exact.to_host(dq), slope(mean_loss, c["value"]), atol=1e-8)
 

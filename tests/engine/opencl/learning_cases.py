@@ -1,6 +1,7 @@
 """Cases of what learns: losses, targets, values, gradients, optimizers."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,24 @@ def softmax_cross_entropy(rng: np.random.Generator) -> Iterator[Case]:
             yield f"{rows}x{n}", bind, arrays, ()
             yield f"{rows}x{n} masked", bind, arrays | {"mask": mask, "weight": weight}, ()
             yield f"{rows}x{n} NaN", bind, arrays | {"y": with_nan(y)}, ()
+
+
+@case("dirichlet_loss")
+def dirichlet_loss(rng: np.random.Generator) -> Iterator[Case]:
+    for form in ("log", "digamma", "squared"):
+
+        def bind(be: Any, form: Any = form, **a: Any) -> Any:
+            given = (a[k] for k in ("evidence", "label", "weight", "pull", "dy", "loss"))
+            return be.dirichlet_loss(form, *given)
+
+        for rows, n in ROWS[1:]:
+            evidence = np.exp(4 * floats(rng, rows, n)).clip(0, 22_000)
+            arrays = {"evidence": evidence, "label": rng.integers(0, n, rows).astype(np.int32)}
+            arrays |= {"weight": rng.random(rows).astype(np.float32), "dy": floats(rng, rows, n)}
+            arrays |= {"pull": np.array([0.3], np.float32), "loss": floats(rng, rows)}
+            yield f"{form} {rows}x{n}", bind, arrays, ()
+            yield f"{form} {rows}x{n} unweighted", bind, arrays | {"weight": None}, ()
+            yield f"{form} {rows}x{n} NaN", bind, arrays | {"evidence": with_nan(evidence)}, ()
 
 
 @case("categorical_projection")
@@ -122,10 +141,16 @@ def td_loss(rng: np.random.Generator) -> Iterator[Case]:
     for rows, branches in BRANCHES:
         for huber in (None, 0.8):
 
-            def bind(be: Any, branches: Any = branches, huber: Any = huber, **a: Any) -> Any:
+            def bind(
+                be: Any,
+                branches: Any = branches,
+                huber: Any = huber,
+                shared: bool = False,
+                **a: Any,
+            ) -> Any:
                 given = (a[k] for k in ("q", "action", "target", "weight"))
                 outs = (a[k] for k in ("dq", "td", "loss"))
-                return be.td_loss(*given, branches, huber, *outs)
+                return be.td_loss(*given, branches, huber, *outs, shared)
 
             q = floats(rng, rows, sum(branches))
             action = np.stack([rng.integers(0, n, rows) for n in branches], 1).astype(np.int32)
@@ -137,6 +162,7 @@ def td_loss(rng: np.random.Generator) -> Iterator[Case]:
             yield f"{rows} {branches} weighted", bind, arrays | {"weight": weight}, ()
             spoilt = arrays | {"target": with_nan(arrays["target"])}
             yield f"{rows} {branches} NaN", bind, spoilt, ()
+            yield f"{rows} {branches} mean error", partial(bind, shared=True), arrays, ()
 
 
 @case("margin_loss")

@@ -70,6 +70,25 @@ product("matmul_tn", "bd", "be", "de")
 product("matmul_nt", "be", "de", "bd")
 
 
+def of_positive(op: str) -> None:
+    @case(op)
+    def make(rng: np.random.Generator) -> Iterator[Case]:
+        def bind(be: Any, x: Any, y: Any) -> Any:
+            return getattr(be, op)(x, y)
+
+        for n in SIZES:
+            x = np.exp(3 * floats(rng, n))
+            x[0] = rng.choice([1, 2, 4])
+            yield f"n={n}", bind, {"x": x, "y": floats(rng, n)}, ()
+            yield f"n={n} NaN", bind, {"x": with_nan(x), "y": floats(rng, n)}, ()
+            yield f"n={n} negative", bind, {"x": floats(rng, n), "y": floats(rng, n)}, ()
+
+
+of_positive("log_gamma")
+of_positive("digamma")
+of_positive("trigamma")
+
+
 def reduction(op: str, **results: Any) -> None:
     @case(op)
     def make(rng: np.random.Generator) -> Iterator[Case]:

@@ -200,15 +200,21 @@ def test_convolutions_act_without_an_unfolded_input(
     close(got, expected)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop", "radam"])
-def test_supervised_training_gives_the_same_epochs(opencl: Any, optimizer: str) -> None:
+@pytest.mark.parametrize(
+    ("optimizer", "loss"),
+    [*((rule, None) for rule in ("sgd", "adam", "rmsprop", "radam")), ("adam", "edl_digamma")],
+)
+def test_supervised_training_gives_the_same_epochs(
+    opencl: Any, optimizer: str, loss: str | None
+) -> None:
     rng = np.random.default_rng(4)
     x = rng.standard_normal((300, 17)).astype(np.float32)
     data = Dataset(x, (x[:, :3].argmax(1)).astype(np.int32), (17,), 3)
     network = Network(Dense(33), Tanh(), Dense(3), input_shape=(17,))
     told = []
     for backend in (NumPyBackend(), opencl):
-        trainer = Trainer(network, optimizer=optimizer, batch=64, seed=2, backend=backend)
+        rules: dict[str, Any] = {"optimizer": optimizer, "loss": loss}
+        trainer = Trainer(network, **rules, batch=64, seed=2, backend=backend)
         reports = trainer.fit(data, epochs=3, validation=data, ahead=0)
         told.append([(r.train_loss, r.validation.loss, r.validation.accuracy) for r in reports])
 

@@ -65,6 +65,7 @@ Q_CASES: dict[str, tuple[tuple[int, ...], Any, dict[str, Any], OptimizerSpec]] =
     "one row, no hidden layer": ((2,), (), {"batch": 1}, ADAM),
     "parts of a batch": ((2,), (Dense(9), Sigmoid()), {"batch": 131}, ADAM),
     "branches": ((2, 4, 1), SMALL, {"batch": 63, "double": False}, ADAM),
+    "branches of one error": ((2, 4, 1), SMALL, {"batch": 63, "mean_error": True}, ADAM),
     "clipped, n steps": ((3,), SMALL, {"batch": 64, "clip_norm": 0.01, "n_step": 3}, ADAM),
     "squares, soft target": (
         (5,),

@@ -1,5 +1,6 @@
 """Reading transitions from a ring: which rows start one, where n steps end, what is decoded."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -12,12 +13,13 @@ from agentd.engine.replay.rows import (
     MID,
     TERMINATED,
     TRUNCATED,
+    BinGrowth,
     NoValidStart,
     ReplayError,
     RowFormat,
     TensorFormat,
 )
-from agentd.engine.replay.sampling import UniformSampler
+from agentd.engine.replay.sampling import UniformSampler, sampler_rng
 from agentd.engine.replay.transitions import NStepTooLong, TransitionReader, check_n_step
 from agentd.engine.rules import td
 
@@ -350,3 +352,22 @@ def _following(log, i, hi):
         if log[j][0] == log[i][0]:
             return j if log[j][1] != FIRST else None
     return None
+
+
+def test_targets_look_at_the_actions_that_there_are_yet(make_ring):
+    ring = make_ring(64, 2, (3,)).fill(masked=True)
+    growth = BinGrowth(50, (0, 1, 0))
+    growing = dataclasses.replace(ring.rows.format, growth=growth)
+    start = UniformSampler(8, sampler_rng(0)).draw(ring.rows, 0, ring.head)
+    assert ring.head >= 50
+
+    plain = TransitionReader(ring.rows.format, 8, 1, 0.9).read(ring.rows, ring.head, start)
+    early = TransitionReader(growing, 8, 1, 0.9).read(ring.rows, 49, start)
+    late = TransitionReader(growing, 8, 1, 0.9).read(ring.rows, ring.head, start)
+
+    np.testing.assert_array_equal(early.mask, plain.mask * np.array([1, 0, 1], np.uint8))
+    np.testing.assert_array_equal(late.mask, plain.mask)
+    ring.rows.has_masks = False
+    unmasked = TransitionReader(growing, 8, 1, 0.9)
+    assert unmasked.read(ring.rows, 49, start).mask.tolist() == [[1, 0, 1]] * 16
+    assert unmasked.read(ring.rows, ring.head, start).mask is None

@@ -60,7 +60,7 @@ def test_a_whole_game_against_a_daemon(serve, role):
         return Client.connect(address, "chess", OBSERVATION, ACTIONS, role=role, explain=True)
 
     policy = DaemonPolicy(connect, role, "chess")
-    table = play_to_the_end(policy, seed=3, plies=60)
+    table = play_to_the_end(policy, seed=3, plies=46)
 
     assert table.result != "*"
     advice = policy.advise(chess.Board())
@@ -81,7 +81,7 @@ def test_a_whole_game_against_a_daemon(serve, role):
         assert facts["return_mean"] == won / 2
         deadline = time.monotonic() + LEARNER_S
         while _version(watcher) == 0 and time.monotonic() < deadline:
-            time.sleep(0.5)
+            time.sleep(0.1)
         assert _version(watcher) > 0
 
 
@@ -125,12 +125,12 @@ def test_a_daemon_begins_with_a_trained_policy_and_learns_from_there(serve, tmp_
             assert act.q[0][numbers] == pytest.approx(0.05 * logits[numbers], abs=1e-5)
             board.push(rng.choice(list(board.legal_moves)))
     policy = DaemonPolicy(connect, "train", "chess")
-    play_to_the_end(policy, seed=3, plies=60)
+    play_to_the_end(policy, seed=3, plies=46)
     policy.close()
     with connect("play") as watcher:
         deadline = time.monotonic() + LEARNER_S
         while _version(watcher) == 0 and time.monotonic() < deadline:
-            time.sleep(0.5)
+            time.sleep(0.1)
         assert _version(watcher) > 0
         start = features(encode_boards([chess.Board()], BEST, BEST))
         act = watcher.step(start.astype(np.uint8), 0.0, 0)

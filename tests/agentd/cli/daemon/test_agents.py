@@ -256,7 +256,8 @@ def test_exploration_is_told(agent, port):
     agent("delete", "wild", "--yes")
 
 
-def test_without_a_daemon_nobody_answers(call):
+def test_without_a_daemon_nobody_answers(call, monkeypatch):
+    monkeypatch.setattr("agentd.cli.daemon.admin.RETRY_S", 0.2)
     done = call("agent", "list", "--connect", "127.0.0.1:9")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (69, "", 1)
 

@@ -116,7 +116,8 @@ def test_top_reads_a_running_daemon_once(run, call, serve):
     assert "act p50" in text
 
 
-def test_top_without_a_daemon_says_that_nobody_answers(call):
+def test_top_without_a_daemon_says_that_nobody_answers(call, monkeypatch):
+    monkeypatch.setattr("agentd.cli.daemon.top.RETRY_S", 0.2)
     found = call("top", "127.0.0.1:9", "--json")
     assert (found.returncode, found.stdout) == (69, "")
     assert found.stderr.count("\n") == 1

@@ -122,7 +122,7 @@ def test_in_a_pipe_it_says_a_line_now_and_then_and_sums_up(run: Run, tmp_path: P
 def test_in_a_terminal_the_picture_moves_and_the_summary_stays(
     screen: Callable[..., Screen],
 ) -> None:
-    shown = screen("--seconds", "3", "--game", "catch")
+    shown = screen("--seconds", "2", "--game", "catch")
 
     assert shown.end() == 0, shown.seen
     assert len(set(re.findall(r"▀▀▀▀ *│", shown.seen))) > 1, "the paddle"

@@ -22,7 +22,7 @@ SHORT = ("rl", "train", "--preset", "catch", "--steps", "600", "--keep-going")
 
 
 def test_a_run_ends_with_its_result_and_a_second_one_goes_on_with_the_agent(
-    run: Run, tmp_path: Path
+    run: Run, call: Run, tmp_path: Path
 ) -> None:
     where = ("--preset", "catch", "--data-dir", str(tmp_path))
     done = run("rl", "train", *where, "--seed", "3", "--json")
@@ -37,14 +37,14 @@ def test_a_run_ends_with_its_result_and_a_second_one_goes_on_with_the_agent(
     assert result["greedy_std"] >= 0
     assert (tmp_path / "agents/catch/checkpoints" / result["checkpoint"]).is_dir()
 
-    again = run("rl", "eval", *where, "--agent", "catch", "--json")
+    again = call("rl", "eval", *where, "--agent", "catch", "--json")
     assert again.returncode == 0, again.stderr
     record = json.loads(again.stdout)
     assert record["episodes"] == len(record["returns"]) == 20
     assert record["greedy_iqm_low"] <= record["greedy_iqm"] <= record["greedy_iqm_high"]
     assert -1 <= record["greedy_mean"] <= 1
 
-    done = run("rl", "train", *where, "--steps", "1000", "--keep-going")
+    done = call("rl", "train", *where, "--steps", "300", "--keep-going")
 
     assert done.returncode == 0, done.stderr
     assert "it goes on learning" in done.stderr
@@ -54,8 +54,8 @@ def test_a_run_ends_with_its_result_and_a_second_one_goes_on_with_the_agent(
     assert steps[-1] > steps[0]
 
 
-def test_a_sweep_trains_an_agent_a_seed_and_sums_up(run: Run, call: Run, tmp_path: Path) -> None:
-    done = run(*SHORT, "--seeds", "1..2", "--data-dir", str(tmp_path), "--json")
+def test_a_sweep_trains_an_agent_a_seed_and_sums_up(call: Run, tmp_path: Path) -> None:
+    done = call(*SHORT, "--seeds", "1..2", "--data-dir", str(tmp_path), "--json")
 
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
@@ -66,11 +66,11 @@ def test_a_sweep_trains_an_agent_a_seed_and_sums_up(run: Run, call: Run, tmp_pat
     assert json.loads(compared.stdout)["runs"][0]["agents"] == ["catch-1", "catch-2"]
 
 
-@pytest.mark.parametrize("preset", ["connect4", "duel"])
-def test_an_agent_plays_itself_and_is_measured_against_another(preset: str, run: Run) -> None:
+@pytest.mark.parametrize("preset", ["connect4", pytest.param("duel", marks=pytest.mark.long)])
+def test_an_agent_plays_itself_and_is_measured_against_another(preset: str, call: Run) -> None:
     arguments = ("--preset", preset, "--steps", "400", "--streams", "4", "--json")
 
-    done = run("rl", "train", *arguments)
+    done = call("rl", "train", *arguments)
 
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
@@ -144,10 +144,10 @@ def test_a_daemon_that_dies_is_told_in_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in err
 
 
-def test_training_that_diverges_is_no_success(run: Run) -> None:
+def test_training_that_diverges_is_no_success(call: Run) -> None:
     wild = ("optimizer={name: sgd, lr: 1e6}", "loss=mse", "dqn.clip_norm=null", "dqn.gamma=1.0")
 
-    done = run(*SHORT, "--json", *(word for value in wild for word in ("--set", value)))
+    done = call(*SHORT, "--json", *(word for value in wild for word in ("--set", value)))
 
     assert (done.returncode, done.stdout) == (70, "")
     last = done.stderr.splitlines()[-1]

@@ -401,13 +401,13 @@ def test_a_kill_while_saving_leaves_the_last_good_state(place, call, point):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not MNIST.is_dir(), reason=f"no MNIST in {MNIST}: set AGENTD_DATA")
-def test_mnist_reaches_97_percent_in_two_epochs(place, call):
+def test_mnist_reaches_95_percent_in_one_epoch(place, call):
     layers = "[{dense: 300}, relu, {dense: 150}, relu, {dense: 64}, relu]"
     (place / "mnist.yaml").write_text(f"layers: {layers}\n")
 
-    code, out, _ = call(*("train", "mnist.yaml", "--train", str(MNIST), "--epochs", "2", "--json"))
+    code, out, _ = call(*("train", "mnist.yaml", "--train", str(MNIST), "--epochs", "1", "--json"))
 
     record = json.loads(out)
     assert code == 0
     assert record["parameters"] == 290_964
-    assert record["test_accuracy"] > 0.965
+    assert record["test_accuracy"] > 0.945

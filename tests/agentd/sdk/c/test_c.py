@@ -159,10 +159,10 @@ def test_hostile_servers_do_no_harm(build: Build, run: Run, examples: Any) -> No
     frames = [e.hex for e in examples if e.name in names for _ in range(1 + 3 * ("act" in e.name))]
     hostile = build(HERE / "hostile.c", *SANITIZED)
 
-    counts = run(hostile, 4000, 1, stdin="\n".join(frames)).split()
+    counts = run(hostile, 1500, 1, stdin="\n".join(frames)).split()
 
-    assert int(counts[1]) > 200  # answers that were taken
-    assert int(counts[-1]) > 1000  # servers that were found out
+    assert int(counts[1]) > 75  # answers that were taken
+    assert int(counts[-1]) > 375  # servers that were found out
 
 
 # -- a real daemon --------------------------------------------------------------------------------
@@ -188,12 +188,12 @@ def test_refused_frame_is_told_and_the_game_goes_on(run: Run, game: Path, daemon
 
 
 @pytest.mark.parametrize("kind", ["box", "mixed"])
-def test_numbers_are_asked_for_and_the_refusal_told(
+def test_numbers_are_answered_inside_their_bounds(
     run: Run, game: Path, daemon: Any, kind: str
 ) -> None:
-    said = run(game, daemon.address, 5, kind, ends=1)
+    said = run(game, daemon.address, 40, kind)
 
-    assert said.endswith(f"UNSUPPORTED_ACTION|action.kind|discrete | multi_discrete|{kind}")
+    assert said == "answers 40 bad 0 refused 0 lost 0 reconnects 0 level -1"
 
 
 def test_nobody_there_is_told(run: Run, game: Path) -> None:
@@ -218,11 +218,11 @@ def test_cut_connection_is_resumed_and_nothing_taken_twice(
 def test_killed_daemon_is_waited_for(
     game: Path, tmp_path: Path, daemon: Any, free_daemon: Any
 ) -> None:
-    words = [str(game), free_daemon.address, "3000", "poll"]
+    words = [str(game), free_daemon.address, "1500", "poll"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as playing:
         assert playing.stdout is not None
         until = time.monotonic() + 60
-        while free_daemon.rows("game") < 500:
+        while free_daemon.rows("game") < 250:
             assert time.monotonic() < until
             time.sleep(0.05)
         assert playing.poll() is None
@@ -230,7 +230,7 @@ def test_killed_daemon_is_waited_for(
         free_daemon.start()
         said = playing.stdout.read()
 
-    assert re.match(r"answers 3000 bad \d refused 0 lost 0 reconnects [1-9]", said)
+    assert re.match(r"answers 1500 bad \d refused 0 lost 0 reconnects [1-9]", said)
 
 
 def test_every_rule_is_kept(game: Path, check_client: Any) -> None:
@@ -264,24 +264,28 @@ def test_cartpole_is_the_cartpole_of_agentd(
     plays_cartpole([str(program), "{address}", "1000"])
 
 
-def test_catch_is_learned_a_little(run: Run, catch: Path, daemon: Any) -> None:
-    run(catch, daemon.address, 500)
-
-    assert float(run(catch, daemon.address, 100, "eval").split()[-1]) > 0.2
-
-
-@pytest.mark.long
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("name", "train", "goal"), [("catch", 1500, 0.9), ("cartpole", 60, 475)])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "rows", "episodes", "judged", "goal"),
+    [("catch", 15_000, 200, 100, 0.9), ("cartpole", 50_000, 20, 40, 475)],
+)
 def test_games_are_learned(
-    run: Run, build: Build, client: Path, free_daemon: Any, name: str, train: int, goal: float
+    run: Run,
+    build: Build,
+    client: Path,
+    daemon: Any,
+    name: str,
+    rows: int,
+    episodes: int,
+    judged: int,
+    goal: float,
 ) -> None:
-    program, best = build(client / "examples" / f"{name}.c", "-O2"), -np.inf
-    for _ in range(20):
-        run(program, free_daemon.address, train, timeout=600)
-        said = run(program, free_daemon.address, 100, "eval", timeout=600)
-        means = [float(line.split()[-1]) for line in said.split("\n")]
-        best = max(best, float(np.mean(means)))
-        if best >= goal:
+    program, mean = build(client / "examples" / f"{name}.c", "-O2"), -np.inf
+    for most in range(rows, 2 * rows + 1, rows // 5):
+        while daemon.rows(name) < most:
+            run(program, daemon.address, episodes)
+        said = run(program, daemon.address, judged, "eval").split("\n")
+        mean = np.mean([float(line.split()[-1]) for line in said])
+        if mean >= goal:
             break
-    assert best >= goal
+    assert mean >= goal

@@ -169,6 +169,7 @@ static void hear(const unsigned char *d, size_t n) {
                c->session.resumed, c->token[0], c->token[15]);
     }
     printf(" level %g wind %g\n", agentd_setting(c, "level", -1), agentd_setting(c, "wind", -1));
+    c->state = AGENTD__DOWN; /* nobody is there to say goodbye to */
     agentd_close(c);
 }
 

@@ -214,7 +214,10 @@ public static class Harness {
             Tell(() => agent.Step());
         }
         Tell(() => AgentdClient.Connect(address, "plain", Board, ActionSpace.Discrete(4)));
-        Tell(() => AgentdClient.Connect(address, "box", Board, ActionSpace.Box(new[] { -1f }, new[] { 1f })));
+        using (var box = AgentdClient.Connect(address, "box", Board, ActionSpace.Box(new[] { -1f }, new[] { 1f }))) {
+            box.Frame.Add(0, Kind.First).Obs(0, 0);
+            Console.WriteLine("box " + (Math.Abs(box.Step().Number(0, 0)) <= 1));
+        }
         Tell(() => AgentdClient.Connect("127.0.0.1:1", "plain", Board, ActionSpace.Discrete(3)));
         Tell(() => AgentdClient.Connect("http://127.0.0.1", "plain", Board, ActionSpace.Discrete(3)));
     }

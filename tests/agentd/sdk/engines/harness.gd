@@ -283,7 +283,7 @@ func refusals():
 		session.poll()
 	tell("BAD_LOG")
 	session.close()
-	for action in [4, {"low": [-1.0], "high": [1.0]}]:
+	for action in [4, {"low": [1.0], "high": [1.0]}]:
 		session = Session.new()
 		session.open(address, "plain" if typeof(action) == TYPE_INT else "box", BOARD, action)
 		session.wait_open(20)

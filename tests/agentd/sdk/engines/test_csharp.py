@@ -181,7 +181,7 @@ def test_refusals_carry_their_reasons(harness: Run, daemon: Any) -> None:
         "want 1 to 4096 rows a frame, got 0",
     ]
     assert lines[7].startswith("SCHEMA_MISMATCH action True ")
-    assert lines[8] == "UNSUPPORTED_ACTION action.kind True discrete | multi_discrete box"
+    assert lines[8] == "box True"
     assert lines[9].startswith("UNREACHABLE  True")
     assert lines[10].startswith("address http://127.0.0.1: want host:port")
 

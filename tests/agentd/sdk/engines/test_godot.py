@@ -153,7 +153,7 @@ def test_refusals_carry_their_reasons(harness: Run, daemon: Any) -> None:
     assert lines[6].startswith("BAD_ARGUMENT Null False want rows")
     assert lines[7] == "BAD_LOG"
     assert lines[8].startswith("SCHEMA_MISMATCH action True ")
-    assert lines[9].startswith("UNSUPPORTED_ACTION action.kind True ")
+    assert lines[9].startswith("BAD_HELLO action.high[0] True ")
     assert lines[10].startswith("UNREACHABLE Null True ")
 
 

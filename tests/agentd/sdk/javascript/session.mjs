@@ -159,9 +159,17 @@ const CASES = {
     const other = { ...names, ...schema, action: 4 };
     await assert.rejects(connect(place, other), { name: "Refused", code: "SCHEMA_MISMATCH" });
     const box = { ...schema, agent: "box", action: { kind: "box", low: [-1], high: [1] } };
-    await assert.rejects(connect(place, box), { code: "UNSUPPORTED_ACTION", field: "action.kind" });
-    const mixed = { ...box, action: { kind: "mixed", heads: [{ n: 3 }, { low: 0, high: 1 }] } };
-    await assert.rejects(connect(place, mixed), { code: "UNSUPPORTED_ACTION" });
+    const wide = { ...box, action: { kind: "box", low: [1], high: [1] } };
+    await assert.rejects(connect(place, wide), { code: "BAD_HELLO", field: "action.high[0]" });
+    const heads = [{ n: 3 }, { low: 0, high: 1 }];
+    const mixed = { ...box, agent: "mixture", action: { kind: "mixed", heads } };
+    for (const [numbers, width] of [[box, 1], [mixed, 2]]) {
+      const player = await connect(place, numbers);
+      const { action } = await player.step({ obs: [0, 1] });
+      assert.equal(action.length, width);
+      assert.ok(action.every((number) => number >= -1 && number <= 2));
+      await player.close();
+    }
     await assert.rejects(connect(`${scheme}://127.0.0.1:1`, other), { name: "Unreachable" });
     await agent.close();
     const game = await connect(place, { ...schema, agent: "curriculum", role: "play" });

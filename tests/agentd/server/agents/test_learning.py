@@ -112,13 +112,13 @@ async def train_paced(
 async def test_paced_the_same_seed_gives_the_same_weights_and_a_killed_learner_changes_nothing(
     serve, tmp_path
 ):
-    steps = 1_000
+    steps = 600
 
     once, stats = await train_paced(serve, tmp_path / "once", steps)
     again, _ = await train_paced(serve, tmp_path / "again", steps)
-    killed, after = await train_paced(serve, tmp_path / "killed", steps, kill_at=610)
+    killed, after = await train_paced(serve, tmp_path / "killed", steps, kill_at=410)
 
-    assert stats["updates"] > 350
+    assert stats["updates"] > 190
     assert once == again
     assert after["learner_restarts"] == 1
     assert once == killed
@@ -141,10 +141,11 @@ async def test_streaming_learners_repeat_themselves_through_a_kill(serve, tmp_pa
 
 @pytest.mark.slow
 async def test_with_every_improvement_a_killed_learner_changes_nothing(serve, tmp_path):
-    once, stats = await train_paced(serve, tmp_path / "once", 500, config=ALL)
-    killed, after = await train_paced(serve, tmp_path / "killed", 500, 350, config=ALL)
+    config = ALL | {"checkpoint": {"every_updates": 40}}
+    once, stats = await train_paced(serve, tmp_path / "once", 350, config=config)
+    killed, after = await train_paced(serve, tmp_path / "killed", 350, 250, config=config)
 
-    assert stats["updates"] > 100
+    assert stats["updates"] > 80
     assert after["learner_restarts"] == 1
     assert once == killed
 

@@ -147,7 +147,7 @@ def alter(path: Path, rng: random.Random) -> None:
 async def test_an_agent_survives_or_is_refused_whatever_is_missing(serve, lived, tmp_path, caplog):
     rng, names = random.Random(14), files_of(lived.agent)
     lone = [[name] for name in names]
-    some = [rng.sample(names, rng.randrange(2, len(names))) for _ in range(15)]
+    some = [rng.sample(names, rng.randrange(2, len(names))) for _ in range(6)]
     seen = set()
     for number, missing in enumerate([[], *lone, *some]):
         folder = lived.copy(tmp_path / f"missing{number}")
@@ -161,7 +161,7 @@ async def test_an_agent_survives_or_is_refused_whatever_is_missing(serve, lived,
 async def test_an_agent_survives_or_is_refused_whatever_is_damaged(serve, lived, tmp_path, caplog):
     rng, names = random.Random(15), files_of(lived.agent)
     seen = set()
-    for number in range(40):
+    for number in range(24):
         folder = lived.copy(tmp_path / f"damaged{number}")
         alter(folder / "agents" / "a" / names[number % len(names)], rng)
         seen.add(await outcome(serve, lived, folder, caplog))

@@ -26,7 +26,7 @@ async def refused(house, **changes) -> m.Error:
 
 async def begun(serve, data_dir, **limits) -> None:
     """A daemon that ends with a session which waits for its resume."""
-    house = await serve(DQN, data_dir=data_dir, **limits)
+    house = await serve(data_dir=data_dir, **limits)
     peer = await house.peer()
     await peer.hello()
     await peer.step([FIRST] * 4)
@@ -41,7 +41,7 @@ async def test_a_damaged_schema_refuses_its_agent_and_no_other(serve, tmp_path, 
     await begun(serve, tmp_path / "data")
     (tmp_path / "data" / "agents" / "a" / "schema.json").write_bytes(content)
 
-    house = await serve(DQN, data_dir=tmp_path / "data")
+    house = await serve(data_dir=tmp_path / "data")
 
     error = await refused(house)
     assert (error.code, "schema.json" in error.message) == ("INTERNAL", True)
@@ -67,7 +67,7 @@ async def test_a_damaged_session_table_is_begun_anew(serve, tmp_path, damage):
             path.write_bytes(noise)
 
     sessions = 100 if damage == "other size" else 300
-    house = await serve(DQN, data_dir=tmp_path / "data", max_sessions=sessions)
+    house = await serve(data_dir=tmp_path / "data", max_sessions=sessions)
 
     peer = await house.peer()
     assert not (await peer.hello()).resumed

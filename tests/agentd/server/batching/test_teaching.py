@@ -90,3 +90,31 @@ async def test_values_may_be_taught_too(serve):
     assert (await peer.hear()).queued == 2
     await peer.say(m.Teach(seq=2, obs={"x": bytes(32)}, target=target[:-4]))
     assert (await peer.hear()).code == "BAD_TARGET"
+
+
+async def test_evidence_brings_novelty_to_those_who_ask_in_version_2(serve):
+    config = SUPERVISED | {"supervised": {"batch": 32, "loss": "edl_squared", "kl_updates": 200}}
+    house = await serve(config)
+    peer = await house.peer()
+    await peer.hello(protocol=(1, 2), explain=True)
+    rng = np.random.default_rng(0)
+    states = np.concatenate([rng.standard_normal((999, 4)), np.zeros((1, 4))])
+    await peer.say(teach(peer, states, (states[:, 0] > 0).astype(int)))
+    assert isinstance(await peer.hear(), m.TaughtReply)
+    handle = house.server.registry.loaded["a"].learning.handle
+    async with asyncio.timeout(60):
+        while not handle.stats()["updates"]:
+            await asyncio.sleep(0.02)
+
+    act = await peer.step([FIRST] * 3, states[:3])
+
+    alpha = np.exp(np.frombuffer(act.q, "<f4").reshape(3, 3).astype(float).clip(-10, 10)) + 1
+    np.testing.assert_allclose(np.frombuffer(act.novelty, "<f4"), 3 / alpha.sum(1), rtol=1e-5)
+    others = []
+    for run, asked in ((1, {"explain": True}), (2, {"protocol": (1, 2)})):
+        other = await house.peer()
+        await other.hello(run=bytes([run]) * 16, **asked)
+        others.append(await other.step([FIRST] * 3, states[:3]))
+    old, plain = others
+    assert old.q is not None
+    assert old.novelty is plain.novelty is plain.q is None

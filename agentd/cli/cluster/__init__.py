@@ -1,0 +1,1 @@
+"""``agentd cluster`` and the options of commands that may work on a Ray cluster."""

@@ -1,0 +1,103 @@
+"""Simulated clusters: several nodes of Ray on this machine, by Ray's own cluster utility."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+STORE_BYTES = 120 * 2**20
+PATIENCE_S = 240.0
+ENVIRONMENT = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": "5" * 64,
+    "RAY_worker_niceness": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_agent_register_timeout_ms": "300000",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_failure_threshold": "8",
+    "PYTHONPATH": str(Path(__file__).resolve().parents[3]),
+}
+
+
+class Nodes:
+    """A head and nodes beside it, each with CPUs of its own, in name."""
+
+    def __init__(self, cluster: Any) -> None:
+        self.ray_cluster = cluster
+
+    @property
+    def address(self) -> str:
+        address: str = self.ray_cluster.address
+        return address
+
+    def add(self, cpus: int = 1) -> Any:
+        """Add a node."""
+        return self.ray_cluster.add_node(num_cpus=cpus, object_store_memory=STORE_BYTES)
+
+    def remove(self, node: Any) -> None:
+        """End a node in good order."""
+        self.ray_cluster.remove_node(node)
+
+    def kill(self, node: Any) -> None:
+        """Kill a node as a power cut does: its raylet and every process that it has started."""
+        raylet = node.all_processes["raylet"][0].process.pid
+        pids = [raylet, *children_of(raylet)]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        self.ray_cluster.worker_nodes.discard(node)
+
+
+def be_patient() -> None:
+    """Let a node of Ray take its time to start: by itself it has 30 s, too few where much runs."""
+    from ray._private import services
+
+    look = services.get_node
+
+    def get_node(*where: Any) -> Any:
+        give_up = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return look(*where)
+            except RuntimeError:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.2)
+
+    if look.__module__ == services.__name__:
+        services.get_node = get_node
+
+
+def children_of(pid: int) -> list[int]:
+    """All processes below ``pid``."""
+    found = []
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for child in map(int, listed):
+        found += [child, *children_of(child)]
+    return found
+
+
+def run_agentd(*words: Any, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run ``agentd …`` in a process of its own."""
+    command = [sys.executable, "-m", "agentd", *map(str, words)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, cwd=cwd
+    )
+
+
+def start_agentd(*words: Any) -> subprocess.Popen[str]:
+    """Start ``agentd …``, whose output nobody reads."""
+    command = [sys.executable, "-m", "agentd", *map(str, words)]
+    nothing = subprocess.DEVNULL
+    return subprocess.Popen(command, stdout=nothing, stderr=nothing, text=True)
+
+
+def wait_until(fact: Any, timeout_s: float = PATIENCE_S) -> None:
+    """Wait for a fact."""
+    give_up = time.monotonic() + timeout_s
+    while not fact():
+        assert time.monotonic() < give_up, "it never came"
+        time.sleep(0.1)
