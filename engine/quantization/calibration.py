@@ -135,6 +135,7 @@ class _Rounding:
             self._round(name, x, w, b)
             return
         fit = Fit(_sample(x), bias=b is not None)
+<<<<<<< HEAD
         w0, b0 = fit.solve(w, b, self._wanted.pop(name))
         found: NDArray[Any] | None = b0
         if name in self._kept:
@@ -144,6 +145,16 @@ class _Rounding:
             w[...] = self.matrices[name].values
         if b is not None:
             b[...] = found
+=======
+        solved = fit.solve(w, b, self._wanted.pop(name))
+        values: tuple[Any, Any] = solved
+        if name not in self._kept:
+            self.matrices[name], bias = fit.round(*solved)
+            values = self.matrices[name].values, bias
+        w[...] = values[0]
+        if b is not None:
+            b[...] = values[1]
+>>>>>>> f-int8
 
     def _round(self, name: str, x: Any, w: Any, b: Any) -> None:
         if name not in self._kept and name not in self.matrices:

@@ -113,8 +113,8 @@ def _own_range(x: Any, whole: Floats, column: Floats) -> Step:
     low, high = np.empty_like(column), np.empty_like(column)
 
     def step() -> None:
-        minimum.reduce(x, 1, None, low, keepdims=True, initial=0)
-        maximum.reduce(x, 1, None, high, keepdims=True, initial=0)
+        minimum.reduce(x, axis=1, out=low, keepdims=True, initial=0)
+        maximum.reduce(x, axis=1, out=high, keepdims=True, initial=0)
         subtract(high, low, column)
         divide(column, np.float32(LEVELS), column)
         maximum(column, _TINY, out=column)
