@@ -11,6 +11,7 @@ Suites, all by default (see docs/LATENCY.md for what they ask and how):
     learning  16 games at 60 frames a second, learning on and off in turns; then a closed loop
     workers   one and two serving processes, two load generators, loads from 1 x 1 to 16 x 1,024
     carriers  the same loads over TCP and over WebSocket, in turns: 1 x 1, 64 x 1 and 64 x 16
+    durability  rows that are kept, by what an agent promises of them: os, 1s, always
     idle      memory of 1,024 silent connections, and whether each still gets its answer
 
 Every load comes from a process of its own (`serving_load.py`). Peers take turns within a round; the
@@ -53,6 +54,10 @@ AGENTS: dict[str, Any] = {
         "checkpoint": {"every_seconds": None},
     },
 }
+DURABILITIES = ("os", "1s", "always")
+for _name in DURABILITIES:  # rows are kept, and never suffice for an update
+    AGENTS[f"keeps-{_name}"] = AGENTS["learns"] | {"pace": {"learn_start": 100_000}}
+    AGENTS[f"keeps-{_name}"] |= {"durability": _name}
 
 
 class Server(AbstractContextManager):
@@ -351,6 +356,25 @@ def carriers(args: argparse.Namespace) -> dict:
     return out
 
 
+def durability(args: argparse.Namespace) -> dict:
+    """Games whose rows are kept: what it costs to promise more of them, on this disk."""
+    out = {}
+    with agentd() as server:
+        for connections, wanted in ((1, None), (16, None), (64, None), (16, 960)):
+            spec = {"rows": 1, "role": "train", "connections": connections, "rate": wanted}
+            spec["seconds"] = args.seconds
+            agents = {name: spec | {"agent": f"keeps-{name}"} for name in DURABILITIES}
+            makers = {
+                name: lambda each=each: drive(server, **each) for name, each in agents.items()
+            }
+            found = take_turns(args.rounds, makers)
+            load = "closed loop" if wanted is None else f"{wanted} frames/s"
+            out[f"{connections} {load}"] = found
+            if not args.json:
+                show(f"durability, {connections} games, {load}", found, "os")
+    return out
+
+
 def idle(args: argparse.Namespace) -> dict:
     """Resident memory before and while many connections are silent; then each asks once."""
     count, seconds = (256, 3.0) if args.quick else (1024, 60.0)
@@ -382,6 +406,7 @@ SUITES = {
     "learning": learning,
     "workers": workers,
     "carriers": carriers,
+    "durability": durability,
     "idle": idle,
 }
 

@@ -104,9 +104,8 @@ def _allows_pickle(call: ast.Call) -> bool:
 
 
 def room_of(place: str) -> str:
-    stems = (place, place.removesuffix(".py"))
-    fitting = [r for r in ROOMS if any(stem == r or stem.startswith(r + "/") for stem in stems)]
-    return max(fitting, key=len)
+    inside = f"{place.removesuffix('.py')}/"
+    return max((room for room in ROOMS if inside.startswith(room + "/")), key=len)
 
 
 def imports_stay_in_their_room(root: Path) -> list[str]:
@@ -162,9 +161,8 @@ def import_graph(root: Path) -> dict[str, set[str]]:
     ``from package import name`` names the module ``package.name`` where there is one.
     """
     modules = {module_of(root, path): path for path in files(root, (*PRODUCT, "scripts"))}
-    graph: dict[str, set[str]] = {}
+    graph: dict[str, set[str]] = {module: set() for module in modules}
     for module, path in modules.items():
-        graph[module] = set()
         for node in nodes(path.read_text()):
             if isinstance(node, ast.Import):
                 named = [alias.name for alias in node.names]
@@ -264,7 +262,7 @@ def nobody_calls_the_cli(root: Path) -> list[str]:
 
 
 def only_the_cli_prints_and_exits(root: Path) -> list[str]:
-    doors = (*CLI, "agentd/learner/__main__.py", "agentd/rl/__main__.py")
+    doors = (*CLI, *(f"agentd/{r}/__main__.py" for r in ("cluster", "learner", "replicas", "rl")))
     findings = []
     for path in files(root, PRODUCT):
         place = path.relative_to(root).as_posix()

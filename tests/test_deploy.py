@@ -1,7 +1,9 @@
 """The files of docs/deploy fit the daemon and each other, and what can run of them runs."""
 
+import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -107,3 +109,53 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
 
     assert "agentd.service" not in done.stderr
     assert done.returncode == 0, done.stderr
+
+
+def test_the_balancer_takes_its_configuration(tmp_path: Path) -> None:
+    haproxy = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
+    if haproxy is None:
+        pytest.skip("haproxy is not installed")
+    text = (DEPLOY / "haproxy.cfg").read_text()
+    here = re.sub(r"agentd-\d\.agentd:", "127.0.0.1:", text)
+    (tmp_path / "haproxy.cfg").write_text(here)
+    command = [haproxy, "-c", "-f", str(tmp_path / "haproxy.cfg")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert f"check port {DEFAULTS.http_port}" in text
+    assert f"expire {DEFAULTS.limits.resume_s:.0f}s" in text
+
+
+def test_replicas_in_a_cluster_differ_from_one_daemon_in_what_they_say() -> None:
+    one, many = (
+        {
+            f"{record['kind']} {record['metadata']['name']}": record
+            for record in yaml.safe_load_all((DEPLOY / name).read_text())
+        }
+        for name in ("kubernetes.yaml", "kubernetes-replicas.yaml")
+    )
+    alone, replica = (
+        each["StatefulSet agentd"]["spec"]["template"]["spec"] for each in (one, many)
+    )
+    assert alone["securityContext"] == replica["securityContext"]
+    for key in ("ports", "startupProbe", "livenessProbe", "readinessProbe", "securityContext"):
+        assert alone["containers"][0][key] == replica["containers"][0][key]
+    config = yaml.safe_load(many["ConfigMap agentd"]["data"]["agentd.yaml"])
+    assert resolve(None, config).config.agents["bot"].follow is not None
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
+def test_sigterm_drains_a_daemon_that_is_process_1(tmp_path: Path) -> None:
+    alone = ["unshare", "--map-root-user", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("unshare: this machine gives no namespace of processes")
+    serve = [sys.executable, "-m", "agentd", "serve", "--port", "0", "--no-http"]
+    command = [*alone, *serve, "--data-dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"listening on")
+        (first,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(first), signal.SIGTERM)
+        said = process.stderr.read()
+        assert process.wait(60) == 0, said
+    assert b"draining" in said

@@ -129,6 +129,8 @@ config show     daemon.configure:show
     Print every value that `serve` would run with, and where each came from.
 config schema   daemon.configure:schema
     Print the JSON Schema of the configuration file, for editors.
+cluster serve   cluster.serve:serve
+    Run daemons on the nodes of a Ray cluster, with one learner for all, until Ctrl-C.
 cluster status  cluster.status:status
     List the nodes of a Ray cluster: CPUs, memory, versions; fail where they differ from here.
 """

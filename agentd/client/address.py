@@ -48,6 +48,22 @@ class Address(NamedTuple):
             )
         return cls._of_url(text, text)
 
+    @classmethod
+    def parse_all(cls, text: str | tuple[str, int] | Address) -> tuple[Address, ...]:
+        """Read one address or several with commas between: ``agentd://[token@]a:7331,b:7331``.
+
+        The scheme and the token of the first hold for those that name none. Sockets of this
+        machine have no list. Raises AddressError.
+        """
+        if not isinstance(text, str) or "," not in text or _is_path(text):
+            return (cls.parse(text),)
+        scheme = text.partition("://")[0] if "://" in text else "agentd"
+        parts = [part.strip() for part in text.split(",")]
+        if not all(parts) or len({*parts}) < len(parts):
+            raise AddressError(f"addresses {text!r}: want each once, with one comma between two")
+        found = [cls.parse(part if "://" in part else f"{scheme}://{part}") for part in parts]
+        return tuple(each._replace(token=each.token or found[0].token) for each in found)
+
     def __str__(self) -> str:
         if self.path is not None:
             return f"unix:{self.path}"
@@ -81,6 +97,11 @@ class Address(NamedTuple):
             token=token,
             web=url.scheme.removeprefix("agentd"),
         )
+
+
+def _is_path(text: str) -> bool:
+    """Whether an address names a socket of this machine by its path."""
+    return text.startswith(("unix:", "agentd+unix:")) or ("/" in text and "://" not in text)
 
 
 def _without_brackets(text: str) -> str:

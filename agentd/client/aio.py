@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from agentd.client.address import Address
 from agentd.client.choices import Actions
-from agentd.client.errors import ClientClosed, ClientError, NotAgentd, SessionLost, Unreachable
+from agentd.client.errors import ClientClosed, ClientError, NotAgentd, SessionLost
 from agentd.client.facts import SessionFacts
 from agentd.client.frames import Act, Observations, Taught
 from agentd.client.link import Link
@@ -190,7 +190,7 @@ class AsyncClient(AsyncOperations, SessionFacts):
             while (link := self._link) is not None:
                 await self._guard(link)
                 cause = link.cause or ConnectionResetError("the server closed the connection")
-                log.info("connection to %s lost: %s", self._settings.address, cause)
+                log.info("connection to %s lost: %s", self._session.address, cause)
                 self._link = None
                 self._up.clear()
                 for pong in self._pings.values():
@@ -224,9 +224,9 @@ class AsyncClient(AsyncOperations, SessionFacts):
             if self._ended is not None:
                 raise self._ended
             if cause is not None:
-                delay = self._patience.next_delay(self._session.stay_away_s)
+                delay = self._next_delay()
                 if delay is None:
-                    raise self._session.fault or Unreachable(f"{self._settings.address}: {cause}")
+                    raise self._unreachable(cause)
                 await asyncio.sleep(delay)
             try:
                 self._link = await self._shake_hands()
@@ -237,8 +237,9 @@ class AsyncClient(AsyncOperations, SessionFacts):
     async def _shake_hands(self) -> Link:
         """Open a connection, say hello and wait for welcome, once. Raises OSError."""
         self._session.fault = None
+        self._session.address = place = self._failover.address
         async with asyncio.timeout(CONNECT_S):
-            link = await Link.open(self._settings, self._arrived)
+            link = await Link.open(place, self._settings.tls, self._arrived)
             try:
                 link.write(self._session.open())
                 self._deliver()  # operations whose outcome is unknown
@@ -249,6 +250,7 @@ class AsyncClient(AsyncOperations, SessionFacts):
             except BaseException:
                 link.abort()
                 raise
+        self._failover.welcomed()
         return link
 
     def _end(self, error: ClientError | ProtocolError) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from agentd.client.address import Address
 from agentd.client.choices import Actions
-from agentd.client.errors import ClientClosed, DataRefused, NotAgentd, Unreachable
+from agentd.client.errors import ClientClosed, DataRefused, NotAgentd
 from agentd.client.facts import SessionFacts
 from agentd.client.frames import Act, Observations, Taught
 from agentd.client.operations import Operations
@@ -61,6 +61,9 @@ class Client(Operations, SessionFacts):
         **options: Unpack[ConnectOptions],
     ) -> Self:
         """Connect to ``agent`` at ``address`` and say what the game looks like.
+
+        Several servers that play the same agent stand with commas between, ``"a:7331,b:7331"``: the
+        client begins at any of them and goes to the next when one is lost (``resume_for``).
 
         Raises ValueError for arguments that break the rules of R4, Unreachable when nobody
         answers, Refused when the server does not want us.
@@ -319,11 +322,9 @@ class Client(Operations, SessionFacts):
             if self._ended is not None:
                 raise self._ended
             if self._broken is not None:
-                delay = self._patience.next_delay(self._session.stay_away_s)
+                delay = self._next_delay()
                 if delay is None:
-                    self._ended = self._session.fault or Unreachable(
-                        f"{self._settings.address}: {self._broken}"
-                    )
+                    self._ended = self._unreachable(self._broken)
                     continue
                 time.sleep(delay)
             try:
@@ -335,7 +336,8 @@ class Client(Operations, SessionFacts):
     def _shake_hands(self) -> None:
         """Open a socket, say hello and wait for welcome, once. Raises OSError."""
         self._session.fault = None
-        self._wire = wire = Wire.connect(self._settings.address, self._settings.tls, CONNECT_S)
+        self._session.address = place = self._failover.address
+        self._wire = wire = Wire.connect(place, self._settings.tls, CONNECT_S)
         wire.send(self._session.open(), CONNECT_S)
         until = time.monotonic() + CONNECT_S
         while not self._session.welcomed:
@@ -343,12 +345,13 @@ class Client(Operations, SessionFacts):
             if data is None:
                 raise TimeoutError(f"no welcome within {CONNECT_S:g} s")
             self._take(wire, data)
+        self._failover.welcomed()
         self.reconnects += self._was_connected
         self._was_connected = True
 
     def _break(self, fault: OSError) -> None:
         """Let go of the connection because of ``fault``."""
-        log.info("connection to %s lost: %s", self._settings.address, fault)
+        log.info("connection to %s lost: %s", self._session.address, fault)
         self._broken = fault
         if self._wire is not None:
             self._wire.close()

@@ -5,7 +5,8 @@ import time
 from collections.abc import Mapping
 
 from agentd.client.backoff import Patience
-from agentd.client.errors import ClientError
+from agentd.client.errors import ClientError, Unreachable
+from agentd.client.failover import Failover
 from agentd.client.session import ClientSession
 from agentd.client.settings import ConnectSettings
 from agentd.protocol import messages as m
@@ -21,10 +22,23 @@ class SessionFacts:
         self._ended: ClientError | ProtocolError | None = None  # why there will be no link any more
         self._random = random.Random(settings.hello.run)
         self._be_patient(settings.wait)
+        self._failover = Failover(
+            settings.addresses, settings.resume_for, self._random, time.monotonic
+        )
         self.reconnects = 0
 
     def _be_patient(self, seconds: float) -> None:
         self._patience = Patience(seconds, self._random, time.monotonic)
+
+    def _next_delay(self) -> float | None:
+        """Return the seconds before the next try, None to give up; call once for each failure."""
+        if not self._failover.broke():
+            return 0.0
+        return self._patience.next_delay(self._session.stay_away_s)
+
+    def _unreachable(self, cause: object) -> ClientError:
+        """What to raise when it is time to give up because of ``cause``."""
+        return self._session.fault or Unreachable(f"{self._failover}: {cause}")
 
     @property
     def welcome(self) -> m.Welcome:

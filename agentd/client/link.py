@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from typing import Self, cast
 
 from agentd.client.address import Address
-from agentd.client.settings import ConnectSettings
 from agentd.client.web import WebSocketEnd
 from agentd.protocol.address import host_port
 
@@ -37,22 +37,23 @@ class Link(asyncio.Protocol):
         self.cause: Exception | None = None
 
     @classmethod
-    async def open(cls, settings: ConnectSettings, arrived: Callable[[Link, bytes], None]) -> Self:
-        """Connect to the address of ``settings``. Raises OSError."""
+    async def open(
+        cls, place: Address, tls: ssl.SSLContext | None, arrived: Callable[[Link, bytes], None]
+    ) -> Self:
+        """Connect to ``place``. Raises OSError."""
         loop = asyncio.get_running_loop()
-        place: Address = settings.address
-        name = place.host if settings.tls is not None else None
+        name = place.host if tls is not None else None
         web = WebSocketEnd(host_port(place.host, place.port)) if place.web else None
         if place.path is not None:
             _, link = await loop.create_unix_connection(
-                lambda: cls(arrived, web), place.path, ssl=settings.tls, server_hostname=name
+                lambda: cls(arrived, web), place.path, ssl=tls, server_hostname=name
             )
         else:
             _, link = await loop.create_connection(  # asyncio sets TCP_NODELAY by itself
                 lambda: cls(arrived, web),
                 place.host,
                 place.port,
-                ssl=settings.tls,
+                ssl=tls,
                 server_hostname=name,
             )
         try:

@@ -54,11 +54,12 @@ class ClientSession:
         goodbye: the reason that the server gave for closing this connection.
         welcomed: True from ``welcome`` to the end of this connection.
         ponged: ``t`` of the last pong.
+        address: where this connection leads; the shell sets it.
         settings: numbers that the agent's operator gives to the game (R19), as they stand now.
     """
 
     def __init__(self, settings: ConnectSettings) -> None:
-        self._address = settings.address
+        self.address = settings.addresses[0]
         self._wire = ClientConnection(settings.hello)
         self._packer = (
             None if settings.schema is None else Packer(settings.schema, settings.hello.streams)
@@ -233,7 +234,7 @@ class ClientSession:
         except FrameTooLarge as fault:
             if self.welcomed:
                 raise
-            raise NotAgentd(self._address, fault) from None
+            raise NotAgentd(self.address, fault) from None
         except ProtocolError as fault:
             if self._wire.forgotten:  # R7: the next connection begins a new session
                 raise ConnectionResetError(fault.message) from None

@@ -54,18 +54,22 @@ class ConnectOptions(TypedDict, total=False):
     """Seconds to keep trying for the first connection (0: one try)."""
     retry_for: float
     """Seconds to keep trying after a connection broke (60), 0 to give up at once."""
+    resume_for: float
+    """Of several addresses: seconds to try the one that was lost, whose session may be resumed
+    there, before another one (5); at most half of ``retry_for``."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectSettings:
     """ConnectOptions checked and put in order."""
 
-    address: Address
+    addresses: tuple[Address, ...]
     hello: Hello
     schema: Schema | None  # None for an admin
     tls: ssl.SSLContext | None
     wait: float
     retry_for: float
+    resume_for: float
 
     @classmethod
     def read(
@@ -77,7 +81,7 @@ class ConnectSettings:
         options: ConnectOptions,
     ) -> ConnectSettings:
         """Check everything that can be checked without the server. Raises ValueError."""
-        place = Address.parse(address)
+        places = Address.parse_all(address)
         role = options.get("role", "train")
         run = options.get("run", os.urandom(16))
         if len(run) != 16:
@@ -88,7 +92,7 @@ class ConnectSettings:
             "client": SOFTWARE,
             "role": role,
             "run": run,
-            "token": place.token if token is None else token,
+            "token": places[0].token if token is None else token,
             "agent": agent,
         }
         schema = None
@@ -96,15 +100,18 @@ class ConnectSettings:
             schema = read_schema(observation, actions)
             common |= schema.to_wire() | _playing(options, since=2 if schema.heads else 1)
         tls = options.get("tls")
-        if tls is None and place.web == "wss":
+        if tls is None and "wss" in {place.web for place in places}:
             tls = ssl.create_default_context()
+        retry_for = _seconds("retry_for", options.get("retry_for", 60.0))
+        resume_for = _seconds("resume_for", options.get("resume_for", 5.0))
         return cls(
-            address=place,
+            addresses=places,
             hello=Hello(**common),
             schema=schema,
             tls=tls,
             wait=_seconds("wait", options.get("wait", 0.0)),
-            retry_for=_seconds("retry_for", options.get("retry_for", 60.0)),
+            retry_for=retry_for,
+            resume_for=min(resume_for, retry_for / 2),
         )
 
 

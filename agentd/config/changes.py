@@ -10,7 +10,8 @@ from agentd.config.records import AgentConfig
 from agentd.config.resolve import agent_config_from_wire
 
 CHANGEABLE = (
-    *("checkpoint", "dqn.batch", "dqn.clip_norm", "dqn.gamma", "dqn.target", "optimizer.lr"),
+    *("checkpoint", "dqn.batch", "dqn.clip_norm", "dqn.gamma", "dqn.target", "durability"),
+    *("optimizer.lr",),
     *("exploration.end", "exploration.hold", "exploration.spread", "exploration.start"),
     *("exploration.steps", "pqn.gamma", "stream_q.gamma", "demonstrations"),
 )

@@ -127,6 +127,13 @@ class InitConfig(Record, frozen=True, kw_only=True):
     scale: Positive = 1.0  # factor on the outputs: logits of moves are no values yet
 
 
+class FollowConfig(Record, frozen=True, kw_only=True):
+    """For `learner: none`: play the checkpoints that another daemon's agent writes."""
+
+    folder: Annotated[str, Meta(min_length=1)]  # that agent's, as this machine sees it
+    every_s: Seconds = 5.0  # how often to look for a newer one
+
+
 def _default_model() -> ModelSpec:
     return ModelSpec(layers=(Dense(128), Relu(), Dense(128), Relu()))
 
@@ -145,6 +152,7 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     model: ModelSpec = msgspec.field(default_factory=_default_model)
     init: InitConfig | None = None  # null: weights are drawn by the seed
+    follow: FollowConfig | None = None  # null: an agent that only plays goes on with what it has
     optimizer: OptimizerSpec = msgspec.field(default_factory=OptimizerSpec)
     loss: ValueLoss = "huber"
     dqn: DqnConfig = msgspec.field(default_factory=DqnConfig)
@@ -158,11 +166,16 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     exploration: ExplorationConfig = msgspec.field(default_factory=ExplorationConfig)
     actions: ActionsConfig = msgspec.field(default_factory=ActionsConfig)
     checkpoint: CheckpointConfig = msgspec.field(default_factory=CheckpointConfig)
+    # acknowledged rows that a power failure may take: none (answers wait for the disk), those of
+    # the last second, or those since the last checkpoints
+    durability: Literal["always", "1s", "os"] = "os"
     # numbers for its games: they are told, and the operation `settings` changes them
     game: dict[SettingName, Finite] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         pace, capacity = self.pace, self.replay.capacity
+        if self.follow is not None and self.learner != "none":
+            raise ValueError(f"`follow` is for learner none: {self.learner} learns by itself")
         if self.learner in ("dqn", *STREAMING) and pace.learn_start > capacity:
             raise ValueError(
                 f"pace.learn_start ({pace.learn_start}) is more than replay.capacity "
@@ -237,6 +250,18 @@ class AgentConfig(Record, frozen=True, kw_only=True):
             raise ValueError("stream_q has an optimizer of its own: no `optimizer`, no `loss`")
 
 
+def unshareable(config: AgentConfig) -> str:
+    """Why an agent cannot share a learner with other daemons, "" where it can."""
+    if config.learner not in ("dqn", "supervised", "none"):
+        return (
+            f"learner {config.learner} learns from each row when it is fresh, so it needs one "
+            "daemon; a shared learner takes dqn and supervised"
+        )
+    if config.learner != "none" and config.pace.mode == "paced":
+        return "pace.mode paced would have every game wait for a network: want free or live"
+    return ""
+
+
 class PlayConfig(Record, frozen=True, kw_only=True):
     """How a preset is played by ``rl train`` and ``demo``."""
 
@@ -292,6 +317,23 @@ class WebConfig(Record, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()  # names that requests may call this host by, beside IP addresses
 
 
+class SharedLearnerConfig(Record, frozen=True, kw_only=True):
+    """A learner that several daemons share: rows go there, weights come back (docs/CLUSTER.md).
+
+    It takes agents whose learner is dqn or supervised, with pace free or live.
+    """
+
+    address: Annotated[
+        str,
+        Meta(
+            pattern=r"^(unix:.+|ray:.*)$(?!\n)",
+            description="unix:PATH on this machine, or ray:ADDRESS of a cluster",
+        ),
+    ]
+    rows_every_s: Seconds = 0.05  # small and often: a burst is more than a learner can follow
+    weights_every_s: Seconds | None = None  # null: 0.25, or 0.05 for networks below 90 kB
+
+
 class LimitsConfig(Record, frozen=True, kw_only=True):
     """Bounds that keep one client from hurting another."""
 
@@ -335,6 +377,7 @@ class ServerConfig(Record, frozen=True, kw_only=True):
     godot: GodotConfig | None = None  # also take in games of Godot RL Agents
     web: WebConfig = msgspec.field(default_factory=WebConfig)
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
+    shared_learner: SharedLearnerConfig | None = None  # null: each agent's learner is below here
     autocreate: bool | None = None  # create unknown agents; null: only when bound to loopback
     agent: AgentConfig = msgspec.field(default_factory=AgentConfig)  # what unknown agents become
     agents: dict[AgentName, AgentConfig] = msgspec.field(default_factory=dict)  # what named ones do
@@ -346,3 +389,7 @@ class ServerConfig(Record, frozen=True, kw_only=True):
             for name, agent in self.agents.items():
                 if agent.learner != "none":
                     raise ValueError(f"device {INT8} only plays, and agent {name} learns")
+        if self.shared_learner is not None:
+            for name, agent in {"of any name": self.agent, **self.agents}.items():
+                if why := unshareable(agent):
+                    raise ValueError(f"shared_learner: agent {name}: {why}")

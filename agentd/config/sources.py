@@ -17,7 +17,8 @@ log = logging.getLogger("agentd.config")
 
 PREFIX = "AGENTD_"
 # Variables that are read elsewhere and are no configuration of the server.
-OTHER_VARIABLES = {"AGENTD_CASES", "AGENTD_DATA", "AGENTD_FAILPOINT", "AGENTD_TOKEN"}
+OTHER_VARIABLES = {"AGENTD_CASES", "AGENTD_DATA", "AGENTD_FAILPOINT", "AGENTD_LOG_FORMAT"}
+OTHER_VARIABLES |= {"AGENTD_TOKEN"}
 # File names; in the configuration file they are relative to its folder, elsewhere to ours.
 _FILE_KEYS = ("data_dir", "unix", "tokens", "tls.cert", "tls.key", "tls.client_ca")
 # What kubelet sets in every container for a service, here for one that is named agentd or agentd-….

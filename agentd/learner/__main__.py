@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agentd.blas import prepare_blas
 from agentd.learner.priority import be_nice
+from agentd.log_lines import log_formatter
 
 be_nice()  # before the imports, which take a second of a processor: games are running
 prepare_blas()  # one thread: a learner shares the machine with the games and the daemon
@@ -18,11 +19,9 @@ def main() -> int:
     parser.add_argument("--agent-dir", type=Path, required=True)
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(log_formatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     from agentd.learner.process import run
 
     return run(arguments.agent_dir, arguments.device)

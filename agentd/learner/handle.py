@@ -12,7 +12,7 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from agentd.blas import THREAD_VARIABLES
 from agentd.children import Child, child_environment, python_module, start_s
 from agentd.errors import AgentdError, ExitCode
+from agentd.learner.elsewhere import Elsewhere
 from agentd.learner.pace import NO_DUE, Pace
 from agentd.memory.mapped_file import RingCounters
 from agentd.memory.weight_board import WeightBoard
@@ -83,6 +84,7 @@ class LearnerHandle:
     last_saved the newest checkpoint that this handle heard of
     lost_save  the last checkpoint, at the end, could not be written
     on_publication  called without arguments when a publication that was waited for is there
+    elsewhere  what other daemons do that share the learner
     """
 
     def __init__(
@@ -96,13 +98,14 @@ class LearnerHandle:
         hang_s: float = 10.0,
         wake_after_s: float = 0.0,
         on_publication: Callable[[], None] | None = None,
+        command: Sequence[str] = ("agentd.learner",),
     ) -> None:
-        self.agent_dir, self.board, self.pace = agent_dir, board, pace
-        self.on_publication = on_publication
+        self.agent_dir, self.board, self.pace, self._ring = agent_dir, board, pace, ring
+        self.on_publication, self._command = on_publication, command
+        self.elsewhere = Elsewhere()
         self.device, self.hang_s, self._wake_after_s = device, hang_s, wake_after_s
         self._start_s = start_s(device)
-        self.state = "starting"
-        self.restarts = 0
+        self.state, self.restarts = "starting", 0
         self.failure: str | None = None
         self.frozen = self.diverged = self.degraded = False
         self.why: dict[str, str] = {}
@@ -110,15 +113,12 @@ class LearnerHandle:
         self.last_saved: CheckpointStep | None = None
         self.lost_save = False
         self.pid: int | None = None
-        self._ring = ring
         self._pipe: int | None = None  # write end of the learner's stdin
         self._woken_for = 0
-        self._stop = asyncio.Event()
+        self._stop, self._ready, self._notified = (asyncio.Event() for _ in range(3))
         self._process: Child | None = None
         self._number = 0
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._ready = asyncio.Event()
-        self._notified = asyncio.Event()
         self._partial = b""
 
     async def run(self) -> None:
@@ -261,7 +261,7 @@ class LearnerHandle:
         try:
             arguments = ["--agent-dir", str(self.agent_dir), "--device", self.device]
             self._process = Child(
-                python_module("agentd.learner", *arguments),
+                python_module(*self._command, *arguments),
                 stdin=their_in,
                 stdout=their_out,
                 env=child_environment(**dict.fromkeys(THREAD_VARIABLES, "1")),
@@ -363,6 +363,8 @@ class LearnerHandle:
             case "saved":
                 self.last_saved = self._saved(event)
                 self._ring.mark_durable(RingCounters(*event["counters"]))
+            case "shared":
+                self.elsewhere.take(event)
         self._take_flags(event)
         if not self.paces():
             self._notify()

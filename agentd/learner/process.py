@@ -179,18 +179,27 @@ class LearnerProcess:
 
     def loop(self) -> int:
         """Learn and obey until told to stop; return the exit code. Raises HungUp."""
-        while True:
-            self._heart.beat()
-            command = self._control.receive(0.0 if self._updater.ready() else self._nap())
-            self._board.wake_at = 0
-            if command is not None:
-                if not self._execute(command):
-                    return ExitCode.OK
-            elif self._updater.ready():
-                self._train()
-            if self._saver.wanted():
-                self._save_quietly()
-            self._post_stats()
+        while self.turn(self._control.receive(self.pause_s())):
+            pass
+        return ExitCode.OK
+
+    def pause_s(self) -> float:
+        """Show a sign of life; return for how long a command may be waited for, in seconds."""
+        self._heart.beat()
+        return 0.0 if self._updater.ready() else self._nap()
+
+    def turn(self, command: Mapping[str, Any] | None) -> bool:
+        """Obey a command, or learn a little where there is none; return whether to go on."""
+        self._board.wake_at = 0
+        if command is not None:
+            if not self._execute(command):
+                return False
+        elif self._updater.ready():
+            self._train()
+        if self._saver.wanted():
+            self._save_quietly()
+        self._post_stats()
+        return True
 
     def _train(self) -> None:
         updater = self._updater

@@ -192,7 +192,7 @@ class RingFile:
         self._mapped[_BOOT : _BOOT + 36] = boot_id().ljust(36, b"\0")
         self._mapped[_CLEAN] = 0
         self.waiting[0] = 0
-        self._mapped.flush(0, PAGE)
+        self.sync_header()
 
     def reserve(self, end: int) -> None:
         """Claim disk space for the slots below ``end``. Raises StorageError on a full disk."""
@@ -211,6 +211,10 @@ class RingFile:
     def sync(self) -> None:
         """Wait until everything written so far, by any process, is on the disk."""
         getattr(os, "fdatasync", os.fsync)(self._fd)
+
+    def sync_header(self) -> None:
+        """Wait until the header is on the disk."""
+        self._mapped.flush(0, PAGE)
 
     def close(self, *, clean: bool = False) -> None:
         """Forget the file; ``clean`` puts everything on disk first and says so in the header."""
@@ -318,7 +322,7 @@ def _check_size(path: Path, size: int) -> None:
 
 
 def _create(path: Path, identity: Mapping[str, Any], size: int, begin: RingCounters) -> None:
-    """Make a sparse file under another name, then give it its own: never half a header."""
+    """Make a sparse file under another name, then give it its own: never half a header. Durable."""
     text = json.dumps(dict(identity), sort_keys=True).encode()
     header = bytearray(PAGE)
     header[:8] = _MAGIC
@@ -335,6 +339,11 @@ def _create(path: Path, identity: Mapping[str, Any], size: int, begin: RingCount
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)  # its name is durable too: what is synced in it later can be found again
+    finally:
+        os.close(folder)
 
 
 def _offsets(columns: Sequence[Column], rows: int) -> list[int]:

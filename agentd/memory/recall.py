@@ -54,8 +54,22 @@ def find_answer(columns: Columns, oldest: int, head: int, session: int, seq: int
     age = (head - 1 - slot) % len(columns["seq"])  # rows since; slots are not in order of time
     order = np.argsort(-age)
     slot = slot[order][age[order] < head - oldest]
-    if not len(slot):
-        return None
+    return _answer_at(columns, slot) if len(slot) else None
+
+
+def newest_answers(
+    columns: Columns, oldest: int, head: int, session: int, count: int
+) -> dict[int, Answer]:
+    """Return what was answered to the last ``count`` frames of a session, by seq."""
+    slot = np.arange(oldest, head) % len(columns["seq"])
+    slot = slot[columns["session"][slot] == session]
+    seq = columns["seq"][slot]
+    first = np.flatnonzero(np.append(True, seq[1:] != seq[:-1])[: len(seq)])[-count:]
+    parts = np.split(slot, first)[1:]
+    return {int(columns["seq"][part[0]]): _answer_at(columns, part) for part in parts}
+
+
+def _answer_at(columns: Columns, slot: NDArray[np.int64]) -> Answer:
     return Answer(
         action=columns["action"][slot].astype(np.int32),
         kind=columns["kind"][slot],

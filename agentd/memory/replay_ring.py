@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,13 @@ from agentd.engine.replay.rows import FIRST, MID, TERMINATED, TRUNCATED
 from agentd.memory.layout import RingLayout, default_slack
 from agentd.memory.mapped_file import RingCounters, RingFile, kept_slack
 from agentd.memory.played import PlayedRows, put_right
-from agentd.memory.recall import Answer, find_answer, newest_rows, open_episodes
+from agentd.memory.recall import Answer, find_answer, newest_answers, newest_rows, open_episodes
 from agentd.memory.ring_writer import RingWriter
 
 log = logging.getLogger("agentd.replay")
 
+_RECALLED = 64
+"""Frames of a reopened session whose answers outlive their rows: its client may be slow to come."""
 _NO_REWARDS: NDArray[np.float64] = np.empty(0)
 
 
@@ -44,6 +46,7 @@ class ReplayRing(RingWriter):
         self._last = np.full(streams, -1, np.int64)  # newest row of each open stream, or -1
         self._return = np.zeros(streams)
         self._mark = np.zeros(streams, np.int64)
+        self._answers: dict[int, dict[int, Answer]] = {}  # of reopened sessions, by serial and seq
         self._count = np.arange(max(4096, self.max_append))
         width = 8 * ((layout.n_actions + 7) // 8)
         self._wide = np.zeros((1024, width), np.uint8)  # mask rows padded to whole bytes
@@ -58,7 +61,7 @@ class ReplayRing(RingWriter):
         slack: int | None = None,
         streams: int = 4096,
         begin: RingCounters | None = None,
-    ) -> ReplayRing:
+    ) -> Self:
         """Open the ring at ``path``, or create it with counters ``begin`` (an empty one's are 0).
 
         ``streams`` is how many global stream slots there are room for at first. Streams are
@@ -194,9 +197,11 @@ class ReplayRing(RingWriter):
         head when the session's streams were last closed).
         """
         self.reserve_streams(base + streams)
-        lo = max(self.oldest, since)
+        columns, oldest, head = self.columns, self.oldest, self.head
+        self._answers[session] = newest_answers(columns, oldest, head, session, _RECALLED)
+        lo = max(oldest, since)
         streams_at = slice(base, base + streams)
-        found = open_episodes(self.columns, lo, self.head, session, streams_at)
+        found = open_episodes(columns, lo, head, session, streams_at)
         self._last[found.stream] = found.row
         self._return[found.stream] = found.total
 
@@ -238,7 +243,8 @@ class ReplayRing(RingWriter):
 
     def answer(self, session: int, seq: int) -> Answer | None:
         """Return what was answered to this frame, or None when the ring has no row of it."""
-        return find_answer(self.columns, self.oldest, self.head, session, seq)
+        found = find_answer(self.columns, self.oldest, self.head, session, seq)
+        return found or self._answers.get(session, {}).get(seq)
 
     def _write(self, to: slice, of: slice, rows: Sequence[Any]) -> None:
         """Copy rows ``of`` the batch into the slots ``to``."""
@@ -366,11 +372,11 @@ def _void_unsound(file: RingFile, layout: RingLayout, capacity: int) -> int:
     return file.start - begin
 
 
-def _sound(file: RingFile, at: NDArray[np.int64], head: int) -> NDArray[np.bool_]:
-    """Which of the rows ``at`` are such as a writer leaves them, (len(at),)."""
+def _sound(file: RingFile, at: NDArray[np.int64], end: Any) -> NDArray[np.bool_]:
+    """Which rows ``at`` (N,) are as a writer leaves them, their links below ``end``, (N,)."""
     slot = at % file.rows
     kind, after = file.columns["kind"][slot], file.columns["next"][slot]
-    linked = (after == -1) | ((after > at) & (after < head))
+    linked = (after == -1) | ((after > at) & (after < end))
     if "prev" in file.columns:
         before = file.columns["prev"][slot]
         linked &= (before == -1) | ((before >= 0) & (before < at))
@@ -389,6 +395,6 @@ def _go_back(file: RingFile, capacity: int) -> None:
     overwritten = newest + (file.rows - capacity) // 2 - file.rows
     start = max(file.start, overwritten, durable.head - capacity)
     at = np.arange(min(start, durable.head), durable.head)
-    sound = _sound(file, at, newest)
-    file.set_start(start if sound.all() else durable.head)
+    sound = _sound(file, at, at + file.rows)  # links to rows that are lost are not damage
+    file.set_start(min(start, durable.head) if sound.all() else durable.head)
     file.commit.write(durable)

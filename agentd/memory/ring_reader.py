@@ -1,8 +1,11 @@
 """The rings as the learner process sees them: mapped read-only, nothing copied."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from agentd.engine.learners.supervised import TeachRows
 from agentd.engine.replay.rows import RowFormat, Rows
@@ -40,6 +43,23 @@ class RingReader:
     def counters(self) -> RingCounters:
         """What is committed."""
         return self._file.commit.read()
+
+    @property
+    def oldest(self) -> int:
+        """Absolute index of the oldest row that counts, never one that may be written over now."""
+        return self.window(self.head)[0]
+
+    @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The mapped columns by name, each (C, …), indexed by ``absolute % C``."""
+        return self._file.columns
+
+    def copy(self, lo: int, hi: int, names: Sequence[str]) -> dict[str, NDArray[Any]] | None:
+        """Return rows [lo, hi) of some columns as copies; None where they were written over."""
+        slot = np.arange(lo, hi) % self._file.rows
+        found = {name: self._file.columns[name][slot] for name in names}
+        whole = max(self._file.start, self.head + self.slack // 2 - self._file.rows) <= lo
+        return found if whole else None
 
     @property
     def awaited(self) -> int | None:

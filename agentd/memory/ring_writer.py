@@ -59,7 +59,22 @@ class RingWriter:
 
     def mark_durable(self, counters: RingCounters) -> None:
         """Note that the rows below ``counters.head`` are on disk: power loss goes back to here."""
-        self._file.durable.write(counters)
+        if counters.head >= self._file.durable.read().head:
+            self._file.durable.write(counters)
+
+    def sync(self) -> None:
+        """Wait until all rows written so far are on the disk. Raises StorageError."""
+        try:
+            self._file.sync()
+        except OSError as error:
+            raise StorageError(f"{self.path}: {error.strerror}") from error
+
+    def sync_header(self) -> None:
+        """Wait until what `mark_durable` noted is on the disk. Raises StorageError."""
+        try:
+            self._file.sync_header()
+        except OSError as error:
+            raise StorageError(f"{self.path}: {error.strerror}") from error
 
     def has_room(self, rows: int) -> bool:
         """Whether the disk takes so many rows more."""

@@ -98,6 +98,10 @@ class SessionTable:
         file.begin_writing()
         return cls(file)
 
+    def skip_serials(self, last: int) -> None:
+        """Give no serial up to ``last``: rows have it that outlived this table's memory of it."""
+        self._serial = max(self._serial, last + 1)
+
     def claim(
         self, id: bytes, run: bytes, agent: str, role: str, streams: int, base: int
     ) -> SessionRecord:

@@ -27,6 +27,7 @@ from agentd.extras import install_hint
 from agentd.protocol.address import address_of
 from agentd.protocol.messages import Hello, Operation, ServerMessage, Welcome
 from agentd.recording.recorder import Recorder
+from agentd.server.agents.agent import Agent
 from agentd.server.agents.health import look_after
 from agentd.server.agents.host import AgentHost
 from agentd.server.agents.progress import Listener, ProgressKeeper
@@ -83,7 +84,10 @@ class Server:
         self._pool: Pool | None = None
         if config.workers > 1 and router is None:
             self._pool = Pool(config, data_dir, reports, self.spawn, self.adopt)
-        host = AgentHost(config.device, config.limits, FlushQueue(), self.spawn, time.monotonic)
+        host = AgentHost(
+            *(config.device, config.limits, FlushQueue(), self.spawn, time.monotonic),
+            shared=config.shared_learner,
+        )
         self.registry = Registry(config, data_dir, host, reports.connections, self._tell_workers)
         self.progress = ProgressKeeper(lambda: self.registry.loaded, _listener(config))
         self._router = router
@@ -274,7 +278,7 @@ class Server:
             listener.close()
         if self._pool is not None:
             await self._pool.stop()
-        await self._until(lambda: not any(a.queue for a in self.registry.loaded.values()))
+        await self._until(lambda: not any(map(_owes_answers, self.registry.loaded.values())))
         self.connections.say_goodbye()
         games = set() if self.godot is None else self.godot.games
         if self.godot is not None:
@@ -325,6 +329,11 @@ class Server:
     def _tell_workers(self, message: dict[str, Any]) -> None:
         if self._pool is not None:
             self._pool.tell(message)
+
+
+def _owes_answers(agent: Agent) -> bool:
+    """Whether frames wait for their turn, or their answers for the disk."""
+    return bool(agent.queue) or (agent.learning is not None and agent.learning.sync.waits)
 
 
 def _listener(config: ServerConfig) -> Listener | None:

@@ -169,6 +169,41 @@ def read_checkpoint(
     return None
 
 
+def checkpoint_files(folder: Path, name: str, files: Files | None = None) -> dict[str, bytes]:
+    """Return the files of a whole checkpoint by name. Raises UnknownCheckpoint, StorageError."""
+    files = files or Files()
+    read_checkpoint(folder, name, files)
+    try:
+        return {each: (folder / name / each).read_bytes() for each in files.names(folder / name)}
+    except OSError as error:
+        raise StorageError(f"{folder / name}: {error.strerror}") from error
+
+
+def keep_checkpoint(
+    folder: Path, name: str, contents: Mapping[str, bytes], keep: int, files: Files | None = None
+) -> None:
+    """Make ``contents``, of ``checkpoint_files`` elsewhere, a checkpoint here, and prune as usual.
+
+    Raises UnknownCheckpoint where they are no whole checkpoint of that name, StorageError.
+    """
+    files, wanted = files or Files(), {_MANIFEST, _WEIGHTS, _STATE}
+    if not _NAME.match(name) or contents.keys() != wanted:
+        raise UnknownCheckpoint(f"checkpoint {name[:80]!r}: want {', '.join(sorted(wanted))}")
+    try:
+        files.ensure_dir(folder)
+        try:
+            read_checkpoint(folder, name, files)
+        except UnknownCheckpoint:
+            if files.is_dir(folder / name):  # damaged, and here it comes whole
+                files.remove_tree(folder / name)
+            _place(folder, name, contents, files)
+        read_checkpoint(folder, name, files)
+        names = list_checkpoints(folder, files)
+        _prune(folder, names, keep, files)
+    except OSError as error:
+        raise StorageError(f"{folder}: {error.strerror or error}") from error
+
+
 def sweep(folder: Path, files: Files | None = None) -> None:
     """Delete what interrupted writes and deletions left. Only for the folder's one writer."""
     files = files or Files()

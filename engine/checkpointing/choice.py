@@ -73,7 +73,7 @@ class Part:
         return self.flops + (_PREFERENCE * max(self.flops, 1) if self.rather_keep else 0)
 
 
-class Choice(NamedTuple):
+class ReplayChoice(NamedTuple):
     """Which parts are replayed, the numbers kept, what it costs, and its peak."""
 
     replayed: tuple[bool, ...]
@@ -106,7 +106,9 @@ class _Pair(NamedTuple):
     parts: tuple[Any, ...]
 
 
-def choose(parts: Sequence[Part], most_kept: int | None, most_peak: int | None) -> Choice | None:
+def choose(
+    parts: Sequence[Part], most_kept: int | None, most_peak: int | None
+) -> ReplayChoice | None:
     """Return the cheapest choice that keeps and takes no more; None where there is none.
 
     Of equally cheap ones it is one that keeps least. Where policies make all keep more than
@@ -120,19 +122,19 @@ def choose(parts: Sequence[Part], most_kept: int | None, most_peak: int | None) 
     return _choice(best, len(parts))
 
 
-def cheapest_by_kept(parts: Sequence[Part]) -> list[Choice]:
+def cheapest_by_kept(parts: Sequence[Part]) -> list[ReplayChoice]:
     """Return some of the choices that none beats in numbers kept and cost."""
     pairs = _walk(parts, None)
     step = max(1, len(pairs) // _levels(parts))
     return [_choice(pair, len(parts)) for pair in pairs[::step]]
 
 
-def cheapest_by_peak(parts: Sequence[Part]) -> list[Choice]:
+def cheapest_by_peak(parts: Sequence[Part]) -> list[ReplayChoice]:
     """Return some choices of falling peak, each the cheapest within its own.
 
     The first is the cheapest of all, the last has the least peak.
     """
-    found: list[Choice] = []
+    found: list[ReplayChoice] = []
     first = choose(parts, None, _ANY)
     if first is None:
         return []
@@ -152,16 +154,16 @@ def _levels(parts: Sequence[Part]) -> int:
     return max(6, min(40, _LEVELS // max(len(parts), 1)))
 
 
-def _choice(pair: "_Pair", count: int) -> Choice:
+def _choice(pair: "_Pair", count: int) -> ReplayChoice:
     kept, way = set(), pair.parts
     while way:
         last, way = way
         kept.add(last)
     replayed = tuple(i not in kept for i in range(count))
-    return Choice(replayed, pair.kept, pair.cost, pair.peak)
+    return ReplayChoice(replayed, pair.kept, pair.cost, pair.peak)
 
 
-def _least_peak(parts: Sequence[Part], high: int) -> Choice:
+def _least_peak(parts: Sequence[Part], high: int) -> ReplayChoice:
     """Return the cheapest choice of the least peak, by bisection below ``high``."""
     best = choose(parts, None, high)
     assert best is not None

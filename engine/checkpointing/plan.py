@@ -19,7 +19,7 @@ from agentd.engine.checkpointing.spec import (
     check_budget,
     policy_of,
 )
-from agentd.engine.checkpointing.tracing import NUMBER, Life, Placed, Trace, trace_pass
+from agentd.engine.checkpointing.tracing import NUMBER, BufferLife, PassTrace, Placed, trace_pass
 from agentd.engine.errors import ModelError
 
 _SHORT = 40
@@ -34,7 +34,7 @@ class MemoryPlan:
     replayed  operations of the second forwards
     """
 
-    trace: Trace
+    trace: PassTrace
     again: tuple[bool, ...]
     cost: int
     rows: int
@@ -179,7 +179,7 @@ class Ladder:
         )
         return LayerCost(names, NUMBER * kept, flops)
 
-    def _of(self, group: Sequence[int]) -> list[Life]:
+    def _of(self, group: Sequence[int]) -> list[BufferLife]:
         """Return the buffers that forward of these layers asked for."""
         return [t for t in self._trace.lives if t.layer in group and t.phase == "forward"]
 
@@ -223,11 +223,11 @@ def _unbeaten(plans: Sequence[MemoryPlan]) -> list[MemoryPlan]:
     return best
 
 
-def _room(life: Life) -> int:
+def _room(life: BufferLife) -> int:
     return life.room.size
 
 
-def _most(lives: Sequence[Life], first: int, last: int) -> int:
+def _most(lives: Sequence[BufferLife], first: int, last: int) -> int:
     """Return the most numbers that live at one step from ``first`` to ``last``."""
     return max(
         (
@@ -239,7 +239,7 @@ def _most(lives: Sequence[Life], first: int, last: int) -> int:
     )
 
 
-def _group(net: Placed, trace: Trace) -> list[list[int]]:
+def _group(net: Placed, trace: PassTrace) -> list[list[int]]:
     """Join each layer without memory of its own (a reshape) to the one whose memory it shows."""
     owners = {life.layer for life in trace.lives if life.phase == "forward"}
     groups: list[list[int]] = []

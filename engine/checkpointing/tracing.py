@@ -56,7 +56,7 @@ class Touch:
 
 
 @dataclass(slots=True)
-class Life:
+class BufferLife:
     """A buffer: its kind, where it was asked for, and the steps from birth to last touch."""
 
     kind: Kind
@@ -67,11 +67,11 @@ class Life:
 
 
 @dataclass
-class Trace:
+class PassTrace:
     """One training pass: its steps in order and the lives of its buffers, by request."""
 
     steps: list[Touch]
-    lives: list[Life]
+    lives: list[BufferLife]
     reads_input: tuple[bool, ...]
     output_of: tuple[int | None, ...]  # each layer's output's buffer; views share one
 
@@ -85,7 +85,7 @@ class Trace:
         """Bytes kept from forward to backward; input and output of the network are not counted."""
         return NUMBER * sum(life.room.size for life in self.lives if self.is_saved(life))
 
-    def is_saved(self, life: Life) -> bool:
+    def is_saved(self, life: BufferLife) -> bool:
         """Whether backward, or a replay for it, reads what forward wrote."""
         kept = life.room.last >= self.forward_steps
         return life.phase == "forward" and not life.pinned and kept
@@ -175,7 +175,7 @@ class _Tracing:
     """What is known while a pass is being traced."""
 
     def __init__(self) -> None:
-        self.lives: list[Life] = []
+        self.lives: list[BufferLife] = []
         self.steps: list[Touch] = []
         self.phase: Phase = "forward"
         self.layer = -1
@@ -188,7 +188,7 @@ class _Tracing:
         self.collect()
         now = len(self.steps)
         room = Buffer(prod(shape), now, now)
-        self.lives.append(Life(kind, self.phase, self.layer, False, room))
+        self.lives.append(BufferLife(kind, self.phase, self.layer, False, room))
         return Shadow(shape, len(self.lives) - 1)
 
     def mark(self, phase: Phase, layer: int, x: Array) -> None:
@@ -221,7 +221,7 @@ class _Tracing:
 
 def trace_pass(
     net: Placed, rows: int, again: Sequence[bool] = (), reads_input: Sequence[bool] | None = None
-) -> Trace:
+) -> PassTrace:
     """Record a training pass of ``rows`` rows with shapes alone; layers in ``again`` are replayed.
 
     ``reads_input`` is what an earlier trace of the network found; without it, it is found here.
@@ -253,7 +253,7 @@ def trace_pass(
         life = tracing.lives[cast(int, i)]
         life.pinned, life.room.first, life.room.last = True, 0, max(len(tracing.steps) - 1, 0)
     reads = tuple(reads_input or _reads_input(tracing.steps, outputs, count))
-    return Trace(tracing.steps, tracing.lives, reads, tuple(outputs))
+    return PassTrace(tracing.steps, tracing.lives, reads, tuple(outputs))
 
 
 def _reads_input(steps: list[Touch], outputs: list[int | None], count: int) -> list[bool]:

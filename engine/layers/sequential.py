@@ -17,7 +17,7 @@ class Sequential(LayerSpec, Options, frozen=True, tag="sequential"):
 
     layers: tuple[LayerSpec, ...]
 
-    def place(self, at: Layout, name: str, shape: Shape) -> Layer:
+    def place(self, at: Layout, name: str, shape: Shape) -> "PlacedSequential":
         placed: list[Layer] = []
         names: list[tuple[str, ...]] = []
         first_trained = None

@@ -111,7 +111,7 @@ class _Rounding:
         return np.zeros((1, *self._network.input_shape), kind)
 
     def _run(self, see: See, flat: Floats, rows: NDArray[Any]) -> None:
-        Pass(self._network, _Watched(see), len(rows)).forward(flat, rows)
+        Pass(self._network, _WatchedBackend(see), len(rows)).forward(flat, rows)
 
     def _survey(self, name: str, x: Any, w: Any, b: Any) -> None:
         self._sizes[name] = w.size
@@ -135,14 +135,14 @@ class _Rounding:
             self._round(name, x, w, b)
             return
         fit = Fit(_sample(x), bias=b is not None)
-        w0, b0 = fit.solve(w, b, self._wanted.pop(name))
-        if name in self._kept:
-            w[...] = w0
-        else:
-            self.matrices[name], b0 = fit.round(w0, b0)
-            w[...] = self.matrices[name].values
+        solved = fit.solve(w, b, self._wanted.pop(name))
+        values: tuple[Any, Any] = solved
+        if name not in self._kept:
+            self.matrices[name], bias = fit.round(*solved)
+            values = self.matrices[name].values, bias
+        w[...] = values[0]
         if b is not None:
-            b[...] = b0
+            b[...] = values[1]
 
     def _round(self, name: str, x: Any, w: Any, b: Any) -> None:
         if name not in self._kept and name not in self.matrices:
@@ -150,7 +150,7 @@ class _Rounding:
             w[...] = self.matrices[name].values
 
 
-class _Watched(NumPyBackend):
+class _WatchedBackend(NumPyBackend):
     """Shows the input, the weights and the bias of each product before it is computed.
 
     Whoever sees them may change all three; the input is put right again behind the product.

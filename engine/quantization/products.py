@@ -36,7 +36,7 @@ class InputRange(NamedTuple):
 def range_of(low: float, high: float) -> InputRange:
     """Return the range that holds ``low`` to ``high`` and 0."""
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = np.float32(max((high - low) / LEVELS, _TINY))
+    scale = np.float32(max((high - low) / LEVELS, float(_TINY)))
     return InputRange(scale, int(np.rint(np.float32(-low) / scale)))
 
 
@@ -74,7 +74,7 @@ def bind_product(x: Any, matrix: IntMatrix, b: Any, y: Any, known: InputRange | 
     ``known`` is the range of x; without one each row has its own, by its smallest and largest.
     """
     whole = np.empty(x.shape, np.float32)
-    column = np.empty((len(x), 1), np.float32) if known is None else known.scale
+    column: Any = np.empty((len(x), 1), np.float32) if known is None else known.scale
     rounding = _own_range(x, whole, column) if known is None else _one_range(x, whole, known)
     sums, piece = np.empty(y.shape, np.int32), np.empty(y.shape, np.float32)
 
@@ -113,8 +113,8 @@ def _own_range(x: Any, whole: Floats, column: Floats) -> Step:
     low, high = np.empty_like(column), np.empty_like(column)
 
     def step() -> None:
-        minimum.reduce(x, 1, None, low, True, 0)
-        maximum.reduce(x, 1, None, high, True, 0)
+        minimum.reduce(x, axis=1, out=low, keepdims=True, initial=0)
+        maximum.reduce(x, axis=1, out=high, keepdims=True, initial=0)
         subtract(high, low, column)
         divide(column, np.float32(LEVELS), column)
         maximum(column, _TINY, out=column)

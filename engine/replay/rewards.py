@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.engine.network.normalize import RunningMoments
 from agentd.engine.replay.rows import FIRST, MID, Rows
+from agentd.engine.rules.moments import RunningMoments
 from agentd.engine.strictyaml import Positive, Record
 
 _FLOOR = 1e-8

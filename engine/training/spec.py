@@ -161,8 +161,8 @@ def _check_memory(document: Document, spec: TrainSpec) -> None:
     if wrong is not None:
         known = layer_names(layers)
         expected, hint = f"one of {', '.join(known)}", strictyaml.suggest(wrong, known)
-        at = ("memory", "policy", wrong)
-        raise document.key_error(at, "no such layer", expected=expected, hint=hint)
+        key = ("memory", "policy", wrong)
+        raise document.key_error(key, "no such layer", expected=expected, hint=hint)
 
 
 def _all_layers(spec: TrainSpec, outputs: int) -> tuple[LayerSpec, ...]:

@@ -123,8 +123,7 @@ def test_r14_numbers_are_answered_inside_their_bounds(
         for row in (found[:2], found[2:]):
             assert all(a <= x <= b for a, x, b in zip(low, row, high, strict=True))
             assert action is BOX or (row[0] == int(row[0]) and (not mask or row[0] != 1))
-        assert len(answer["q"]) % 8 == 0
-        assert len(answer["explored"]) == 2
+        assert (len(answer["q"]) % 8, len(answer["explored"])) == (0, 2)
 
 
 def test_r14_a_mask_speaks_of_numbered_heads_alone(dial: Dial, name: Callable[[], str]) -> None:
@@ -132,7 +131,6 @@ def test_r14_a_mask_speaks_of_numbered_heads_alone(dial: Dial, name: Callable[[]
     client.greet(name(), action=BOX, protocol=BOTH)
     refused = client.expect_refusal(client.step([FIRST], mask=b"\1\1"), "BAD_MASK", "mask")
     assert refused["expected"] == "no mask: all actions are numbers"
-    client.expect_refusal(client.step([FIRST], mask=b""), "BAD_MASK", "mask")
     client = dial()
     client.greet(name(), action=MIXED, protocol=BOTH)
     client.expect_refusal(client.step([FIRST], mask=bytes([1] * 4)), "BAD_SHAPE", "mask")

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import re
 import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
@@ -11,35 +10,7 @@ from typing import Any, TextIO
 import msgspec
 
 from agentd.cli.screen.encoding import has_every_character, let_everything_be_written
-
-_PAIRS = re.compile(r"(?:^| )\w+=\S")
-
-
-class KeyValueFormatter(logging.Formatter):
-    """One fact a line: ``time=… level=… logger=… event="frame refused" agent=a seq=3``.
-
-    The words of a message before its first ``key=`` are the event.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(datefmt="%Y-%m-%dT%H:%M:%S")
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """The line without a traceback."""
-        text = " ".join(record.getMessage().split())
-        pairs = _PAIRS.search(text)
-        event, rest = (text[: pairs.start()], text[pairs.start() :]) if pairs else (text, "")
-        event = json.dumps(event, ensure_ascii=False) if event.count(" ") or '"' in event else event
-        head = f"time={self.formatTime(record, self.datefmt)} level={record.levelname.lower()}"
-        return (
-            f"{head} logger={record.name}"
-            + (f" event={event}" if event else "")
-            + (f" {rest.strip()}" if rest else "")
-        )
-
-    def usesTime(self) -> bool:  # noqa: N802 - logging's name
-        """Every line has its time."""
-        return True
+from agentd.log_lines import log_formatter
 
 
 def in_foreground(stream: TextIO) -> bool:
@@ -94,7 +65,7 @@ class Terminal:
         self.verbosity = -1 if quiet else verbose
         self.json = as_json
         handler = logging.StreamHandler(self.err)
-        handler.setFormatter(KeyValueFormatter())
+        handler.setFormatter(log_formatter())
         levels = {-1: logging.ERROR, 0: logging.INFO if logs else logging.WARNING}
         logging.basicConfig(
             level=levels.get(self.verbosity, logging.DEBUG), handlers=[handler], force=True

@@ -152,15 +152,16 @@ class Agent:
             self.learning.cut(session)
 
     def revive(self, record: SessionRecord) -> None:
-        """Take up a session of before a restart; it waits for its client like any lost one."""
+        """Take up a session of before a restart; it waits for its client. Raises ValueError."""
         assert self.learning is not None
         base, streams = record.base, record.streams
+        last_seq, under_way = self.learning.reopen(record)
         self._slots.take_at(base, streams)
         self._grow()
         window = self._host.limits.window
         session = Session(record.id, record.run, record.role, streams, base, window)
         session.slot, session.serial = record.slot, record.serial
-        session.last_seq, under_way = self.learning.reopen(record)
+        session.last_seq = last_seq
         self.states.open[base : base + streams] = under_way
         if self.stacks is not None:
             self.learning.refill(self.stacks, record)
@@ -175,7 +176,7 @@ class Agent:
         session.wanted = max(session.wanted, seq)
         data = next((data for known, data in session.answers if known == seq), None)
         if data is None:
-            if any(frame.seq == seq for frame in session.pending):
+            if any(frame.seq == seq for frame in (*session.pending, *session.held)):
                 return
             data = self._recall(session, seq)
         if session.peer is not None:

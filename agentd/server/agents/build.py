@@ -1,6 +1,7 @@
 """From an agent's folder to an ``Agent`` in memory: network, weights, ring, board, learner."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from agentd.assembly.actions import codec_of, numbered
@@ -26,7 +27,10 @@ from agentd.memory.ring_reader import ROWS, TEACH
 from agentd.memory.teach_ring import TeachRing
 from agentd.memory.weight_board import WeightBoard
 from agentd.protocol.schema import Schema
+from agentd.replicas.identity import known_number, replica_seed
+from agentd.replicas.settings import learner_command
 from agentd.server.agents.agent import Agent
+from agentd.server.agents.following import Follower
 from agentd.server.agents.health import Health
 from agentd.server.agents.host import AgentHost
 from agentd.server.agents.life import Losses
@@ -83,7 +87,9 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
         learning.codec = codec_of(config, schema)
     stacks = Stacks(format) if format.depth > 1 else None
     footing = Footing(folder, *([learning.ring.path] if learning is not None else []))
-    health = Health(learning, footing)
+    keeps, own = host.table is not None, folder / "checkpoints"
+    follower = None if config.follow is None else Follower(config.follow, actor, own, keeps=keeps)
+    health = Health(learning, footing, follower)
     agent = Agent(folder, config, schema, actor, learning, stacks, health, host, pass_rows(schema))
     agent.lost = lost.notes
     if learning is not None and learning.learns_steps:
@@ -131,6 +137,10 @@ def _open_learning(
     begin = _counters_of(found)
     ring = _open_ring(folder / "replay", plan_ring(config, schema, host.limits), begin, lost)
     lost.note_memory(found, board, ring, config.pace.learn_start)
+    if config.durability != "os":  # a frame that is sent again is answered from these rows
+        ring.sync()
+        ring.mark_durable(ring.counters)
+        ring.sync_header()
     pace = pace_of(config)
     limits = host.limits
     handle = LearnerHandle(
@@ -142,7 +152,12 @@ def _open_learning(
         hang_s=limits.hang_s,
         wake_after_s=0.0 if config.pace.mode == "paced" else _WAKE_AFTER_S,
         on_publication=on_publication,
+        command=learner_command(host.shared),
     )
+    if host.shared is not None:
+        seed_of = partial(replica_seed, config.seed)
+        actor.reseed(seed_of(known_number(folder)))
+        handle.elsewhere.on_number = lambda number: actor.reseed(seed_of(number))
     handle.frozen = is_frozen(folder)
     return Learning(config, ring, board, handle, host.table, actor, host.spawn, limits.paced_wait_s)
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
+from agentd.server.agents.following import Follower
 from agentd.server.batching.learning import Learning
 from agentd.store import Footing
 
@@ -43,9 +44,11 @@ ONLY_PLAYS = Condition("idle", "it only plays (learner: none)")
 class Health:
     """Looks at one agent's storage and progress, and says how it is."""
 
-    def __init__(self, learning: Learning | None, footing: Footing) -> None:
+    def __init__(
+        self, learning: Learning | None, footing: Footing, follower: Follower | None = None
+    ) -> None:
         self.loss = ""  # what of its files is gone, in words
-        self._learning, self._footing = learning, footing
+        self._learning, self._footing, self._follower = learning, footing, follower
         self._looking_since: float | None = None
         self._updates = 0 if learning is None else learning.updates
         self._advanced = -_RECENT_S  # when updates were last seen to have come, monotonic
@@ -57,6 +60,8 @@ class Health:
         if loss and loss != self.loss:
             log.error("data lost: %s", loss)
         self.loss, self._looking_since = loss, None
+        if self._follower is not None:
+            await self._follower.look()
         learning = self._learning
         if learning is not None:
             learning.look()
@@ -98,6 +103,8 @@ class Health:
         troubles, since = [self.loss] if self.loss else [], self._looking_since
         if since is not None and time.monotonic() - since > _LATE_S:
             troubles.append("the data directory does not answer")
+        if self._follower is not None and self._follower.trouble:
+            troubles.append(self._follower.trouble)
         if self._learning is not None:
             troubles += self._learning.troubles()
         return troubles

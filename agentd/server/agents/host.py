@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from agentd.config.records import LimitsConfig
+from agentd.config.records import LimitsConfig, SharedLearnerConfig
 from agentd.memory.session_table import SessionTable
 from agentd.server.batching.flush_queue import FlushQueue
 
@@ -18,6 +18,7 @@ class AgentHost:
     spawn    runs a coroutine for as long as the process serves
     clock    monotonic seconds
     table    sessions that outlive the process; None where no agent learns
+    shared   where agents learn that share a learner with other daemons; None: below this one
     """
 
     device: str
@@ -26,3 +27,4 @@ class AgentHost:
     spawn: Callable[[Coroutine[Any, Any, None]], None]
     clock: Callable[[], float]
     table: SessionTable | None = None
+    shared: SharedLearnerConfig | None = None

@@ -164,14 +164,7 @@ class Registry:
                     expected=fault.expected,
                     got=fault.got,
                 ) from None
-            if read.init is not None and not is_bundled(read.init.file):
-                raise ProtocolError(
-                    Code.BAD_CONFIG,
-                    "no verb takes a path: name a bundled model, or write the daemon's file",
-                    field="init.file",
-                    expected="the name of a bundled model",
-                    got=read.init.file[:80],
-                )
+            _require_no_path(read)
             with as_protocol_errors():
                 check_least(read, self._config.limits)
             await self._create(name, read)
@@ -380,6 +373,20 @@ class Registry:
             return False
         self.retired.merge(agent.counters.latency)
         return True
+
+
+def _require_no_path(config: AgentConfig) -> None:
+    """Raise BAD_CONFIG where a game's request names a file or a folder of this machine."""
+    field = wanted = got = ""
+    if config.init is not None and not is_bundled(config.init.file):
+        field, wanted, got = "init.file", "the name of a bundled model", config.init.file
+    elif config.follow is not None:
+        field, wanted, got = "follow", "null", config.follow.folder
+    if field:
+        said = "no verb takes a path: write the daemon's file"
+        if config.init is not None:
+            said = "no verb takes a path: name a bundled model, or write the daemon's file"
+        raise ProtocolError.unfit(Code.BAD_CONFIG, field, wanted, got[:80], said=said)
 
 
 def _unbound(name: str) -> ProtocolError:

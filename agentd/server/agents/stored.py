@@ -44,7 +44,7 @@ class StoredAgents:
 
         A new agent whose predecessor is gone takes its place; any other one was not answered for.
         """
-        self._root.mkdir(parents=True, exist_ok=True)
+        Files().ensure_dir(self._root)
         for new in self._root.glob(f"{_NEW}*"):
             name = new.name.removeprefix(_NEW)
             if (self._root / f"{_DELETED}{name}").exists() and not (self._root / name).exists():
@@ -85,7 +85,7 @@ class StoredAgents:
         folder = self._root / name
         if not self._root.is_dir():
             raise StorageError(f"{self._root} was removed while in use")
-        folder.mkdir(exist_ok=True)
+        Files().ensure_dir(folder)
         write_file(folder / CONFIG, dump_agent_config(config))
 
     # -- made of another one -------------------------------------------------------------------

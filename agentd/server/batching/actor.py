@@ -118,6 +118,13 @@ class Actor:
         """Explore from now on by a schedule of the same kind, begun at ``since`` env steps."""
         self._exploration, self._since = exploration, since
 
+    def reseed(self, seed: int) -> None:
+        """Draw what is explored, from the next row on, by another seed."""
+        if seed != self._seed:
+            self._seed, self._block = seed, np.empty((0, 1))
+        if self.holds is not None:
+            self.holds.seed = seed
+
     def epsilon(self, env_steps: int) -> float:
         """ε after ``env_steps`` environment steps."""
         return self._exploration.epsilon(env_steps - self._since)

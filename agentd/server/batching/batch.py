@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.assembly.actions import ActionCodec
+from agentd.memory.played import PlayedRows
 from agentd.protocol.facts import SILENT, FactColumns, check_facts
 from agentd.protocol.messages import Step, Teach
 from agentd.protocol.pattern import FACTS, Pattern
@@ -233,3 +234,16 @@ def _column(
         for part, n in zip(parts, counts, strict=True)
     ]
     return np.frombuffer(b"".join(filled), default.dtype).reshape(-1, len(default))
+
+
+def elapsed(facts: FactColumns | None, rows: int) -> NDArray[np.float32] | None:
+    """Nominal steps that led to the first ``rows`` rows of a batch, where games said it."""
+    return None if facts is None or facts.elapsed is None else facts.elapsed[:rows]
+
+
+def corrected(facts: FactColumns | None, rows: int) -> PlayedRows | None:
+    """What was played before the first ``rows`` rows of a batch, where games said it."""
+    if facts is None or facts.given is None or facts.taken is None or facts.by is None:
+        return None
+    row = np.flatnonzero(facts.given[:rows])
+    return PlayedRows(row, facts.taken[row], facts.by[row]) if len(row) else None

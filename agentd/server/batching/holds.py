@@ -23,7 +23,7 @@ class Holds:
     def __init__(self, most: int, branches: tuple[int, ...], seed: int) -> None:
         self.lengths = HoldLengths(most)
         self.draws = 2 + len(branches)  # numbers that a row draws; the last is for the length
-        self._most, self._seed = most, seed
+        self._most, self.seed = most, seed
         self._offset = np.cumsum((0, *branches[:-1]))
         self._left: NDArray[np.int64] = np.zeros(64, np.int64)
         self._action: NDArray[np.int32] = np.zeros((64, len(branches)), np.int32)
@@ -94,7 +94,7 @@ class Holds:
             held = int(np.argmin(explored[i] & HELD))  # rows since the one in which it began
             if explored[i, held] & (EXPLORED | HELD) != EXPLORED:
                 continue
-            u = uniforms(self._seed, row[i, held : held + 1], self.draws)[:, -1]
+            u = uniforms(self.seed, row[i, held : held + 1], self.draws)[:, -1]
             self._left[base + i] = max(0, int(self.lengths.length(u)[0]) - 1 - held)
             self._action[base + i] = ring.columns["action"][slot[i, 0]]
 

@@ -17,15 +17,14 @@ from agentd.errors import StorageError
 from agentd.learner.handle import LearnerHandle
 from agentd.learner.live import too_slow
 from agentd.learner.pace import NO_DUE
-from agentd.memory.played import PlayedRows
 from agentd.memory.replay_ring import ReplayRing
 from agentd.memory.session_table import SessionRecord, SessionTable
 from agentd.memory.teach_ring import TeachRing
 from agentd.memory.weight_board import Publication, WeightBoard
-from agentd.protocol.facts import FactColumns
 from agentd.protocol.messages import ActReply, TaughtReply
 from agentd.server.batching.actor import Actor, Choice
-from agentd.server.batching.batch import Batch
+from agentd.server.batching.batch import Batch, corrected, elapsed
+from agentd.server.batching.row_sync import RowSync
 from agentd.server.batching.session import Session
 from agentd.server.batching.stacks import Stacks
 from agentd.server.batching.teaching import TaughtRows
@@ -63,11 +62,11 @@ class Learning:
         self._table = table
         self._pace = handle.pace
         self._paced = config.pace.mode == "paced" and self._steps is not None
-        self._actor = actor
-        self._spawn = spawn
+        self._actor, self._spawn = actor, spawn
         self._started = False
         self._refused, self._refused_rows = "", 0  # why the newest rows were not kept
         self.lost_rows = 0
+        self.sync = RowSync(ring, config.durability, spawn)
         self.too_slow, self._seen = "", board.stats()  # in words; the reading of the last look
         self._paced_wait_s, self._late = paced_wait_s, False
         self._progress = Pulse(lambda: (board.newest, board.updates))
@@ -82,6 +81,7 @@ class Learning:
         """Start the learner process, once."""
         if not self._started:
             self._started = True
+            self._table.skip_serials(max(self.ring.last_seqs(), default=0))
             self._spawn(self.handle.run())
 
     # -- counters ------------------------------------------------------------------------------
@@ -98,8 +98,8 @@ class Learning:
 
     @property
     def env_steps(self) -> int:
-        """Rows that got an action so far, over all runs."""
-        return self.ring.counters.env_steps
+        """Rows that got an action so far, over all runs and daemons that share the learner."""
+        return self.ring.counters.env_steps + self.handle.elsewhere.env_steps
 
     # -- weights -------------------------------------------------------------------------------
 
@@ -203,10 +203,11 @@ class Learning:
             serials,
             seqs,
             choice.version,
-            _elapsed(batch.facts, rows),
+            elapsed(batch.facts, rows),
             corrected(batch.facts, rows),
         )
         self._table.last_seq[slots] = newest
+        self.sync.note()
         self.handle.wake()
 
     def teach(self, session: Session, seq: int, rows: TaughtRows) -> int:
@@ -215,6 +216,7 @@ class Learning:
         target = rows.target if rows.target.ndim == 2 else rows.target[:, None]
         self._taught.append(rows.obs, target, rows.weight, session.serial, seq)
         self._table.last_seq[session.slot] = seq
+        self.sync.note()
         self.handle.wake()
         return self._taught.head - self._taught.oldest
 
@@ -226,6 +228,7 @@ class Learning:
         agent = self.handle.agent_dir.name
         parts = session.id, session.run, agent, session.role, session.streams, session.base
         record = self._table.claim(*parts)
+        self._table.cut(record.slot, self.head)  # nothing of it is older than this
         if self._steps is not None:
             self._steps.reserve_streams(session.base + session.streams)
         return record
@@ -242,7 +245,14 @@ class Learning:
             self._table.cut(session.slot, self.head)
 
     def reopen(self, record: SessionRecord) -> tuple[int, NDArray[np.bool_]]:
-        """Take up a session after a restart: its newest seq, and which streams are under way."""
+        """Take up a session after a restart: its newest seq, and which streams are under way.
+
+        Raises ValueError where rows of it have left the ring: whether it may go on is not known.
+        """
+        if self._steps is not None and self.ring.oldest > record.since:
+            newest = self._steps.newest(record.base, record.streams, record.serial, 1)
+            if (newest < 0).any():
+                raise ValueError("its newest rows have left the ring")
         self.start()
         seqs = self.ring.last_seqs()
         last = max(record.last_seq, seqs.get(record.serial, 0))
@@ -310,8 +320,6 @@ class Learning:
         await self.handle.ready()
         await self.handle.freeze(on)
 
-    # -- how it does -----------------------------------------------------------------------------
-
     @property
     def updates(self) -> int:
         """Updates that the learner has made."""
@@ -335,6 +343,8 @@ class Learning:
         handle, found = self.handle, []
         if self._refused:
             found.append(f"rows are not kept, {self.lost_rows:,} are lost: {self._refused}")
+        if self.sync.trouble:
+            found.append(self.sync.trouble)
         if handle.degraded:
             found.append(handle.why.get("degraded") or "the last checkpoint could not be written")
         if handle.state == "failed":
@@ -347,9 +357,8 @@ class Learning:
 
     def stats(self) -> dict[str, Any]:
         """Counters of the memory and the learner."""
-        counters = self.ring.counters
-        return {
-            **_whole(self.handle.stats()),
+        counters, learned = self.ring.counters, _whole(self.handle.stats())
+        return learned | {
             "updates": self.updates,
             "policy_lag": self._policy_lag(),
             "rows_kept": self.head - self.ring.oldest,
@@ -361,9 +370,10 @@ class Learning:
             "learner_failure": self.handle.failure,
             "frozen": self.handle.frozen,
             "diverged": self.handle.diverged,
-            "degraded": self.handle.degraded or bool(self._refused),
+            "degraded": self.handle.degraded or bool(self._refused or self.sync.trouble),
             "lost_rows": self.lost_rows,
             "good_checkpoint": self.handle.good,
+            **self.handle.elsewhere.facts,
         }
 
     def _policy_lag(self) -> float:
@@ -379,19 +389,8 @@ class Learning:
         self._refused = ""  # nobody looks for room in a closed file
         if self._started:
             await self.handle.stop(save=save, within_s=within_s)
+        await self.sync.close(within_s)
         self.ring.close()
-
-
-def _elapsed(facts: FactColumns | None, rows: int) -> NDArray[np.float32] | None:
-    return None if facts is None or facts.elapsed is None else facts.elapsed[:rows]
-
-
-def corrected(facts: FactColumns | None, rows: int) -> PlayedRows | None:
-    """What was played before the first ``rows`` rows of a batch, where games said it."""
-    if facts is None or facts.given is None or facts.taken is None or facts.by is None:
-        return None
-    row = np.flatnonzero(facts.given[:rows])
-    return PlayedRows(row, facts.taken[row], facts.by[row]) if len(row) else None
 
 
 def _whole(stats: dict[str, float]) -> dict[str, float]:

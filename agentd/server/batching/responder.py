@@ -19,10 +19,10 @@ from agentd.protocol.rows import StreamStates
 from agentd.protocol.schema import Schema
 from agentd.server.batching.actor import Actor, Choice
 from agentd.server.batching.answers import Counters, encode_answers
-from agentd.server.batching.batch import Batch, Joiner, check_batch
+from agentd.server.batching.batch import Batch, Joiner, check_batch, corrected
 from agentd.server.batching.fast_path import FastPath
 from agentd.server.batching.followed import FollowedReturns
-from agentd.server.batching.learning import Learning, corrected
+from agentd.server.batching.learning import Learning
 from agentd.server.batching.masks import LastMasks
 from agentd.server.batching.returns import Returns
 from agentd.server.batching.session import Frame
@@ -122,9 +122,35 @@ class Responder:
         self._send(batch.frames, answers, len(batch))
 
     def _send(self, frames: list[Frame], answers: list[bytes], rows: int) -> None:
+        if self._learning is not None and self._learning.sync.holds:
+            held = [i for i, frame in enumerate(frames) if frame.session.trains]
+            if held:
+                self._hold(frames, answers, held)
+                others = [i for i in range(len(frames)) if i not in set(held)]
+                frames, answers = [frames[i] for i in others], [answers[i] for i in others]
+                rows = sum(frame.rows for frame in frames)
+        if frames:
+            self._release(frames, answers, rows)
+
+    def _hold(self, frames: list[Frame], answers: list[bytes], which: list[int]) -> None:
+        """Send some of the answers once their rows are on the disk."""
+        assert self._learning is not None
+        kept = [frames[i] for i in which]
+        rows = sum(frame.rows for frame in kept)
+        self._learning.sync.hold(self._release, kept, [answers[i] for i in which], rows)
+
+    def _release(self, frames: list[Frame], answers: list[bytes], rows: int) -> None:
         for frame, answer in zip(frames, answers, strict=True):
             frame.session.answer(frame.seq, answer)
-        self.counters.count(frames, rows, self._clock())
+        if rows:
+            self.counters.count(frames, rows, self._clock())
+
+    def _answer_alone(self, frame: Frame, answer: bytes) -> None:
+        """Send an answer that no pass made, behind those of its session that are held back."""
+        if frame.session.held and self._learning is not None:
+            self._learning.sync.hold(self._release, [frame], [answer], 0)
+        else:
+            frame.session.answer(frame.seq, answer)
 
     def _fail(self, frames: list[Frame]) -> None:
         """Refuse every frame after a fault of ours, so that no peer waits for ever."""
@@ -227,7 +253,10 @@ class Responder:
             self._refuse(frame, fault)
             return
         reply = TaughtReply(seq=message.seq, queued=queued, version=self._actor.version)
-        frame.session.answer(message.seq, encode(reply))
+        if learning.sync.holds:
+            learning.sync.hold(self._release, [frame], [encode(reply)], 0)
+        else:
+            frame.session.answer(message.seq, encode(reply))
 
     def _refuse(self, frame: Frame, fault: ProtocolError) -> None:
         fault.seq = frame.seq
@@ -237,4 +266,4 @@ class Responder:
         log.info(
             "frame refused agent=%s seq=%d code=%s %s", self._name, fault.seq, fault.code, fault
         )
-        frame.session.answer(fault.seq, encode(fault.to_message()))
+        self._answer_alone(frame, encode(fault.to_message()))

@@ -85,6 +85,7 @@ class Session:
     log_since: float = float("-inf")  # begin of the second in which it has sent ``logged`` logs
     logged: int = 0
     pending: deque[Frame] = field(default_factory=deque)
+    held: deque[Frame] = field(default_factory=deque)  # whose answers wait for the disk
     trains: bool = field(init=False)
     plain: bool = field(init=False, default=False)  # plays, and asks for nothing but the action
     answers: deque[tuple[int, bytes]] = field(init=False)

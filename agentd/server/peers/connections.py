@@ -53,7 +53,7 @@ class Connections:
         self.refused: Counter[str] = Counter()
         self.draining = False
         self._answer, self._operate, self._recorder = answer, operate, recorder
-        self._open: set[Connection] = set()
+        self._open: dict[Connection, None] = {}  # in the order in which they came
         self._most = _room_for(limits.max_connections)
 
     def __len__(self) -> int:
@@ -91,11 +91,11 @@ class Connections:
                     retry_ms=RETRY_MS,
                 )
             )
-        self._open.add(connection)
+        self._open[connection] = None
 
     def forget(self, connection: Connection) -> None:
         """Let go of a connection whose socket is gone."""
-        self._open.discard(connection)
+        self._open.pop(connection, None)
 
     def note_refusal(self, connection: Connection, fault: ProtocolError) -> None:
         """Count and log an error that a peer is sent."""

@@ -315,7 +315,6 @@ def f32(number: float) -> float:
     [
         (spaces.Box(-np.inf, np.inf, (2,)), "want finite bounds"),
         (spaces.Box(1.0, 1.0, (1,)), "low below high"),
-        (spaces.Box(-1e300, 1e300, (1,), np.float64), "want finite bounds"),
         (spaces.Box(-1, 1, (33,)), "want at most 32 numbers .* got 33"),
         (spaces.Text(2), "want Box"),
     ],
@@ -363,9 +362,6 @@ def test_mixtures_of_numbered_actions_and_numbers(kind):
     assert coder.encode_one(one).tolist() == [2.0, -0.5, 0.5, 1.0]
     mask = {"a": [1, 0, 1], "c": [0, 1]} if kind is spaces.Dict else ([1, 0, 1], [], [0, 1])
     assert coder.flat_mask(mask).tolist() == [1, 0, 1, 0, 1]
-    assert coder.is_playable(coder.flat_mask(mask))
-    with pytest.raises(ValueError, match="action_mask"):
-        ActionCoder(wheel).flat_mask([1, 1])
 
 
 def test_actions_of_several_branches():

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,11 @@ def merge(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
 class Process:
     """A learner process, its pipes held by the test."""
 
-    def __init__(self, folder: Path, environ: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, environ: dict[str, str], command: Sequence[str] = ("agentd.learner",)
+    ) -> None:
         self.popen = subprocess.Popen(
-            [sys.executable, "-m", "agentd.learner", "--agent-dir", str(folder)],
+            [sys.executable, "-m", *command, "--agent-dir", str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -71,7 +73,7 @@ class Process:
             if not data:
                 time.sleep(0.005)
 
-    def expect(self, event: str, timeout: float = 20.0, **values: Any) -> dict[str, Any]:
+    def expect(self, event: str, timeout: float = 60.0, **values: Any) -> dict[str, Any]:
         """Wait for an event of this name and with these values; forget those before it."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
@@ -102,7 +104,7 @@ class Process:
 
     def stop(self, save: bool = True) -> dict[str, Any]:
         reply = self.expect("saved" if save else "stopped", id=self.ask("stop", save=save))
-        assert self.popen.wait(10) == 0
+        assert self.popen.wait(60) == 0
         return reply
 
     def stderr(self) -> str:
@@ -155,8 +157,8 @@ class AgentFolder:
         shutil.rmtree(self.folder / "replay")
         self.open(config)
 
-    def start(self, **environ: str) -> Process:
-        process = Process(self.folder, environ)
+    def start(self, *command: str, **environ: str) -> Process:
+        process = Process(self.folder, environ, command or ("agentd.learner",))
         self.processes.append(process)
         return process
 

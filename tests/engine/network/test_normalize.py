@@ -6,7 +6,8 @@ import pytest
 from agentd.engine.errors import ModelError, ShapeError
 from agentd.engine.layers import BatchNorm, Conv2d, Dense, Flatten, LayerNorm, Normalize, Relu
 from agentd.engine.network import Network, Pass
-from agentd.engine.network.normalize import InputStatistics, RunningMoments, refuse_normalize
+from agentd.engine.network.normalize import InputStatistics, refuse_normalize
+from agentd.engine.rules.moments import RunningMoments
 from agentd.engine.training import Trainer
 
 

@@ -1,0 +1,71 @@
+"""``python -m agentd.replicas relay|learner``: a learner that daemons of one machine share.
+
+``relay`` is started by a daemon, in the place of each agent's learner; ``learner`` is what all
+relays speak with, one process for all agents.
+"""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from agentd.blas import prepare_blas
+from agentd.errors import AgentdError
+
+prepare_blas()
+
+
+def main() -> int:
+    """Run a relay or the shared learner; return its exit code."""
+    parser = argparse.ArgumentParser(prog="agentd.replicas", description=__doc__)
+    roles = parser.add_subparsers(dest="role", required=True)
+    relay = roles.add_parser("relay")
+    relay.add_argument("--learner", required=True, metavar="PATH")
+    relay.add_argument("--rows-every", type=float, default=0.05)
+    relay.add_argument("--weights-every", type=float)
+    relay.add_argument("--agent-dir", type=Path, required=True)
+    relay.add_argument("--device", default="cpu")
+    learner = roles.add_parser("learner")
+    learner.add_argument("--listen", type=Path, required=True, metavar="PATH")
+    learner.add_argument("--data-dir", type=Path, required=True)
+    learner.add_argument("--device", default="cpu")
+    asked = parser.parse_args()
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    try:
+        return _relay(asked) if asked.role == "relay" else asyncio.run(_learner(asked))
+    except AgentdError as fault:
+        logging.getLogger("agentd.replicas").error("%s", fault.message)
+        return int(fault.exit_code)
+
+
+def _relay(asked: argparse.Namespace) -> int:
+    from agentd.replicas.relay import open_control, run
+    from agentd.replicas.unix import UnixCall
+
+    every = (asked.rows_every, asked.weights_every)
+    return run(asked.agent_dir, lambda: UnixCall(asked.learner), *every, open_control())
+
+
+async def _learner(asked: argparse.Namespace) -> int:
+    from agentd.replicas.shared_agents import SharedAgents
+    from agentd.replicas.unix import serve
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    agents = SharedAgents(asked.data_dir, asked.device)
+    try:
+        await serve(agents, asked.listen, stop)
+    finally:
+        await agents.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

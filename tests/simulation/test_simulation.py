@@ -1,0 +1,42 @@
+"""The daemon in its simulated world: promises kept under every fault, and planted defects found."""
+
+import re
+
+import pytest
+
+from tests.simulation.defects import DEFECTS
+from tests.simulation.world import simulate
+
+
+def test_the_same_seed_is_the_same_history():
+    first, second, other = (simulate(seed, 600) for seed in (3, 3, 4))
+    assert first.history == second.history != other.history
+    assert first.faults == second.faults
+    assert (first.frames, first.facts) == (second.frames, second.facts)
+
+
+@pytest.mark.parametrize("durability", ["always", "1s", "os"])
+def test_promises_hold_whatever_goes_wrong(durability):
+    outcome = simulate(7, 3000, durability=durability)
+    assert not outcome.violation, outcome
+    assert outcome.faults.total() > 15
+    assert outcome.facts["rows"] or outcome.facts["rows_lost_to_power"]
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_a_planted_defect_is_found(name):
+    plant, said = DEFECTS[name]
+    with plant():
+        for seed in range(1, 20):
+            outcome = simulate(seed, 4000, durability="always")
+            if outcome.violation:
+                break
+    assert re.search(said, outcome.violation), outcome
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(100, 110))
+def test_promises_hold_for_long(seed):
+    outcome = simulate(seed, 30_000)
+    assert not outcome.violation, outcome
