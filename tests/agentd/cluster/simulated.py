@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 STORE_BYTES = 120 * 2**20
-PATIENCE_S = 240.0
+PATIENCE_S = 500.0
 ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": "5" * 64,
@@ -94,11 +94,11 @@ def run_agentd(*words: Any, cwd: Path | None = None) -> subprocess.CompletedProc
     )
 
 
-def start_agentd(*words: Any) -> subprocess.Popen[str]:
-    """Start ``agentd …``, whose output nobody reads."""
+def start_agentd(log: Path, *words: Any) -> subprocess.Popen[str]:
+    """Start ``agentd …``; what it says goes to ``log``."""
     command = [sys.executable, "-m", "agentd", *map(str, words)]
-    nothing = subprocess.DEVNULL
-    return subprocess.Popen(command, stdout=nothing, stderr=nothing, text=True)
+    with log.open("w") as file:
+        return subprocess.Popen(command, stdout=file, stderr=file, text=True)
 
 
 def wait_until(fact: Any, timeout_s: float = PATIENCE_S) -> None:
