@@ -6,10 +6,11 @@
 A chain of dense layers with relu is trained in both, from the same weights on the same rows.
 PyTorch saves everything, or checkpoints segments (`torch.utils.checkpoint`), or saves by policies
 of its own (selective activation checkpointing). Its bytes are those of the tensors that autograd
-packs and of the products that a policy saves, input, output and parameters left out; ours are those of the plan, which the tests prove to be the
-bytes in memory. Each of PyTorch's ways stands beside ours of equal recomputation. Then ten budgets:
-the peak of our arena and of NumPy (`tracemalloc`), and a step's time beside the full pass. Both
-take turns, and a row reports the median of CPU seconds, which other processes disturb little.
+packs and of the products that a policy saves, input, output and parameters left out; ours are those
+of the plan, which the tests prove to be the bytes in memory. Each of PyTorch's ways stands beside
+ours of equal recomputation. Then ten budgets: the peak of our activations and their gradients, of
+NumPy in all (`tracemalloc`), and a step's time beside the full pass: the median of CPU seconds of
+steps that take turns, which other processes disturb little.
 """
 
 from __future__ import annotations
