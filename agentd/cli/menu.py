@@ -29,8 +29,8 @@ GROUPS = {
     "cluster": "More than one machine: a Ray cluster (extra ray).",
 }
 SECTIONS = {
-    "Serve and watch": "serve demo top agent config",
-    "Learn": "rl train test predict new check data",
+    "Serve and watch": "serve demo top agent config cluster",
+    "Learn": "rl train test calibrate predict new check data",
     "Weights": "export import",
     "Games and clients": "sdk check-client check-env replay chess",
     "This installation": "doctor devices version completion",

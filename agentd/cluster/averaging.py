@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from agentd.assembly.device import backend_for
-from agentd.cluster.ordered import GO_ON, NodeWatch, call_named, take_result
+from agentd.cluster.ordered import GO_ON, NodeWatch, TaskLost, call_named, take_result
 from agentd.cluster.session import Cluster
 from agentd.engine.backend import Host
 from agentd.engine.data import Batches, DataError, Minibatch, Normalizer, split
@@ -255,12 +255,12 @@ class RayCrew:
             done = self._watch.wait([*asked])
             rank = asked.pop(done)
             try:
-                found[rank] = take_result(self._cluster, done, (ray.exceptions.ActorDiedError,))
-            except ray.exceptions.ActorDiedError as error:
+                found[rank] = take_result(self._cluster, done)
+            except TaskLost as error:
                 deaths += 1
                 if deaths > DEATHS:
-                    text = " ".join(str(error).split())[:200]
-                    raise JobFailed(f"member {rank} keeps dying: {text}", hint=GO_ON) from None
+                    raise JobFailed(f"member {rank} keeps dying: {error}", hint=GO_ON) from None
+                ray.kill(self._actors[rank])  # it may be out of reach, and not dead
                 self._cluster.tell(f"member {rank} died: another one begins at the last average")
                 free = ray.available_resources().get("CPU", 0.0)
                 self._actors[rank] = self._start(rank, 1 if free >= 1 else 0)

@@ -105,16 +105,15 @@ class NodeWatch:
             raise Unavailable(f"no node is left with {self._cpus:g} CPUs for a task", hint=GO_ON)
 
 
-def take_result(cluster: Cluster, reference: Any, known: tuple[type[Exception], ...] = ()) -> Any:
-    """Return what a task or a call gave, once it is there. Raises as `map_ordered` does.
+class TaskLost(JobFailed):
+    """A task or an actor went with its node or process, or what it had given did."""
 
-    Errors of Ray that are ``known`` to the caller are raised as they are.
-    """
+
+def take_result(cluster: Cluster, reference: Any) -> Any:
+    """Return what a task or a call gave, once it is there. Raises as `map_ordered` does."""
     ray = cluster.ray
     try:
         return ray.get(reference)
-    except known:
-        raise
     except ray.exceptions.RayTaskError as error:
         cause = error.cause
         if _is_ours(cause):
@@ -122,7 +121,7 @@ def take_result(cluster: Cluster, reference: Any, known: tuple[type[Exception], 
         raise JobFailed(f"a task failed: {type(cause).__name__}: {cause}", hint=GO_ON) from None
     except ray.exceptions.RayError as error:
         text = " ".join(str(error).split())[:200] or type(error).__name__
-        raise JobFailed(f"a task was lost with its node or process: {text}", hint=GO_ON) from None
+        raise TaskLost(f"a task was lost with its node or process: {text}", hint=GO_ON) from None
 
 
 def _is_ours(error: BaseException) -> bool:

@@ -31,6 +31,8 @@ from agentd.rl.trace import read_trace
 
 POLL_S = 0.5
 """How often a seed's task looks whether it is cancelled."""
+LOOK_S = 2.0
+"""How long the newest lines of the seeds are waited for."""
 _SILENT = "waits for a node"
 
 
@@ -104,7 +106,7 @@ def run_seeds(
     Raises what the command of a seed ends with, under its exit code.
     """
     pinned = cluster.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-    here = pinned(cluster.ray.get_runtime_context().get_node_id(), soft=True)
+    here = pinned(cluster.ray.get_runtime_context().get_node_id(), soft=False)
     lines = cluster.ray.remote(Lines).options(num_cpus=0, scheduling_strategy=here).remote()
     most = int(max((node.cpus for node in cluster.nodes()), default=1))
     last = {task.seed: _SILENT for task in tasks}
@@ -112,7 +114,8 @@ def run_seeds(
     def look() -> None:
         if stopped():
             raise _Stopped
-        last.update(cluster.ray.get(lines.read.remote()))
+        with contextlib.suppress(cluster.ray.exceptions.RayError):  # lines are not worth a run
+            last.update(cluster.ray.get(lines.read.remote(), timeout=LOOK_S))
         show(last)
 
     named = [replace(_with_folder(task, data_dir), lines=lines) for task in tasks]
@@ -128,7 +131,7 @@ def run_seeds(
     with contextlib.suppress(_Stopped), contextlib.closing(found):
         for task, result in found:
             outcome = bring_home(task, result, data_dir)
-            cluster.ray.get(lines.tell.remote(task.seed, f"ended on {result.node}"))
+            lines.tell.remote(task.seed, f"ended on {result.node}")
             yield outcome
 
 

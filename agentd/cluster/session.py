@@ -200,6 +200,9 @@ def _import_ray() -> Any:
         ) from None
     if ray.is_initialized():
         raise UsageError(f"Ray is connected already, to {ray.get_runtime_context().gcs_address}")
+    # Ray writes what raylets complain of to stdout, which belongs to the command's result, and has
+    # no option for it. Its own debugger switches that off so.
+    sys.modules["ray._private.worker"].__dict__["_worker_logs_enabled"] = False
     return ray
 
 

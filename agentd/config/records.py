@@ -252,7 +252,7 @@ class AgentConfig(Record, frozen=True, kw_only=True):
 
 def unshareable(config: AgentConfig) -> str:
     """Why an agent cannot share a learner with other daemons, "" where it can."""
-    if config.learner in STREAMING:
+    if config.learner not in ("dqn", "supervised", "none"):
         return (
             f"learner {config.learner} learns from each row when it is fresh, so it needs one "
             "daemon; a shared learner takes dqn and supervised"

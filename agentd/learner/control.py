@@ -28,6 +28,8 @@ class Control:
         self._commands, self._events = commands, events
         self._partial = b""
         self._queue: deque[dict[str, Any]] = deque()
+        self._poll = select.poll()  # select.select takes no descriptor above 1,023
+        self._poll.register(commands, select.POLLIN)
 
     @classmethod
     def on_standard_streams(cls) -> Control:
@@ -40,7 +42,7 @@ class Control:
         Raises HungUp at the end of the stream, whatever was asked before.
         """
         wait = 0.0 if self._queue else timeout_s
-        while select.select([self._commands], [], [], wait)[0]:
+        while self._poll.poll(1e3 * wait):
             data = os.read(self._commands, 65536)
             if not data:
                 raise HungUp

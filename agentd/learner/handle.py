@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from agentd.blas import THREAD_VARIABLES
 from agentd.children import Child, child_environment, python_module, start_s
 from agentd.errors import AgentdError, ExitCode
+from agentd.learner.elsewhere import Elsewhere
 from agentd.learner.pace import NO_DUE, Pace
 from agentd.memory.mapped_file import RingCounters
 from agentd.memory.weight_board import WeightBoard
@@ -83,8 +84,7 @@ class LearnerHandle:
     last_saved the newest checkpoint that this handle heard of
     lost_save  the last checkpoint, at the end, could not be written
     on_publication  called without arguments when a publication that was waited for is there
-    elsewhere  env steps of other daemons that share the learner; shared: what else it says of them
-    on_shared  called with this daemon's number among those that share the learner
+    elsewhere  what other daemons do that share the learner
     """
 
     def __init__(
@@ -102,8 +102,7 @@ class LearnerHandle:
     ) -> None:
         self.agent_dir, self.board, self.pace, self._ring = agent_dir, board, pace, ring
         self.on_publication, self._command = on_publication, command
-        self.elsewhere, self.shared = 0, dict[str, int]()
-        self.on_shared: Callable[[int], None] | None = None
+        self.elsewhere = Elsewhere()
         self.device, self.hang_s, self._wake_after_s = device, hang_s, wake_after_s
         self._start_s = start_s(device)
         self.state, self.restarts = "starting", 0
@@ -365,10 +364,7 @@ class LearnerHandle:
                 self.last_saved = self._saved(event)
                 self._ring.mark_durable(RingCounters(*event["counters"]))
             case "shared":
-                self.elsewhere = event["env_steps"]
-                self.shared = {k: v for k, v in event.items() if k not in ("event", "env_steps")}
-                if self.on_shared is not None:
-                    self.on_shared(event["replica"])
+                self.elsewhere.take(event)
         self._take_flags(event)
         if not self.paces():
             self._notify()

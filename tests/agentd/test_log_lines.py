@@ -50,14 +50,15 @@ def test_the_environment_chooses(monkeypatch):
 
 def test_a_daemon_writes_json_when_asked(tmp_path):
     command = [sys.executable, "-m", "agentd", "serve", "--port", "0", "--no-http", "--until-eof"]
-    done = subprocess.run(
+    with subprocess.Popen(
         [*command, "--data-dir", str(tmp_path)],
         env={**os.environ, "AGENTD_LOG_FORMAT": "json"},
-        input="",
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stderr.splitlines()]
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as daemon:
+        assert daemon.stdout.readline().startswith(b"listening")
+        said = daemon.communicate(timeout=100)[1].decode()
+    assert daemon.returncode == 0, said
+    lines = [json.loads(line) for line in said.splitlines()]
     assert "draining" in [line.get("event") for line in lines]

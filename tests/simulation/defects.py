@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from agentd.memory.ring_writer import RingWriter
 from agentd.protocol import rows
 from agentd.server.batching import batch, responder
+from agentd.server.batching.actor import Choice
 from agentd.server.batching.learning import Learning
 from agentd.server.peers.connection import Connection
 from agentd.store import Files
@@ -59,10 +61,10 @@ def crosses_answers() -> Any:
     """Where frames of one pass bring more than three rows, the actions are dealt in reverse."""
     encode = responder.encode_answers
 
-    def defect(frames: batch.Batch, choice: Any) -> list[bytes]:
-        if len(frames) > 3:
-            choice = choice._replace(action=choice.action[::-1])
-        return encode(frames, choice)
+    def defect(frames: batch.Batch, choice: Choice, codec: Any) -> list[bytes]:
+        if len(choice.action) > 3:
+            choice = dataclasses.replace(choice, action=choice.action[::-1])
+        return encode(frames, choice, codec)
 
     return _put(responder, encode_answers=defect)
 

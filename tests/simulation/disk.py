@@ -225,6 +225,11 @@ class Disk:
         for fd in [fd for fd, owner in self._owners.items() if owner is actor]:
             self._close(fd)
 
+    def let_go(self) -> None:
+        """Close what anybody has open: nothing of this disk is needed any more."""
+        for fd in list(self._owners):
+            self._close(fd)
+
     def lose_power(self) -> None:
         """Leave what has reached the platter, and by chance some of the rest; a new boot begins."""
         rest = self._as_it_is(self.root, self._top)

@@ -184,7 +184,6 @@ class World:
             time.monotonic, time.time, time.sleep, os.urandom = found
             handle.Child, process.yield_to_others = child, nice  # type: ignore[misc]
             logging.disable(level)
-            gc.unfreeze()
 
     # -- one life ----------------------------------------------------------------------------------
 
@@ -433,8 +432,8 @@ def simulate(seed: int, frames: int, **agent: Any) -> Outcome:
     """Run one seed; what it finds is in ``violation``. ``agent``: of its configuration."""
     parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     root = Path(tempfile.mkdtemp(prefix="agentd-simulation-", dir=parent))
+    world = World(seed, frames, root, **agent)
     try:
-        world = World(seed, frames, root, **agent)
         try:
             world.run()
         except Violation as found:
@@ -445,4 +444,5 @@ def simulate(seed: int, frames: int, **agent: Any) -> Outcome:
                 world.outcome.past += traceback.format_exception(found.__cause__)
         return world.outcome
     finally:
+        world.disk.let_go()
         shutil.rmtree(root, ignore_errors=True)

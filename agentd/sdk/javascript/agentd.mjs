@@ -11,8 +11,7 @@ export const VERSION = "0.1.0";
 export const [FIRST, MID, TERMINATED, TRUNCATED] = [0, 1, 2, 3]; // kinds of rows
 export const [AGENT, PERSON, SCRIPT] = [0, 1, 2]; // who chose an action
 
-const CONNECT_MS = 10_000; // patience with one try
-const FAREWELL_MS = 1_000; // patience with the server's goodbye
+const [CONNECT_MS, FAREWELL_MS] = [10_000, 1_000]; // patience with one try, and with a goodbye
 const [FIRST_DELAY_MS, LONGEST_DELAY_MS] = [50, 5_000]; // between two tries
 
 export class AgentdError extends Error {
@@ -353,12 +352,13 @@ export class Session {
     return frame;
   }
 
-  answered(frame, { seq, version, late, action, q, explored }) {
+  answered(frame, { seq, version, late, action, q, explored, novelty }) {
     const { kind, mask, width, dtype } = this.action;
     const numbers = unpack("action", dtype, action, frame.n * width);
     const act = { seq, action: numbers, version, late: late === true };
     if (frame.one && kind === "discrete") act.action = numbers[0];
     if (q) act.q = unpack("q", "float32", q, frame.n * mask);
+    if (novelty) act.novelty = unpack("novelty", "float32", novelty, frame.n);
     if (explored) act.explored = frame.one ? explored[0] === 1 : new Uint8Array(explored);
     return { frame, act };
   }

@@ -110,6 +110,8 @@ export interface Act {
   q?: Float32Array;
   /** With `explain`: whether the action was drawn at random. */
   explored?: boolean | Uint8Array;
+  /** With `explain`, of classifiers that gather evidence: how unlike the taught rows each one is. */
+  novelty?: Float32Array;
 }
 
 export interface Welcome {

@@ -157,7 +157,7 @@ def _open_learning(
     if host.shared is not None:
         seed_of = partial(replica_seed, config.seed)
         actor.reseed(seed_of(known_number(folder)))
-        handle.on_shared = lambda number: actor.reseed(seed_of(number))
+        handle.elsewhere.on_number = lambda number: actor.reseed(seed_of(number))
     handle.frozen = is_frozen(folder)
     return Learning(config, ring, board, handle, host.table, actor, host.spawn, limits.paced_wait_s)
 

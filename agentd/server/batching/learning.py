@@ -99,7 +99,7 @@ class Learning:
     @property
     def env_steps(self) -> int:
         """Rows that got an action so far, over all runs and daemons that share the learner."""
-        return self.ring.counters.env_steps + self.handle.elsewhere
+        return self.ring.counters.env_steps + self.handle.elsewhere.env_steps
 
     # -- weights -------------------------------------------------------------------------------
 
@@ -357,9 +357,8 @@ class Learning:
 
     def stats(self) -> dict[str, Any]:
         """Counters of the memory and the learner."""
-        counters = self.ring.counters
-        return {
-            **_whole(self.handle.stats()),
+        counters, learned = self.ring.counters, _whole(self.handle.stats())
+        return learned | {
             "updates": self.updates,
             "policy_lag": self._policy_lag(),
             "rows_kept": self.head - self.ring.oldest,
@@ -374,7 +373,7 @@ class Learning:
             "degraded": self.handle.degraded or bool(self._refused or self.sync.trouble),
             "lost_rows": self.lost_rows,
             "good_checkpoint": self.handle.good,
-            **self.handle.shared,
+            **self.handle.elsewhere.facts,
         }
 
     def _policy_lag(self) -> float:

@@ -173,13 +173,13 @@ def test_our_games_play_and_are_evaluated(daemon, name):
     with join(daemon.address, f"game-{name}", game) as client:
         for turn in play(client, game):
             tally.add(turn)
-            if tally.steps >= 800:
+            if tally.steps >= 2000:
                 break
     with join(daemon.address, f"game-{name}", game, role="eval") as client:
         found = evaluate(client, game, 6)
 
     share = np.arange(6) % game.streams  # a game for two has two streams
-    assert tally.steps == 800
+    assert tally.steps == 2000
     assert tally.episodes > 0
     assert [episode.stream for episode in found.episodes] == sorted(share)
 

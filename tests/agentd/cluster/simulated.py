@@ -1,5 +1,6 @@
 """Simulated clusters: several nodes of Ray on this machine, by Ray's own cluster utility."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 STORE_BYTES = 120 * 2**20
-PATIENCE_S = 240.0
+PATIENCE_S = 500.0
 ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": "5" * 64,
@@ -47,7 +48,8 @@ class Nodes:
         raylet = node.all_processes["raylet"][0].process.pid
         pids = [raylet, *children_of(raylet)]
         for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.ray_cluster.worker_nodes.discard(node)
 
 
@@ -72,11 +74,15 @@ def be_patient() -> None:
 
 
 def children_of(pid: int) -> list[int]:
-    """All processes below ``pid``."""
-    found = []
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    for child in map(int, listed):
-        found += [child, *children_of(child)]
+    """All processes below ``pid``, whichever of its threads has started them."""
+    found: list[int] = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            listed = thread.read_text().split()
+        except OSError:  # it has ended meanwhile
+            continue
+        for child in map(int, listed):
+            found += [child, *children_of(child)]
     return found
 
 
@@ -88,11 +94,11 @@ def run_agentd(*words: Any, cwd: Path | None = None) -> subprocess.CompletedProc
     )
 
 
-def start_agentd(*words: Any) -> subprocess.Popen[str]:
-    """Start ``agentd …``, whose output nobody reads."""
+def start_agentd(log: Path, *words: Any) -> subprocess.Popen[str]:
+    """Start ``agentd …``; what it says goes to ``log``."""
     command = [sys.executable, "-m", "agentd", *map(str, words)]
-    nothing = subprocess.DEVNULL
-    return subprocess.Popen(command, stdout=nothing, stderr=nothing, text=True)
+    with log.open("w") as file:
+        return subprocess.Popen(command, stdout=file, stderr=file, text=True)
 
 
 def wait_until(fact: Any, timeout_s: float = PATIENCE_S) -> None:

@@ -16,7 +16,7 @@ from agentd.runs import Run
 
 from .simulated import Nodes, children_of, run_agentd, start_agentd, wait_until
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.xdist_group("ray")]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200), pytest.mark.xdist_group("ray")]
 FILTER = "rated: false\nmin_clock_s: 0\nmin_plies: 1\ngames_per_player: 300\n"
 SEEDS = ("rl", "train", "--preset", "catch", "--steps", "400", "--keep-going", "--json")
 
@@ -83,7 +83,7 @@ def test_shards_are_the_same_though_a_node_and_the_driver_are_killed(
     doomed = nodes.add()
     out = tmp_path / "shards"
     words = prepare_words(games, out, "--ray", nodes.address)
-    driver = start_agentd(*words)
+    driver = start_agentd(tmp_path / "log", *words)
     wait_until(lambda: (out / "part-ends.jsonl").exists())
     nodes.kill(doomed)
     done = len((out / "part-ends.jsonl").read_text().splitlines())
@@ -103,11 +103,11 @@ def test_seeds_equal_the_serial_ones_though_a_node_is_killed(nodes: Nodes, tmp_p
     doomed = nodes.add()
     raylet = doomed.all_processes["raylet"][0].process.pid
     words = [*SEEDS, "--seeds", "1..4", "--data-dir", tmp_path / "ray", "--ray", nodes.address]
-    driver = start_agentd(*words)
+    driver = start_agentd(tmp_path / "log", *words)
     wait_until(lambda: any(_is_training(pid) for pid in children_of(raylet)))
     nodes.kill(doomed)
-    driver.wait(300)
-    assert driver.returncode == 0
+    driver.wait(500)
+    assert driver.returncode == 0, (tmp_path / "log").read_text()
     shutil.rmtree(tmp_path / "ray" / "agents" / "catch-4")  # as if it had never come home
 
     again = run_agentd(
@@ -158,14 +158,14 @@ def test_members_equal_one_trainer_and_outlive_a_node(nodes: Nodes, tmp_path: Pa
     two = ("--members", 2, "--average-every", 4)
     quiet = run_agentd(*words("two", *ray, *two))
     assert quiet.returncode == 0, quiet.stderr
-    driver = start_agentd(*words("again", *ray, *two, "--epochs", 40))
+    driver = start_agentd(tmp_path / "log", *words("again", *ray, *two, "--epochs", 10))
     metrics = tmp_path / "again" / "metrics.jsonl"
     wait_until(lambda: metrics.exists() and metrics.read_text().count("\n") > 1)
     nodes.kill(doomed)
-    driver.wait(300)
-    assert driver.returncode == 0
+    driver.wait(500)
+    assert driver.returncode == 0, (tmp_path / "log").read_text()
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
-    assert len(lines) == 40
+    assert len(lines) == 10
     assert lines[-1]["train_loss"] < lines[0]["train_loss"]
     assert lines[1]["train_loss"] == json.loads(quiet.stdout)["train_loss"]
 

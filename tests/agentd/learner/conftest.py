@@ -73,7 +73,7 @@ class Process:
             if not data:
                 time.sleep(0.005)
 
-    def expect(self, event: str, timeout: float = 20.0, **values: Any) -> dict[str, Any]:
+    def expect(self, event: str, timeout: float = 60.0, **values: Any) -> dict[str, Any]:
         """Wait for an event of this name and with these values; forget those before it."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
@@ -104,7 +104,7 @@ class Process:
 
     def stop(self, save: bool = True) -> dict[str, Any]:
         reply = self.expect("saved" if save else "stopped", id=self.ask("stop", save=save))
-        assert self.popen.wait(10) == 0
+        assert self.popen.wait(60) == 0
         return reply
 
     def stderr(self) -> str:

@@ -20,9 +20,11 @@ from agentd.memory.shared_ring import SharedRing
 from agentd.replicas.identity import replica_seed
 from agentd.store import checkpoint_files, list_checkpoints
 
+pytestmark = pytest.mark.timeout(400)
+
 FREE = {"pace": {"mode": "free", "learn_start": 64, "train_every": 4, "updates": 1}}
 CONFIG = {**FREE, "checkpoint": {"every_seconds": 2.0}}
-WAIT_S = 60.0
+WAIT_S = 90.0
 
 
 def wait_for(found: Callable[[], Any], what: str) -> Any:

@@ -163,7 +163,6 @@ def test_a_signal_ends_a_run_whose_environment_hangs(folder: Path) -> None:
         ("nothing:Mine-v0", 66, "no module 'nothing'"),
         ("mine:Other-v0", 66, "Other"),
         ("Mine-v0", 66, "no game 'Mine-v0'"),
-        ("gym:Pendulum-v1", 2, "its actions are continuous"),
         ("catch level=1", 2, "catch takes no --env-arg"),
     ],
 )  # fmt: skip

@@ -44,7 +44,7 @@ def test_a_run_ends_with_its_result_and_a_second_one_goes_on_with_the_agent(
     assert record["greedy_iqm_low"] <= record["greedy_iqm"] <= record["greedy_iqm_high"]
     assert -1 <= record["greedy_mean"] <= 1
 
-    done = call("rl", "train", *where, "--steps", "300", "--keep-going")
+    done = call("rl", "train", *where, "--steps", "1000", "--keep-going")
 
     assert done.returncode == 0, done.stderr
     assert "it goes on learning" in done.stderr

@@ -38,8 +38,9 @@ function step({ seq, stream, kind, reward, obs, mask, taken, by, elapsed, succes
 }
 
 function takeAct(fields, body) {
-  const branches = fields.q ? [3, 2] : 3; // the example with `explain` has two branches
-  const n = fields.action.length / (fields.q ? 8 : 4);
+  const two = fields.q?.length === 20; // the first example with `explain` has two branches
+  const branches = two ? [3, 2] : 3;
+  const n = fields.action.length / (two ? 8 : 4);
   const session = new Session({ ...schema, action: branches });
   session.waiting = [{ seq: fields.seq, n, one: false }];
   const { act } = session.receive(body);
@@ -47,6 +48,7 @@ function takeAct(fields, body) {
   assert.equal(act.late, fields.late ?? false);
   assert.deepEqual(act.q, as(Float32Array, fields.q));
   assert.deepEqual(act.explored, fields.explored);
+  assert.deepEqual(act.novelty, as(Float32Array, fields.novelty));
 }
 
 function takeError(fields, body) {

@@ -40,7 +40,7 @@ async def test_a_game_gets_what_a_batch_would_answer(serve, fast, monkeypatch, r
     heard = []
     for plain in (True, False):
         if not plain:
-            monkeypatch.setattr(FastPath, "fits", lambda schema, actor: False)
+            monkeypatch.setattr(FastPath, "fits", lambda schema, actor, codec: False)
         house = await serve()
         peers = [await house.peer() for _ in range(3)]
         rng = np.random.default_rng(0)

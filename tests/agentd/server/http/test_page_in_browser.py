@@ -79,11 +79,15 @@ class Watched:
                 if self._over.wait(STEP_S):
                     break
 
-    def end(self) -> None:
-        """End the game and the daemon."""
+    def leave(self) -> None:
+        """End the game."""
         self._over.set()
         if self._player.ident is not None:
             self._player.join(20)
+
+    def end(self) -> None:
+        """End the game and the daemon."""
+        self.leave()
         self.process.kill()
         self._log.join()
         with self.process:  # closes its pipes
@@ -139,6 +143,7 @@ def test_it_is_seen_to_learn_and_its_buttons_work(browser: Any, watched: Watched
     click(browser, "#explore")
     browser.ask("document.querySelector('#ask input').value = '0.25'")
     press(browser, "#ask-buttons button:last-child", "^catch explores: epsilon 0.25$")
+    watched.leave()  # an agent that is played is not reset
     click(browser, "#reset")
     browser.wait(lambda: browser.ask("document.getElementById('ask').open"))
     press(browser, "#ask-buttons .danger", r"^catch begins anew; \d+-\d+\S* holds what it knew$")
