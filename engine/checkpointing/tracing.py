@@ -191,6 +191,13 @@ class _Tracing:
         self.lives.append(BufferLife(kind, self.phase, self.layer, False, room))
         return Shadow(shape, len(self.lives) - 1)
 
+    def take_gradient(self, shape: Shape) -> Shadow:
+        """Note where a loss writes the output's gradient, between forward and backward."""
+        now = len(self.steps)
+        room = Buffer(prod(shape), max(now - 1, 0), now)
+        self.lives.append(BufferLife("float", "backward", -1, False, room))
+        return Shadow(shape, len(self.lives) - 1)
+
     def mark(self, phase: Phase, layer: int, x: Array) -> None:
         """Note that a layer begins."""
         self.collect()
@@ -247,7 +254,7 @@ def trace_pass(
     tracing.collect()
     tracing.seen = 0
     r.begin_backward(params, r.taken)
-    replay.backward(r, Shadow(y.shape))
+    replay.backward(r, tracing.take_gradient(y.shape))
     tracing.collect()
     for i in {cast(Shadow, x).buffer, y.buffer} - {None}:
         life = tracing.lives[cast(int, i)]

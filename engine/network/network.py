@@ -140,7 +140,10 @@ class Pass:
         return self._plan(params, batch).x
 
     def output_gradient(self, params: Array, batch: int) -> Array:
-        """Return where a loss may write dy, (B, *out): passed to backward it is not copied."""
+        """Return where a loss may write dy, (B, *out): passed to backward it is not copied.
+
+        It is written whole, between forward and backward.
+        """
         plan = self._plan(params, batch)
         if plan.dy is None:
             plan.dy = self.backend.zeros(plan.y.shape)
@@ -234,14 +237,15 @@ class Pass:
             self.backend, self._arena, batch, params, mask=mask, calls=calls, noise=noise
         )
         x = recording.new(self.net.input_shape, self.net.input_kind)
-        replay = None
+        replay, dy = None, None
         if self.memory is None:
             y = self.net.root.forward(recording, x)
         else:
             replay = Replay(self.net.root, self.memory.again, self.memory.reads_input)
             y = replay.forward(recording, x)
+            dy = recording.new(self.net.output_shape)  # planned between forward and backward
         steps, taken = recording.steps, recording.taken
-        return _Plan(recording, x, y, x.shape, mask, steps, taken, replay)
+        return _Plan(recording, x, y, x.shape, mask, steps, taken, replay, dy)
 
     def _mask(self, batch: int) -> Array:
         if self._masks is None:

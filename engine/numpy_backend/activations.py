@@ -69,11 +69,16 @@ class ActivationOps(MemoryOps):
         return make[act](y, dy, dx, slope)
 
     def _relu(self, x: Nd, y: Nd, slope: float) -> Step:
-        zero = self.zeros_like(x)
-        return lambda: maximum(x, zero, out=y)  # keeps NaN, unlike fmax
+        parts = [(*strip, self.zeros_like(strip[0])) for strip in strips_of(x, y)]
+
+        def step() -> None:
+            for x_part, y_part, zero in parts:
+                maximum(x_part, zero, out=y_part)  # keeps NaN, unlike fmax
+
+        return step
 
     def _relu_backward(self, y: Nd, dy: Nd, dx: Nd, slope: float) -> Step:
-        zero, strips = self.scalar(0), _strips(y, dy, dx)
+        zero, strips = self.scalar(0), strips_of(y, dy, dx)
         mask = np.empty(strips[0][0].shape, np.bool_)
         parts = [(*strip, mask[: len(strip[0])]) for strip in strips]
 
@@ -240,7 +245,7 @@ class ActivationOps(MemoryOps):
         return step
 
 
-def _strips(*arrays: Nd) -> list[tuple[Nd, ...]]:
+def strips_of(*arrays: Nd) -> list[tuple[Nd, ...]]:
     """Cut large arrays of one shape into flat strips: a scratch for one stays in the cache."""
     if arrays[0].size <= STRIP or not all(array.flags.c_contiguous for array in arrays):
         return [arrays]

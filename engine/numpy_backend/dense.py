@@ -4,7 +4,7 @@ from numpy import add, dot, maximum
 
 from agentd.engine.backend import Activation, Step
 from agentd.engine.errors import ShapeError
-from agentd.engine.numpy_backend.activations import ActivationOps
+from agentd.engine.numpy_backend.activations import ActivationOps, strips_of
 from agentd.engine.numpy_backend.gemm import bind_product
 from agentd.engine.numpy_backend.memory import Nd
 
@@ -22,12 +22,13 @@ class DenseOps(ActivationOps):
         if b is None and act == "identity":
             return product
         if act == "relu" and b is not None:
-            zero = self.zeros_like(y)
+            parts = [(part, self.zeros_like(part)) for (part,) in strips_of(y)]
 
             def affine_relu() -> None:
                 product()
                 add(y, b, y)
-                maximum(y, zero, out=y)
+                for part, zero in parts:
+                    maximum(part, zero, out=part)
 
             return affine_relu
         if act == "identity":

@@ -170,7 +170,7 @@ def test_a_small_share_of_memory_suffices_for_a_deep_chain() -> None:
     ladder = plan_memory(net, 64, MemorySpec())
     lowest, forward = ladder.at(0), sum(cost.flops for cost in ladder.costs)
     assert lowest.peak <= 0.35 * ladder.plain_bytes
-    assert lowest.replayed < 0.4 * forward
+    assert lowest.replayed < 0.5 * forward  # a sixth of a step
 
 
 @pytest.mark.parametrize("name", ["dense", "images"])
