@@ -134,14 +134,17 @@ class Book:
             if index >= head or before <= index < oldest
         ]
         self.lost += len(lost)
-        kept = (each for each in self._acknowledged if each[0] < head)
-        self._acknowledged = deque(kept, maxlen=ROOM)  # other rows get the lost ones' numbers
+        kept = [each for each in self._acknowledged if each[0] < head]
+        self._acknowledged = deque(kept, maxlen=ROOM)  # rows to come have the numbers of the lost
         if self.window_s is None or self.excused:
             return
         late = [each for each in lost if each[1] < failed_at - self.window_s]
         if late:
             age = failed_at - late[0][1]
-            raise Violation(f"{self.name}: {len(late)} rows lost, the first {age:.3f} s old")
+            where = f"index {late[0][0]}..{late[-1][0]} of {oldest}..{head}, before {self.head}"
+            raise Violation(
+                f"{self.name}: {len(late)} rows lost, the first {age:.3f} s old, {where}"
+            )
 
     # -- checkpoints -------------------------------------------------------------------------------
 
