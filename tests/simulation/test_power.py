@@ -93,10 +93,10 @@ class PlayedRing:
         return gone
 
 
-def tries(tmp_path, monkeypatch, durability):
-    """The ages of lost rows of one hundred power failures, a list each."""
+def tries(tmp_path, monkeypatch, durability, count):
+    """The ages of lost rows of ``count`` power failures, a list each."""
     ages = []
-    for seed in range(100):
+    for seed in range(count):
         played = PlayedRing(tmp_path / str(seed), seed, durability)
         monkeypatch.setattr(time, "monotonic", played.timetable.monotonic)
         with played.disk.installed():
@@ -106,9 +106,12 @@ def tries(tmp_path, monkeypatch, durability):
     return ages
 
 
+@pytest.mark.parametrize("count", [25, pytest.param(100, marks=pytest.mark.long)])
 @pytest.mark.parametrize("durability", WINDOWS)
-def test_a_power_failure_takes_no_row_older_than_the_window(tmp_path, monkeypatch, durability):
-    ages = tries(tmp_path, monkeypatch, durability)
+def test_a_power_failure_takes_no_row_older_than_the_window(
+    tmp_path, monkeypatch, durability, count
+):
+    ages = tries(tmp_path, monkeypatch, durability, count)
     assert [max(each) for each in ages if each and max(each) > WINDOWS[durability]] == []
     if durability == "1s":
         assert any(ages), "rows of the last second may be lost: the failures were none"
@@ -117,4 +120,4 @@ def test_a_power_failure_takes_no_row_older_than_the_window(tmp_path, monkeypatc
 def test_a_header_that_is_not_waited_for_is_noticed(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(RingWriter, "sync_header", lambda self: None)
-        assert any(tries(tmp_path, pytest.MonkeyPatch(), "always"))
+        assert any(tries(tmp_path, pytest.MonkeyPatch(), "always", 25))
