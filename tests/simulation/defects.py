@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from agentd.memory.ring_writer import RingWriter
@@ -61,7 +62,7 @@ def crosses_answers() -> Any:
 
     def defect(frames: batch.Batch, choice: Any) -> list[bytes]:
         if len(frames) > 3:
-            choice = choice._replace(action=choice.action[::-1])
+            choice = replace(choice, action=choice.action[::-1].copy())
         return encode(frames, choice)
 
     return _put(responder, encode_answers=defect)
