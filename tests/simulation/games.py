@@ -286,7 +286,7 @@ class SimulatedAdmin:
 
     def lost(self) -> None:
         self.link = None
-        self.timetable.later(1.0 + 2.0 * self.timetable.chance.random(), self.dial)
+        self.timetable.later(0.2 + self.timetable.chance.random(), self.dial)
 
     def received(self, data: bytes) -> None:
         self.wire.receive(data)
@@ -296,7 +296,7 @@ class SimulatedAdmin:
             if isinstance(message, m.Ping) and self.link is not None:
                 self.link.send(self.wire.send(m.Pong(t=message.t)))
             if isinstance(message, m.Welcome | m.Saved | m.Error):
-                self.timetable.later(2.0 + 6.0 * self.timetable.chance.random(), self._ask)
+                self.timetable.later(0.2 + self.timetable.chance.random(), self._ask)
 
     def _ask(self) -> None:
         if self.link is not None:

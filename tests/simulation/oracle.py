@@ -15,7 +15,7 @@ import numpy as np
 
 from agentd.protocol.rows import FIRST
 from agentd.server.agents.agent import Agent
-from agentd.store import read_checkpoint
+from agentd.store import NoValidCheckpoint, read_checkpoint
 from tests.simulation.edges import Violation
 from tests.simulation.games import SCALE, Answered, Diary
 
@@ -167,7 +167,10 @@ class Book:
         if self.checkpoint is None:
             return
         name, checksum = self.checkpoint
-        found = read_checkpoint(folder)
+        try:
+            found = read_checkpoint(folder)
+        except NoValidCheckpoint as fault:
+            raise Violation(f"{self.name}: {name} was acknowledged, and {fault}") from fault
         if found is None or found.name < name:
             raise Violation(f"{self.name}: {name} was acknowledged, {found and found.name} is left")
         if found.name == name:

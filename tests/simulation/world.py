@@ -44,7 +44,7 @@ BASE: dict[str, Any] = {
     "model": {"layers": [{"dense": 8}, "relu"]},
     "dqn": {"batch": 8, "target": {"every": 50}},
     "replay": {"capacity": 1000},
-    "checkpoint": {"every_seconds": 10.0, "keep": 3},
+    "checkpoint": {"every_seconds": 1.0, "keep": 3},
 }
 WINDOWS: dict[str, float | None] = {"always": 0.0, "1s": 1.0, "os": None}
 """How old an acknowledged row may be that a power failure takes, by ``durability``."""
@@ -421,11 +421,11 @@ MISFORTUNES: dict[str, tuple[float, Callable[[World], None]]] = {
     "hang": (2, World.hang_learner),
     "learner": (2, World.kill_learner),
     "clock": (2, World.set_clock),
-    "stop": (1, World.stop),
-    "kill": (1, World.kill),
-    "kill at a call": (3, World.kill_at_call),
-    "kill at an answer": (3, World.kill_at_answer),
-    "power": (2.5, World.fail_power),
+    "stop": (0.5, World.stop),
+    "kill": (0.5, World.kill),
+    "kill at a call": (1, World.kill_at_call),
+    "kill at an answer": (1, World.kill_at_answer),
+    "power": (1, World.fail_power),
 }
 """What may go wrong: how often beside the others, and how."""
 
