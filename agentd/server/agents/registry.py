@@ -99,9 +99,10 @@ class Registry:
             self._require_room(name)
             if not self.stored.has(name):
                 return await self._create_bound(name, schema)
-            if (known := self._schema(name)) is not None:
+            if (known := self._schema(name)) is not None and known != schema:
                 with as_protocol_errors():
-                    require_same(name, known, schema, self.stored.config(name), self.stored.has)
+                    config = await asyncio.to_thread(self.stored.config, name)
+                    require_same(name, known, schema, config, self.stored.has)
             return await self._load(name, schema)
 
     def facts(self, name: str) -> dict[str, Any]:
