@@ -145,7 +145,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def readable(self, fd: int) -> None:
         """Have the reader of ``fd`` called, if there is one: bytes are there."""
-        if fd in self._readers:
+        if fd in self._readers and not self.is_closed():
             self._readers[fd]()
 
     async def create_server(self, factory: Any, *_: Any, **__: Any) -> Any:  # type: ignore[override]

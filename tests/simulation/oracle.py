@@ -34,6 +34,7 @@ class Book:
     def __init__(self, name: str, diary: Diary, window_s: float | None) -> None:
         self.name, self.diary, self.window_s = name, diary, window_s
         self.head = self.lost = self.unkept = 0
+        self._floor = 0  # of older rows there is no copy
         self.excused = False  # at the end of the last life the daemon said that a sync had failed
         self.forgiven = 0  # rows that were answered while the disk refused them, by its own count
         self._kept: dict[int, tuple[int, int]] = {}  # by number of the row: index and action
@@ -115,7 +116,8 @@ class Book:
             self._take_rows(ring)
         if head > self.head or (power_failed_at is None and head < self.head):
             raise Violation(f"{self.name}: {self.head} rows before the end, {head} after it")
-        oldest = max(ring.oldest, self.head - ROOM, 0)
+        self._floor = max(self._floor, self.head - ROOM)
+        oldest = max(ring.oldest, self._floor)
         at = np.arange(oldest, head)
         for name in _COLUMNS if len(at) else ():
             same = ring.columns[name][at % ring.physical] == self._copy[name][at % ROOM]

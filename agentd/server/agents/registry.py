@@ -233,6 +233,8 @@ class Registry:
     async def close(self) -> None:
         """Save and close every agent. Raises StorageError when a last checkpoint was lost."""
         agents = list(self.loaded.values())
+        for agent in agents:
+            agent.queue.clear()  # what draining left is sent again: it was neither kept nor refused
         await asyncio.gather(*(agent.close() for agent in agents))
         self.loaded.clear()
         if self._host.table is not None:

@@ -62,6 +62,12 @@ class FrameQueue:
             self.rows -= sum(frame.rows for frame in session.pending)
             session.pending.clear()
 
+    def clear(self) -> None:
+        """Forget every frame: nobody answers here any more, and their clients send them again."""
+        for session in (*self._realtime, *self._bulk):
+            session.pending.clear()
+        self._realtime, self._bulk, self.rows = [], [], 0
+
     def next_group(self, trains: bool, max_rows: int) -> list[Frame]:
         """The oldest frame of each session, as many as fit into ``max_rows`` rows, at least one.
 

@@ -12,7 +12,7 @@ from agentd.config import AgentConfig, LimitsConfig, agent_config_from_wire
 from agentd.memory.weight_board import WeightBoard
 from agentd.protocol import messages as m
 
-FIRST = 0
+FIRST, MID = 0, 1
 DQN = {"learner": "dqn", "pace": {"mode": "free", "learn_start": 1_000}}
 
 
@@ -224,3 +224,27 @@ async def test_operations_name_the_agents_that_there_are(serve):
 
 def test_the_limit_of_sessions_is_configuration():
     assert LimitsConfig().max_sessions == 16_384
+
+
+async def test_a_frame_that_still_waits_at_the_end_is_taken_after_the_restart(serve, tmp_path):
+    paced = {
+        "learner": "dqn",
+        "dqn": {"batch": 4, "n_step": 1},
+        "pace": {"mode": "paced", "learn_start": 4, "train_every": 4, "updates": 1},
+    }
+    house = await serve(paced, data_dir=tmp_path / "data", drain_s=8.0)
+    peer = await house.peer()
+    session = (await peer.hello()).session
+    assert isinstance(await peer.step([FIRST] * 4), m.ActReply)
+    learning = house.server.registry.loaded["a"].learning
+    learning.may_act = lambda: not learning.handle.paces()  # the weights that it needs never come
+    learning.stalls = lambda: False
+    waiting = peer.frame([MID] * 4)
+    await peer.say(waiting)
+    await house.down()
+
+    house = await serve(paced, data_dir=tmp_path / "data", drain_s=8.0)
+    again = await house.peer()
+    assert (await again.hello(resume=session)).last_seq == 1
+    await again.say(waiting)
+    assert isinstance(await again.hear(), m.ActReply)
