@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import sys
 from typing import Any
 
 FORMAT = "AGENTD_LOG_FORMAT"
@@ -19,6 +20,13 @@ _PAIR = re.compile(r"""(?:^| )(\w+)=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\S*)"""
 def log_formatter() -> logging.Formatter:
     """The formatter that this process's environment asks for."""
     return JsonFormatter() if os.environ.get(FORMAT) == "json" else KeyValueFormatter()
+
+
+def log_to_stderr() -> None:
+    """Write the log of a process that a daemon started to stderr, as the environment asks."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(log_formatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 class KeyValueFormatter(logging.Formatter):

@@ -6,32 +6,24 @@ A daemon starts it in the place of an agent's learner; the daemon itself never i
 import argparse
 import logging
 import sys
-from pathlib import Path
 
 from agentd.blas import prepare_blas
 from agentd.errors import AgentdError
+from agentd.log_lines import log_to_stderr
 
 prepare_blas()
 
 
 def main() -> int:
     """Connect, relay until told to stop, return the exit code."""
-    parser = argparse.ArgumentParser(prog="agentd.cluster", description=__doc__)
-    parser.add_argument("--learner", required=True, metavar="ADDRESS")
-    parser.add_argument("--rows-every", type=float, default=0.05)
-    parser.add_argument("--weights-every", type=float)
-    parser.add_argument("--agent-dir", type=Path, required=True)
-    parser.add_argument("--device", default="cpu")
-    asked = parser.parse_args()
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
     from agentd.cluster.session import connect
     from agentd.cluster.shared_learner import RayCall
-    from agentd.replicas.relay import open_control, run
+    from agentd.replicas.relay import open_control, run, take_flags
 
+    parser = argparse.ArgumentParser(prog="agentd.cluster", description=__doc__)
+    take_flags(parser)
+    asked = parser.parse_args()
+    log_to_stderr()
     control = open_control()
     try:
         with connect(asked.learner or "auto", check=False) as cluster:

@@ -1,13 +1,12 @@
 """``python -m agentd.learner --agent-dir D``: started by the daemon, one per learning agent."""
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 
 from agentd.blas import prepare_blas
 from agentd.learner.priority import be_nice
-from agentd.log_lines import log_formatter
+from agentd.log_lines import log_to_stderr
 
 be_nice()  # before the imports, which take a second of a processor: games are running
 prepare_blas()  # one thread: a learner shares the machine with the games and the daemon
@@ -19,9 +18,7 @@ def main() -> int:
     parser.add_argument("--agent-dir", type=Path, required=True)
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(log_formatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    log_to_stderr()
     from agentd.learner.process import run
 
     return run(arguments.agent_dir, arguments.device)

@@ -13,30 +13,24 @@ from pathlib import Path
 
 from agentd.blas import prepare_blas
 from agentd.errors import AgentdError
+from agentd.log_lines import log_to_stderr
 
 prepare_blas()
 
 
 def main() -> int:
     """Run a relay or the shared learner; return its exit code."""
+    from agentd.replicas.relay import take_flags
+
     parser = argparse.ArgumentParser(prog="agentd.replicas", description=__doc__)
     roles = parser.add_subparsers(dest="role", required=True)
-    relay = roles.add_parser("relay")
-    relay.add_argument("--learner", required=True, metavar="PATH")
-    relay.add_argument("--rows-every", type=float, default=0.05)
-    relay.add_argument("--weights-every", type=float)
-    relay.add_argument("--agent-dir", type=Path, required=True)
-    relay.add_argument("--device", default="cpu")
+    take_flags(roles.add_parser("relay"))
     learner = roles.add_parser("learner")
     learner.add_argument("--listen", type=Path, required=True, metavar="PATH")
     learner.add_argument("--data-dir", type=Path, required=True)
     learner.add_argument("--device", default="cpu")
     asked = parser.parse_args()
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    log_to_stderr()
     try:
         return _relay(asked) if asked.role == "relay" else asyncio.run(_learner(asked))
     except AgentdError as fault:

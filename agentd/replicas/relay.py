@@ -5,6 +5,7 @@ Two threads speak with the shared learner, one for rows and one for weights; whi
 ask again and again, the rows wait in the ring, and the games are played with the last weights.
 """
 
+import argparse
 import contextlib
 import logging
 import signal
@@ -335,6 +336,15 @@ class Relay:
         counters = self._reader.counters
         self._reader.sync()
         self._synced = counters
+
+
+def take_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that a daemon starts every relay with, whatever carries its calls."""
+    parser.add_argument("--learner", required=True, metavar="ADDRESS")
+    parser.add_argument("--rows-every", type=float, default=0.05)
+    parser.add_argument("--weights-every", type=float)
+    parser.add_argument("--agent-dir", type=Path, required=True)
+    parser.add_argument("--device", default="cpu")
 
 
 def open_control() -> Control:

@@ -386,9 +386,7 @@ def _require_no_path(config: AgentConfig) -> None:
     elif config.follow is not None:
         field, wanted, got = "follow", "null", config.follow.folder
     if field:
-        said = "no verb takes a path: write the daemon's file"
-        if config.init is not None:
-            said = "no verb takes a path: name a bundled model, or write the daemon's file"
+        said = "no verb takes a path: write it into the daemon's file"
         raise ProtocolError.unfit(Code.BAD_CONFIG, field, wanted, got[:80], said=said)
 
 

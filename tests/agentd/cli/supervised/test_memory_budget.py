@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentd.cli import main
 from agentd.engine.layers.recording import Layout
 from agentd.runs import Run
 
@@ -18,22 +17,14 @@ batch: 16
 """
 
 
-@pytest.fixture
-def call(capsys, tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((150, 20))
     rows = np.c_[x, (x[:, 0] > 0).astype(int) + (x[:, 1] > 0)]
     np.savetxt("train.csv", rows, delimiter=",", fmt="%.5f")
     Path("m.yaml").write_text(MODEL)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main(list(arguments))
-        told = capsys.readouterr()
-        return int(code), told.out, told.err
-
-    return call
 
 
 def test_training_within_a_budget_gives_the_same_weights(call):

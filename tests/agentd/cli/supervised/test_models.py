@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentd.cli import main
 from agentd.engine.data import load_data
 from agentd.engine.data.idx import write_idx
 from agentd.engine.numpy_backend import NumPyBackend
@@ -22,17 +21,9 @@ from agentd.engine.optim.spec import OptimizerSpec
 from agentd.engine.training import load_spec
 
 
-@pytest.fixture
-def call(capsys, tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main(list(arguments))
-        told = capsys.readouterr()
-        return int(code), told.out, told.err
-
-    return call
 
 
 def test_new_writes_what_check_accepts(call):

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentd.cli import main
 from agentd.engine.data.idx import write_idx
 from agentd.runs import Run, read_metrics
 
@@ -38,17 +37,6 @@ def place(tmp_path, monkeypatch):
     write_csv(tmp_path / "train.csv", 300)
     write_csv(tmp_path / "test.csv", 100, seed=1)
     return tmp_path
-
-
-@pytest.fixture
-def call(capsys):
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main(list(arguments))
-        told = capsys.readouterr()
-        return int(code), told.out, told.err
-
-    return call
 
 
 def test_train_makes_a_run_and_reports_it(place, call):
