@@ -21,7 +21,7 @@ def calibrate_run(
     run: Annotated[Path, typer.Argument(help="The run's folder.")],
     data: Annotated[
         Path | None,
-        typer.Option(help="Labelled rows that it did not learn from; those it held out without."),
+        typer.Option(help="Labelled rows that it did not learn from, not those held out."),
     ] = None,
     coverage: Annotated[
         float,

@@ -21,7 +21,7 @@ from agentd.export.run import check_file
 from agentd.export.script import gdscript_file, js_file
 from agentd.memory.recorded import Recorded
 from agentd.runs import Run, save_weights
-from agentd.runs.calibration import calibration_rows
+from agentd.runs.int8 import calibration_rows
 from agentd.store import write_file
 
 SUFFIXES = {

@@ -126,7 +126,7 @@ class Responder:
             held = [i for i, frame in enumerate(frames) if frame.session.trains]
             if held:
                 self._hold(frames, answers, held)
-                others = [i for i in range(len(frames)) if i not in set(held)]
+                others = [i for i, frame in enumerate(frames) if not frame.session.trains]
                 frames, answers = [frames[i] for i in others], [answers[i] for i in others]
                 rows = sum(frame.rows for frame in frames)
         if frames:

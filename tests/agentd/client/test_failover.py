@@ -124,6 +124,7 @@ def test_a_server_that_is_full_sends_its_games_to_the_next(pair):
     for seed in range(2):
         with Client.connect(list_of(*pair), *GAME, run=bytes([seed]) * 16) as client:
             play(client, 1)
+    assert [bool(peer.sessions) for peer in pair] == [False, True]
 
 
 async def test_the_awaited_client_goes_on_elsewhere_too(pair):

@@ -12,8 +12,7 @@ from agentd.cli.weights.sources import run_policy
 from agentd.export.onnxfile import onnx_file
 from agentd.export.run import onnx_session
 from agentd.runs import Run
-from agentd.runs.calibration import calibration_rows
-from agentd.runs.int8 import int8_trainer
+from agentd.runs.int8 import calibration_rows, int8_trainer
 
 
 @pytest.fixture(scope="module")
