@@ -1,4 +1,4 @@
-"""One simulated cluster for the tests of a module."""
+"""One simulated cluster for all tests of this folder."""
 
 import importlib.util
 import os
@@ -6,20 +6,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from .simulated import ENVIRONMENT, STORE_BYTES, Nodes, be_patient
+from .simulated import ENVIRONMENT, Nodes, node_options, start_lean
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def nodes() -> Iterator[Nodes]:
-    """A head of one CPU; it is gone after the module. Skips without Ray."""
+    """A head of one CPU; it is gone after the session. Skips without Ray."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("ray is not installed (extra ray)")
     before = dict(os.environ)
     os.environ.update(ENVIRONMENT)
     from ray.cluster_utils import Cluster
 
-    be_patient()
-    head = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+    start_lean()
+    head = node_options(1, include_dashboard=False, include_log_monitor=False, no_monitor=True)
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         yield Nodes(cluster)

@@ -14,7 +14,7 @@ from agentd import __version__
 from agentd.games.chess.data.frames import HEADER
 from agentd.runs import Run
 
-from .simulated import Nodes, children_of, run_agentd, start_agentd, wait_until
+from .simulated import Nodes, children_of, run_agentd, start_agentd, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200), pytest.mark.xdist_group("ray")]
 FILTER = "rated: false\nmin_clock_s: 0\nmin_plies: 1\ngames_per_player: 300\n"
@@ -84,10 +84,10 @@ def test_shards_are_the_same_though_a_node_and_the_driver_are_killed(
     out = tmp_path / "shards"
     words = prepare_words(games, out, "--ray", nodes.address)
     driver = start_agentd(tmp_path / "log", *words)
-    wait_until(lambda: (out / "part-ends.jsonl").exists())
+    wait_for(lambda: (out / "part-ends.jsonl").exists())
     nodes.kill(doomed)
     done = len((out / "part-ends.jsonl").read_text().splitlines())
-    wait_until(lambda: len((out / "part-ends.jsonl").read_text().splitlines()) > done + 2)
+    wait_for(lambda: len((out / "part-ends.jsonl").read_text().splitlines()) > done + 2)
     driver.kill()
     driver.wait()
     assert json.loads((out / "manifest.json").read_text())["complete"] is False
@@ -104,7 +104,7 @@ def test_seeds_equal_the_serial_ones_though_a_node_is_killed(nodes: Nodes, tmp_p
     raylet = doomed.all_processes["raylet"][0].process.pid
     words = [*SEEDS, "--seeds", "1..4", "--data-dir", tmp_path / "ray", "--ray", nodes.address]
     driver = start_agentd(tmp_path / "log", *words)
-    wait_until(lambda: any(_is_training(pid) for pid in children_of(raylet)))
+    wait_for(lambda: any(_is_training(pid) for pid in children_of(raylet)))
     nodes.kill(doomed)
     driver.wait(500)
     assert driver.returncode == 0, (tmp_path / "log").read_text()
@@ -160,7 +160,7 @@ def test_members_equal_one_trainer_and_outlive_a_node(nodes: Nodes, tmp_path: Pa
     assert quiet.returncode == 0, quiet.stderr
     driver = start_agentd(tmp_path / "log", *words("again", *ray, *two, "--epochs", 10))
     metrics = tmp_path / "again" / "metrics.jsonl"
-    wait_until(lambda: metrics.exists() and metrics.read_text().count("\n") > 1)
+    wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 1)
     nodes.kill(doomed)
     driver.wait(500)
     assert driver.returncode == 0, (tmp_path / "log").read_text()
