@@ -3,10 +3,18 @@
 import importlib.util
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
+import chess
+import numpy as np
 import pytest
 
-from .simulated import ENVIRONMENT, Nodes, node_options, start_lean
+from agentd.games.chess.board.moves import move_index
+from agentd.games.chess.board.position import encode_boards
+from agentd.games.chess.data.shards import MANIFEST, Manifest, ShardWriter
+from agentd.store import write_file
+
+from .simulated import ENVIRONMENT, LEAN_HEAD, Nodes, node_options, start_lean
 
 
 @pytest.fixture(scope="session")
@@ -19,11 +27,23 @@ def nodes() -> Iterator[Nodes]:
     from ray.cluster_utils import Cluster
 
     start_lean()
-    head = node_options(1, include_dashboard=False, include_log_monitor=False, no_monitor=True)
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    cluster = Cluster(initialize_head=True, head_node_args=node_options(1, **LEAN_HEAD))
     try:
         yield Nodes(cluster)
     finally:
         cluster.shutdown()
         os.environ.clear()
         os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Positions that all have one move, and three results."""
+    folder = tmp_path_factory.mktemp("shards")
+    rows = np.repeat(encode_boards([chess.Board()], 1500, 1500), 128)
+    rows["move"] = move_index(chess.Move.from_uci("e2e4"), True)
+    rows["result"] = np.arange(128) % 3 - 1
+    manifest = Manifest({}, 128, [])
+    ShardWriter(folder, manifest, write_file).add(rows)
+    write_file(folder / MANIFEST, manifest.encode())
+    return folder

@@ -17,7 +17,8 @@ AGENT_PORTS = {
     "metrics_export_port": 1026,
     "runtime_env_agent_port": 1027,
 }
-PATIENCE_S = 500.0
+PATIENCE_S = 1200.0
+LEAN_HEAD = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
 ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": "5" * 64,

@@ -20,7 +20,7 @@ from agentd.store import list_checkpoints
 
 from .simulated import PATIENCE_S, Nodes, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(3600)]
 
 CONFIG = {
     "model": {"layers": [{"dense": 8}, "relu"]},

@@ -21,7 +21,7 @@ from agentd.store import list_checkpoints
 
 from .simulated import PATIENCE_S, Nodes, run_agentd, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(3600)]
 
 CONFIG = """
 autocreate: true
@@ -121,6 +121,9 @@ def test_two_daemons_learn_together_through_a_kill_of_their_learner(
     learned(games, [50, 50])
     status = run_agentd("cluster", "status", "--ray", nodes.address)
     assert status.returncode == 0, status.stderr
+    pids = (serving.learner_pid(), serving.daemon_pid(0), serving.daemon_pid(1))
+    loaded = ["_raylet" in Path(f"/proc/{pid}/maps").read_text() for pid in pids]
+    assert loaded == [True, False, False]  # Ray is in no daemon
 
     killed = serving.learner_pid()
     os.kill(killed, signal.SIGKILL)
