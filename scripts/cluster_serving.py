@@ -4,7 +4,7 @@
 
 Two daemons are on two nodes, the learner on a third. First both play as fast as they can; then a
 frame of each at a time, as a running game does, while the learner, a daemon's node and the
-learner's node with its disk are killed.
+learner's node with its disk are killed, and in the end Ray's head.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ agents:
     pace: {{mode: free, learn_start: 1000, train_every: 32, updates: 8}}
     checkpoint: {{every_seconds: 5}}
 """
-READY_S, BACK_S, LOOK_S = 300.0, 300.0, 10.0
+READY_S, BACK_S, LOOK_S, HEADLESS_S = 600.0, 600.0, 10.0, 100.0
 Row = dict[str, Any]
 
 
@@ -140,10 +140,11 @@ def bench_serve(seconds: float, nodes: Any) -> list[Row]:
                 rows.append(_learner_killed(serving, games))
                 rows.append(_learner_lost(serving, games, nodes, home))
                 rows.append(_daemon_lost(serving, games, nodes, homes))
+                rows.append(_head_lost(games, nodes))
         finally:
-            serving.process.terminate()
-            code = serving.process.wait(READY_S)
-    return [{"suite": "serve", **row} for row in [*rows, {"part": "end", "exit_code": code}]]
+            serving.process.kill()
+            serving.process.wait()
+    return [{"suite": "serve", **row} for row in rows]
 
 
 def _learning(serving: Serving, seconds: float) -> Row:
@@ -205,6 +206,16 @@ def _daemon_lost(serving: Serving, games: list[CartPoleGame], nodes: Any, homes:
     lines = len(games[0].lines())
     back = _wait(lambda: len(games[0].lines()) > lines, BACK_S)
     return row | {"its_game_back_s": round(back + LOOK_S, 1)}
+
+
+def _head_lost(games: list[CartPoleGame], nodes: Any) -> Row:
+    head = nodes.ray_cluster.head_node
+    began = time.monotonic()
+    os.kill(head.all_processes["gcs_server"][0].process.pid, signal.SIGKILL)
+    nodes.kill(head)
+    time.sleep(HEADLESS_S)
+    played = [round(game.lines()[-1]["at"] - began, 1) for game in games]
+    return {"part": "Ray's head lost", "looked_s": HEADLESS_S, "games_went_on_s": played}
 
 
 def _wait(fact: Any, most_s: float) -> float:
