@@ -132,7 +132,7 @@ TRIED = (
             f"{_ISOLATION}::test_agents_in_trouble_delay_nobody_else",
             f"{_BUDGET}::test_an_agent_being_built_does_not_hold_up_the_others",
         ),
-        "python scripts/bench_serving.py isolation",
+        "python scripts/bench_isolation.py",
         (
             Mutant(
                 "agents are built on the event loop",
