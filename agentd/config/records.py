@@ -201,10 +201,10 @@ class AgentConfig(Record, frozen=True, kw_only=True):
             raise ValueError(f"actions.grow_every is for learner dqn, not for {self.learner}")
         if self.learner == "dqn":
             self._check_dqn()
-        elif self.dqn.last_actions:
+        elif (name := self.dqn.not_for_others) is not None:
             raise ValueError(
-                f"dqn.last_actions ({self.dqn.last_actions}) is for learner dqn: "
-                f"{self.learner} does not have the last actions in its input"
+                f"dqn.{name} ({getattr(self.dqn, name)}) is for learner dqn: "
+                f"{self.learner} does not have that in its network or its targets"
             )
 
     def _check_dqn(self) -> None:

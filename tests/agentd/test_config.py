@@ -194,6 +194,8 @@ BAD = {
     ),
     "agent:\n  loss: mse\n  dqn: {distribution: quantile}": (2, "agent", "", "", ""),
     "agent:\n  model: {layers: [{expectation: 3}]}": (2, "agent", "", "", ""),
+    "agent:\n  dqn: {soft_policy: {clip: 1}}": (2, "agent.dqn.soft_policy.clip", "<= 0", "1", ""),
+    "agent:\n  dqn: {implicit: {samples: 1}}": (2, "agent.dqn.implicit.samples", ">= 2", "1", ""),
     "agent:\n  pqn: {lambda: 1.5}": (2, "agent.pqn.lambda", "<= 1", "1.5", ""),
     "agent:\n  pqn: {lambd: 1}": (2, "agent.pqn.lambd", "one of", "", "did you mean `lambda`?"),
     "tls: {cert: a}": (1, "tls", "", "", ""),
@@ -234,6 +236,16 @@ def test_a_fault_is_told_with_its_place(text: str, write: Write) -> None:
         ),
         ({"learner": "pqn", "pace": {"updates": 6}}, "6.* no multiple of pqn.minibatches .4"),
         ({"dqn": {"last_actions": 2}, "pace": {}}, "last_actions .2. is for learner dqn: pqn"),
+        ({"dqn": {"munchausen": True}, "pace": {}}, "dqn.munchausen .True. is for learner dqn"),
+        (
+            {"learner": "stream_q", "dqn": {"distribution": "implicit"}}
+            | {"pace": {"train_every": 4}},
+            "dqn.distribution .implicit. is for learner dqn: stream_q",
+        ),
+        (
+            {"learner": "dqn", "dqn": {"distribution": "implicit", "mean_error": True}, "pace": {}},
+            "mean_error is for plain values",
+        ),
         (
             {"learner": "dqn", "dqn": {"last_actions": 16}, "replay": {"capacity": 17}, "pace": {}},
             "dqn.last_actions .16. need more rows than replay.capacity .17",
