@@ -23,14 +23,15 @@ class Calibration:
     games: Annotated[int, typer.Option(min=10, max=100_000, help="Games of a result.")] = 400
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Of games and draws.")] = 0
 
-    @property
-    def wanted(self) -> list[float]:
-        """The shares, in percent. Raises UsageError for one that is none."""
-        wanted = self.want or [50.0]
-        for share in wanted:
+    def __post_init__(self) -> None:
+        for share in self.wanted:
             if not 1 <= share <= 99:
                 raise UsageError(f"--want {share:g}: want a percentage from 1 to 99")
-        return wanted
+
+    @property
+    def wanted(self) -> list[float]:
+        """The shares, in percent."""
+        return self.want or [50.0]
 
 
 def report_marks(
