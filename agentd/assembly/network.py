@@ -39,9 +39,10 @@ def network_for(config: AgentConfig, schema: Schema, *, acting: bool = False) ->
         model,
         format.input_shape,
         actions,
-        atoms=head.atoms,
+        atoms=head.columns,
         noisy=dqn.noisy,
         tail=head.expectation() if acting else (),
+        wrapped=head.wrapped(acting),
     )
     noisy = any(slot.name.endswith(".sigma") for slot in network.slots)
     if config.exploration.kind == "noisy" and not noisy:

@@ -4,6 +4,7 @@ Everything here is memory that the learner process shares; nothing waits for it.
 frames wait in the agent's queue until ``may_act`` finds the publication that their rows need.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -390,7 +391,7 @@ class Learning:
         if self._started:
             await self.handle.stop(save=save, within_s=within_s)
         await self.sync.close(within_s)
-        self.ring.close()
+        await asyncio.to_thread(self.ring.close)  # it waits for the disk
 
 
 def _whole(stats: dict[str, float]) -> dict[str, float]:
