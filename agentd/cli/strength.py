@@ -7,11 +7,11 @@ import typer
 
 from agentd.cli.screen.terminal import Terminal
 from agentd.errors import JobFailed, UsageError
-from agentd.rl.strength import Mark, PlayGames, calibrate
+from agentd.rl.strength import PlayGames, WinShare, calibrate
 
 
 @dataclass(frozen=True)
-class Calibration:
+class LevelSearch:
     """Which shares are looked for, and by how many games."""
 
     want: Annotated[
@@ -35,14 +35,14 @@ class Calibration:
 
 
 def report_marks(
-    out: Terminal, asked: Calibration, play: PlayGames, record: dict[str, Any], best: str
+    out: Terminal, asked: LevelSearch, play: PlayGames, record: dict[str, Any], best: str
 ) -> None:
     """Play probes and results, and report them with what ``record`` says.
 
     ``best`` tells how the player could become stronger than at level 100. Raises JobFailed, after
     the report, where no level wins a share.
     """
-    wanted, found = asked.wanted, list[Mark]()
+    wanted, found = asked.wanted, list[WinShare]()
     shares = [share / 100 for share in wanted]
     for mark in calibrate(play, shares, asked.probes, asked.probe_games, asked.games, asked.seed):
         found.append(mark)
@@ -67,7 +67,7 @@ def report_marks(
             raise JobFailed(f"no level wins {share:g} %: level {_shown(mark)}", hint=weaker)
 
 
-def _shown(mark: Mark) -> str:
+def _shown(mark: WinShare) -> str:
     low, high = mark.interval
     return (
         f"{mark.level:g} wins {100 * mark.share:.1f} % "

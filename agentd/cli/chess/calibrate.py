@@ -9,12 +9,12 @@ from agentd.chess.play.players import Side, parse_limit
 from agentd.cli.chess.match import LIMIT, read_rival
 from agentd.cli.chess.options import Model
 from agentd.cli.screen.options import JsonScreen
-from agentd.cli.strength import Calibration, report_marks
+from agentd.cli.strength import LevelSearch, report_marks
 
 
 def calibrate_bot(
     out: JsonScreen,
-    asked: Calibration,
+    asked: LevelSearch,
     engine: Annotated[
         str | None, typer.Option(help="A UCI engine's command.", show_default=False)
     ] = None,
