@@ -7,6 +7,7 @@ written to ``--to`` with the command that repeats it, and belongs into finds/ wi
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import tempfile
 import traceback
@@ -48,6 +49,7 @@ def main() -> int:
 
     if asked.target not in TARGETS:
         parser.error(f"no target {asked.target}; there are {', '.join(TARGETS)}")
+    logging.disable()  # what is refused is told, and nobody reads it here
     for function in functions_of(ROOMS[asked.target]):
         atheris.instrument_func(function)
     with tempfile.TemporaryDirectory() as folder:
