@@ -270,6 +270,7 @@ stop
 ponderhit
 quit
 """
+WORDS = b"uci\nposition startpos moves e2e4\nsetoption name Seed value 3\nstop\nquit\n"
 REQUEST = b"""GET / HTTP/1.1\r
 Host: localhost\r
 Upgrade: websocket\r
@@ -347,7 +348,7 @@ TARGETS: dict[str, Target] = {
         ),
     ),
     "pgn": Target(pgn, (), (GAME, GAME * 2)),
-    "uci": Target(uci, (Unavailable,), (GUI,)),
+    "uci": Target(uci, (Unavailable,), (GUI, WORDS)),
 }
 """Each target by its name."""
 
