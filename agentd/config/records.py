@@ -138,6 +138,9 @@ def _default_model() -> ModelSpec:
     return ModelSpec(layers=(Dense(128), Relu(), Dense(128), Relu()))
 
 
+STEADY = OptimizerSpec(lr=5e-4, eps=1e-4)
+"""Adam for an agent that learns without an end: with an ε of 1e-8 its steps stay as long where the
+gradient is hardly more than noise, and a policy that plays well is lost again and again."""
 INT8 = "cpu-int8"
 """The device that computes products in whole numbers, for agents that only play."""
 STREAMING = ("pqn", "stream_q")
@@ -153,7 +156,7 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     model: ModelSpec = msgspec.field(default_factory=_default_model)
     init: InitConfig | None = None  # null: weights are drawn by the seed
     follow: FollowConfig | None = None  # null: an agent that only plays goes on with what it has
-    optimizer: OptimizerSpec = msgspec.field(default_factory=OptimizerSpec)
+    optimizer: OptimizerSpec = STEADY
     loss: ValueLoss = "huber"
     dqn: DqnConfig = msgspec.field(default_factory=DqnConfig)
     pqn: PqnConfig = msgspec.field(default_factory=PqnConfig)
@@ -246,7 +249,7 @@ class AgentConfig(Record, frozen=True, kw_only=True):
                 f"pace.updates ({pace.updates}) is not pace.train_every ({pace.train_every}): "
                 "stream_q learns from each row once"
             )
-        if self.optimizer != OptimizerSpec() or self.loss != "huber":
+        if self.optimizer not in (STEADY, OptimizerSpec()) or self.loss != "huber":
             raise ValueError("stream_q has an optimizer of its own: no `optimizer`, no `loss`")
 
 

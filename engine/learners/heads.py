@@ -150,10 +150,10 @@ class ValueHead(_PlainHead):
         return target
 
     def bind_step(self, backend: Backend, step: TdStep) -> Step:
-        if step.policy is None:
-            return backend.td_step(step)
-        s = step
-        ahead = (s.value, s.policy, s.branches, s.reward, s.discount, s.target)
+        s, policy = step, step.policy
+        if policy is None:
+            return backend.td_step(s)
+        ahead = (s.value, policy, s.branches, s.reward, s.discount, s.target)
         taken = (s.y, s.action, s.target, s.weight, s.branches, s.huber)
         descend = backend.td_loss(*taken, s.dy, s.error, s.loss, s.mean_error)
         return in_order(backend.expected_target(*ahead), descend)

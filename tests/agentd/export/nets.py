@@ -4,6 +4,7 @@ import importlib.util
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agentd.assembly.network import network_for
 from agentd.config import AgentConfig, load_preset, preset_names
@@ -127,6 +128,7 @@ class Case(NamedTuple):
     config: AgentConfig
     schema: Schema
     small: PolicyGraph
+    flat: NDArray[np.float32]
 
 
 def make_case(name: str, config: AgentConfig, schema: Schema, states: int) -> Case:
@@ -145,7 +147,7 @@ def make_case(name: str, config: AgentConfig, schema: Schema, states: int) -> Ca
     rows = inputs_of(seen.format, seen.raw, seen.first, seen.played)
     weights = quantize(network, flat, rows.reshape(FITTED, *network.input_shape))
     small = agent_policy(name, config, schema, weights, facts)
-    return Case(policy, make_probe(config, schema, flat, states), config, schema, small)
+    return Case(policy, make_probe(config, schema, flat, states), config, schema, small, flat)
 
 
 def net_case(name: str, states: int) -> Case:
