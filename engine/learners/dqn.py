@@ -94,7 +94,7 @@ class DqnLearner(DescentLearner):
         self._select = Pass(network, backend, size, seed=seed ^ _NOISE[0], noisy=True)
         self._value = Pass(network, backend, size, seed=seed ^ _NOISE[1], noisy=True)
         self._input_shape = (2 * size, *network.input_shape)
-        self._on = _BatchArrays(
+        self._on = BatchArrays(
             backend,
             size,
             format,
@@ -254,7 +254,7 @@ class DqnLearner(DescentLearner):
         return float(updates % every == 0)
 
 
-class _BatchArrays:
+class BatchArrays:
     """A batch's arrays on the backend, the same ones for every batch, and the ops over them."""
 
     def __init__(
