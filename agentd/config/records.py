@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from agentd.config.memory import check_memory, remembering
 from agentd.engine.layers import Dense, EmbeddingBag, Expectation, Normalize, Relu, Scale
 from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.pqn import PqnConfig
@@ -197,6 +198,8 @@ class AgentConfig(Record, frozen=True, kw_only=True):
             self._check_lag()
         if self.learner == "stream_q":
             self._check_stream_q()
+        given = self.model.layers, self.learner, self.dqn, self.exploration.kind
+        check_memory(*given, capacity)
         if self.learner != "dqn" and self.actions.grow_every is not None:
             raise ValueError(f"actions.grow_every is for learner dqn, not for {self.learner}")
         if self.learner == "dqn":
@@ -257,6 +260,8 @@ def unshareable(config: AgentConfig) -> str:
             f"learner {config.learner} learns from each row when it is fresh, so it needs one "
             "daemon; a shared learner takes dqn and supervised"
         )
+    if layer := remembering(config.model.layers):
+        return f"model.layers: `{layer}` remembers, and a shared learner does not get what it kept"
     if config.learner != "none" and config.pace.mode == "paced":
         return "pace.mode paced would have every game wait for a network: want free or live"
     return ""

@@ -85,7 +85,8 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
 
         learning = _open_learning(host, folder, config, schema, actor, on_publication, found, lost)
         learning.codec = codec_of(config, schema)
-    stacks = Stacks(format) if format.depth > 1 else None
+    keeps_state = format.depth > 1 or network.memory
+    stacks = Stacks(format, network.memory_width) if keeps_state else None
     footing = Footing(folder, *([learning.ring.path] if learning is not None else []))
     keeps, own = host.table is not None, folder / "checkpoints"
     follower = None if config.follow is None else Follower(config.follow, actor, own, keeps=keeps)

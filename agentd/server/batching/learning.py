@@ -205,6 +205,7 @@ class Learning:
             choice.version,
             elapsed(batch.facts, rows),
             corrected(batch.facts, rows),
+            None if choice.memory is None else choice.memory[:rows],
         )
         self._table.last_seq[slots] = newest
         self.sync.note()

@@ -177,7 +177,7 @@ class Responder:
         learning, shown = self._learning, batch.mask
         if self._codec is not None:
             batch.number(self._codec)
-        obs, played = batch.obs, None
+        obs, played, memory = batch.obs, None, None
         if (taken := corrected(batch.facts, len(batch))) is not None:
             stream = batch.stream[taken.row]
             if self._stacks is not None:
@@ -186,6 +186,7 @@ class Responder:
                 self._actor.holds.release(stream[taken.by > 0])
         if self._stacks is not None:
             obs, played = self._stacks.push(batch.stream, batch.kind, obs)
+            memory = self._stacks.memory(batch.stream, batch.kind)
         choice = self._actor.act(
             obs,
             batch.mask,
@@ -197,9 +198,10 @@ class Responder:
             learning.env_steps if learning is not None else 0,
             played=played,
             slot=batch.stream,
+            memory=memory,
         )
         if self._stacks is not None:
-            self._stacks.note(batch.stream, choice.action)
+            self._stacks.note(batch.stream, choice.action, choice.memory)
         if learned and learning is not None:
             learning.keep(batch, learned, choice)
             if self.followed is not None:
