@@ -39,8 +39,8 @@ def check_memory(
     if learner == "dqn" and rows >= capacity:
         raise ValueError(
             f"dqn.sequences.burn_in ({dqn.sequences.burn_in}), dqn.sequences.length "
-            f"({dqn.sequences.length}) and dqn.n_step ({dqn.n_step}) are a sequence of {rows} rows: "
-            f"more than replay.capacity ({capacity}) holds"
+            f"({dqn.sequences.length}) and dqn.n_step ({dqn.n_step}) are a sequence of {rows} "
+            f"rows: more than replay.capacity ({capacity}) holds"
         )
     noise = {"dqn.noisy": dqn.noisy, "exploration.kind noisy": exploration == "noisy"}
     for name in (name for name, on in noise.items() if on):

@@ -10,7 +10,7 @@ from typing import Literal
 
 from agentd.engine.backend import Array, Shape, Slot
 from agentd.engine.errors import ModelError
-from agentd.engine.layers.init import Draw, uniform_bias
+from agentd.engine.layers.init import Draw, chrono_bias, uniform_bias
 from agentd.engine.layers.layer import Count, Layer, LayerSpec, Options
 from agentd.engine.layers.recording import Layout, Recording
 
@@ -48,14 +48,16 @@ class Gru(LayerSpec, Options, frozen=True, tag="gru"):
 
     Cho et al. 2014 (arXiv:1406.1078), in the form of cuDNN and PyTorch: r is applied behind u. The
     output is the last h, or all of them (T, units) with ``sequence``; of a row (D,) its h. The
-    gates' columns are z, r, n.
+    gates' columns are z, r, n. At first units remember over 1 to ``span`` rows.
     """
 
     units: Count
     sequence: bool = False
+    span: Count = 32
 
     def place(self, at: Layout, name: str, shape: Shape) -> Layer:
-        return PlacedGru(_place(at, name, shape, self.units, 3, 1, self.sequence))
+        bias = chrono_bias(self.units, self.span)
+        return PlacedGru(_place(at, name, shape, self.units, 3, 1, self.sequence, bias))
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +316,14 @@ class PlacedGru:
 
 
 def _place(
-    at: Layout, name: str, shape: Shape, units: int, gates: int, states: int, sequence: bool
+    at: Layout,
+    name: str,
+    shape: Shape,
+    units: int,
+    gates: int,
+    states: int,
+    sequence: bool,
+    bias: Draw | None = None,
 ) -> Walk:
     if len(shape) > 2:
         raise ModelError(
@@ -327,4 +336,4 @@ def _place(
     draw: Draw = uniform_bias(units)  # ±1/sqrt(H) for all of them, as PyTorch does
     w = at.slot(f"{name}.w", (features, gates * units), draw)
     u = at.slot(f"{name}.u", (units, gates * units), draw)
-    return Walk(w, u, at.slot(f"{name}.b", (gates * units,), draw), steps, sequence)
+    return Walk(w, u, at.slot(f"{name}.b", (gates * units,), bias or draw), steps, sequence)

@@ -73,7 +73,8 @@ class RecurrentDqnLearner(DescentLearner):
         self._rewards = RewardShaper(reward, self.gamma)
         shaper = None if reward.changes_nothing else self._rewards
         self._reader = SequenceReader(format, shape, config.n_step, self.gamma, shaper)
-        self._sampler = _sampler(config, self._reader.stack, seed)
+        self._rng = sampler_rng(seed)
+        self._sampler = _sampler(config, self._reader.stack, self._rng)
         self._inputs, self._observed = InputStatistics(network, backend), 0
         self._count, times = self._reader.times * shape.batch, self._reader.times
         self._learn = Pass(network, backend, self._count, training=True, seed=seed, times=times)
@@ -114,8 +115,9 @@ class RecurrentDqnLearner(DescentLearner):
         if self._inputs and hi != self._observed:
             self._observe(rows, lo, hi)
         self._rewards.observe(rows, lo, hi)
-        start = self._sampler.draw(rows, lo, hi)
-        batch = self._reader.read(rows, lo, hi, start)
+        drawn = self._sampler.draw(rows, lo, hi)
+        place = self._rng.integers(self.config.sequences.length, size=len(drawn))
+        batch = self._reader.read(rows, lo, hi, drawn, place)
         self._take_gradient(batch)
         if not self._descent.step():
             return
@@ -205,9 +207,11 @@ class RecurrentDqnLearner(DescentLearner):
         return priority
 
 
-def _sampler(config: DqnConfig, stack: int, seed: int) -> PrioritizedSampler | UniformSampler:
-    """Return what draws the rows at which sequences begin."""
-    size, rng = config.sequences.batch, sampler_rng(seed)
+def _sampler(
+    config: DqnConfig, stack: int, rng: np.random.Generator
+) -> PrioritizedSampler | UniformSampler:
+    """Return what draws a row of each sequence; its state holds that of ``rng``."""
+    size = config.sequences.batch
     if config.prioritized:
         return PrioritizedSampler(size, config.priority, rng, stack)
     return UniformSampler(size, rng, stack)

@@ -3,7 +3,9 @@
 Kapturowski et al. 2019 ("Recurrent Experience Replay in Distributed Reinforcement Learning", R2D2):
 the state that the agent had is kept with every row; a sequence begins with the one before its first
 row, and a few rows more before that let it catch up with the present weights (burn-in). A sequence
-never leaves its episode: where that is shorter, the places left over count for nothing.
+never leaves its episode: where that is shorter, the places left over count for nothing. A row that
+is drawn stands anywhere in its sequence, so that an episode's first rows are learned from as often
+as others, with all that follows them.
 
 Shapes: L sequences, T rows each of which the first P are learned from, K rows of burn-in, D
 features, N branches, A actions, S numbers of a state; M = P L. All is time first: (P, L) as (M,).
@@ -16,7 +18,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from agentd.engine.replay.rows import MID, ReplayError, RowFormat, Rows, inputs, row_before
+from agentd.engine.replay.rows import FIRST, MID, ReplayError, RowFormat, Rows, inputs, row_before
 from agentd.engine.replay.transitions import TransitionReader
 from agentd.engine.strictyaml import Record
 
@@ -61,9 +63,9 @@ class SequenceBatch(NamedTuple):
 
 
 class SequenceReader:
-    """Reads sequences from given first rows into buffers of its own; n-step returns as elsewhere.
+    """Reads sequences around given rows into buffers of its own; n-step returns as elsewhere.
 
-    A start must be one that a sampler with ``stack`` rows may draw.
+    A row must be one that a sampler with ``stack`` rows may draw.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class SequenceReader:
         self._format, self._config = format, config
         lanes, length, burn_in = config.batch, config.length, config.burn_in
         self.times = length + n_step
-        self.stack = burn_in + max(2, format.depth)
+        self.stack = max(2, format.depth)  # a row whose stack and state are in the ring
         self._reader = TransitionReader(
             format, lanes * length, n_step, gamma, shape_reward, demonstrated=n_step
         )
@@ -86,14 +88,17 @@ class SequenceReader:
         self._x = np.empty((count, format.features), np.float32)
         self._raw = np.empty((count * format.stack, format.row_bytes), np.uint8)
         self._row = np.empty((burn_in + self.times, lanes), np.int64)
+        self._back = np.empty((length + burn_in + self.stack - 1, lanes), np.int64)
 
-    def read(self, rows: Rows, lo: int, hi: int, start: NDArray[np.int64]) -> SequenceBatch:
-        """Return the sequences whose rows that are learned from begin at ``start`` (L,).
+    def read(
+        self, rows: Rows, lo: int, hi: int, drawn: NDArray[np.int64], place: NDArray[np.int64]
+    ) -> SequenceBatch:
+        """Return the sequences in which the rows ``drawn`` (L,) stand at ``place`` (L,) < P.
 
-        Raises NStepTooLong, ReplayError.
+        Or as near to it as the rows before them allow. Raises NStepTooLong, ReplayError.
         """
         length, burn_in = self._config.length, self._config.burn_in
-        row, begun = self._row, self._walk_back(rows, lo, start)
+        row, (start, begun) = self._row, self._walk_back(rows, lo, drawn, place)
         there = self._walk_on(rows, hi, start)
         valid = there[1 : length + 1]
         own = np.where(valid, row[burn_in : burn_in + length], start)
@@ -106,7 +111,7 @@ class SequenceReader:
         return SequenceBatch(
             before=self._x[:cut],
             begun=begun,
-            memory=self._memory(rows, lo, row[0] if burn_in else start),
+            memory=self._memory(rows, lo, row[0]),
             x=self._x[cut:],
             action_tm1=read.action_tm1,
             reward_t=read.reward_t,
@@ -116,15 +121,27 @@ class SequenceReader:
             valid=valid,
         )
 
-    def _walk_back(self, rows: Rows, lo: int, start: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Write the rows of burn-in; return where they are, (K, L)."""
-        begun = np.zeros((self._config.burn_in, len(start)), np.bool_)
-        at = start
-        for k in reversed(range(len(begun))):
-            before = row_before(rows, at % rows.capacity)
-            begun[k] = before >= lo
-            at = self._row[k] = np.where(begun[k], before, at)
-        return begun
+    def _walk_back(
+        self, rows: Rows, lo: int, drawn: NDArray[np.int64], place: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Write the rows of burn-in; return the first row behind them (L,) and ``begun``.
+
+        A row counts only with the rows that its input and its state are made of.
+        """
+        back, lane = self._back, np.arange(len(drawn))
+        back[0], known = drawn, np.zeros(len(drawn), np.int64)
+        for k in range(1, len(back)):
+            before = row_before(rows, back[k - 1] % rows.capacity)
+            there = before >= lo
+            known += there
+            back[k] = np.where(there, before, back[k - 1])
+        whole = rows.kind[back[-1] % rows.capacity] == FIRST
+        usable = np.where(whole, known, known - (self.stack - 1))
+        shift = np.minimum(place, usable)
+        refreshed = np.minimum(self._config.burn_in, usable - shift)
+        age = np.arange(self._config.burn_in, 0, -1)[:, np.newaxis]
+        self._row[: len(age)] = back[shift + np.minimum(age, refreshed), lane]
+        return back[shift, lane], age <= refreshed
 
     def _walk_on(self, rows: Rows, hi: int, start: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Write the rows from ``start`` on; return where they are, (T, L)."""

@@ -103,7 +103,7 @@ def _backend(
 ) -> Backend:
     """Return what the agent acts on. Raises ConfigError where that is for players and it learns."""
     if device != INT8:
-        return backend_for(device)
+        return backend_for(device, rowwise=bool(network.memory))
     if config.learner != "none":
         learner, name = config.learner, folder.name
         raise ConfigError(f"device {INT8} only plays, and agent {name} learns (learner: {learner})")
