@@ -31,8 +31,8 @@ def learned_values(copy: FrozenCopy) -> Values:
     """Return what the agent of ``copy`` has learned, as a function of positions.
 
     Raises MissingInput for an agent without weights or game, UsageError for one whose values
-    depend on more than the position: of several rows, of the actions before, of several branches, of
-    what a network remembers.
+    depend on more than the position: of several rows, of the actions before, of several branches,
+    of what a network remembers.
     """
     name, stored = copy.agent.name, StoredAgents(copy.agent.parent)
     config, schema = stored.config(name), stored.schema(name)

@@ -75,7 +75,8 @@ def test_an_update_descends_the_slope_of_the_loss(
 
     batch, count = batches[0], SEQUENCES.batch * SEQUENCES.length
     valid = batch.valid.reshape(-1)
-    assert valid.any() and not valid.all()
+    assert valid.any()
+    assert not valid.all()
     stale = batch._replace(memory=learner.burn_in(before, batch), begun=batch.begun[:0])
     q_target = outputs(network, exact, target, batch).reshape(-1, 3)[batch.ahead]
     mask = None if batch.mask is None else batch.mask[count:]
@@ -115,10 +116,12 @@ def test_it_resumes_bit_for_bit(backend: Any, make_ring: Any, prioritized: bool)
         second.update(ring.rows, 0, ring.head)
 
     ours, theirs = whole.get_state(), second.get_state()
-    assert ours[1] == theirs[1] and ours[0].keys() == theirs[0].keys()
+    assert ours[1] == theirs[1]
+    assert ours[0].keys() == theirs[0].keys()
     for name, array in ours[0].items():
         np.testing.assert_array_equal(array, theirs[0][name], err_msg=name)
-    assert whole.stats == second.stats and whole.stats["td_abs"] > 0
+    assert whole.stats == second.stats
+    assert whole.stats["td_abs"] > 0
 
 
 def test_a_network_that_does_not_remember_is_refused(backend: Any, make_ring: Any) -> None:

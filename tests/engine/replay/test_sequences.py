@@ -42,7 +42,8 @@ def test_a_sequence_stays_in_its_episode_and_begins_with_the_state_before_it(rin
 
     row = reader._row
     assert row.min() >= lo
-    assert batch.begun.any(axis=1).all() and not batch.begun.all()
+    assert batch.begun.any(axis=1).all()
+    assert not batch.begun.all()
     for lane in range(LANES):
         refreshed, over = batch.begun[:, lane], batch.valid[:, lane]
         own = row[BURN_IN:, lane][: 1 + over.sum()]
@@ -52,9 +53,8 @@ def test_a_sequence_stays_in_its_episode_and_begins_with_the_state_before_it(rin
         first = known[0] % 200
         state = 0 if rows.kind[first] == FIRST else rows.prev[first]
         assert batch.memory[lane].tolist() == [state, -state]
-        assert (np.diff(refreshed.astype(int)) >= 0).all() and (
-            np.diff(over.astype(int)) <= 0
-        ).all()
+        assert (np.diff(refreshed.astype(int)) >= 0).all()
+        assert (np.diff(over.astype(int)) <= 0).all()
 
 
 def test_a_drawn_row_stands_where_it_should_if_there_are_rows_before(ring: Any) -> None:
@@ -63,9 +63,11 @@ def test_a_drawn_row_stands_where_it_should_if_there_are_rows_before(ring: Any) 
     batch, reader, (drawn, place) = read(ring, lo)
 
     found = np.array([(reader._row[BURN_IN:, i] == drawn[i]).argmax() for i in range(LANES)])
-    assert (found <= place).all() and (found == place).any()
+    assert (found <= place).all()
+    assert (found == place).any()
     early = found < place  # nothing is before: no burn-in either
-    assert early.any() and not batch.begun[:, early].any()
+    assert early.any()
+    assert not batch.begun[:, early].any()
 
 
 def test_returns_are_those_of_transitions(ring: Any) -> None:
@@ -83,7 +85,8 @@ def test_returns_are_those_of_transitions(ring: Any) -> None:
     count = len(expected.reward_t)
     np.testing.assert_array_equal(batch.x[: LENGTH * LANES][valid], expected.x[:count])
     np.testing.assert_array_equal(batch.x[batch.ahead[valid]], expected.x[count:])
-    assert batch.mask is not None and expected.mask is not None
+    assert batch.mask is not None
+    assert expected.mask is not None
     np.testing.assert_array_equal(batch.mask[len(valid) :][valid], expected.mask[count:])
 
 
@@ -105,9 +108,8 @@ def test_a_stream_whose_rows_were_lost_begins_no_sequence(make_ring: Any) -> Non
         ring.add(0, FIRST if i == 0 else MID, obs=[i])
     ring.rows.next[9], ring.rows.prev[10] = -1, -1  # cut between rows 9 and 10
 
-    reader = SequenceReader(
-        ring.rows.format, SequenceConfig(batch=256, length=4, burn_in=2), 1, 0.9
-    )
+    config = SequenceConfig(batch=256, length=4, burn_in=2)
+    reader = SequenceReader(ring.rows.format, config, 1, 0.9)
     drawn = UniformSampler(256, sampler_rng(1), reader.stack).draw(ring.rows, 0, 20)
     batch = reader.read(ring.rows, 0, 20, drawn, np.full(256, 3))
 
