@@ -9,6 +9,7 @@ from agentd.engine.errors import ModelError, ShapeError
 from agentd.engine.layers import Dense, Gru, Lstm, Residual, Rnn, Tanh
 from agentd.engine.network import Network, Pass
 from agentd.engine.numpy_backend import NumPyBackend
+from agentd.engine.training import Trainer
 
 TIMES, LANES = 5, 3
 
@@ -86,5 +87,7 @@ def test_what_does_not_fit_is_refused() -> None:
         run.forward(params, np.zeros((4, 2), np.float32))
     with pytest.raises(ShapeError, match=r"network memory.*\(2, 6\)"):
         run.forward(params, np.zeros((6, 2), np.float32), memory=np.zeros((1, 6), np.float32))
+    with pytest.raises(ModelError, match=r"2\.gru: training from data has no sequences"):
+        Trainer(net, loss="squared_error", is_class=False)
     with pytest.raises(ModelError, match="memory"):
         Pass(Network(Dense(2), input_shape=(2,)), be, 2).memory_after()

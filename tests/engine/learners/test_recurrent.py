@@ -50,9 +50,9 @@ def outputs(network: Network, be: Any, params: Any, batch: Any) -> Any:
     return np.stack(found)
 
 
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("double", [False, True])
-@pytest.mark.parametrize("kind", [Gru, Lstm])
+@pytest.mark.parametrize(
+    ("kind", "double", "masked"), [(Gru, True, True), (Gru, False, False), (Lstm, True, False)]
+)
 def test_an_update_descends_the_slope_of_the_loss(
     exact: Any, slope: Any, make_ring: Any, kind: Any, double: bool, masked: bool
 ) -> None:

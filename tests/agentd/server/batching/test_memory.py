@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 
 from agentd.assembly.network import network_for
+from agentd.assembly.rows import row_format
 from agentd.config import ConfigError, agent_config_from_wire
 from agentd.engine.network import Pass
 from agentd.engine.numpy_backend import NumPyBackend
+from agentd.memory.layout import RingLayout
+from agentd.memory.mapped_file import RingMismatch
+from agentd.memory.replay_ring import ReplayRing
 from agentd.protocol import messages as m
+from agentd.protocol.schema import Schema
+from agentd.server.batching.stacks import Stacks
 
 FIRST, MID, TERMINATED, TRUNCATED = 0, 1, 2, 3
 
@@ -22,6 +28,8 @@ AGENT: dict[str, Any] = {
     "exploration": {"start": 0.3, "end": 0.3},
     "checkpoint": {"every_seconds": None},
 }
+DISCRETE = {"kind": "discrete", "n": 3}
+PATIENT: dict[str, Any] = {"drain_s": 60.0, "heartbeat_s": 60.0}
 STILL = AGENT | {"pace": {"mode": "paced", "learn_start": 400}, "dqn": {"frame_stack": 1}}
 
 
@@ -106,16 +114,44 @@ async def test_a_repeated_or_refused_frame_leaves_it_as_it_is_and_a_resume_goes_
     np.testing.assert_array_equal(np.concatenate(found), unroll(house, x))
 
 
+def test_the_ring_knows_what_was_remembered_when_the_process_is_gone(tmp_path):
+    schema = Schema.from_wire({"x": {"dtype": "float32", "shape": [1]}}, DISCRETE)
+    layout = RingLayout(4, 3, 1, "s", backwards=True, memory=2)
+    ring = ReplayRing.open(tmp_path / "rows.ring", layout, 64, slack=32)
+    stacks, rng = Stacks(row_format(schema), 2), np.random.default_rng(0)
+    for t in range(50):  # goes around more than once
+        stream = np.arange(3) if t % 5 else np.array([0, 2])
+        kind = np.full(len(stream), MID if t % 7 else FIRST, np.uint8)
+        obs, action = np.zeros((len(stream), 4), np.uint8), np.zeros((len(stream), 1), np.int32)
+        stacks.push(stream, kind, obs)
+        left = stacks.memory(stream, kind) + rng.random((len(stream), 2)).astype(np.float32)
+        stacks.note(stream, action, left)
+        reward = np.zeros(len(stream), np.float32)
+        ring.append(obs, None, action, reward, kind, 0, stream, 1, t + 1, 1, memory=left)
+    ring.close()
+
+    again = ReplayRing.open(tmp_path / "rows.ring", layout, 64, slack=32)
+    known = Stacks(row_format(schema), 2)
+    known.grow(100)  # as more sessions come
+    known.restore(again, 0, 4, session=1)
+
+    every, mid = np.arange(4), np.full(4, MID, np.uint8)
+    np.testing.assert_array_equal(known.memory(every, mid), stacks.memory(every, mid))
+    assert known.memory(every, mid)[:3].all()
+    with pytest.raises(RingMismatch, match="memory"):
+        ReplayRing.open(tmp_path / "rows.ring", RingLayout(4, 3, 1, "s", backwards=True), 64)
+
+
 async def answers(serve: Any, data_dir: Any, restarts: tuple[int, ...]) -> list[tuple[bytes, ...]]:
     """What 70 frames of two streams were answered; the daemon is restarted before some of them."""
-    house = await serve(AGENT, data_dir=data_dir, drain_s=60.0)
+    house = await serve(AGENT, data_dir=data_dir, **PATIENT)
     peer, found = await house.peer(), []
     session = (await peer.hello(streams=2, explain=True)).session
     rng = np.random.default_rng(0)
     for turn in range(70):
         if turn in restarts:
             await house.down()
-            house = await serve(AGENT, data_dir=data_dir, drain_s=60.0)
+            house = await serve(AGENT, data_dir=data_dir, **PATIENT)
             peer = await house.peer()
             assert (await peer.hello(streams=2, explain=True, resume=session)).resumed
         kind = [FIRST, FIRST] if turn in (0, 35) else [MID, MID]
@@ -156,8 +192,6 @@ def test_what_cannot_go_together_is_refused_by_name(changes, said):
 
 
 def test_a_recurrent_layer_behind_reshape_reads_one_row_and_remembers_nothing(hello):
-    from agentd.protocol.schema import Schema
-
     schema = Schema.from_wire(hello.observation, hello.action)
     layers = [{"reshape": [2, 2]}, {"gru": 8}]
     for learner in ("dqn", "supervised"):
