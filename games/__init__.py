@@ -15,6 +15,7 @@ from agentd.games.deepsea import DeepSea
 from agentd.games.duel import Duel, fly_by_rules
 from agentd.games.game import ArraySpec, Game, Kind, Spec, TimeStep
 from agentd.games.memory_chain import MemoryChain
+from agentd.games.minatar import Breakout, SpaceInvaders
 from agentd.games.negamax import negamax_player
 from agentd.games.snake import Snake
 from agentd.games.two_player import Against, InTurn, SelfPlay, random_player
@@ -23,6 +24,7 @@ __all__ = [
     "GAMES",
     "Against",
     "ArraySpec",
+    "Breakout",
     "CartPole",
     "Catch",
     "ConnectFour",
@@ -34,6 +36,7 @@ __all__ = [
     "MemoryChain",
     "SelfPlay",
     "Snake",
+    "SpaceInvaders",
     "Spec",
     "TimeStep",
     "make",
@@ -56,6 +59,8 @@ GAMES: dict[str, Make] = {
     "duel": lambda tables, rng: SelfPlay(Duel(tables, rng, shaping=0.1)),
     "duel-script": lambda n, rng: Against(Duel(n, rng), fly_by_rules),
     "memory-chain": MemoryChain,
+    "minatar-breakout": Breakout,
+    "minatar-space-invaders": SpaceInvaders,
     "snake": Snake,
 }
 """Every game by its name. The agent plays ``connect4`` and ``duel`` against itself; their other

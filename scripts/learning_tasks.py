@@ -231,5 +231,28 @@ ABLATIONS = {
         ),
         without=("dqn.distribution=none",),
     ),
+    "munchausen": Task(
+        "cartpole",
+        (Measure(),),
+        steps=15_000,
+        settings=("dqn.munchausen=true",),
+        without=("dqn.munchausen=false",),
+    ),
+    "layer-norm": Task(
+        "cartpole",
+        (Measure(),),
+        steps=15_000,
+        settings=(
+            "model={layers: [{dense: 128}, layer_norm, relu, {dense: 128}, layer_norm, relu]}",
+        ),
+        without=("model={layers: [{dense: 128}, relu, {dense: 128}, relu]}",),
+    ),
+    "implicit": Task(
+        "cartpole",
+        (Measure(),),
+        steps=15_000,
+        settings=("dqn.distribution=implicit",),
+        without=("dqn.distribution=none",),
+    ),
 }
 """A task with an improvement and the same task without it, at the same number of steps."""

@@ -40,9 +40,10 @@ def network_for(config: AgentConfig, schema: Schema, *, acting: bool = False) ->
         model,
         format.input_shape,
         actions,
-        atoms=head.atoms,
+        atoms=head.columns,
         noisy=dqn.noisy,
         tail=head.expectation() if acting else (),
+        wrapped=head.wrapped(acting),
     )
     if config.learner not in ("dqn", "none"):
         refuse_memory(network, f"learner {config.learner}")

@@ -105,6 +105,8 @@ rl train        rl.train:train
     Train an agent with Q-learning, then play it greedily.
 rl eval         rl.evaluate:evaluate
     Play an agent of a data directory greedily and print what it gets.
+rl calibrate    rl.calibrate:calibrate_agent
+    Find the level at which an agent wins a wanted share of its games against a rival.
 rl compare      rl.compare:compare
     Compare agents, of ``rl train`` or of a daemon: learning curves and greedy returns.
 chess prepare   chess.prepare:prepare

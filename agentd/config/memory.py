@@ -42,6 +42,8 @@ def check_memory(
             f"({dqn.sequences.length}) and dqn.n_step ({dqn.n_step}) are a sequence of {rows} "
             f"rows: more than replay.capacity ({capacity}) holds"
         )
+    if dqn.distribution == "implicit":
+        raise ValueError(f"{said}: no dqn.distribution implicit with it")
     noise = {"dqn.noisy": dqn.noisy, "exploration.kind noisy": exploration == "noisy"}
     for name in (name for name, on in noise.items() if on):
         raise ValueError(f"{said}: no {name} with it, since the noise of a row would be remembered")

@@ -182,9 +182,8 @@ class FrameDecoder:
 
 def encode(message: m.Message) -> bytes:
     """One message as a whole frame, header included."""
-    out = bytearray(HEADER.size)
-    _encoder.encode_into(message, out, HEADER.size)
-    HEADER.pack_into(out, 0, len(out) - HEADER.size)
+    out = bytearray()
+    encode_into(message, out)
     return bytes(out)
 
 
@@ -192,7 +191,13 @@ def encode_into(message: m.Message, out: bytearray) -> None:
     """Append one whole frame to ``out`` in place."""
     start = len(out)
     out += b"\0\0\0\0"
-    _encoder.encode_into(message, out, start + HEADER.size)
+    # Of a record with 16 keys and more msgspec writes the long form of a map, however few there are.
+    short = (
+        msgspec.to_builtins(message, builtin_types=(bytes,))
+        if type(message) is m.Hello
+        else message
+    )
+    _encoder.encode_into(short, out, start + HEADER.size)
     HEADER.pack_into(out, start, len(out) - start - HEADER.size)
 
 

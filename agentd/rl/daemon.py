@@ -15,7 +15,7 @@ from agentd.errors import AgentdError, ExitCode, JobFailed
 
 LISTENING = "listening on "
 START_S = 180.0  # on a device whose kernels are still to be built, on a busy machine
-STOP_S = 15.0
+STOP_S = 60.0  # to answer and save, on a busy machine
 LOG_TAIL = 5
 
 
@@ -71,7 +71,10 @@ class Daemon:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         code = self.stop()
         if error is None and code != 0:
-            raise DaemonFailed(f"the daemon ended with code {code}: {self.last_words()}", code)
+            said = f"ended with code {code}"
+            if code == -signal.SIGKILL:
+                said = f"was killed, perhaps as it did not end within {STOP_S:.0f} s"
+            raise DaemonFailed(f"the daemon {said}: {self.last_words()}", code)
 
     def check(self) -> None:
         """Raise DaemonFailed when the daemon has ended."""

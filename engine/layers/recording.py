@@ -4,7 +4,8 @@ A network is placed once (``Layout`` hands out slots of the flat vector) and rec
 batch size (``Recording`` collects the bound ops). Running it is then a walk over a list.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -154,6 +155,7 @@ class Recording:
     ``mask`` (B, A) marks legal actions with 1; None means all. ``calls`` is None in evaluation,
     ``noise`` where noisy layers are to be still.
     ``kept`` is where a layer's forward leaves what its backward reads beyond input and output.
+    ``fractions`` (B, n) are those that implicit quantiles were drawn at, None where none were.
     ``replaying`` is set while a forward is recorded a second time, for backward: it must give the
     same numbers, and move no statistics.
     """
@@ -180,10 +182,11 @@ class Recording:
         self.noise = noise
         self.steps: list[Step] = []
         self.kept: dict[int, Any] = {}
+        self.fractions: Array | None = None
         self.replaying = False
         self.streams = 0  # keys handed out so far: a replay begins where the first forward did
         self._arena = arena
-        self._taken = 0
+        self._taken, self._each = 0, 1
         self._params = params
         self._gradient: Array | None = None
 
@@ -203,9 +206,26 @@ class Recording:
 
     def new(self, per_row: Shape, kind: Kind = "float") -> Array:
         """Return memory of shape (B, *per_row)."""
-        array = self._arena.take(self._taken, self.batch, per_row, kind)
+        n = self._each
+        shape = per_row if n == 1 else (n, *per_row)
+        array = self._arena.take(self._taken, self.batch // n, shape, kind)
         self._taken += 1
-        return array
+        return array if n == 1 else self.be.reshape(array, (self.batch, *per_row))
+
+    @contextmanager
+    def spread(self, n: int) -> Iterator[None]:
+        """Record layers for which each row is ``n`` rows: B is n times as large meanwhile.
+
+        The mask is read as (n B, A), the masks of a row's n rows side by side.
+        """
+        before = self.batch, self.mask, self._each
+        self.batch, self._each = n * self.batch, n * self._each
+        if self.mask is not None:
+            self.mask = self.be.reshape(self.mask, (self.batch, -1))
+        try:
+            yield
+        finally:
+            self.batch, self.mask, self._each = before
 
     def remembered(self, width: int) -> Array:
         """Return where a layer finds what it carries along, (lanes, width)."""

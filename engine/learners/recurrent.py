@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from math import nan
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Array, Backend, Host, Step
 from agentd.engine.errors import ModelError, ShapeError
+from agentd.engine.learners.batch_arrays import BatchArrays
 from agentd.engine.learners.descent import Descent, DescentLearner, quiet
-from agentd.engine.learners.dqn import BatchArrays
 from agentd.engine.learners.dqn_config import NOMINAL_DT_S, DqnConfig
 from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.learners.value_loss import ValueLoss, huber_width
@@ -225,11 +226,9 @@ class _SequenceArrays:
     ) -> None:
         head, shape = config.head(), config.sequences
         self._backend, self._rows = backend, shape.batch * shape.length
-        self.batch = BatchArrays(
-            *(backend, self._rows, format, head, huber),
-            weighted=True,
-            mean_error=config.shares_error(format),
-        )
+        self._soft = config.munchausen
+        own = msgspec.structs.replace(config, batch=self._rows, prioritized=True)
+        self.batch = BatchArrays(backend, format, own, huber)
         outputs = (self._rows, head.atoms * format.n_actions)
         self._value, self._select = backend.zeros(outputs), backend.zeros(outputs)
         self._ahead = backend.zeros((self._rows,), "int32")
@@ -246,8 +245,10 @@ class _SequenceArrays:
         given = TransitionBatch(
             *(batch.x, batch.action_tm1, batch.reward_t, batch.discount_t, batch.mask, batch.ahead)
         )
-        mask = None if batch.mask is None else batch.mask[self._rows :]
-        self.batch.write(given, mask, weight.reshape(-1))
+        mask_tm1 = mask_t = None
+        if batch.mask is not None:
+            mask_tm1, mask_t = batch.mask[: self._rows], batch.mask[self._rows :]
+        self.batch.write(given, mask_tm1, mask_t, weight.reshape(-1))
         self._backend.write(self._ahead, batch.ahead)
 
     def bind(
@@ -256,10 +257,11 @@ class _SequenceArrays:
         """Bind the algorithm's ops to the outputs of the passes, (T L, Z A), and to their slope."""
         be = self._backend
         near, slope = be.rows(y, 0, self._rows), be.rows(dy, 0, self._rows)
+        before = be.rows(value, 0, self._rows) if self._soft else None
         return (
             be.gather_rows(value, self._ahead, self._value),
             be.gather_rows(select, self._ahead, self._select),
-            *self.batch.bind(self._value, self._select, near, loss, masked=masked),
+            *self.batch.bind(self._value, self._select, before, near, loss, None, masked=masked),
             be.fill(dy, 0.0),
             be.copy(self.batch.dy, slope),
         )

@@ -177,6 +177,14 @@ class Pass:
         """Return where forward leaves the output of a batch of ``batch`` rows, (B, *out)."""
         return self._plan(params, batch).y
 
+    @property
+    def fractions(self) -> Array | None:
+        """The fractions (B, n) of the last forward's implicit quantiles, None where none drew any.
+
+        For the plans of one batch size they are always in the same place.
+        """
+        return None if self._last is None else self._last.recording.fractions
+
     def forward(
         self,
         params: Array,

@@ -1,43 +1,81 @@
 """A running daemon's answers to the states of a probe."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from agentd.assembly.actions import codec_of
 from agentd.client import FIRST, MID, TRUNCATED, Client
-from agentd.errors import JobFailed, UsageError
+from agentd.config import AgentConfig
+from agentd.errors import JobFailed
 from agentd.export.probe import Probe
 from agentd.protocol.schema import Schema
 
+_STREAMS = 32
 
-def ask_daemon(address: str, agent: str, schema: Schema, probe: Probe, updates: int) -> Probe:
+
+def ask_daemon(
+    address: str, agent: tuple[str, AgentConfig, Schema], probe: Probe, updates: int
+) -> Probe:
     """Return the probe with the daemon's greedy answers instead of the engine's.
 
-    Raises UsageError for agents that see their last actions, JobFailed where the daemon acts with
-    other weights than those that were exported, and what ``Client.connect`` raises.
+    They are also what was played in it. Masks are those that a game can send. Raises JobFailed
+    where the daemon acts with other weights than those that were exported, and what
+    ``Client.connect`` raises.
     """
-    if probe.format.last_actions:
-        raise UsageError("--connect: this agent sees its last actions; use --check without it")
-    observation = {t.name: (t.dtype, t.shape) for t in schema.tensors}
-    one = schema.kind == "discrete"
-    actions = schema.branches[0] if one else list(schema.branches)
-    q, chosen = np.empty_like(probe.q), np.empty_like(probe.action)
-    with Client.connect(address, agent, observation, actions, role="eval", explain=True) as client:
-        for i in range(len(probe.raw)):
-            obs = {
-                t.name: probe.raw[i, t.offset : t.offset + t.nbytes].view(t.dtype).reshape(t.shape)
-                for t in schema.tensors
-            }
-            if probe.first[i] and i:
-                client.step(obs, 0.0, TRUNCATED)
-            kind = FIRST if probe.first[i] else MID
-            answer = client.step(obs, 0.0, kind, mask=probe.mask[i : i + 1])
+    name, config, schema = agent
+    codec = codec_of(config, schema)
+    mask, sent = probe.mask, probe.mask
+    if codec is not None:
+        sent = codec.gather(mask)
+        mask = codec.spread(sent) if schema.n_actions else np.ones_like(mask)
+    q = np.empty_like(probe.q)
+    said = np.empty((len(mask), schema.action_width), schema.action_dtype)
+    looks = {t.name: (t.dtype, t.shape) for t in schema.tensors}, schema.to_wire()["action"]
+    with Client.connect(
+        address, name, *looks, role="eval", explain=True, streams=_STREAMS
+    ) as client:
+        for rows, over, stream in _turns(probe.first):
+            kind = np.where(probe.first[rows], FIRST, MID)
+            kind[:over] = TRUNCATED
+            shown = sent[rows] if sent.size else None
+            answer = client.step(_tensors(schema, probe.raw[rows]), 0.0, kind, stream, shown)
             assert answer.q is not None
-            q[i], chosen[i] = answer.q[0], answer.actions[0]
-            if answer.version != updates:
-                raise JobFailed(
-                    f"the daemon acts with the weights of update {answer.version:,}, exported were "
-                    f"those of {updates:,}",
-                    hint="freeze the agent and save it, then export again",
-                )
-    return replace(probe, q=q, action=chosen)
+            q[rows[over:]] = answer.q[over:]
+            said[rows[over:]] = answer.actions.reshape(len(rows), -1)[over:]
+            _require_version(answer.version, updates)
+    chosen = said if codec is None else codec.decode(said)
+    return replace(probe, q=q, mask=mask, action=chosen, played=chosen)
+
+
+def _turns(first: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.int64], int, NDArray[np.int64]]]:
+    """Yield the rows of each frame, how many of them only end an episode, and their streams.
+
+    Each stream has whole episodes, one after the other.
+    """
+    episodes = np.flatnonzero(first)
+    count = min(_STREAMS, len(episodes))
+    begin = episodes[np.arange(count) * len(episodes) // count]
+    end = np.append(begin[1:], len(first))
+    for turn in range(int((end - begin).max())):
+        stream = np.flatnonzero(begin + turn < end)
+        rows = begin[stream] + turn
+        over = np.flatnonzero(first[rows]) if turn else stream[:0]
+        yield np.append(rows[over], rows), len(over), np.append(stream[over], stream)
+
+
+def _tensors(schema: Schema, raw: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    parts = {t.name: raw[:, t.offset : t.offset + t.nbytes].copy() for t in schema.tensors}
+    return {t.name: parts[t.name].view(t.dtype).reshape(-1, *t.shape) for t in schema.tensors}
+
+
+def _require_version(version: int, updates: int) -> None:
+    if version != updates:
+        raise JobFailed(
+            f"the daemon acts with the weights of update {version:,}, exported were those of "
+            f"{updates:,}",
+            hint="freeze the agent and save it, then export again",
+        )

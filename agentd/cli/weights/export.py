@@ -190,11 +190,10 @@ def _check(
     if to in ARRAYS or layout is not None:
         raise UsageError(f"--check: want --to onnx, c, js or gdscript without --for, got {to}")
     assert found.agent is not None
-    name, config, schema = found.agent
     seed = time.time_ns() % 2**32
-    probe = make_probe(config, schema, found.flat, states, seed, recorded)
+    probe = make_probe(*found.agent[1:], found.flat, states, seed, recorded)
     if connect is not None:
-        probe = ask_daemon(connect, name, schema, probe, found.updates)
+        probe = ask_daemon(connect, found.agent, probe, found.updates)
     return check_file(policy, to, data, probe)
 
 

@@ -1,6 +1,8 @@
 """From an agent's folder to an ``Agent`` in memory: network, weights, ring, board, learner."""
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -49,6 +51,16 @@ Woken before the answer is sent, it would take the very processor on which the g
 
 _FITTED = 1024
 """Recorded rows to which int8 weights are fitted here: a game may wait for it."""
+
+
+_BUILDERS = ThreadPoolExecutor(32, "build")
+"""Agents are built in threads of their own: who else waits for the disk waits for no build."""
+
+
+async def build_aside(host: AgentHost, folder: Path, config: AgentConfig, schema: Schema) -> Agent:
+    """As `build_agent`, off the event loop."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_BUILDERS, build_agent, host, folder, config, schema)
 
 
 def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Schema) -> Agent:

@@ -201,8 +201,7 @@ class Actor:
         """
         q = self._outputs(obs, played, learned, first_row, memory)
         n, branches = len(kind), self._schema.branches
-        if self.growth is not None:
-            mask = self.growth.limit(mask, max(first_row, env_steps), n)
+        mask = self.legal(mask, first_row, env_steps, n)
         lone = self._exploration.kind != "boltzmann" and n == len(branches) == 1
         if lone and mask is None and stream is None:
             at = -1 if slot is None else int(slot[0])
@@ -234,6 +233,19 @@ class Actor:
     def _left(self) -> NDArray[np.float32] | None:
         """What the rows of the last pass leave to those after them, (N, S)."""
         return self._pass.memory_after() if self.network.memory else None
+
+    @property
+    def branches(self) -> tuple[int, ...]:
+        """How many actions each branch has."""
+        return self._schema.branches
+
+    def legal(
+        self, mask: NDArray[np.uint8] | None, first_row: int, env_steps: int, rows: int
+    ) -> NDArray[np.uint8] | None:
+        """Return the mask (rows, A) of those actions of ``mask`` that there are yet; see ``act``."""
+        if self.growth is None:
+            return mask
+        return self.growth.limit(mask, max(first_row, env_steps), rows)
 
     def _outputs(
         self,

@@ -4,6 +4,7 @@ import importlib.util
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agentd.assembly.network import network_for
 from agentd.config import AgentConfig, load_preset, preset_names
@@ -55,6 +56,12 @@ NETS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         " quantile: {atoms: 9}}}",
         VECTOR,
         ONE,
+    ),
+    "implicit": (
+        "{model: {layers: [{dense: 12}, relu, {dense: 9}, layer_norm, sigmoid], dueling: true},"
+        " dqn: {distribution: implicit, implicit: {choices: 5, cosines: 7}}}",
+        VECTOR,
+        THREE,
     ),
     "noisy": (
         "{model: {layers: [{dense: 24}, relu], dueling: true}, dqn: {noisy: true},"
@@ -121,6 +128,7 @@ class Case(NamedTuple):
     config: AgentConfig
     schema: Schema
     small: PolicyGraph
+    flat: NDArray[np.float32]
 
 
 def make_case(name: str, config: AgentConfig, schema: Schema, states: int) -> Case:
@@ -139,7 +147,7 @@ def make_case(name: str, config: AgentConfig, schema: Schema, states: int) -> Ca
     rows = inputs_of(seen.format, seen.raw, seen.first, seen.played)
     weights = quantize(network, flat, rows.reshape(FITTED, *network.input_shape))
     small = agent_policy(name, config, schema, weights, facts)
-    return Case(policy, make_probe(config, schema, flat, states), config, schema, small)
+    return Case(policy, make_probe(config, schema, flat, states), config, schema, small, flat)
 
 
 def net_case(name: str, states: int) -> Case:
