@@ -43,7 +43,9 @@ def report_marks(
     """
     wanted, found = asked.wanted, list[Mark]()
     shares = [share / 100 for share in wanted]
-    for mark in calibrate(play, shares, asked.probes, asked.probe_games, asked.games, asked.seed):
+    for mark in calibrate(
+        play, shares, asked.probes, asked.probe_games, asked.games, asked.seed
+    ):
         found.append(mark)
         out.note(f"level {_shown(mark)}")
     results = list(zip(wanted, found[-len(wanted) :], strict=True))

@@ -192,11 +192,7 @@ def encode_into(message: m.Message, out: bytearray) -> None:
     start = len(out)
     out += b"\0\0\0\0"
     # Of a record with 16 keys and more msgspec writes the long form of a map, however few there are.
-    short = (
-        msgspec.to_builtins(message, builtin_types=(bytes,))
-        if type(message) is m.Hello
-        else message
-    )
+    short = msgspec.to_builtins(message, builtin_types=(bytes,)) if type(message) is m.Hello else message
     _encoder.encode_into(short, out, start + HEADER.size)
     HEADER.pack_into(out, start, len(out) - start - HEADER.size)
 

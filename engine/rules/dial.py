@@ -83,7 +83,9 @@ class Dial:
         return unit
 
 
-def spread(q: NDArray[np.floating[Any]], mask: NDArray[np.uint8] | None) -> NDArray[np.float64]:
+def spread(
+    q: NDArray[np.floating[Any]], mask: NDArray[np.uint8] | None
+) -> NDArray[np.float64]:
     """Return how far the best legal action of one branch stands above the mean one, (B,).
 
     q (B, A); mask (B, A), at least one 1 a row, None: all are legal.
