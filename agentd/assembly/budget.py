@@ -181,6 +181,10 @@ def _batches(config: AgentConfig, schema: Schema, network: Network) -> int:
     """Return the bytes of a batch's rows and activations."""
     raw = _input_bytes(config, schema) + _FLOAT * schema.features
     match config.learner:
+        case "dqn" if network.memory:
+            shape = config.dqn.sequences
+            rows = shape.batch * shape.rows(config.dqn.n_step)
+            passes = pass_bytes(network, rows)
         case "dqn":
             rows, head = config.dqn.batch, config.dqn.head()
             choosing = (1 + config.dqn.munchausen) * [head.choosing(network)]

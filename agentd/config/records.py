@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from agentd.config.memory import check_memory, remembering
 from agentd.engine.layers import Dense, EmbeddingBag, Expectation, Normalize, Relu, Scale
 from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.pqn import PqnConfig
@@ -197,9 +198,8 @@ class AgentConfig(Record, frozen=True, kw_only=True):
                 f"({self.pqn.minibatches}): an epoch would be cut short"
             )
         if self.learner in STREAMING:
-            self._check_lag()
-        if self.learner == "stream_q":
-            self._check_stream_q()
+            self._check_streaming()
+        check_memory(self.model.layers, self.learner, self.dqn, self.exploration.kind, capacity)
         if self.learner != "dqn" and self.actions.grow_every is not None:
             raise ValueError(f"actions.grow_every is for learner dqn, not for {self.learner}")
         if self.learner == "dqn":
@@ -215,9 +215,8 @@ class AgentConfig(Record, frozen=True, kw_only=True):
         deep = {"dqn.frame_stack": dqn.frame_stack, "dqn.last_actions": dqn.last_actions + 1}
         name = max(deep, key=lambda key: deep[key])
         if dqn.n_step + deep[name] > capacity:
-            said = dqn.frame_stack if name == "dqn.frame_stack" else dqn.last_actions
             raise ValueError(
-                f"dqn.n_step ({dqn.n_step}) and {name} ({said}) need more rows "
+                f"dqn.n_step ({dqn.n_step}) and {name} ({getattr(dqn, name[4:])}) need more rows "
                 f"than replay.capacity ({capacity})"
             )
         first = [type(x) for x in self.model.layers if not isinstance(x, Normalize)][:1]
@@ -233,7 +232,7 @@ class AgentConfig(Record, frozen=True, kw_only=True):
         if any(isinstance(layer, Expectation) for layer in self.model.layers):
             raise ValueError("model.layers: `expectation` follows from dqn.distribution by itself")
 
-    def _check_lag(self) -> None:
+    def _check_streaming(self) -> None:
         settings = self.pqn if self.learner == "pqn" else self.stream_q
         bound, pace = settings.max_policy_lag, self.pace
         if pace.mode == "paced" and bound is not None and bound < pace.updates:
@@ -241,9 +240,8 @@ class AgentConfig(Record, frozen=True, kw_only=True):
                 f"{self.learner}.max_policy_lag ({bound}) is less than pace.updates "
                 f"({pace.updates}): paced rows are a due point old, so none would be learned from"
             )
-
-    def _check_stream_q(self) -> None:
-        pace = self.pace
+        if self.learner == "pqn":
+            return
         if pace.updates != pace.train_every:
             raise ValueError(
                 f"pace.updates ({pace.updates}) is not pace.train_every ({pace.train_every}): "
@@ -260,6 +258,8 @@ def unshareable(config: AgentConfig) -> str:
             f"learner {config.learner} learns from each row when it is fresh, so it needs one "
             "daemon; a shared learner takes dqn and supervised"
         )
+    if layer := remembering(config.model.layers):
+        return f"model.layers: `{layer}` remembers, and a shared learner does not get what it kept"
     if config.learner != "none" and config.pace.mode == "paced":
         return "pace.mode paced would have every game wait for a network: want free or live"
     return ""

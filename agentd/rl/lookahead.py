@@ -39,7 +39,8 @@ def learned_values(copy: FrozenCopy) -> Values:
     """Return what the agent of ``copy`` has learned, as a function of positions.
 
     Raises MissingInput for an agent without weights or game, UsageError for one whose values
-    depend on more than the position: of several rows, of the actions before, of several branches.
+    depend on more than the position: of several rows, of the actions before, of several branches,
+    of what a network remembers.
     """
     name, stored = copy.agent.name, StoredAgents(copy.agent.parent)
     config, schema = stored.config(name), stored.schema(name)
@@ -52,6 +53,8 @@ def learned_values(copy: FrozenCopy) -> Values:
     if format.stack > 1 or format.last_actions:
         raise UsageError(f"agent {name!r} sees more than the position: --search wants one row")
     network = network_for(config, schema, acting=True)
+    if network.memory:
+        raise UsageError(f"agent {name!r} remembers: --search wants values of positions alone")
     backend = NumPyBackend()
     params, run = join(network, found.weights), Pass(network, backend, _BLOCK)
 

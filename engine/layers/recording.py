@@ -32,6 +32,8 @@ class Layout:
     draws: list[Draw] = field(default_factory=list)
     penalties: list[Penalty] = field(default_factory=list)
     moved: list[str] = field(default_factory=list)
+    memory: list[int] = field(default_factory=list)
+    remembering: list[str] = field(default_factory=list)
     n_trainable: int = 0
     n_statistics: int = 0
     placed: int = 0
@@ -55,6 +57,11 @@ class Layout:
         if self.placed:
             raise ModelError(f"{name}: reads indices, so it can only be the first layer")
         self.input_kind = "int32"
+
+    def remember(self, name: str, widths: list[int]) -> None:
+        """Say that layer ``name`` carries states of these widths from row to row of a stream."""
+        self.remembering.append(name)
+        self.memory.extend(widths)
 
     def statistic(self, name: str, shape: Shape, draw: Draw, replayed: bool = False) -> Slot:
         """Return a new slot that training updates without a gradient, after all trainable ones.
@@ -143,6 +150,8 @@ _ODD = (0x9E3779B97F4A7C15, 0xD1342543DE82EF95, 0xDA942042E4DD58B5)
 class Recording:
     """Bound ops of one network on one parameter vector for one batch size.
 
+    ``times``: the B rows are so many of each of ``lanes`` streams, in order, time first; ``before``
+    and ``memory`` are what layers carry along, (lanes, H) each, before and behind these rows.
     ``mask`` (B, A) marks legal actions with 1; None means all. ``calls`` is None in evaluation,
     ``noise`` where noisy layers are to be still.
     ``kept`` is where a layer's forward leaves what its backward reads beyond input and output.
@@ -161,9 +170,13 @@ class Recording:
         mask: Array | None = None,
         calls: Calls | None = None,
         noise: Calls | None = None,
+        times: int = 1,
     ) -> None:
         self.be = backend
         self.batch = batch
+        self.times, self.lanes = times, batch // times
+        self.before: list[Array] = []
+        self.memory: list[Array] = []
         self.mask = mask
         self.calls = calls
         self.noise = noise
@@ -213,6 +226,11 @@ class Recording:
             yield
         finally:
             self.batch, self.mask, self._each = before
+
+    def remembered(self, width: int) -> Array:
+        """Return where a layer finds what it carries along, (lanes, width)."""
+        self.before.append(self.be.zeros((self.lanes, width)))
+        return self.before[-1]
 
     def mask_key(self) -> Callable[[], int]:
         """Return what gives this layer's key for the masks of the call that is running."""

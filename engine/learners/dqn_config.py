@@ -17,6 +17,7 @@ from agentd.engine.learners.heads import (
 from agentd.engine.learners.implicit_head import ImplicitConfig, ImplicitHead
 from agentd.engine.replay.priorities import PriorityConfig
 from agentd.engine.replay.rows import RowFormat
+from agentd.engine.replay.sequences import SequenceConfig
 from agentd.engine.strictyaml import Count, Fraction, Positive, Record
 
 
@@ -79,6 +80,8 @@ class DqnConfig(Record, frozen=True, kw_only=True):
     # so many actions that were played before the row are part of the input: for a client whose
     # actions take effect late, its delay in rows and one more
     last_actions: Annotated[int, Meta(ge=0, le=16)] = 0
+    # what a model with a recurrent layer learns from
+    sequences: SequenceConfig = msgspec.field(default_factory=SequenceConfig)
     normalize_observations: bool = False  # by the mean and variance of all that was seen
 
     def __post_init__(self) -> None:

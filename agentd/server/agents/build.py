@@ -97,7 +97,8 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
 
         learning = _open_learning(host, folder, config, schema, actor, on_publication, found, lost)
         learning.codec = codec_of(config, schema)
-    stacks = Stacks(format) if format.depth > 1 else None
+    keeps_state = format.depth > 1 or network.memory
+    stacks = Stacks(format, network.memory_width) if keeps_state else None
     footing = Footing(folder, *([learning.ring.path] if learning is not None else []))
     keeps, own = host.table is not None, folder / "checkpoints"
     follower = None if config.follow is None else Follower(config.follow, actor, own, keeps=keeps)
@@ -114,7 +115,7 @@ def _backend(
 ) -> Backend:
     """Return what the agent acts on. Raises ConfigError where that is for players and it learns."""
     if device != INT8:
-        return backend_for(device)
+        return backend_for(device, rowwise=bool(network.memory))
     if config.learner != "none":
         learner, name = config.learner, folder.name
         raise ConfigError(f"device {INT8} only plays, and agent {name} learns (learner: {learner})")

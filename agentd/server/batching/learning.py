@@ -64,9 +64,8 @@ class Learning:
         self._pace = handle.pace
         self._paced = config.pace.mode == "paced" and self._steps is not None
         self._actor, self._spawn = actor, spawn
-        self._started = False
-        self._refused, self._refused_rows = "", 0  # why the newest rows were not kept
-        self.lost_rows = 0
+        self._started, self.lost_rows, self._refused_rows = False, 0, 0
+        self._refused = ""  # why the newest rows were not kept
         self.sync = RowSync(ring, config.durability, spawn)
         self.too_slow, self._seen = "", board.stats()  # in words; the reading of the last look
         self._paced_wait_s, self._late = paced_wait_s, False
@@ -206,6 +205,7 @@ class Learning:
             choice.version,
             elapsed(batch.facts, rows),
             corrected(batch.facts, rows),
+            None if choice.memory is None else choice.memory[:rows],
         )
         self._table.last_seq[slots] = newest
         self.sync.note()

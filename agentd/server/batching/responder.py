@@ -178,7 +178,7 @@ class Responder:
         learning, shown = self._learning, batch.mask
         if self._codec is not None:
             batch.number(self._codec)
-        obs, played = batch.obs, None
+        obs, played, memory = batch.obs, None, None
         if (taken := corrected(batch.facts, len(batch))) is not None:
             stream = batch.stream[taken.row]
             if self._stacks is not None:
@@ -187,6 +187,7 @@ class Responder:
                 self._actor.holds.release(stream[taken.by > 0])
         if self._stacks is not None:
             obs, played = self._stacks.push(batch.stream, batch.kind, obs)
+            memory = self._stacks.memory(batch.stream, batch.kind)
         head = learning.head if learning is not None else 0
         steps = learning.env_steps if learning is not None else 0
         choice = self._actor.act(
@@ -200,12 +201,13 @@ class Responder:
             steps,
             played=played,
             slot=batch.stream,
+            memory=memory,
         )
         if any(frame.session.dial for frame in batch.frames):
             mask = self._actor.legal(batch.mask, head, steps, len(batch))
             turn_down(batch, mask, self._actor.branches, choice)
         if self._stacks is not None:
-            self._stacks.note(batch.stream, choice.action)
+            self._stacks.note(batch.stream, choice.action, choice.memory)
         if learned and learning is not None:
             learning.keep(batch, learned, choice)
             if self.followed is not None:
