@@ -14,6 +14,8 @@ from agentd.games.connect4 import ConnectFour, search_player
 from agentd.games.deepsea import DeepSea
 from agentd.games.duel import Duel, fly_by_rules
 from agentd.games.game import ArraySpec, Game, Kind, Spec, TimeStep
+from agentd.games.memory_chain import MemoryChain
+from agentd.games.minatar import Breakout, SpaceInvaders
 from agentd.games.negamax import negamax_player
 from agentd.games.snake import Snake
 from agentd.games.two_player import Against, InTurn, SelfPlay, random_player
@@ -22,6 +24,7 @@ __all__ = [
     "GAMES",
     "Against",
     "ArraySpec",
+    "Breakout",
     "CartPole",
     "Catch",
     "ConnectFour",
@@ -30,8 +33,10 @@ __all__ = [
     "Game",
     "InTurn",
     "Kind",
+    "MemoryChain",
     "SelfPlay",
     "Snake",
+    "SpaceInvaders",
     "Spec",
     "TimeStep",
     "make",
@@ -41,6 +46,7 @@ Make = Callable[[int, np.random.Generator], Game]
 
 GAMES: dict[str, Make] = {
     "cartpole": CartPole,
+    "cartpole-positions": partial(CartPole, positions_only=True),
     "catch": Catch,
     "catch-idle": partial(Catch, actions=30),
     "catch-noise": partial(Catch, noise=1.0),
@@ -52,6 +58,9 @@ GAMES: dict[str, Make] = {
     "deepsea": DeepSea,
     "duel": lambda tables, rng: SelfPlay(Duel(tables, rng, shaping=0.1)),
     "duel-script": lambda n, rng: Against(Duel(n, rng), fly_by_rules),
+    "memory-chain": MemoryChain,
+    "minatar-breakout": Breakout,
+    "minatar-space-invaders": SpaceInvaders,
     "snake": Snake,
 }
 """Every game by its name. The agent plays ``connect4`` and ``duel`` against itself; their other

@@ -58,6 +58,8 @@ class CartPole:
     Attributes:
         state: (S, 4) float64, writable; row s is what stream s will step from.
         elapsed: (S,) int64, steps played in the episode of each stream.
+        observed: which parts of the state are seen; ``positions_only`` hides both velocities, so
+            that one row does not tell which way things move.
         tau, longest: seconds between two states, and steps of the longest episode; writable, for
             the same game at another rate.
     """
@@ -70,8 +72,14 @@ class CartPole:
         masked=False,
     )
 
-    def __init__(self, streams: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, streams: int, rng: np.random.Generator, *, positions_only: bool = False
+    ) -> None:
         self.streams = streams
+        self.observed = slice(0, 4, 2) if positions_only else slice(0, 4)
+        if positions_only:
+            seen = {"state": ArraySpec("float32", (2,))}
+            self.spec = self.spec._replace(name="cartpole-positions", observation=seen)
         self.tau, self.longest = TAU, MAX_STEPS
         self.state = np.zeros((streams, 4))
         self.elapsed = np.zeros(streams, np.int64)
@@ -85,7 +93,7 @@ class CartPole:
         check_streams(which, self.streams)
         self.state[which] = self._rng.uniform(-START, START, size=(len(which), 4))
         self.elapsed[which] = 0
-        return first_rows(which, {"state": self.state[which].astype(np.float32)})
+        return first_rows(which, {"state": self._seen(which)})
 
     def step(self, actions: NDArray[np.integer[Any]]) -> TimeStep:
         """Push every cart for 20 ms; see ``Game.step``."""
@@ -96,10 +104,13 @@ class CartPole:
             stream=self._every.astype(np.uint32),
             kind=self._kinds(),
             reward=np.ones(self.streams, np.float32),
-            obs={"state": self.state.astype(np.float32)},
+            obs={"state": self._seen(self._every)},
             mask=None,
         )
         return with_resets(self, frame)
+
+    def _seen(self, streams: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        return self.state[streams, self.observed].astype(np.float32)
 
     def _kinds(self) -> NDArray[np.uint8]:
         """Return what each stream's new row is, (S,)."""

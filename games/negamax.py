@@ -9,13 +9,13 @@ Shape letters: N positions, A actions, E moves (edges) of one ply.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.games.game import Observations
-from agentd.games.two_player import Player, Tables, pick_any
+from agentd.games.game import Kind, Observations, TimeStep
+from agentd.games.two_player import Against, Player, Tables, pick_any
 
 Positions = NDArray[np.int8]
 """(N, ...): each as the side sees it that moves next."""
@@ -146,3 +146,48 @@ def negamax_player(rng: np.random.Generator, plies: int) -> Player:
         return pick_best(rng, search(world, world.positions(tables), plies=plies))
 
     return choose
+
+
+def is_simulated(game: object) -> TypeGuard[Against]:
+    """Return whether the agent plays one side of a game whose world is a ``SimulatedGame``."""
+    return isinstance(game, Against) and hasattr(game.world, "outcome")
+
+
+def moves_not_lost(game: SimulatedGame, positions: Positions, plies: int = 2) -> NDArray[np.uint8]:
+    """Return 1 for the legal moves, (N, A), after which the other side cannot force a win.
+
+    As far as ``plies`` moves show it, 2: its reply. Where every move loses, all legal ones are 1.
+    """
+    legal = game.moves(positions)
+    safe = legal & (search(game, positions, plies=plies) >= 0)
+    kept: NDArray[np.bool_] = np.where(safe.any(axis=1, keepdims=True), safe, legal)
+    return kept.astype(np.uint8)
+
+
+class Guarded:
+    """A game that bars, by its mask, the moves of the agent that lose to the other's reply."""
+
+    def __init__(self, game: Against) -> None:
+        """``game`` is one that ``is_simulated``."""
+        self._game = game
+        self._world: SimulatedGame = game.world  # type: ignore[assignment]
+        self.spec, self.streams = game.spec, game.streams
+
+    def reset(self, streams: NDArray[np.integer[Any]] | None = None) -> TimeStep:
+        """See ``Game.reset``."""
+        return self._barred(self._game.reset(streams))
+
+    def step(self, actions: NDArray[np.integer[Any]]) -> TimeStep:
+        """See ``Game.step``."""
+        return self._barred(self._game.step(actions))
+
+    def render(self, stream: int = 0) -> str:
+        """See ``Game.render``."""
+        return self._game.render(stream)
+
+    def _barred(self, frame: TimeStep) -> TimeStep:
+        """The same rows; those in which the agent moves have the mask of moves that do not lose."""
+        assert frame.mask is not None
+        moving, mask = frame.kind < Kind.TERMINATED, frame.mask.copy()
+        mask[moving] = moves_not_lost(self._world, self._world.positions(frame.stream[moving]))
+        return frame._replace(mask=mask)

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """What a Ray cluster costs, on nodes simulated on this machine, and a model of a real one.
 
-    python scripts/bench_cluster.py [SUITE …] [--nodes 2] [--rounds 3] [--dump FILE] [--json]
+    python scripts/bench_cluster.py [SUITE …] [--nodes 2] [--rounds 3] [--seconds 60]
+        [--dump FILE] [--json]
 
     prepare    `chess prepare` of --dump by as many processes here and on nodes of one CPU each
     tasks      a map of tasks that sleep: the share of the ideal speed that is reached
     broadcast  one process puts an array, actors on the nodes fetch it: milliseconds until all have
+    serve      two daemons on two nodes, one learner: how they learn, who dies and what it costs
+    members    `train --members N`: seconds of a run here, with one member and with --nodes members
     rounds     what an average of several members' parameters and moments costs, beside their steps
     model      a calculation for 8 and 32 real nodes, with its assumptions; needs no Ray
 
@@ -31,28 +34,31 @@ from typing import Any
 
 import numpy as np
 
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from tests.agentd.cluster.simulated import (  # noqa: E402
+    ENVIRONMENT,
+    LEAN_HEAD,
+    Nodes,
+    node_options,
+    start_lean,
+)
+
 STORE_BYTES = 400 * 2**20
-ENVIRONMENT = {
-    "RAY_AUTH_MODE": "token",
-    "RAY_AUTH_TOKEN": "b" * 64,
-    "RAY_worker_niceness": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
 Rows = list[dict[str, Any]]
 
 
 @contextmanager
-def simulated(nodes: int) -> Iterator[str]:
-    """A cluster of ``nodes`` nodes of one CPU each on this machine; its address."""
+def simulated(nodes: int) -> Iterator[Nodes]:
+    """A cluster of ``nodes`` nodes of one CPU each on this machine."""
     from ray.cluster_utils import Cluster
 
-    own = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
-    cluster = Cluster(initialize_head=True, head_node_args={**own, "include_dashboard": False})
+    own = node_options(1, object_store_memory=STORE_BYTES)
+    cluster = Cluster(initialize_head=True, head_node_args=own | LEAN_HEAD)
     try:
         for _ in range(nodes - 1):
             cluster.add_node(**own)
-        yield cluster.address
+        yield Nodes(cluster)
     finally:
         cluster.shutdown()
 
@@ -176,41 +182,101 @@ class _Echo:
         return {name: array + 1 for name, array in state.items()}
 
 
-def bench_model(args: argparse.Namespace) -> Rows:
-    """A calculation, no measurement: hours for a year of lichess and for one training, by nodes."""
-    year = {"text_gb": 2400.0, "rows_gb": 2900.0}
-    rust, python = 11e6, 1.0e6  # bytes of text a core parses in a second
-    joined, cores = 350e6, 16  # bytes of rows that the driver joins in a second; cores of a node
+def bench_members(args: argparse.Namespace, address: str) -> Rows:
+    """One supervised run: here, by one member and by several; one member must be the same run."""
+    rng = np.random.default_rng(1)
     rows: Rows = []
-    for nodes in (1, 8, 32):
-        join_h = year["rows_gb"] * 1e9 / joined / 3600
-        for reader, speed in (("rust", rust), ("python-chess", python)):
-            parse_h = year["text_gb"] * 1e9 / (speed * cores * nodes) / 3600
-            row = {"suite": "model", "nodes": nodes, "cores": cores, "reader": reader}
-            rows.append(row | {"parse_h": round(parse_h, 1), "join_h": round(join_h, 1)})
-        for every in (1, 16, 64):
-            step_ms, link = 75.0, 1.25e8  # chess-base's step; bytes a second of a 1 Gbit/s link
-            moved_ms = 2 * 36e6 * nodes / link * 1e3 if nodes > 1 else 0.0
-            share = step_ms * every / (step_ms * every + moved_ms)
-            row = {"suite": "model", "nodes": nodes, "average_every": every}
-            rows.append(row | {"share_of_time_learning": round(share, 3)})
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        x = rng.normal(size=(20_000, 32)).round(4)
+        label = (x[:, :8] @ rng.normal(size=8) > 0).astype(int)
+        names = ",".join([*(f"x{column}" for column in range(32)), "class"])
+        lines = [",".join([*map(str, row), "ab"[k]]) for row, k in zip(x, label, strict=True)]
+        (folder / "d.csv").write_text("\n".join([names, *lines]) + "\n")
+        (folder / "m.yaml").write_text("layers: [{dense: 256}, relu]\nbatch: 100\nepochs: 4\n")
+        digests = {}
+        for members in (0, 1, args.nodes):
+            more = () if not members else ("--ray", address, "--members", str(members))
+            began = time.perf_counter()
+            found = _fit(folder, f"run-{members}", more)
+            seconds = round(time.perf_counter() - began, 1)
+            (newest,) = sorted((folder / f"run-{members}" / "checkpoints").iterdir())[-1:]
+            digests[members] = (newest / "weights.safetensors").read_bytes()
+            row = {"suite": "members", "members": members, "seconds": seconds}
+            rows.append(row | {"steps": found["steps"], "loss": round(found["train_loss"], 4)})
+        rows[1]["same_as_here"] = digests[0] == digests[1]
     return rows
 
 
+def _fit(folder: Path, out: str, more: tuple[str, ...]) -> dict[str, Any]:
+    command = [sys.executable, "-m", "agentd", "train", "m.yaml", "--train", "d.csv"]
+    command += ["--out", out, "--json", "-q", *more]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=folder)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def bench_model(args: argparse.Namespace) -> Rows:
+    """A calculation, no measurement: what 1, 8 and 32 real nodes do, by ASSUMPTIONS."""
+    rows: Rows = []
+    for nodes in (1, 8, 32):
+        rows += _model_files(nodes)
+        rows += _model_serving(nodes)
+    return rows
+
+
+def _model_files(nodes: int) -> Rows:
+    """Hours for a year of lichess; the share of a training's time that is learning."""
+    year = {"text_gb": 2400.0, "rows_gb": 2900.0}
+    rust, python = 11e6, 1.0e6  # bytes of text a core parses in a second
+    joined, cores = 350e6, 16  # bytes of rows that the driver joins in a second; cores of a node
+    join_h = year["rows_gb"] * 1e9 / joined / 3600
+    rows: Rows = []
+    for reader, speed in (("rust", rust), ("python-chess", python)):
+        parse_h = year["text_gb"] * 1e9 / (speed * cores * nodes) / 3600
+        row = {"suite": "model", "nodes": nodes, "cores": cores, "reader": reader}
+        rows.append(row | {"parse_h": round(parse_h, 1), "join_h": round(join_h, 1)})
+    for every in (1, 16, 64):
+        step_ms = 75.0  # chess-base's step
+        moved_ms = 2 * 36e6 * nodes / LINK * 1e3 if nodes > 1 else 0.0
+        share = step_ms * every / (step_ms * every + moved_ms)
+        row = {"suite": "model", "nodes": nodes, "average_every": every}
+        rows.append(row | {"share_of_time_learning": round(share, 3)})
+    return rows
+
+
+def _model_serving(daemons: int) -> Rows:
+    """What one learner has to take and to give for so many daemons."""
+    rows_per_s = daemons * 64 * 60  # a daemon's games, and frames a second of each
+    loads = {
+        "rows_taking_share": rows_per_s / 90e3,  # of what one actor takes a second, as measured
+        "rows_link_share": rows_per_s * 400 / LINK,
+        "weights_90kB_link_share": daemons * 90e3 / 0.05 / LINK,
+        "weights_4MB_link_share": daemons * 4e6 / 0.25 / LINK,
+    }
+    row = {"suite": "model", "daemons": daemons, "rows_per_s": rows_per_s}
+    return [row | {name: round(share, 3) for name, share in loads.items()}]
+
+
+LINK = 1.25e8  # bytes a second of 1 Gbit/s
 ASSUMPTIONS = """\
 model: 16 cores a node and 1 Gbit/s to the driver. A year is 2,400 GB of text and 2,900 GB of rows;
 a core parses 11 MB/s (rust) or 1 MB/s (python-chess); parsing and joining overlap, so the longer of
 the two counts; the driver joins 350 MB/s on storage that keeps up. A member's state is 36 MB
-(3 M parameters and two moments), sent to each and fetched from each over the driver's one link."""
+(3 M parameters and two moments), sent to each and fetched from each over the driver's one link. A
+daemon has 64 games of 60 frames a second and rows of 400 bytes; the learner's actor takes 90,000
+such rows a second (Ray 2.60 on a busy 2-core machine). Above 1 the learner falls behind: rows wait
+in the rings and in the end are written over, or weights come less often."""
 
 
 def main() -> None:
-    suites = ("prepare", "tasks", "broadcast", "rounds", "model")
+    suites = ("prepare", "tasks", "broadcast", "serve", "members", "rounds", "model")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("suites", nargs="*", metavar="SUITE", help="of " + ", ".join(suites))
     parser.add_argument("--nodes", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dump", type=Path, help="for prepare; packed by pzstd")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of learning, for serve")
     parser.add_argument("--reader", default="rust")
     parser.add_argument("--part-bytes", type=int, default=2**19)
     parser.add_argument("--json", action="store_true")
@@ -235,17 +301,25 @@ def main() -> None:
 
 def _on_cluster(args: argparse.Namespace, asked: list[str]) -> Rows:
     os.environ.update(ENVIRONMENT)
+    start_lean()
     rows: Rows = []
-    with simulated(args.nodes) as address:
+    with simulated(args.nodes) as nodes:
         if "prepare" in asked:
-            rows += bench_prepare(args, address)
+            rows += bench_prepare(args, nodes.address)
+        if "members" in asked:
+            rows += bench_members(args, nodes.address)
         measures = {"tasks": bench_tasks, "broadcast": bench_broadcast, "rounds": bench_rounds}
         if chosen := [measures[name] for name in measures if name in asked]:
             from agentd.cluster.session import connect
 
-            with connect(address) as cluster:
+            with connect(nodes.address) as cluster:
                 for measure in chosen:
                     rows += measure(args, cluster)
+    if "serve" in asked:
+        from cluster_serving import bench_serve
+
+        with simulated(1) as nodes:
+            rows += bench_serve(args.seconds, nodes)
     return rows
 
 

@@ -85,6 +85,15 @@ TASKS = {
             exploration_final_eps=0.04,
         ),
     ),
+    # without the velocities: rows and the last action side by side, or a network that remembers
+    "cartpole-stack": Task(
+        "cartpole",
+        (Measure(450),),
+        game="cartpole-positions",
+        settings=("dqn.frame_stack=4", "dqn.last_actions=1"),
+    ),
+    "cartpole-gru": Task("cartpole-gru", (Measure(450),)),
+    "memory-chain": Task("memory-chain", (Measure(0.95),), "bsuite, memory length (1908.03568)"),
     "cartpole-pqn": Task("cartpole-pqn", (Measure(475),), "PQN(λ): arXiv:2407.04811"),
     "cartpole-stream": Task("cartpole-stream", (Measure(475),), "Stream Q(λ): arXiv:2410.14606"),
     "acrobot": Task(
@@ -194,6 +203,13 @@ ABLATIONS = {
         settings=("model={layers: [{dense: 128}, relu, {dense: 128}, relu], dueling: true}",),
         without=("model={layers: [{dense: 128}, relu, {dense: 128}, relu]}",),
     ),
+    # a network that sees one row is right half of the time
+    "memory": Task(
+        "memory-chain",
+        (Measure(0.95),),
+        steps=20_000,
+        without=("model={layers: [{dense: 64}, relu, {dense: 64}, relu]}",),
+    ),
     "n-step": Task("cartpole", (Measure(),), steps=15_000, without=("dqn.n_step=1",)),
     # a few treasures among 40,000 rows, and few updates to come upon them
     "prioritized": Task(
@@ -213,6 +229,29 @@ ABLATIONS = {
             "dqn.categorical.low=0",
             "dqn.categorical.high=100",
         ),
+        without=("dqn.distribution=none",),
+    ),
+    "munchausen": Task(
+        "cartpole",
+        (Measure(),),
+        steps=15_000,
+        settings=("dqn.munchausen=true",),
+        without=("dqn.munchausen=false",),
+    ),
+    "layer-norm": Task(
+        "cartpole",
+        (Measure(),),
+        steps=15_000,
+        settings=(
+            "model={layers: [{dense: 128}, layer_norm, relu, {dense: 128}, layer_norm, relu]}",
+        ),
+        without=("model={layers: [{dense: 128}, relu, {dense: 128}, relu]}",),
+    ),
+    "implicit": Task(
+        "cartpole",
+        (Measure(),),
+        steps=15_000,
+        settings=("dqn.distribution=implicit",),
         without=("dqn.distribution=none",),
     ),
 }

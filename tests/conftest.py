@@ -18,6 +18,12 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 import pytest
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: short ones fill the end, where one process waits."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_collection_finish() -> None:
     """What the collection has made stays to the end: no search for garbage looks at it again."""
     gc.collect()

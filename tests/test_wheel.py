@@ -146,6 +146,7 @@ def test_the_version_is_told_beside_files_of_our_names(installed: Path, hostile:
     assert re.match(r"agentd \d+\.\d+", said)
 
 
+@pytest.mark.slow
 def test_training_works_beside_files_of_our_names(installed: Path, hostile: Path) -> None:
     command = [installed / "bin/agentd", "rl", "train", "--preset", "catch", "--steps", "600"]
 

@@ -181,9 +181,16 @@ def _batches(config: AgentConfig, schema: Schema, network: Network) -> int:
     """Return the bytes of a batch's rows and activations."""
     raw = _input_bytes(config, schema) + _FLOAT * schema.features
     match config.learner:
+        case "dqn" if network.memory:
+            shape = config.dqn.sequences
+            rows = shape.batch * shape.rows(config.dqn.n_step)
+            passes = pass_bytes(network, rows)
         case "dqn":
-            rows = config.dqn.batch
-            passes = 2 * pass_bytes(network, rows, noisy=True)
+            rows, head = config.dqn.batch, config.dqn.head()
+            choosing = (1 + config.dqn.munchausen) * [head.choosing(network)]
+            passes = sum(
+                pass_bytes(form, rows, noisy=True) for form in (head.valuing(network), *choosing)
+            )
         case "pqn":
             rows, passes = -(-config.pace.train_every // config.pqn.minibatches), 0
             raw += 2 * raw

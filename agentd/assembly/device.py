@@ -17,14 +17,15 @@ from agentd.errors import UsageError
 log = logging.getLogger(__name__)
 
 
-def backend_for(device: str) -> Backend:
+def backend_for(device: str, *, rowwise: bool = False) -> Backend:
     """The backend that computes on ``device``; the CPU's, and a warning, without any OpenCL.
 
+    ``rowwise``: on the CPU a row's outputs are the same bits whatever rows stand beside it.
     Raises UsageError for a device that is not there, and where ``device`` ends in "!" also when
     this machine has no OpenCL platform at all; and for cpu-int8, see `int8_backend`.
     """
     if device == "cpu":
-        return NumPyBackend()  # without loading what OpenCL needs: every learner starts this way
+        return NumPyBackend(rowwise=rowwise)  # without loading what OpenCL needs: it takes time
     if device == INT8:
         hint = "take cpu here; `agentd serve` has it for agents with learner: none"
         raise UsageError(f"device {INT8} does not learn", hint=hint)
@@ -38,7 +39,7 @@ def backend_for(device: str) -> Backend:
                 str(error), hint="without the ! it would compute on the CPU"
             ) from error
         log.warning("computing on the CPU asked=%s reason=%r", device, str(error))
-        return NumPyBackend()
+        return NumPyBackend(rowwise=rowwise)
     except EngineError as error:
         raise UsageError(str(error), hint="`agentd devices` lists what there is") from error
 

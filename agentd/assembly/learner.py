@@ -9,6 +9,7 @@ from agentd.engine.learners.dqn import DqnLearner
 from agentd.engine.learners.dqn_config import NOMINAL_DT_S
 from agentd.engine.learners.learner import Learner
 from agentd.engine.learners.pqn import PqnLearner
+from agentd.engine.learners.recurrent import RecurrentDqnLearner
 from agentd.engine.learners.stream_q import StreamQLearner
 from agentd.engine.learners.supervised import SupervisedLearner
 from agentd.engine.network import Network
@@ -36,6 +37,13 @@ def learner_for(
     match config.learner:
         case "dqn":
             check_n_step(config.dqn.n_step, config.replay.capacity)
+            if network.memory:
+                return RecurrentDqnLearner(
+                    *(*given, config.dqn, seed, weights),
+                    loss=config.loss,
+                    reward=reward,
+                    dt_s=dt_s,
+                )
             return DqnLearner(
                 *given,
                 config.dqn,

@@ -9,6 +9,7 @@ from agentd.engine.errors import ModelError
 from agentd.engine.layers import Dense, Flatten, Normalize
 from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.network import Network
+from agentd.engine.network.network import refuse_memory
 from agentd.engine.network.spec import build_network
 from agentd.protocol.schema import Schema
 
@@ -39,10 +40,13 @@ def network_for(config: AgentConfig, schema: Schema, *, acting: bool = False) ->
         model,
         format.input_shape,
         actions,
-        atoms=head.atoms,
+        atoms=head.columns,
         noisy=dqn.noisy,
         tail=head.expectation() if acting else (),
+        wrapped=head.wrapped(acting),
     )
+    if config.learner not in ("dqn", "none"):
+        refuse_memory(network, f"learner {config.learner}")
     noisy = any(slot.name.endswith(".sigma") for slot in network.slots)
     if config.exploration.kind == "noisy" and not noisy:
         raise ModelError("exploration.kind noisy: expected a model with noisy_dense layers")

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from agentd.assembly.actions import numbered
+from agentd.assembly.network import network_for
 from agentd.assembly.rows import format_of, most_rows
 from agentd.config.records import AgentConfig, LimitsConfig
 from agentd.memory.layout import RingLayout, slack_for
@@ -29,6 +30,7 @@ class RingPlan(NamedTuple):
 
 def plan_ring(config: AgentConfig, schema: Schema, limits: LimitsConfig) -> RingPlan:
     """Return the ring of an agent for games of ``schema``."""
+    width = network_for(config, schema).memory_width
     period = config.pace.train_every if config.pace.mode == "paced" else 0
     schema = numbered(config, schema)
     capacity, most = config.replay.capacity, most_rows(schema, limits)
@@ -36,15 +38,16 @@ def plan_ring(config: AgentConfig, schema: Schema, limits: LimitsConfig) -> Ring
     layout: RingLayout | TeachLayout
     if config.learner == "supervised":
         target = config.supervised.target
-        width = schema.n_actions if target == "value" else 1
-        layout = TeachLayout(schema.row_bytes, target, width, schema.digest())
+        numbers = schema.n_actions if target == "value" else 1
+        layout = TeachLayout(schema.row_bytes, target, numbers, schema.digest())
     else:
         layout = RingLayout(
             schema.row_bytes,
             schema.n_actions,
             len(schema.branches),
             schema.digest(),
-            backwards=format_of(config, schema).depth > 1,
+            backwards=width > 0 or format_of(config, schema).depth > 1,
             elapsed=config.learner == "dqn" and config.dqn.horizon_s is not None,
+            memory=width,
         )
     return RingPlan(layout, capacity, slack)

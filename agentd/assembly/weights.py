@@ -70,5 +70,5 @@ def _part(
 
 def _output_slots(network: Network) -> list[Any]:
     """The slots of the last layer that has any."""
-    last = network.slots[-1].name.partition(".")[0]
-    return [slot for slot in network.slots if slot.name.partition(".")[0] == last]
+    last = network.slots[-1].name.rpartition(".")[0]
+    return [slot for slot in network.slots if slot.name.rpartition(".")[0] == last]

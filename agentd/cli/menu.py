@@ -105,6 +105,8 @@ rl train        rl.train:train
     Train an agent with Q-learning, then play it greedily.
 rl eval         rl.evaluate:evaluate
     Play an agent of a data directory greedily and print what it gets.
+rl calibrate    rl.calibrate:calibrate_agent
+    Find the level at which an agent wins a wanted share of its games against a rival.
 rl compare      rl.compare:compare
     Compare agents, of ``rl train`` or of a daemon: learning curves and greedy returns.
 chess prepare   chess.prepare:prepare
@@ -123,6 +125,8 @@ chess release   chess.release:release
     Write a run's best model as a file: half precision, recipe, data's checksum, figures.
 chess match     chess.match:match
     Play a match: each opening twice, colours swapped.
+chess calibrate chess.calibrate:calibrate_bot
+    Find the level at which the bot wins a wanted share of the points against a rival.
 config init     daemon.configure:init
     Write a configuration with every key, its default and what it means.
 config show     daemon.configure:show

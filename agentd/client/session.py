@@ -70,6 +70,8 @@ class ClientSession:
         self._begun = False  # a frame was sent in this session
         self._leaving = False  # this connection ends to begin a new session
         self._offered = settings.hello.protocol
+        said = [name for name in ("dt_ms", "level") if getattr(settings.hello, name) is not None]
+        self._newer = " and ".join(said) or "this action"  # why protocol 1 was not offered
         self._newest = b""  # the last step that was sent, as a whole frame
         self.version = 0  # newest weights seen
         self.inbox: deque[Answer] = deque()
@@ -275,7 +277,7 @@ class ClientSession:
             self.replies.append((self._operations.popleft(), OperationRefused(error)))
         else:
             if error.code == Code.UNSUPPORTED_VERSION and self._offered[0] > PROTOCOLS[0]:
-                message = f"dt_ms needs protocol {self._offered[0]}: {error.message}"
+                message = f"{self._newer} needs protocol {self._offered[0]}: {error.message}"
                 error = msgspec.structs.replace(error, message=message)
             self.fault = Refused(error)
 

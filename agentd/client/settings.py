@@ -15,7 +15,7 @@ from agentd.client.address import Address
 from agentd.client.choices import Actions, wire_action
 from agentd.protocol.codec import PROTOCOLS
 from agentd.protocol.errors import ProtocolError
-from agentd.protocol.messages import Hello
+from agentd.protocol.messages import LEVELLED, MAX_LEVEL, Hello
 from agentd.protocol.schema import Schema
 
 Role: TypeAlias = Literal["train", "eval", "play", "admin"]
@@ -46,6 +46,9 @@ class ConnectOptions(TypedDict, total=False):
     """Answers carry ``q`` and ``explored``; and ``novelty`` of an agent that has it (R8)."""
     dt_ms: float | None
     """Nominal milliseconds between two rows of a stream; needs a server of protocol 2."""
+    level: float | None
+    """How strong the agent is to play in the roles ``eval`` and ``play``, 0 to 100; needs a server
+    of protocol 2."""
     deadline_ms: int | None
     priority: Literal["realtime", "bulk"]
     tls: ssl.SSLContext | None
@@ -131,6 +134,13 @@ def _playing(options: ConnectOptions, since: int) -> dict[str, Any]:
         if not 0 < dt_ms < math.inf:
             raise ValueError(f"dt_ms: want milliseconds over 0, got {dt_ms}")
         fields["dt_ms"], since = float(dt_ms), 2
+    level = options.get("level")
+    if level is not None:
+        if not 0 <= level <= MAX_LEVEL:
+            raise ValueError(f"level: want 0..{MAX_LEVEL:g}, got {level}")
+        if options.get("role") not in LEVELLED:
+            raise ValueError(f"level: want role {' or '.join(LEVELLED)}")
+        fields["level"], since = float(level), 2
     if since > PROTOCOLS[0]:  # a hello must be valid in the lowest version that it offers
         fields["protocol"] = (since, PROTOCOLS[1])
     return fields

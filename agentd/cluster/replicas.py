@@ -13,21 +13,28 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agentd.children import child_environment, python_module
+from agentd.cluster.ordered import take_result
 from agentd.cluster.session import Cluster
 from agentd.cluster.shared_learner import start_learner, stop_learner
-from agentd.errors import StorageError, Unavailable
+from agentd.config import is_loopback
+from agentd.errors import ExitCode, JobFailed, StorageError, Unavailable
 from agentd.protocol.address import host_port
 
 START_S = 300.0
 _PAUSE_S = 1.0
+_FINAL = (ExitCode.USAGE, ExitCode.BAD_DATA, ExitCode.MISSING, ExitCode.CONFIG)
+"""Exit codes of a daemon that would end so again."""
 _LISTENING = re.compile(r"^listening on (.*:\d+)$")
 
 
 class ReplicaActor:
     """One daemon below one actor. It is started again whenever it ends, and ends with the actor."""
 
-    def __init__(self, data_dir: str, config: str, more: list[str]) -> None:
-        """``config`` is the text of a configuration file, ``more`` are arguments of ``serve``."""
+    def __init__(self, data_dir: str, config: str, port: int, more: list[str]) -> None:
+        """``config`` is the text of a configuration file, ``more`` are arguments of ``serve``.
+
+        A daemon that is started again listens where the first one did, also with ``port`` 0.
+        """
         folder = Path(data_dir)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -37,20 +44,27 @@ class ReplicaActor:
         self._command = python_module("agentd", "serve", str(folder / "serve.yaml"), *more)
         self._command += ["--data-dir", str(folder), "--until-eof"]
         self._log = folder / "serve.log"
-        self._address = ""
+        self._port, self._address, self._failure = str(port), "", ""
         self._listens = threading.Event()
         self._ended = threading.Event()
         self._process: subprocess.Popen[str] | None = None
         threading.Thread(target=self._keep, daemon=True).start()
 
     def ready(self) -> tuple[str, str]:
-        """Wait until the daemon listens; return its node's host, and its address."""
+        """Wait until the daemon listens; return its node's host, and its address.
+
+        Raises JobFailed for a daemon that ends and would end so again, Unavailable.
+        """
         import ray
 
         if not self._listens.wait(START_S):
-            lines = self._log.read_text().strip().splitlines() or ["it said nothing"]
-            raise Unavailable(f"no daemon after {START_S:g} s: {lines[-1]}")
+            raise Unavailable(f"no daemon after {START_S:g} s: {self._last_words()}")
+        if self._failure:
+            raise JobFailed(self._failure)
         return ray.util.get_node_ip_address(), self._address
+
+    def _last_words(self) -> str:
+        return (self._log.read_text().strip().splitlines() or ["it said nothing"])[-1]
 
     def close(self) -> None:
         """End the daemon in order; return when it has ended."""
@@ -65,7 +79,7 @@ class ReplicaActor:
         while not self._ended.is_set():
             with self._log.open("ab") as log:
                 self._process = process = subprocess.Popen(
-                    self._command,
+                    [*self._command, "--port", self._port],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
@@ -76,8 +90,13 @@ class ReplicaActor:
                 for line in process.stdout:
                     if (found := _LISTENING.match(line.strip())) and not self._listens.is_set():
                         self._address = found[1]
+                        self._port = found[1].rpartition(":")[2]
                         self._listens.set()
-                process.wait()
+                code = process.wait()
+            if code in _FINAL and not self._listens.is_set():
+                self._failure = f"the daemon ends with code {code}: {self._last_words()}"
+                self._listens.set()
+                return
             time.sleep(_PAUSE_S)
 
 
@@ -96,14 +115,15 @@ def serving(
     replicas: int,
     data_dir: Path,
     *,
+    host: str,
     port: int,
     learner_on: dict[str, float],
     device: str = "cpu",
 ) -> Iterator[list[Replica]]:
     """Have so many daemons, spread over the nodes, and one learner for all; end them after.
 
-    Each keeps its data on its own node, below ``data_dir``. They listen at ``port`` and, where
-    several share a machine, at the ports after it. Raises Unavailable, StorageError.
+    Each keeps its data on its own node, below ``data_dir``. They listen at ``host``, ``port`` and
+    the ports after it. Raises Unavailable, JobFailed, StorageError.
     """
     ray = cluster.ray
     start_learner(cluster, data_dir / "learner", device, learner_on)
@@ -113,10 +133,11 @@ def serving(
     begun: list[Any] = []
     try:
         for number in range(replicas):
-            more = ["--host", "0.0.0.0", "--port", str(port + number if port else 0)]
-            more += ["--no-http", "--set", f"shared_learner.address=ray:{cluster.address}"]
-            begun.append(actor.remote(str(data_dir / f"replica-{number}"), config, more))
-        yield [_replica_of(ray, number, each) for number, each in enumerate(begun)]
+            more = ["--host", host, "--no-http"]
+            more += ["--set", f"shared_learner.address=ray:{cluster.address}"]
+            folder, own = data_dir / f"replica-{number}", port + number if port else 0
+            begun.append(actor.remote(str(folder), config, own, more))
+        yield [_replica_of(cluster, number, each, host) for number, each in enumerate(begun)]
     finally:
         for each in begun:
             with suppress(ray.exceptions.RayError):
@@ -124,9 +145,10 @@ def serving(
         stop_learner(cluster)
 
 
-def _replica_of(ray: Any, number: int, actor: Any) -> Replica:
-    try:
-        host, listens = ray.get(actor.ready.remote(), timeout=2 * START_S)
-    except ray.exceptions.RayError as error:
-        raise Unavailable(f"replica {number}: {str(error).strip().splitlines()[-1]}") from None
-    return Replica(number, actor, host_port(host, int(listens.rpartition(":")[2])))
+def _replica_of(cluster: Cluster, number: int, actor: Any, host: str) -> Replica:
+    ready = actor.ready.remote()
+    if not cluster.ray.wait([ready], timeout=2 * START_S)[0]:
+        raise Unavailable(f"replica {number}: no node took it within {2 * START_S:g} s")
+    node, listens = take_result(cluster, ready)
+    where = host if is_loopback(host) else node
+    return Replica(number, actor, host_port(where, int(listens.rpartition(":")[2])))

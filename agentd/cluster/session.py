@@ -5,8 +5,10 @@ import ipaddress
 import logging
 import os
 import re
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +21,7 @@ LOCAL_STORE_BYTES = 300 * 2**20
 """Ray's object store of ``local``; by itself Ray takes a third of the memory."""
 REACH_S = 5.0
 """For a TCP connection to the head of a cluster."""
-PROBE_S = 60.0
+PROBE_S = 180.0
 """For a node to start a worker and to answer."""
 _HOST_PORT = re.compile(r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$")
 _ENVIRONMENT = {
@@ -171,13 +173,14 @@ def connect(
     ray = _import_ray()
     own = {"num_cpus": cpus, "object_store_memory": LOCAL_STORE_BYTES, "include_dashboard": False}
     try:
-        context = ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=True,
-            **(own if local else {}),
-        )
+        with _own_signals():
+            context = ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=True,
+                **(own if local else {}),
+            )
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         raise _unavailable(address, error) from None
     try:
@@ -188,6 +191,20 @@ def connect(
         yield cluster
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep this process's handlers: with Ray's, SIGTERM prints a stack and aborts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    known = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in known.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _import_ray() -> Any:

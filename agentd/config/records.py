@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from agentd.config.memory import check_memory, remembering
 from agentd.engine.layers import Dense, EmbeddingBag, Expectation, Normalize, Relu, Scale
 from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.pqn import PqnConfig
@@ -138,6 +139,9 @@ def _default_model() -> ModelSpec:
     return ModelSpec(layers=(Dense(128), Relu(), Dense(128), Relu()))
 
 
+STEADY = OptimizerSpec(lr=5e-4, eps=1e-4)
+"""Adam for an agent that learns without an end: with an ε of 1e-8 its steps stay as long where the
+gradient is hardly more than noise, and a policy that plays well is lost again and again."""
 INT8 = "cpu-int8"
 """The device that computes products in whole numbers, for agents that only play."""
 STREAMING = ("pqn", "stream_q")
@@ -153,7 +157,7 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     model: ModelSpec = msgspec.field(default_factory=_default_model)
     init: InitConfig | None = None  # null: weights are drawn by the seed
     follow: FollowConfig | None = None  # null: an agent that only plays goes on with what it has
-    optimizer: OptimizerSpec = msgspec.field(default_factory=OptimizerSpec)
+    optimizer: OptimizerSpec = STEADY
     loss: ValueLoss = "huber"
     dqn: DqnConfig = msgspec.field(default_factory=DqnConfig)
     pqn: PqnConfig = msgspec.field(default_factory=PqnConfig)
@@ -194,17 +198,16 @@ class AgentConfig(Record, frozen=True, kw_only=True):
                 f"({self.pqn.minibatches}): an epoch would be cut short"
             )
         if self.learner in STREAMING:
-            self._check_lag()
-        if self.learner == "stream_q":
-            self._check_stream_q()
+            self._check_streaming()
+        check_memory(self.model.layers, self.learner, self.dqn, self.exploration.kind, capacity)
         if self.learner != "dqn" and self.actions.grow_every is not None:
             raise ValueError(f"actions.grow_every is for learner dqn, not for {self.learner}")
         if self.learner == "dqn":
             self._check_dqn()
-        elif self.dqn.last_actions:
+        elif (name := self.dqn.not_for_others) is not None:
             raise ValueError(
-                f"dqn.last_actions ({self.dqn.last_actions}) is for learner dqn: "
-                f"{self.learner} does not have the last actions in its input"
+                f"dqn.{name} ({getattr(self.dqn, name)}) is for learner dqn: "
+                f"{self.learner} does not have that in its network or its targets"
             )
 
     def _check_dqn(self) -> None:
@@ -212,9 +215,8 @@ class AgentConfig(Record, frozen=True, kw_only=True):
         deep = {"dqn.frame_stack": dqn.frame_stack, "dqn.last_actions": dqn.last_actions + 1}
         name = max(deep, key=lambda key: deep[key])
         if dqn.n_step + deep[name] > capacity:
-            said = dqn.frame_stack if name == "dqn.frame_stack" else dqn.last_actions
             raise ValueError(
-                f"dqn.n_step ({dqn.n_step}) and {name} ({said}) need more rows "
+                f"dqn.n_step ({dqn.n_step}) and {name} ({getattr(dqn, name[4:])}) need more rows "
                 f"than replay.capacity ({capacity})"
             )
         first = [type(x) for x in self.model.layers if not isinstance(x, Normalize)][:1]
@@ -230,7 +232,7 @@ class AgentConfig(Record, frozen=True, kw_only=True):
         if any(isinstance(layer, Expectation) for layer in self.model.layers):
             raise ValueError("model.layers: `expectation` follows from dqn.distribution by itself")
 
-    def _check_lag(self) -> None:
+    def _check_streaming(self) -> None:
         settings = self.pqn if self.learner == "pqn" else self.stream_q
         bound, pace = settings.max_policy_lag, self.pace
         if pace.mode == "paced" and bound is not None and bound < pace.updates:
@@ -238,15 +240,14 @@ class AgentConfig(Record, frozen=True, kw_only=True):
                 f"{self.learner}.max_policy_lag ({bound}) is less than pace.updates "
                 f"({pace.updates}): paced rows are a due point old, so none would be learned from"
             )
-
-    def _check_stream_q(self) -> None:
-        pace = self.pace
+        if self.learner == "pqn":
+            return
         if pace.updates != pace.train_every:
             raise ValueError(
                 f"pace.updates ({pace.updates}) is not pace.train_every ({pace.train_every}): "
                 "stream_q learns from each row once"
             )
-        if self.optimizer != OptimizerSpec() or self.loss != "huber":
+        if self.optimizer not in (STEADY, OptimizerSpec()) or self.loss != "huber":
             raise ValueError("stream_q has an optimizer of its own: no `optimizer`, no `loss`")
 
 
@@ -257,6 +258,8 @@ def unshareable(config: AgentConfig) -> str:
             f"learner {config.learner} learns from each row when it is fresh, so it needs one "
             "daemon; a shared learner takes dqn and supervised"
         )
+    if layer := remembering(config.model.layers):
+        return f"model.layers: `{layer}` remembers, and a shared learner does not get what it kept"
     if config.learner != "none" and config.pace.mode == "paced":
         return "pace.mode paced would have every game wait for a network: want free or live"
     return ""

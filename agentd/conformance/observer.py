@@ -21,7 +21,7 @@ MAX_LOGS = 100
 """Messages ``log`` a second."""
 KEPT = 1024
 """Frames that are compared with what is sent again."""
-_SINCE_2 = ("taken", "by", "elapsed", "success", "dt_ms")
+_SINCE_2 = ("taken", "by", "elapsed", "success", "dt_ms", "level")
 
 
 class SeenFrame(NamedTuple):

@@ -71,10 +71,10 @@ def check_hello(hello: m.Hello, findings: Findings) -> GameShape | None:
     )
     if hello.role == "admin":
         return None
-    if low == 1 and high > 1 and hello.dt_ms is not None:
-        findings.fail(
-            "R4 protocol range", "[2, 2] in a hello with dt_ms, or no dt_ms", f"{[low, high]}"
-        )
+    for name in ("dt_ms", "level"):
+        if low == 1 and high > 1 and getattr(hello, name) is not None:
+            wish = f"[2, 2] in a hello with {name}, or no {name}"
+            findings.fail("R4 protocol range", wish, f"{[low, high]}")
     return _read_shape(hello, findings)
 
 
@@ -94,6 +94,11 @@ def _check_fields(hello: m.Hello, findings: Findings) -> None:
             hello.dt_ms is None or 0 < hello.dt_ms <= MAX_DT_MS,
             f"dt_ms: above 0, at most {MAX_DT_MS:g}",
             f"{hello.dt_ms}",
+        ),
+        (
+            hello.level is None or (0 <= hello.level <= m.MAX_LEVEL and hello.role in m.LEVELLED),
+            f"level: 0..{m.MAX_LEVEL:g}, role {' | '.join(m.LEVELLED)}",
+            f"{hello.level}, role {hello.role}",
         ),
         (
             hello.resume is None or len(hello.resume) == 16,

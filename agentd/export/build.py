@@ -11,7 +11,7 @@ from agentd.assembly.actions import codec_of, numbered
 from agentd.assembly.network import Q_LEARNERS, network_for
 from agentd.assembly.rows import format_of
 from agentd.config.records import AgentConfig
-from agentd.engine.backend import Slot
+from agentd.engine.backend import Slot, Window
 from agentd.engine.data.normalize import Normalizer
 from agentd.engine.layers.activation import PlacedActivation
 from agentd.engine.layers.conv import PlacedConv2d
@@ -20,6 +20,7 @@ from agentd.engine.layers.dropout import PlacedDropout
 from agentd.engine.layers.dueling import PlacedDueling
 from agentd.engine.layers.embedding import PlacedEmbeddingBag
 from agentd.engine.layers.expectation import PlacedExpectation
+from agentd.engine.layers.implicit import PlacedImplicitQuantiles, features_at
 from agentd.engine.layers.noisy import PlacedNoisyDense
 from agentd.engine.layers.norm import FAR, PlacedBatchNorm, PlacedLayerNorm, PlacedNormalize
 from agentd.engine.layers.pool import PlacedAvgPool2d, PlacedMaxPool2d
@@ -177,10 +178,34 @@ class _Reader:
                 yield from self.stages(layer.streams, shape)
                 merge = Merge(layer.branches, layer.atoms)
                 yield PolicyStage(merge, layer.streams.out_shape, layer.out_shape)
+            case PlacedImplicitQuantiles():
+                yield from self._implicit(layer, shape)
             case PlacedDropout():
                 return
             case _:
                 yield PolicyStage(self._op(layer), shape, layer.out_shape)
+
+    def _implicit(self, layer: PlacedImplicitQuantiles, shape: Shape) -> Iterator[PolicyStage]:
+        """The stages at fractions that never change: an image of a column, a fraction a place.
+
+        A mean of one number and of padding repeats the input at every place; what follows is the
+        same at each.
+        """
+        n, (e,) = layer.samples, shape
+        repeat = Pooling(Window(1, 1, e, (n, 1), padding=(n - 1, 0)), largest=False)
+        phi = features_at(self._read(layer.w), self._read(layer.b), n).reshape(-1)
+        factor = _rescale(f"{layer.w.name}.phi", np.zeros(1), phi, np.zeros(1))
+        yield PolicyStage(View(), shape, (1, 1, e))
+        yield PolicyStage(repeat, (1, 1, e), (n, 1, e))
+        yield PolicyStage(factor, (n, 1, e), (n, 1, e))
+        for stage in self.stages(layer.inner, shape):
+            op, takes, gives = stage.op, stage.takes[0], stage.gives[0]
+            if isinstance(op, Affine):
+                op = Convolution(op.w, op.b, Window(n, 1, takes, (1, 1)), op.act)
+            elif isinstance(op, Merge):
+                op = Merge(op.branches, n)
+            yield PolicyStage(op, (n, 1, takes), (n, 1, gives))
+        yield PolicyStage(View(), (n, 1, *layer.inner.out_shape), layer.out_shape)
 
     def _op(self, layer: Any) -> Op:
         match layer:

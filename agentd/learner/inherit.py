@@ -92,4 +92,4 @@ def first_state(
 
 
 def _atoms(config: AgentConfig) -> int:
-    return config.dqn.head().atoms if config.learner == "dqn" else 1
+    return config.dqn.head().columns if config.learner == "dqn" else 1

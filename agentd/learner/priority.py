@@ -28,9 +28,10 @@ def be_nice() -> None:
 def yield_to_others() -> None:
     """Let any process that has just been woken run before this one, as far as the system can.
 
-    A game waits for its answer, and nobody waits for the learner of a game that is not paced.
+    A game waits for its answer, and nobody waits for the learner of a game that is not paced. A
+    daemon that was started to take only what all else leaves (SCHED_IDLE) has its learner do so.
     """
-    if hasattr(os, "SCHED_BATCH"):
+    if hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) != os.SCHED_IDLE:
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
             _ask_for_slice(os.SCHED_BATCH)

@@ -99,7 +99,7 @@ class LearnerProcess:
         """Open everything. Raises StorageError, ModelError, ShapeError, WeightsError."""
         network = network_for(config, schema)
         format, replay = format_of(config, schema), agent_dir / "replay"
-        backend = backend_for(device)
+        backend = backend_for(device, rowwise=bool(network.memory))
         dt_ms = read_dt_ms(agent_dir)
         dt_s = NOMINAL_DT_S if dt_ms is None else dt_ms / 1e3
         self._learner = learner_for(config, network, backend, format, dt_s)

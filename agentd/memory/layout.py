@@ -13,7 +13,8 @@ class RingLayout:
     row_bytes: raw bytes of one observation; n_actions: mask width A; branches: action numbers per
     row; schema: digest of the agent's schema, so that another game's rows are never taken;
     backwards: whether a row also knows the one before it, which stacks of rows need; elapsed:
-    whether it knows how many nominal steps led to it, which a horizon in seconds needs.
+    whether it knows how many nominal steps led to it, which a horizon in seconds needs; memory: how
+    many numbers a network that remembers left behind it.
     """
 
     row_bytes: int
@@ -22,11 +23,12 @@ class RingLayout:
     schema: str
     backwards: bool = False
     elapsed: bool = False
+    memory: int = 0
 
     def identity(self, capacity: int, slack: int) -> dict[str, Any]:
         """What is written into the file's header and compared when it is opened again."""
         own = asdict(self)
-        for name in ("backwards", "elapsed"):
+        for name in ("backwards", "elapsed", "memory"):
             if not own[name]:
                 del own[name]
         return {"file": "replay", "format": 1, **own, "capacity": capacity, "slack": slack}
@@ -35,7 +37,8 @@ class RingLayout:
     def columns(self) -> tuple[Column, ...]:
         """The columns of a file of such rows."""
         return replay_columns(
-            self.row_bytes, self.n_actions, self.branches, self.backwards, self.elapsed
+            *(self.row_bytes, self.n_actions, self.branches),
+            *(self.backwards, self.elapsed, self.memory),
         )
 
 
@@ -59,11 +62,17 @@ def slack_for(capacity: int, largest_batch: int, train_every: int = 0, row_bytes
 
 
 def replay_columns(
-    row_bytes: int, n_actions: int, branches: int, backwards: bool = False, elapsed: bool = False
+    row_bytes: int,
+    n_actions: int,
+    branches: int,
+    backwards: bool = False,
+    elapsed: bool = False,
+    memory: int = 0,
 ) -> tuple[Column, ...]:
     """The columns of a replay ring file, in file order."""
     more: tuple[Column, ...] = (Column("prev", "<i8"),) if backwards else ()
     more += (Column("elapsed", "<f4"),) if elapsed else ()
+    more += (Column("memory", "<f4", memory),) if memory else ()
     return (
         Column("obs", "u1", row_bytes),
         Column("mask_bits", "u1", (n_actions + 7) // 8),

@@ -104,17 +104,18 @@ class ReplayRing(RingWriter):
         version: NDArray[np.uint64] | int,
         elapsed: NDArray[np.float32] | None = None,
         played: PlayedRows | None = None,
+        memory: NDArray[np.float32] | None = None,
     ) -> int:
         """Write N validated rows and commit them; return the absolute index of the first.
 
         obs (N, row_bytes), mask (N, A) bytes 0/1 or None, action (N, branches) with -1 on rows
         that end an episode, reward, kind, stream (N,); explored, session, seq and version are
-        (N,) or one number for all; elapsed (N,) nominal steps, above 0, None for one each, kept
-        where the layout has them. Rows of one stream are in order. A row is linked to its
-        stream's previous one unless it is ``first`` or the stream was closed in between; that
-        one's action is from now on what ``played`` says.
-        N is at most ``max_append``. Raises StorageError when the disk is full, and IndexError on
-        a stream without room; nothing has changed then.
+        (N,) or one number for all; elapsed (N,) nominal steps, above 0, None for one each, and
+        memory (N, S), kept where the layout has them. Rows of one stream are in order. A row is
+        linked to its stream's previous one unless it is ``first`` or the stream was closed in
+        between; that one's action is from now on what ``played`` says. N is at most
+        ``max_append``. Raises StorageError when the disk is full, and IndexError on a stream
+        without room; nothing has changed then.
         """
         n, head = len(kind), self._counters.head
         took = 1.0 if elapsed is None else elapsed
@@ -124,7 +125,7 @@ class ReplayRing(RingWriter):
         parts = self._room(n)
         self._mark[stream] = self._count[:n]  # the last row of a stream wins
         repeated = self._mark[stream] != self._count[:n]
-        rows = (obs, None if mask is None else self._pack(mask), *values)
+        rows = (obs, None if mask is None else self._pack(mask), *values, memory)
         for to, of in parts:
             self._write(to, of, rows)
         if played is not None:
@@ -248,7 +249,7 @@ class ReplayRing(RingWriter):
 
     def _write(self, to: slice, of: slice, rows: Sequence[Any]) -> None:
         """Copy rows ``of`` the batch into the slots ``to``."""
-        obs, bits, action, reward, kind, explored, stream, session, seq, version, took = rows
+        obs, bits, action, reward, kind, explored, stream, session, seq, version, took, kept = rows
         column = self._file.columns
         column["next"][to] = -1
         if self.layout.backwards:
@@ -260,10 +261,9 @@ class ReplayRing(RingWriter):
         column["kind"][to] = kind[of]
         column["stream"][to] = stream[of]
         each = {"explored": explored, "session": session, "seq": seq, "version": version}
-        if self.layout.elapsed:
-            each["elapsed"] = took
-        for name, value in each.items():
-            column[name][to] = value[of] if isinstance(value, np.ndarray) else value
+        for name, value in {**each, "elapsed": took, "memory": kept}.items():
+            if name in column:
+                column[name][to] = value[of] if isinstance(value, np.ndarray) else value
 
     def _put_right(self, stream: NDArray[np.int64], played: PlayedRows, head: int) -> None:
         """Correct the newest rows of streams (M,) before the rows below ``head`` are linked."""

@@ -96,7 +96,8 @@ class ReplayRingReader(RingReader):
             int(identity[key]) for key in ("row_bytes", "n_actions", "branches")
         )
         backwards, elapsed = (bool(identity.get(key, False)) for key in ("backwards", "elapsed"))
-        columns = replay_columns(width, actions, branches, backwards, elapsed)
+        memory = int(identity.get("memory", 0))
+        columns = replay_columns(width, actions, branches, backwards, elapsed, memory)
         super().__init__(path, identity, columns)
         column = self._file.columns
         self._rows = Rows(
@@ -112,6 +113,7 @@ class ReplayRingReader(RingReader):
             column["version"],
             prev=column["prev"] if backwards else None,
             elapsed=column["elapsed"] if elapsed else None,
+            memory=column["memory"].reshape(-1, memory) if memory else None,
         )
 
     def rows(self, hi: int) -> Rows:

@@ -23,6 +23,8 @@ Reason: TypeAlias = Literal[
     "error",
 ]
 Keep: TypeAlias = Literal["nothing", "weights"]
+LEVELLED, MAX_LEVEL = ("eval", "play"), 100.0
+"""Roles that may ask for a level, and the level of best play."""
 GOODBYE_REASONS: tuple[str, ...] = Reason.__args__  # type: ignore[attr-defined]
 
 
@@ -76,9 +78,11 @@ class Hello(Hello1, tag="hello", frozen=True, kw_only=True, gc=True):
     """First words. An admin needs only ``protocol``, ``client``, ``role`` and ``run``.
 
     dt_ms  nominal milliseconds between two rows of a stream
+    level  how strong the agent is to play, 0 to 100
     """
 
     dt_ms: float | None = None
+    level: float | None = None
 
 
 class Step1(Message, tag="step", frozen=True, kw_only=True):

@@ -32,6 +32,8 @@ IDS = {
     "agentd/ConnectFourSearch4-v0": "connect4-search4",
     "agentd/DeepSea-v0": "deepsea",
     "agentd/DuelScript-v0": "duel-script",
+    "agentd/MinAtarBreakout-v0": "minatar-breakout",
+    "agentd/MinAtarSpaceInvaders-v0": "minatar-space-invaders",
     "agentd/Snake-v0": "snake",
 }
 """The id of each game, and its name in ``games.GAMES``."""

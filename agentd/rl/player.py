@@ -18,7 +18,10 @@ import msgspec
 from agentd.children import private_channel
 from agentd.client.game import VectorGame
 from agentd.client.rollout import evaluate, join, play
+from agentd.client.settings import ConnectOptions
 from agentd.errors import AgentdError, ExitCode
+from agentd.games.negamax import Guarded, is_simulated
+from agentd.protocol.messages import MAX_LEVEL
 from agentd.rl.blame import one_line
 from agentd.rl.games import close_game, look, open_game
 from agentd.rl.show import Hear, Send, show
@@ -109,14 +112,19 @@ def _evaluate(task: Evaluate, stop: threading.Event, send: Send) -> None:
     """Play with role eval; nothing of it is learned."""
     end = float("inf") if task.within_s is None else time.monotonic() + task.within_s
     streams = min(task.episodes, MAX_STREAMS)
+    options: ConnectOptions = {"role": "eval", "retry_for": RETRY_S}
+    if task.level is not None:
+        options |= {"level": task.level, "run": task.seed.to_bytes(8, "little") + os.urandom(8)}
     with (
-        _opened(task.game, streams, task.seed, bounded=True) as game,
-        join((task.host, task.port), task.agent, game, role="eval", retry_for=RETRY_S) as client,
+        _opened(task.game, streams, task.seed, bounded=True) as opened,
+        join((task.host, task.port), task.agent, opened, **options) as client,
     ):
+        weaker = task.level is not None and task.level < MAX_LEVEL
+        game = Guarded(opened) if weaker and is_simulated(opened) else opened
         found = evaluate(
             client, game, task.episodes, lambda: stop.is_set() or time.monotonic() >= end
         )
-        limit = look(game).time_limit
+        limit = look(opened).time_limit
         cut = [one for one in found.episodes if one.truncated and one.length == limit]
         send(Report(returns=found.totals.tolist(), cut_off=len(cut), done=True))
 

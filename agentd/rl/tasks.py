@@ -38,7 +38,11 @@ class Play(msgspec.Struct, frozen=True, tag="play"):
 
 
 class Evaluate(msgspec.Struct, frozen=True, tag="evaluate"):
-    """Play ``episodes`` episodes greedily; after ``within_s`` seconds those that ended count."""
+    """Play ``episodes`` episodes greedily; after ``within_s`` seconds those that ended count.
+
+    At a ``level`` below 100 the agent plays weaker, by ``seed``; a game that can be simulated then
+    bars the moves that a reply punishes with a loss.
+    """
 
     host: str
     port: int
@@ -47,6 +51,7 @@ class Evaluate(msgspec.Struct, frozen=True, tag="evaluate"):
     episodes: int
     seed: int
     within_s: float | None = None
+    level: float | None = None
 
 
 class Show(msgspec.Struct, frozen=True, tag="show"):

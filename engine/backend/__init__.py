@@ -32,9 +32,11 @@ from agentd.engine.backend.array import (
 from agentd.engine.backend.distributions import DistributionOps
 from agentd.engine.backend.evidence import DirichletForm, EvidenceOps
 from agentd.engine.backend.images import ImageOps
+from agentd.engine.backend.implicit import ImplicitOps
 from agentd.engine.backend.layers import LayerOps
 from agentd.engine.backend.losses import LossOps, TdStep
 from agentd.engine.backend.memory import MemoryOps
+from agentd.engine.backend.munchausen import MunchausenOps
 from agentd.engine.backend.noise import NoiseOps
 from agentd.engine.backend.optimizers import AdamStep, OptimizerOps, Step3, Step4
 from agentd.engine.backend.recurrent import RecurrentOps
@@ -83,6 +85,8 @@ class Backend(
     RecurrentOps,
     LossOps,
     DistributionOps,
+    MunchausenOps,
+    ImplicitOps,
     EvidenceOps,
     NoiseOps,
     OptimizerOps,

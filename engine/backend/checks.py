@@ -36,6 +36,19 @@ def distribution_sizes(what: str, y: Array, q: Array) -> tuple[int, int, int]:
     return batch, z, width
 
 
+def check_modulated(what: str, x: Array, phi: Array, y: Array) -> tuple[int, int, int]:
+    """Return B, n and E of x (B, E) and y (B n, E). Raises ShapeError where phi is not (B n, E) or
+    (n, E).
+    """
+    (batch, e), (rows, _) = x.shape, y.shape
+    n = rows // batch if batch else 0
+    if y.shape != (batch * n, e) or not n:
+        raise ShapeError(what, (f"n * {batch}", e), y.shape)
+    if phi.shape not in ((rows, e), (n, e)):
+        raise ShapeError(f"{what} phi", (rows, e), phi.shape)
+    return batch, n, e
+
+
 def check_arrays(what: str, array_type: type, dtype: np.dtype[Any], **arrays: Any) -> None:
     """Refuse what is no ``array_type`` of ``dtype``."""
     for name, array in arrays.items():

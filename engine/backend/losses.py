@@ -20,6 +20,8 @@ class TdStep:
     action    (B, N) int32, taken at t-1
     weight    (B,) or None
     huber     the width of the loss of plain values, None for half the squared error
+    policy    (B, A) how likely each action at t is, or None: then only the best one counts
+    fractions (B, Z) of the quantiles y, or None: the middles of Z equal parts
     mean_error  whether the branches of plain values share one error, see ``td_loss``
     target    written: (B,) for plain values
     dy        (B, Z A), written: the gradient of the loss
@@ -38,6 +40,8 @@ class TdStep:
     weight: Array | None
     huber: float | None
     mean_error: bool = False
+    policy: Array | None = None
+    fractions: Array | None = None
     target: Array
     dy: Array
     error: Array
@@ -97,12 +101,20 @@ class LossOps(Protocol):
         """
 
     def quantile_huber(
-        self, y: Array, target: Array, weight: Array | None, kappa: float, dy: Array, loss: Array
+        self,
+        y: Array,
+        target: Array,
+        weight: Array | None,
+        kappa: float,
+        dy: Array,
+        loss: Array,
+        tau: Array | None = None,
     ) -> Step:
-        """loss[b] = Σ_i mean_j |τ_i - [u < 0]| H(u) / kappa, u = target_j - y_i, τ_i = (i + ½) / N.
+        """loss[b] = Σ_i mean_j |τ_i - [u < 0]| H(u) / kappa, u = target_j - y_i.
 
         H is Huber's loss of width kappa (Dabney et al. 2017, arXiv:1710.10044, equation 10).
-        y, dy (B, N); target (B, M); weight, loss (B,).
+        y, dy (B, N); target (B, M); weight, loss (B,). τ are a row's fractions tau (B, N), or
+        without them τ_i = (i + ½) / N.
         """
 
     def categorical_projection(

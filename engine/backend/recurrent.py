@@ -25,3 +25,19 @@ class RecurrentOps(Protocol):
 
         gates (B, 4 H) as lstm_cell left them, dz (B, 4 H) may be gates; the others (B, H).
         """
+
+    def gru_cell(self, z: Array, a: Array, h_tm1: Array, h: Array) -> Step:
+        """h = (1 - z) n + z h_tm1, the gates z, r sigmoid and n = tanh(z_n + r a_n).
+
+        z (B, 3 H), in place: from what the input gives to the gates z, r, n, side by side. a
+        (B, 3 H): what h_tm1 gives to each. h_tm1, h (B, H), not one array.
+        """
+
+    def gru_cell_backward(
+        self, gates: Array, a: Array, h_tm1: Array, dh: Array, dh_tm1: Array
+    ) -> Step:
+        """In place, gates = d loss / d (what the input gave), a = d loss / d a; dh_tm1 = dh z.
+
+        gates, a (B, 3 H) as gru_cell left them; h_tm1, dh, dh_tm1 (B, H). What reaches h_tm1
+        through ``a`` is left to the caller.
+        """

@@ -17,7 +17,7 @@ NUMBER = 4
 
 _TRANSCENDENTAL = 10
 """Operations of an activation, a gate or a normalisation for each number, about."""
-_COSTLY = ("activation", "lstm", "layer_norm", "batch_norm", "dropout")
+_COSTLY = ("activation", "lstm", "gru", "layer_norm", "batch_norm", "dropout")
 
 
 class Placed(Protocol):

@@ -25,7 +25,7 @@ from agentd.engine.layers.layer import Layer, LayerSpec
 from agentd.engine.layers.noisy import NoisyDense
 from agentd.engine.layers.norm import BatchNorm, LayerNorm, Normalize
 from agentd.engine.layers.pool import AvgPool2d, GlobalAvgPool, MaxPool2d
-from agentd.engine.layers.recurrent import Lstm, Rnn
+from agentd.engine.layers.recurrent import Gru, Lstm, Rnn
 from agentd.engine.layers.residual import Residual
 from agentd.engine.layers.scale import Scale
 from agentd.engine.layers.sequential import Sequential
@@ -44,6 +44,7 @@ __all__ = [
     "Flatten",
     "Gelu",
     "GlobalAvgPool",
+    "Gru",
     "Identity",
     "Layer",
     "LayerNorm",

@@ -12,7 +12,7 @@ class Expectation(LayerSpec, Options, frozen=True, tag="expectation"):
     """The mean of each action's distribution over ``atoms`` numbers, (Z A,) to (A,).
 
     With ``low`` and ``high`` the inputs are logits of atoms evenly spaced between them (C51,
-    arXiv:1707.06887), without they are quantiles (QR-DQN, arXiv:1710.10044). No parameters; it
+    arXiv:1707.06887), without they are quantiles (QR-DQN, arXiv:1710.10044; IQN). No parameters; it
     ends a network that acts and never one that is trained.
     """
 

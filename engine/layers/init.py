@@ -82,5 +82,21 @@ def uniform_bias(fan_in: int) -> Draw:
     return lambda rng, shape: rng.uniform(-bound, bound, shape)
 
 
+def chrono_bias(fan_in: int, span: int) -> Draw:
+    """Return a draw for the bias (3 H,) of a GRU that remembers over 1 to ``span`` rows at first.
+
+    log U(1, span) for the first gate, which keeps the state, `uniform_bias` for the others (Tallec
+    & Ollivier 2018, arXiv:1804.11188, section 2).
+    """
+    even = uniform_bias(fan_in)
+
+    def draw(rng: np.random.Generator, shape: Shape) -> NDArray[Any]:
+        bias = even(rng, shape)
+        bias[: shape[0] // 3] = np.log(rng.uniform(1, span, shape[0] // 3))
+        return bias
+
+    return draw
+
+
 def _fan_in(shape: Shape) -> int:
     return max(1, prod(shape[:-1]))

@@ -4,7 +4,8 @@ A network is placed once (``Layout`` hands out slots of the flat vector) and rec
 batch size (``Recording`` collects the bound ops). Running it is then a walk over a list.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -31,6 +32,8 @@ class Layout:
     draws: list[Draw] = field(default_factory=list)
     penalties: list[Penalty] = field(default_factory=list)
     moved: list[str] = field(default_factory=list)
+    memory: list[int] = field(default_factory=list)
+    remembering: list[str] = field(default_factory=list)
     n_trainable: int = 0
     n_statistics: int = 0
     placed: int = 0
@@ -54,6 +57,11 @@ class Layout:
         if self.placed:
             raise ModelError(f"{name}: reads indices, so it can only be the first layer")
         self.input_kind = "int32"
+
+    def remember(self, name: str, widths: list[int]) -> None:
+        """Say that layer ``name`` carries states of these widths from row to row of a stream."""
+        self.remembering.append(name)
+        self.memory.extend(widths)
 
     def statistic(self, name: str, shape: Shape, draw: Draw, replayed: bool = False) -> Slot:
         """Return a new slot that training updates without a gradient, after all trainable ones.
@@ -142,9 +150,12 @@ _ODD = (0x9E3779B97F4A7C15, 0xD1342543DE82EF95, 0xDA942042E4DD58B5)
 class Recording:
     """Bound ops of one network on one parameter vector for one batch size.
 
+    ``times``: the B rows are so many of each of ``lanes`` streams, in order, time first; ``before``
+    and ``memory`` are what layers carry along, (lanes, H) each, before and behind these rows.
     ``mask`` (B, A) marks legal actions with 1; None means all. ``calls`` is None in evaluation,
     ``noise`` where noisy layers are to be still.
     ``kept`` is where a layer's forward leaves what its backward reads beyond input and output.
+    ``fractions`` (B, n) are those that implicit quantiles were drawn at, None where none were.
     ``replaying`` is set while a forward is recorded a second time, for backward: it must give the
     same numbers, and move no statistics.
     """
@@ -159,18 +170,23 @@ class Recording:
         mask: Array | None = None,
         calls: Calls | None = None,
         noise: Calls | None = None,
+        times: int = 1,
     ) -> None:
         self.be = backend
         self.batch = batch
+        self.times, self.lanes = times, batch // times
+        self.before: list[Array] = []
+        self.memory: list[Array] = []
         self.mask = mask
         self.calls = calls
         self.noise = noise
         self.steps: list[Step] = []
         self.kept: dict[int, Any] = {}
+        self.fractions: Array | None = None
         self.replaying = False
         self.streams = 0  # keys handed out so far: a replay begins where the first forward did
         self._arena = arena
-        self._taken = 0
+        self._taken, self._each = 0, 1
         self._params = params
         self._gradient: Array | None = None
 
@@ -190,9 +206,31 @@ class Recording:
 
     def new(self, per_row: Shape, kind: Kind = "float") -> Array:
         """Return memory of shape (B, *per_row)."""
-        array = self._arena.take(self._taken, self.batch, per_row, kind)
+        n = self._each
+        shape = per_row if n == 1 else (n, *per_row)
+        array = self._arena.take(self._taken, self.batch // n, shape, kind)
         self._taken += 1
-        return array
+        return array if n == 1 else self.be.reshape(array, (self.batch, *per_row))
+
+    @contextmanager
+    def spread(self, n: int) -> Iterator[None]:
+        """Record layers for which each row is ``n`` rows: B is n times as large meanwhile.
+
+        The mask is read as (n B, A), the masks of a row's n rows side by side.
+        """
+        before = self.batch, self.mask, self._each
+        self.batch, self._each = n * self.batch, n * self._each
+        if self.mask is not None:
+            self.mask = self.be.reshape(self.mask, (self.batch, -1))
+        try:
+            yield
+        finally:
+            self.batch, self.mask, self._each = before
+
+    def remembered(self, width: int) -> Array:
+        """Return where a layer finds what it carries along, (lanes, width)."""
+        self.before.append(self.be.zeros((self.lanes, width)))
+        return self.before[-1]
 
     def mask_key(self) -> Callable[[], int]:
         """Return what gives this layer's key for the masks of the call that is running."""

@@ -3,7 +3,7 @@
 An update draws starts, reads n-step transitions from them, computes targets with the target
 network, and takes a gradient step of the online network. Its parts combine freely: uniform or
 prioritised sampling, shaped rewards, values or distributions (`engine.learners.heads`), double
-Q-learning, demonstrations, and any layers: dueling, noisy, normalising.
+Q-learning, Munchausen's reward, demonstrations, and any layers: dueling, noisy, normalising.
 
 Shapes: B rows of a batch, D features, A actions over all branches, N branches, Z numbers an action.
 """
@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.engine.backend import Array, Backend, Host, QStep, Step, TdStep
+from agentd.engine.backend import Array, Backend, Host, Step
 from agentd.engine.errors import ShapeError
+from agentd.engine.learners.batch_arrays import BatchArrays
 from agentd.engine.learners.batch_source import BatchSource
 from agentd.engine.learners.descent import Descent, DescentLearner, quiet
 from agentd.engine.learners.dqn_config import NOMINAL_DT_S, DqnConfig
@@ -34,9 +35,8 @@ from agentd.engine.replay.held_out import HeldOut
 from agentd.engine.replay.rewards import UNSHAPED, RewardConfig
 from agentd.engine.replay.rows import RowFormat, Rows
 from agentd.engine.replay.transitions import TransitionBatch, observations
-from agentd.engine.rules.td import action_value
 
-_NOISE = (1 << 62, 2 << 62)  # sets the seeds of the selecting and the valuing pass apart
+_NOISE = (1 << 62, 2 << 62, 3 << 62)  # sets apart the seeds of all passes but the learning one
 
 
 class DqnLearner(DescentLearner):
@@ -91,17 +91,20 @@ class DqnLearner(DescentLearner):
             self._gap = HeldOutGap(network, backend, format, config, *found)
         self._inputs, self._observed = InputStatistics(network, backend), 0
         self._learn = Pass(network, backend, size, training=True, seed=seed)
-        self._select = Pass(network, backend, size, seed=seed ^ _NOISE[0], noisy=True)
-        self._value = Pass(network, backend, size, seed=seed ^ _NOISE[1], noisy=True)
+        choosing = head.choosing(network)
+        self._chooses_apart = config.double or choosing is not network
+        self._select = Pass(choosing, backend, size, seed=seed ^ _NOISE[0], noisy=True)
+        valuing = head.valuing(network)
+        self._value = Pass(valuing, backend, size, seed=seed ^ _NOISE[1], noisy=True)
+        self._before: Pass | None = None
+        if config.munchausen:
+            self._before = Pass(choosing, backend, size, seed=seed ^ _NOISE[2], noisy=True)
         self._input_shape = (2 * size, *network.input_shape)
-        self._on = _BatchArrays(
-            backend,
-            size,
-            format,
-            head,
-            huber_width(loss),
+        self._on = BatchArrays(
+            *(backend, size, format, head, huber_width(loss)),
             weighted=config.prioritized,
             mean_error=config.shares_error(format),
+            soft=config.soft_policy if config.munchausen else None,
         )
         self._steps: dict[bool, tuple[Step, ...]] = {}
         self._whole = self._bind_whole(network, head)
@@ -163,13 +166,12 @@ class DqnLearner(DescentLearner):
         arrays["target"] = self._backend.to_host(self._target)
         drawn, source = self._source.get_state()
         seen, inputs = self._inputs.get_state()
-        passes = (self._learn, self._select, self._value)
         return {**arrays, **drawn, **seen}, {
             **scalars,
             **source,
             **self._margin.get_state(),
             "inputs": {**inputs, "to": self._observed},
-            "passes": [run.get_state() for run in passes],
+            "passes": [run.get_state() for run in self._passes],
         }
 
     def set_state(self, arrays: Mapping[str, Host], scalars: Mapping[str, Any]) -> None:
@@ -180,10 +182,13 @@ class DqnLearner(DescentLearner):
         self._margin.set_state(scalars)
         self._inputs.set_state(arrays, scalars["inputs"])
         self._observed = int(scalars["inputs"]["to"])
-        for run, state in zip(
-            (self._learn, self._select, self._value), scalars["passes"], strict=True
-        ):
+        for run, state in zip(self._passes, scalars["passes"], strict=True):
             run.set_state(state)
+
+    @property
+    def _passes(self) -> tuple[Pass, ...]:
+        more = () if self._before is None else (self._before,)
+        return (self._learn, self._select, self._value, *more)
 
     def _observe(self, rows: Rows, lo: int, hi: int) -> None:
         """Update the statistics of the network's input from rows not seen before."""
@@ -209,20 +214,26 @@ class DqnLearner(DescentLearner):
             whole = be.reshape(x, self._input_shape)
             near, far = be.rows(whole, 0, size), be.rows(whole, size, 2 * size)
         mask_tm1, mask_t = self._write(batch)
-        value = self._value.forward(self._target, far, on.tile(mask_t))
+        value = self._value.forward(self._target, far, on.tile(mask_t, self._value))
         select = value
-        if self.config.double:
-            select = self._select.forward(online, far, on.tile(mask_t))
-        y = self._learn.forward(online, near, on.tile(mask_tm1))
+        if self._chooses_apart:
+            params = online if self.config.double else self._target
+            select = self._select.forward(params, far, on.tile(mask_t, self._select))
+        before = None
+        if self._before is not None:
+            before = self._before.forward(self._target, near, on.tile(mask_tm1, self._before))
+        y = self._learn.forward(online, near, on.tile(mask_tm1, self._learn))
         steps = self._steps.get(mask_t is not None)
         if steps is None:
-            steps = on.bind(value, select, y, self._descent.loss, masked=mask_t is not None)
+            given, drawn = (value, select, y, self._descent.loss), self._learn.fractions
+            masked = mask_t is not None
+            steps = on.bind(*given, masked=masked, before=before, fractions=drawn)
             self._steps[mask_t is not None] = steps
         for step in steps:
             step()
         if batch.by is not None:
-            given = (on.action, on.target, y, on.dy, self._descent.loss)
-            self._margin.add(batch.by, mask_tm1, *given)
+            read = (on.action, on.target, y, on.dy, self._descent.loss)
+            self._margin.add(batch.by, mask_tm1, *read)
         self._learn.backward(self._descent.gradient, on.dy)
 
     def _write(self, batch: TransitionBatch) -> tuple[Host | None, Host | None]:
@@ -230,12 +241,15 @@ class DqnLearner(DescentLearner):
         mask_tm1 = mask_t = None
         if batch.mask is not None:
             mask_tm1, mask_t = batch.mask[: self.config.batch], batch.mask[self.config.batch :]
-        self._on.write(batch, mask_t, self._source.weight)
+        self._on.write(batch, mask_t, self._source.weight, mask_tm1)
         return mask_tm1, mask_t
 
     def _bind_whole(self, network: Network, head: Head) -> WholeUpdate | None:
-        """Bind the update as one call, or return None; distributions are learned op by op."""
-        if head.atoms > 1 or self._inputs:
+        """Bind the update as one call, or return None.
+
+        Distributions and Munchausen's targets are learned op by op.
+        """
+        if head.atoms > 1 or self._inputs or self.config.munchausen:
             return None
         q = self._on.q_step(self._target, self.config.double)
         return bind_q(self._backend, network, self._descent, q)
@@ -252,106 +266,3 @@ class DqnLearner(DescentLearner):
         if every is None:
             return self.config.target.tau or 0.0
         return float(updates % every == 0)
-
-
-class _BatchArrays:
-    """A batch's arrays on the backend, the same ones for every batch, and the ops over them."""
-
-    def __init__(
-        self,
-        backend: Backend,
-        size: int,
-        format: RowFormat,
-        head: Head,
-        huber: float | None,
-        *,
-        weighted: bool,
-        mean_error: bool,
-    ) -> None:
-        self._backend, self._head, self._huber = backend, head, huber
-        self._mean_error = mean_error
-        self._branches = format.branches
-        self.action = backend.zeros((size, len(format.branches)), "int32")
-        self.reward = backend.zeros((size,))
-        self.discount = backend.zeros((size,))
-        self.mask_t = backend.zeros((size, format.n_actions), "uint8")
-        self.weight = backend.zeros((size,)) if weighted else None
-        self.target = backend.zeros(head.target_shape(size, format.branches))
-        self.error = backend.zeros(head.error_shape(size, format.branches))
-        self.q = backend.zeros((size, format.n_actions))
-        self.dy = backend.zeros((size, head.atoms * format.n_actions))
-        self._read: Step | None = None
-
-    def q_step(self, target: Array, double: bool) -> QStep:
-        """Return the record of a whole step with the target network's parameters (n_params,)."""
-        return QStep(
-            branches=self._branches,
-            action=self.action,
-            reward=self.reward,
-            discount=self.discount,
-            mask=self.mask_t,
-            weight=self.weight,
-            target_params=target,
-            target=self.target,
-            error=self.error,
-            double=double,
-            huber=self._huber,
-            mean_error=self._mean_error,
-        )
-
-    def write(self, batch: TransitionBatch, mask_t: Host | None, weight: Host | None) -> None:
-        """Write what the ops read, all but the observations."""
-        write = self._backend.write
-        write(self.action, batch.action_tm1)
-        write(self.reward, batch.reward_t)
-        write(self.discount, batch.discount_t)
-        if mask_t is not None:
-            write(self.mask_t, mask_t)
-        if self.weight is not None and weight is not None:
-            write(self.weight, weight)
-
-    def tile(self, mask: Host | None) -> Host | None:
-        """Return a mask (B, A) for each of Z numbers, (B, Z A), as the network's heads read it."""
-        if mask is None or self._head.atoms == 1:
-            return mask
-        return np.tile(mask, (1, self._head.atoms))
-
-    def bind(
-        self, value: Array, select: Array, y: Array, loss: Array, *, masked: bool
-    ) -> tuple[Step, ...]:
-        """Bind the algorithm's ops to the passes' outputs, which stay where they are."""
-        be, head = self._backend, self._head
-        steps: tuple[Step, ...] = ()
-        if head.atoms > 1:
-            steps, select = (head.bind_values(be, select, self.q),), self.q
-        update = TdStep(
-            branches=self._branches,
-            value=value,
-            select=select,
-            mask=self.mask_t if masked else None,
-            reward=self.reward,
-            discount=self.discount,
-            y=y,
-            action=self.action,
-            weight=self.weight,
-            huber=self._huber,
-            mean_error=self._mean_error,
-            target=self.target,
-            dy=self.dy,
-            error=self.error,
-            loss=loss,
-        )
-        return (*steps, head.bind_step(be, update))
-
-    def values(self, y: Array) -> Host:
-        """Return the values of the actions taken, (B, N), from the outputs ``y``."""
-        if self._read is None:
-            self._read = self._head.bind_values(self._backend, y, self.q)
-        self._read()
-        q, action = self._backend.to_host(self.q), self._backend.to_host(self.action)
-        return action_value(q, action, self._branches)
-
-    def errors(self) -> NDArray[np.floating[Any]]:
-        """Return each row's error, not negative, the mean over its branches, (B,)."""
-        to_host = self._backend.to_host
-        return self._head.errors(to_host(self.error), to_host(self.target))

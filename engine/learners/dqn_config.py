@@ -14,8 +14,10 @@ from agentd.engine.learners.heads import (
     QuantileHead,
     ValueHead,
 )
+from agentd.engine.learners.implicit_head import ImplicitConfig, ImplicitHead
 from agentd.engine.replay.priorities import PriorityConfig
 from agentd.engine.replay.rows import RowFormat
+from agentd.engine.replay.sequences import SequenceConfig
 from agentd.engine.strictyaml import Count, Fraction, Positive, Record
 
 
@@ -28,6 +30,14 @@ class TargetConfig(Record, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if (self.every is None) == (self.tau is None):
             raise ValueError("exactly one of `every` and `tau`")
+
+
+class MunchausenConfig(Record, frozen=True, kw_only=True):
+    """The soft policy of Munchausen-DQN and what it adds to the reward (arXiv:2007.14430)."""
+
+    alpha: Fraction = 0.9  # share of ln π of the action taken, times tau, that is added
+    tau: Positive = 0.03  # temperature of the policy, in units of reward
+    clip: Annotated[float, Meta(le=0, ge=-1e6)] = -1.0  # tau ln π counts as so much at least
 
 
 GAMMA = 0.99
@@ -55,9 +65,14 @@ class DqnConfig(Record, frozen=True, kw_only=True):
     prioritized: bool = False  # draw what was most wrong most often
     priority: PriorityConfig = msgspec.field(default_factory=PriorityConfig)
     # what the network says of each action: its value, or a distribution of returns
-    distribution: Literal["none", "categorical", "quantile"] = "none"
+    distribution: Literal["none", "categorical", "quantile", "implicit"] = "none"
     categorical: CategoricalConfig = msgspec.field(default_factory=CategoricalConfig)
     quantile: QuantileConfig = msgspec.field(default_factory=QuantileConfig)
+    implicit: ImplicitConfig = msgspec.field(default_factory=ImplicitConfig)
+    # add tau ln π of the action taken to the reward, and value what follows by the policy π, a
+    # softmax of the target network, and its entropy: values then hold more than rewards
+    munchausen: bool = False
+    soft_policy: MunchausenConfig = msgspec.field(default_factory=MunchausenConfig)
     # dense layers draw their weights anew for every update (arXiv:1706.10295); with
     # exploration.kind noisy that explores, too
     noisy: bool = False
@@ -65,6 +80,8 @@ class DqnConfig(Record, frozen=True, kw_only=True):
     # so many actions that were played before the row are part of the input: for a client whose
     # actions take effect late, its delay in rows and one more
     last_actions: Annotated[int, Meta(ge=0, le=16)] = 0
+    # what a model with a recurrent layer learns from
+    sequences: SequenceConfig = msgspec.field(default_factory=SequenceConfig)
     normalize_observations: bool = False  # by the mean and variance of all that was seen
 
     def __post_init__(self) -> None:
@@ -73,6 +90,20 @@ class DqnConfig(Record, frozen=True, kw_only=True):
                 f"horizon_s ({self.horizon_s:g}) and gamma ({self.gamma:g}) both say how far ahead "
                 f"rewards count: leave one of them out (horizon_s: null, or gamma: {GAMMA})"
             )
+        if self.distribution == "implicit" and self.mean_error:
+            raise ValueError(
+                "mean_error is for plain values: with distribution implicit each branch has a loss "
+                "of its own"
+            )
+
+    @property
+    def not_for_others(self) -> str | None:
+        """The name of an option in use that no other learner may leave out; None where none is."""
+        if self.last_actions:
+            return "last_actions"
+        if self.distribution == "implicit":
+            return "distribution"
+        return "munchausen" if self.munchausen else None
 
     def per_row(self, dt_s: float = NOMINAL_DT_S) -> float:
         """Return the discount from row to row, ``dt_s`` seconds apart by ``horizon_s``.
@@ -94,4 +125,6 @@ class DqnConfig(Record, frozen=True, kw_only=True):
                 return CategoricalHead(self.categorical)
             case "quantile":
                 return QuantileHead(self.quantile)
+            case "implicit":
+                return ImplicitHead(self.implicit)
         return ValueHead()

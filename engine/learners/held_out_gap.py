@@ -8,6 +8,7 @@ Shapes: B rows of a batch, A actions over all branches.
 
 from collections.abc import Callable
 from math import isfinite, nan
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from agentd.engine.replay.held_out import BLOCK, FIRST_HELD_OUT, HeldOut
 from agentd.engine.replay.rows import RowFormat, Rows
 from agentd.engine.replay.sampling import is_start
 from agentd.engine.replay.transitions import TransitionBatch, TransitionReader
-from agentd.engine.rules import td
+from agentd.engine.rules import munchausen, td
 
 EVERY = 500
 """Updates from one measurement to the next."""
@@ -49,13 +50,14 @@ class HeldOutGap:
         seed: int,
     ) -> None:
         """``reader`` makes the reader of so many transitions, as training reads them."""
-        tail = config.head().expectation()
-        values = Network(*network.specs, *tail, input_shape=network.input_shape)
+        head = config.head()
+        specs = (*head.choosing(network).specs, *head.expectation())
+        values = Network(*specs, input_shape=network.input_shape)
         self.value = nan
         self._pass, self._reader = Pass(values, backend, _SIZE), reader(_SIZE)
         self._backend, self._format = backend, format
         self._held_out, self._seed = held_out, seed
-        self._mean_error = config.shares_error(format)
+        self._config, self._mean_error = config, config.shares_error(format)
 
     def measure(
         self, rows: Rows, lo: int, hi: int, updates: int, params: Array, target: Array
@@ -98,13 +100,24 @@ class HeldOutGap:
     ) -> tuple[float, float]:
         """Return the mean squared TD error of transitions (B,), and the variance of the targets."""
         batch, branches = self._reader.read(rows, hi, start), self._format.branches
-        mask = None if batch.mask is None else batch.mask[_SIZE:]
-        value = self._values(target, batch, slice(_SIZE, None))
-        y = td.q_target(batch.reward_t, batch.discount_t, value, mask, branches)
+        y = self._target(batch, target)
         q = self._values(params, batch, slice(0, _SIZE))
         shared = self._mean_error
         error = td.td_error(q, batch.action_tm1, y, branches, mean_error=shared)
         return float(np.square(error).mean()), float(y.var())
+
+    def _target(self, batch: TransitionBatch, target: Array) -> NDArray[np.floating[Any]]:
+        """Return the targets (B,) of expected values."""
+        branches, now, then = self._format.branches, slice(0, _SIZE), slice(_SIZE, None)
+        masks = (None, None) if batch.mask is None else (batch.mask[now], batch.mask[then])
+        value = self._values(target, batch, then)
+        if not self._config.munchausen:
+            return td.q_target(batch.reward_t, batch.discount_t, value, masks[1], branches)
+        soft, before = self._config.soft_policy, self._values(target, batch, now)
+        given = batch.reward_t, batch.discount_t, before, masks[0], batch.action_tm1
+        numbers = soft.alpha, soft.tau, soft.clip
+        reward, policy = munchausen.munchausen_reward(*given, value, masks[1], branches, *numbers)
+        return munchausen.expected_target(reward, batch.discount_t, value, policy, branches)
 
     def _values(self, params: Array, batch: TransitionBatch, part: slice) -> NDArray[np.float32]:
         """Return a copy of the values (B, A) of one half of a batch's observations."""

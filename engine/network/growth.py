@@ -33,6 +33,7 @@ from agentd.engine.layers import (
     Softplus,
     Tanh,
 )
+from agentd.engine.layers.implicit import ImplicitQuantiles
 from agentd.engine.layers.layer import tag_of
 from agentd.engine.network.network import Network
 
@@ -87,13 +88,13 @@ class GrownNetwork:
 
     def __init__(self, old: Network, new: Network, growth: Growth) -> None:
         self._old, self._new, self.growth = old, new, growth
-        self._dueling = isinstance(new.specs[-1], Dueling)
+        self._dueling = isinstance(_output_of(new.specs), Dueling)
         if len(old.slots) != len(new.slots):
             raise CannotGrow("the networks have different layers")
         entries = set() if growth.keeps_inputs else _entries(new.specs)
-        last = len(new.specs) - 1
+        last = _owner_of(new.slots[-1])
         self._parts = [
-            _SlotPair(a, b, _layer_of(b) in entries, _layer_of(b) == last)
+            _SlotPair(a, b, _layer_of(b) in entries, _owner_of(b) == last)
             for a, b in zip(old.slots, new.slots, strict=True)
         ]
         self.params(np.zeros(old.n_params, np.float32))  # what does not fit is told here
@@ -176,6 +177,14 @@ def _entries(specs: tuple[LayerSpec, ...]) -> set[int]:
                 "stay the same"
             )
     return found
+
+
+def _output_of(specs: tuple[LayerSpec, ...]) -> LayerSpec:
+    return specs[-1].layers[-1] if isinstance(specs[-1], ImplicitQuantiles) else specs[-1]
+
+
+def _owner_of(slot: Slot) -> str:
+    return slot.name.rpartition(".")[0]
 
 
 def _layer_of(slot: Slot) -> int:

@@ -37,6 +37,9 @@ class Network:
     The flat vector holds the trainable parameters, ``n_trainable`` of them, and after these the
     statistics that training updates by itself (BatchNorm's): ``n_params`` in all. Optimizers take
     the first part, publishing and saving take all.
+
+    A network of rows may remember: ``remembering`` names the recurrent layers that do, ``memory``
+    the widths of what they carry from row to row of a stream, S numbers in all.
     """
 
     def __init__(self, *layers: LayerSpec, input_shape: Shape) -> None:
@@ -55,10 +58,17 @@ class Network:
         self.slots: tuple[Slot, ...] = tuple(layout.slots)
         self.penalties: tuple[Penalty, ...] = tuple(layout.penalties)
         self.moved: tuple[str, ...] = tuple(layout.moved)
+        self.memory: tuple[int, ...] = tuple(layout.memory)
+        self.remembering: tuple[str, ...] = tuple(layout.remembering)
         self.n_trainable = layout.n_trainable
         self.n_params = layout.n_trainable + layout.n_statistics
         self.input_kind: Kind = layout.input_kind
         self._draws = tuple(layout.draws)
+
+    @property
+    def memory_width(self) -> int:
+        """S, how many numbers are carried from row to row; 0 for a network that does not."""
+        return sum(self.memory)
 
     @property
     def dense_stack(self) -> DenseStack | None:
@@ -73,6 +83,15 @@ class Network:
         for slot, draw in zip(self.slots, self._draws, strict=True):
             params[slot.offset : slot.end] = draw(rng, slot.shape).reshape(-1)
         return params
+
+
+def refuse_memory(network: Network, who: str) -> None:
+    """Raise ModelError for a network that remembers where nobody carries its state along."""
+    if network.memory:
+        raise ModelError(
+            f"{network.remembering[0]}: {who} has no sequences of rows for it to remember; a "
+            "sequence within one row is (steps, features): put `reshape` before it"
+        )
 
 
 @dataclass(slots=True)
@@ -102,6 +121,9 @@ class Pass:
     ``seed`` is that of all masks and noise. ``memory`` and ``policy`` say what a training pass
     keeps for backward; the gradients are the same bits whatever they say. Raises ModelError where
     they name a layer that is not there, or one that cannot be replayed.
+
+    Of a network that remembers, a batch may hold ``times`` rows of each stream, time first: row
+    ``t * L + i`` is the t-th of stream i of L. Gradients reach back to the first of them.
     """
 
     def __init__(
@@ -114,8 +136,10 @@ class Pass:
         noisy: bool = False,
         memory: MemorySpec | None = None,
         policy: PolicyFunction | None = None,
+        times: int = 1,
     ) -> None:
         self.net = net
+        self.times = times
         self.backend = backend
         self.capacity = capacity
         self.training = training
@@ -153,12 +177,27 @@ class Pass:
         """Return where forward leaves the output of a batch of ``batch`` rows, (B, *out)."""
         return self._plan(params, batch).y
 
-    def forward(self, params: Array, x: Array | Host, mask: Array | Host | None = None) -> Array:
+    @property
+    def fractions(self) -> Array | None:
+        """The fractions (B, n) of the last forward's implicit quantiles, None where none drew any.
+
+        For the plans of one batch size they are always in the same place.
+        """
+        return None if self._last is None else self._last.recording.fractions
+
+    def forward(
+        self,
+        params: Array,
+        x: Array | Host,
+        mask: Array | Host | None = None,
+        memory: Host | None = None,
+    ) -> Array:
         """Return the network's output for x (B, *input_shape), from host or device memory.
 
         params (n_params,). mask (B, A), 1 = legal, counts in a dueling head's mean; None means all
-        actions are legal. The result (B, *output_shape) is valid until the next call. Raises
-        ShapeError when x has another shape or more than ``capacity`` rows.
+        actions are legal. memory (B / times, S): what the rows before these left, None for
+        nothing. The result (B, *output_shape) is valid until the next call. Raises ShapeError when
+        x has another shape or more than ``capacity`` rows.
         """
         batch = x.shape[0] if x.shape else 0
         plan = self._plans.get(batch) if params is self._params and mask is None else None
@@ -172,9 +211,18 @@ class Pass:
             self.backend.write(plan.mask, mask)
         self._last = plan
         self._calls.count += 1
+        if plan.recording.before:
+            self._recall(plan.recording, memory)
         for step in plan.forward:
             step()
         return plan.y
+
+    def memory_after(self) -> NDArray[np.float32]:
+        """Return what the last forward leaves to the rows after it, (B / times, S), as a copy."""
+        plan = self._last
+        if plan is None or not plan.recording.memory:
+            raise ModelError("memory: expected a forward of a network that remembers before it")
+        return np.concatenate([self.backend.to_host(m) for m in plan.recording.memory], axis=1)
 
     def backward(self, gradient: Array, dy: Array | Host) -> None:
         """Overwrite ``gradient`` (n_params,) in place with d loss / d params for the last forward.
@@ -205,14 +253,29 @@ class Pass:
         """Continue where ``get_state`` was called."""
         self._calls.seed, self._calls.count = int(state["seed"]), int(state["calls"])
 
+    def _recall(self, recording: Recording, memory: Host | None) -> None:
+        """Write what the rows before left, 0 for None."""
+        shape, at = (recording.lanes, self.net.memory_width), 0
+        if memory is None:
+            memory = np.zeros(shape, np.float32)
+        elif memory.shape != shape:
+            raise ShapeError("network memory", shape, memory.shape)
+        for array in recording.before:
+            upto = at + array.shape[1]
+            self.backend.write(array, np.ascontiguousarray(memory[:, at:upto]))
+            at = upto
+
     def _plan(self, params: Array, batch: int, masked: bool = False) -> _Plan:
         if params is not self._params:
             self._use(params)
         key = -batch if masked else batch
         plan = self._plans.get(key)
         if plan is None:
-            if not 0 < batch <= self.capacity:
-                raise ShapeError("network input", f"1..{self.capacity} rows", f"{batch} rows")
+            if not 0 < batch <= self.capacity or batch % self.times:
+                expected = f"1..{self.capacity} rows" + f", {self.times} a stream" * (
+                    self.times > 1
+                )
+                raise ShapeError("network input", expected, f"{batch} rows")
             if len(self._plans) >= _MAX_PLANS:
                 del self._plans[next(iter(self._plans))]
             plan = self._plans[key] = self._record_forward(params, batch, masked)
@@ -234,7 +297,11 @@ class Pass:
         noise = self._calls if self.noisy else None
         mask = self._mask(batch) if masked else None
         recording = Recording(
-            self.backend, self._arena, batch, params, mask=mask, calls=calls, noise=noise
+            *(self.backend, self._arena, batch, params),
+            mask=mask,
+            calls=calls,
+            noise=noise,
+            times=self.times,
         )
         x = recording.new(self.net.input_shape, self.net.input_kind)
         replay, dy = None, None

@@ -13,7 +13,18 @@ import msgspec
 
 from agentd.engine import layers
 from agentd.engine.backend import Shape
-from agentd.engine.layers import Dense, Dueling, LayerSpec, NoisyDense
+from agentd.engine.layers import (
+    Conv2d,
+    Dense,
+    Dueling,
+    EmbeddingBag,
+    LayerSpec,
+    Lstm,
+    NoisyDense,
+    Residual,
+    Rnn,
+)
+from agentd.engine.layers.implicit import ImplicitQuantiles
 from agentd.engine.network.network import Network
 from agentd.engine.strictyaml import Record, describe
 
@@ -95,11 +106,14 @@ def build_network(
     atoms: int = 1,
     noisy: bool = False,
     tail: tuple[LayerSpec, ...] = (),
+    wrapped: ImplicitQuantiles | None = None,
 ) -> Network:
     """Return the network of ``spec`` with its output layer: a Dense, or a dueling head.
 
     ``outputs`` counts the outputs, or the actions of each branch; there are ``atoms`` numbers for
-    each. ``noisy`` puts noise on every dense layer. ``tail`` follows the output layer. Raises
+    each. ``noisy`` puts noise on every dense layer of the model. ``tail`` follows the output layer.
+    The output layer, and the last dense one before it with what follows that, lie in the layer
+    ``wrapped`` where there is one; not the first layer with weights, which reads the input. Raises
     ModelError when the layers do not fit each other or the input.
     """
     total = outputs if isinstance(outputs, int) else sum(outputs)
@@ -110,4 +124,15 @@ def build_network(
     layers = (*spec.layers, head)
     if noisy:
         layers = tuple(NoisyDense(x.units) if isinstance(x, Dense) else x for x in layers)
+    if wrapped is not None:
+        at = _last_block(layers)
+        layers = (*layers[:at], msgspec.structs.replace(wrapped, layers=layers[at:]))
     return Network(*layers, *tail, input_shape=input_shape)
+
+
+def _last_block(layers: tuple[LayerSpec, ...]) -> int:
+    """Return where the last hidden dense layer is; the output layer if there is no second one."""
+    kinds = (Conv2d, Dense, EmbeddingBag, Lstm, NoisyDense, Residual, Rnn)
+    weighted = [at for at, layer in enumerate(layers[:-1]) if isinstance(layer, kinds)]
+    dense = [at for at in weighted[1:] if isinstance(layers[at], Dense | NoisyDense)]
+    return dense[-1] if dense else len(layers) - 1

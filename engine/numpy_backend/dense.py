@@ -5,7 +5,7 @@ from numpy import add, dot, maximum
 from agentd.engine.backend import Activation, Step
 from agentd.engine.errors import ShapeError
 from agentd.engine.numpy_backend.activations import ActivationOps, strips_of
-from agentd.engine.numpy_backend.gemm import bind_product
+from agentd.engine.numpy_backend.gemm import bind_product, bind_rowwise
 from agentd.engine.numpy_backend.memory import Nd
 
 
@@ -16,9 +16,9 @@ class DenseOps(ActivationOps):
         expected = (x.shape[0], w.shape[1])
         if y.shape != expected or x.shape[1] != w.shape[0]:
             raise ShapeError("affine", expected, y.shape)
-        if len(x) == 1:
+        if len(x) == 1 and not self.rowwise:
             x, y = x[0], y[0]
-        product = bind_product(x, w, y)
+        product = (bind_rowwise if self.rowwise else bind_product)(x, w, y)
         if b is None and act == "identity":
             return product
         if act == "relu" and b is not None:

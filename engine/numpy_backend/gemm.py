@@ -12,6 +12,7 @@ measurement: the same machine gives the same bits each time.
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,10 @@ from agentd.engine.numpy_backend.memory import Nd
 from agentd.engine.numpy_backend.trial import fastest
 
 TRIES = 20
-"""Turns of each number of threads: a step is short, and a second thread takes time to wake."""
+"""Turns of each number of threads."""
+
+TURN = 2e-3
+"""Seconds of a turn, at least one step: to set a number of threads and wake them takes time too."""
 
 _SMALL = 1_000_000
 _CORES = {"SkylakeX", "Cooperlake", "SapphireRapids"}
@@ -44,6 +48,45 @@ def bind_product(a: Nd, b: Nd, out: Nd) -> Step:
             dot(b, y)
 
     return product
+
+
+def bind_rowwise(a: Nd, b: Nd, out: Nd) -> Step:
+    """`bind_product`, so that a row of ``out`` depends on that row of ``a`` alone, to the bit.
+
+    BLAS adds up a row in an order that depends on how many rows there are and on where it stands.
+    All products here have the same few rows, in each of which it was seen to add alike.
+    """
+    rows = even_rows(*b.shape, a.dtype)
+    whole = len(a) // rows * rows
+    bands = [(a[i : i + rows].dot, out[i : i + rows]) for i in range(0, whole, rows)]
+    rest, rest_out = np.zeros((rows, a.shape[1]), a.dtype), np.empty((rows, out.shape[1]), a.dtype)
+    tail, last, count = a[whole:], out[whole:], len(a) - whole
+
+    def product() -> None:
+        for dot, y in bands:
+            dot(b, y)
+        if count:
+            rest[:count] = tail
+            rest.dot(b, rest_out)
+            last[:] = rest_out[:count]
+
+    return product
+
+
+@cache
+def even_rows(k: int, n: int, dtype: Any) -> int:
+    """Return of how many rows products with a (k, n) matrix add up every row alike; 1 at worst."""
+    rng = np.random.default_rng(0)
+    w, x = rng.standard_normal((k, n)).astype(dtype), rng.standard_normal(k).astype(dtype)
+    for rows in (8, 4, 2):
+        found = set()
+        for place in range(rows):
+            a = rng.standard_normal((rows, k)).astype(dtype)
+            a[place] = x
+            found.add(a.dot(w)[place].tobytes())
+        if len(found) == 1:
+            return rows
+    return 1
 
 
 def band_rows(m: int, k: int, n: int, *, transposed: bool) -> int:
@@ -74,19 +117,34 @@ def choose_threads(make: Callable[[], Callable[[], object]], most: int) -> int:
     choose before training, and keep the choice.
     """
 
-    def with_threads(count: int) -> Callable[[], object]:
-        limit_threads(count)
-        step = make()
+    from threadpoolctl import ThreadpoolController
 
-        def run() -> None:
-            limit_threads(count)
-            step()
+    blas = ThreadpoolController().select(user_api="blas")  # it looks at every library: 0.4 ms
+    steps = []
+    for count in range(1, most + 1):
+        blas.limit(limits=count)
+        steps.append(make())
+    blas.limit(limits=1)
+    calls = _calls(steps[0])
 
-        return run
+    def turn(count: int) -> None:
+        blas.limit(limits=count)
+        for _ in range(calls):
+            steps[count - 1]()
 
-    best = 1 + fastest([with_threads(count) for count in range(1, most + 1)], rounds=TRIES)
-    limit_threads(best)
+    best = 1 + fastest([partial(turn, count) for count in range(1, most + 1)], rounds=TRIES)
+    blas.limit(limits=best)
     return best
+
+
+def _calls(step: Callable[[], object]) -> int:
+    """Return how many calls of a step make a turn of about `TURN`."""
+    times = []
+    for _ in range(3):
+        start = perf_counter()
+        step()
+        times.append(perf_counter() - start)
+    return max(1, round(TURN / min(times)))
 
 
 def limit_threads(count: int) -> None:

@@ -1,6 +1,7 @@
 """The dueling head's aggregation: values and advantages to action values, over legal actions."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import accumulate
 from typing import TypeAlias
 
@@ -9,6 +10,7 @@ from numpy import add, matmul, multiply, subtract
 
 from agentd.engine.backend import Step
 from agentd.engine.errors import ShapeError
+from agentd.engine.numpy_backend.gemm import bind_rowwise
 from agentd.engine.numpy_backend.memory import MemoryOps, Nd
 
 _Share: TypeAlias = Callable[[], Nd]
@@ -22,10 +24,12 @@ class HeadOps(MemoryOps):
         value, advantage = z[:, :1], z[:, 1:]
         spread = self._branch_sums(branches)
         product, mean = self.empty(q.shape), self.empty(q.shape)
+        bind = bind_rowwise if self.rowwise else partial(partial, matmul)
+        means = bind(product, spread, mean)  # every action: its branch's mean
 
         def step() -> None:
             multiply(advantage, share(), product)
-            matmul(product, spread, mean)  # every action: its branch's mean
+            means()
             subtract(advantage, mean, q)
             add(q, value, q)
 

@@ -145,10 +145,23 @@ class LossOps(ActivationOps):
 
         return step
 
-    def quantile_huber(self, y: Nd, target: Nd, weight: Nd, kappa: float, dy: Nd, loss: Nd) -> Step:
+    def quantile_huber(
+        self,
+        y: Nd,
+        target: Nd,
+        weight: Nd,
+        kappa: float,
+        dy: Nd,
+        loss: Nd,
+        tau: Nd | None = None,
+    ) -> Step:
         (batch, n), m = y.shape, target.shape[1]
         u, c, side = (self.empty((batch, n, m)) for _ in range(3))
-        tau = self.asarray(((np.arange(n) + 0.5) / n).astype(self.dtype)).reshape(1, n, 1)
+        if tau is None:
+            tau = self.asarray(((np.arange(n) + 0.5) / n).astype(self.dtype)).reshape(1, n)
+        else:
+            same_shape("quantile_huber tau", y, tau)
+        fraction = tau[:, :, None]
         below = np.empty(u.shape, np.bool_)
         zero, low, high = self.scalar(0), self.scalar(-kappa), self.scalar(kappa)
         share, slope = self.scalar(1 / (m * kappa)), self.scalar(-1 / (m * kappa))
@@ -157,7 +170,7 @@ class LossOps(ActivationOps):
         def step() -> None:
             subtract(target[:, None, :], y[:, :, None], u)
             np.less(u, zero, below)
-            subtract(tau, below, side)
+            subtract(fraction, below, side)
             np.abs(side, side)
             clip(u, low, high, c)
             einsum("bnm,bnm->bn", side, c, out=dy)

@@ -28,8 +28,12 @@ class MemoryOps:
 
     name = "numpy"
 
-    def __init__(self, dtype: Any = np.float32) -> None:
-        self.dtype = float_type(dtype)
+    def __init__(self, dtype: Any = np.float32, *, rowwise: bool = False) -> None:
+        """With ``rowwise`` a row's outputs are the same bits whatever rows stand beside it.
+
+        That holds for the layers' forward ops, and costs time: BLAS computes small products.
+        """
+        self.dtype, self.rowwise = float_type(dtype), rowwise
         self._kinds: dict[Kind, np.dtype[Any]] = {
             "float": self.dtype,
             "int32": np.dtype(np.int32),

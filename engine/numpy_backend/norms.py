@@ -15,9 +15,13 @@ class NormOps(MemoryOps):
         mean, even = self.empty((rows,)), self._full(width, 1 / width)
         share, floor, finish = self.scalar(1 / width), self.scalar(eps), _inverse_root
         mean_column, scale_column = mean.reshape(rows, 1), scale.reshape(rows, 1)
+        rowwise = self.rowwise
 
         def step() -> None:
-            dot(x, even, mean)
+            if rowwise:
+                einsum("rd,d->r", x, even, out=mean)
+            else:
+                dot(x, even, mean)
             subtract(x, mean_column, norm)
             einsum("rd,rd->r", norm, norm, out=scale)
             finish(scale, share, floor)

@@ -1,4 +1,4 @@
-"""Steps through time: the LSTM's cell, and the change between batch first and time first."""
+"""Steps through time: the cells of LSTM and GRU, and the change between batch and time first."""
 
 from numpy import add, copyto, multiply, subtract, tanh
 
@@ -58,6 +58,54 @@ class RecurrentOps(MemoryOps):
             subtract(one, o, u)
             multiply(u, o, u)
             multiply(u, t, do)
+
+        return step
+
+    def gru_cell(self, z: Nd, a: Nd, h_tm1: Nd, h: Nd) -> Step:
+        width, half = h.shape[1], self.scalar(0.5)
+        gates, given = z[:, : 2 * width], a[:, : 2 * width]
+        keep, reset, n, a_n = z[:, :width], gates[:, width:], z[:, 2 * width :], a[:, 2 * width :]
+        scratch = self.empty(h.shape)
+
+        def step() -> None:
+            add(gates, given, gates)
+            multiply(gates, half, gates)
+            tanh(gates, gates)
+            multiply(gates, half, gates)
+            add(gates, half, gates)
+            multiply(reset, a_n, scratch)
+            add(n, scratch, n)
+            tanh(n, n)
+            subtract(h_tm1, n, scratch)
+            multiply(scratch, keep, scratch)
+            add(n, scratch, h)
+
+        return step
+
+    def gru_cell_backward(self, gates: Nd, a: Nd, h_tm1: Nd, dh: Nd, dh_tm1: Nd) -> Step:
+        width, one = dh.shape[1], self.scalar(1)
+        keep, reset, n = (gates[:, i * width : (i + 1) * width] for i in range(3))
+        a_keep, a_reset, a_n = (a[:, i * width : (i + 1) * width] for i in range(3))
+        s, t = self.empty(dh.shape), self.empty(dh.shape)
+
+        def step() -> None:
+            multiply(dh, keep, dh_tm1)
+            subtract(one, keep, s)
+            multiply(s, dh, t)  # dn
+            multiply(s, keep, s)
+            multiply(s, dh, s)
+            subtract(h_tm1, n, a_keep)
+            multiply(a_keep, s, a_keep)  # dz = dh (h_tm1 - n) z (1 - z)
+            multiply(n, n, s)
+            subtract(one, s, s)
+            multiply(t, s, n)  # d (z_n + r a_n)
+            subtract(one, reset, s)
+            multiply(s, reset, s)
+            multiply(s, a_n, s)
+            multiply(s, n, a_reset)  # dr
+            multiply(n, reset, a_n)
+            copyto(keep, a_keep)
+            copyto(reset, a_reset)
 
         return step
 

@@ -21,8 +21,8 @@ _MIX = ((16, 0x7FEB352D), (15, 0x846CA68B))
 class SparseOps(MemoryOps):
     """Masks come from a hash of position and key: the same on every backend, and replayable."""
 
-    def __init__(self, dtype: Any = np.float32) -> None:
-        super().__init__(dtype)
+    def __init__(self, dtype: Any = np.float32, *, rowwise: bool = False) -> None:
+        super().__init__(dtype, rowwise=rowwise)
         self._touched: dict[tuple[int, Shape], Nd] = {}  # gradient tables: rows that are not zero
 
     def dropout(self, x: Nd, rate: float, key: Callable[[], int], y: Nd, factor: Nd) -> Step:

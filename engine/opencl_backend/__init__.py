@@ -1,9 +1,10 @@
 """The engine's ops in OpenCL: the same numbers on any device, with kernels of our own."""
 
 from agentd.engine.opencl_backend.arithmetic import ArithmeticOps
-from agentd.engine.opencl_backend.distributions import DistributionOps
 from agentd.engine.opencl_backend.evidence import EvidenceOps
 from agentd.engine.opencl_backend.images import ImageOps
+from agentd.engine.opencl_backend.implicit import ImplicitOps
+from agentd.engine.opencl_backend.munchausen import MunchausenOps
 from agentd.engine.opencl_backend.noise import NoiseOps
 from agentd.engine.opencl_backend.norms import NormOps
 from agentd.engine.opencl_backend.optimizers import OptimizerOps
@@ -19,9 +20,10 @@ class OpenCLBackend(
     RecurrentOps,
     SparseOps,
     ImageOps,
+    ImplicitOps,
     NoiseOps,
     NormOps,
-    DistributionOps,
+    MunchausenOps,
     EvidenceOps,
     OptimizerOps,
     WholeOps,

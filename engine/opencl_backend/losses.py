@@ -38,10 +38,20 @@ class LossOps(MemoryOps):
         return self._row_wise("loss", "binary_cross_entropy", y, target, weight, dy, loss)
 
     def quantile_huber(
-        self, y: Dv, target: Dv, weight: Dv | None, kappa: float, dy: Dv, loss: Dv
+        self,
+        y: Dv,
+        target: Dv,
+        weight: Dv | None,
+        kappa: float,
+        dy: Dv,
+        loss: Dv,
+        tau: Dv | None = None,
     ) -> Step:
         (rows, n), m = y.shape, target.shape[1]
-        args = (m, y, target, *optional(weight, y), float(kappa), dy, loss)
+        if tau is not None:
+            same_shape("quantile_huber tau", y, tau)
+        given = (y, target, *optional(weight, y), *optional(tau, y))
+        args = (m, *given, float(kappa), dy, loss)
         return self._each_row("quantile", "quantile_huber", rows, n, *args)
 
     def categorical_projection(

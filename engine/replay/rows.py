@@ -197,6 +197,7 @@ class Rows:
                of several rows
     elapsed    (C,) float32, nominal steps that led to this row, above 0; kept only where time
                counts, elsewhere every row takes one
+    memory     (C, S) float32, what a network that remembers left behind the row; kept only for one
     """
 
     format: RowFormat
@@ -212,6 +213,7 @@ class Rows:
     has_masks: bool = False
     prev: NDArray[np.int64] | None = None
     elapsed: NDArray[np.float32] | None = None
+    memory: NDArray[np.float32] | None = None
 
     @property
     def capacity(self) -> int:

@@ -84,6 +84,11 @@ class TransitionReader:
         self._power = (gamma ** np.arange(max(n_step, demonstrated) + 1)).astype(np.float32)
         self._make(batch)
 
+    @property
+    def steps(self) -> NDArray[np.intp]:
+        """How many steps each transition of the last read has, (B,)."""
+        return self._steps
+
     def read(self, rows: Rows, hi: int, start: NDArray[np.int64]) -> TransitionBatch:
         """Return the transitions that begin at rows ``start`` (B,); valid until the next call.
 

@@ -26,6 +26,7 @@ from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.learners.supervised_step import bind_supervised_step
 from agentd.engine.learners.whole_step import bind_fit
 from agentd.engine.network import Network, Pass
+from agentd.engine.network.network import refuse_memory
 from agentd.engine.network.normalize import refuse_normalize
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.optim import make_optimizer
@@ -110,6 +111,7 @@ class Trainer:
         if len(network.output_shape) != 1:
             raise ModelError(f"the network gives {network.output_shape}: expected a row of outputs")
         refuse_normalize(network)
+        refuse_memory(network, "training from data")
         (outputs,) = network.output_shape
         self._objective = Objective(loss, self._backend, outputs, is_class)
         if weights is None:

@@ -22,6 +22,7 @@ from agentd.config import (
     resolve,
 )
 from agentd.config.template import comments_of, json_schema, render_template
+from agentd.engine.optim.spec import OptimizerSpec
 from agentd.errors import MissingInput
 
 Write = Callable[[str], Path]
@@ -89,7 +90,7 @@ def test_another_optimizer_takes_no_constants_of_the_old_one(write: Write) -> No
     changed = agent_config_from_wire({"optimizer": {"name": "sgd"}}, base)
     tuned = agent_config_from_wire({"optimizer": {"eps": 1e-4}}, base)
 
-    assert (changed.optimizer.name, changed.optimizer.lr) == ("sgd", AgentConfig().optimizer.lr)
+    assert changed.optimizer == OptimizerSpec(name="sgd")
     assert (tuned.optimizer.lr, tuned.optimizer.eps) == (0.5, 1e-4)
 
 
@@ -194,6 +195,8 @@ BAD = {
     ),
     "agent:\n  loss: mse\n  dqn: {distribution: quantile}": (2, "agent", "", "", ""),
     "agent:\n  model: {layers: [{expectation: 3}]}": (2, "agent", "", "", ""),
+    "agent:\n  dqn: {soft_policy: {clip: 1}}": (2, "agent.dqn.soft_policy.clip", "<= 0", "1", ""),
+    "agent:\n  dqn: {implicit: {samples: 1}}": (2, "agent.dqn.implicit.samples", ">= 2", "1", ""),
     "agent:\n  pqn: {lambda: 1.5}": (2, "agent.pqn.lambda", "<= 1", "1.5", ""),
     "agent:\n  pqn: {lambd: 1}": (2, "agent.pqn.lambd", "one of", "", "did you mean `lambda`?"),
     "tls: {cert: a}": (1, "tls", "", "", ""),
@@ -234,6 +237,16 @@ def test_a_fault_is_told_with_its_place(text: str, write: Write) -> None:
         ),
         ({"learner": "pqn", "pace": {"updates": 6}}, "6.* no multiple of pqn.minibatches .4"),
         ({"dqn": {"last_actions": 2}, "pace": {}}, "last_actions .2. is for learner dqn: pqn"),
+        ({"dqn": {"munchausen": True}, "pace": {}}, "dqn.munchausen .True. is for learner dqn"),
+        (
+            {"learner": "stream_q", "dqn": {"distribution": "implicit"}}
+            | {"pace": {"train_every": 4}},
+            "dqn.distribution .implicit. is for learner dqn: stream_q",
+        ),
+        (
+            {"learner": "dqn", "dqn": {"distribution": "implicit", "mean_error": True}, "pace": {}},
+            "mean_error is for plain values",
+        ),
         (
             {"learner": "dqn", "dqn": {"last_actions": 16}, "replay": {"capacity": 17}, "pace": {}},
             "dqn.last_actions .16. need more rows than replay.capacity .17",

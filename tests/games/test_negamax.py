@@ -5,8 +5,8 @@ import pytest
 
 from agentd.games import make
 from agentd.games.connect4 import COLUMNS, ConnectFour, best_of_two_plies
-from agentd.games.game import Observations
-from agentd.games.negamax import DISCOUNT, no_values, search
+from agentd.games.game import Kind, Observations
+from agentd.games.negamax import DISCOUNT, Guarded, moves_not_lost, no_values, search
 from agentd.games.two_player import Against
 
 
@@ -102,3 +102,36 @@ def test_a_player_of_four_plies_beats_one_of_two() -> None:
 def test_fewer_than_one_ply_is_refused(game: ConnectFour) -> None:
     with pytest.raises(ValueError, match="at least 1 ply, got 0"):
         search(game, game.positions(np.arange(1)), no_values, plies=0)
+
+
+def test_moves_that_lose_to_a_reply_are_barred_unless_all_do(game: ConnectFour) -> None:
+    positions = game.positions(np.arange(game.tables))
+    safe, legal = moves_not_lost(game, positions), game.moves(positions)
+    lost = search(game, positions, plies=2) == np.float32(-DISCOUNT)
+
+    assert safe.any(axis=1).all()
+    assert not (safe.astype(bool) & ~legal).any()
+    helped = ~(lost | ~legal).all(axis=1)
+    assert lost.sum() > 0
+    assert (safe[helped] == (legal & ~lost)[helped]).all()
+    assert (safe[~helped] == legal[~helped]).all()
+
+
+def test_a_guarded_game_bars_them_in_its_mask_and_plays_the_same_game() -> None:
+    bare, guarded = make("connect4-search", 6, 3), Guarded(make("connect4-search", 6, 3))
+    frame, shown = bare.reset(), guarded.reset()
+    barred = 0
+    for _ in range(40):
+        assert (frame.kind == shown.kind).all()
+        assert (shown.mask <= frame.mask).all()
+        ended = frame.kind >= Kind.TERMINATED
+        assert (shown.mask[ended] == frame.mask[ended]).all()
+        moving = ~ended
+        world = bare.world
+        expected = moves_not_lost(world, world.positions(frame.stream[moving]))
+        assert (shown.mask[moving] == expected).all()
+        barred += int((shown.mask < frame.mask).sum())
+        actions = np.zeros(6, np.int64)
+        actions[shown.stream] = shown.mask.argmax(axis=1)
+        frame, shown = bare.step(actions), guarded.step(actions)
+    assert barred > 0

@@ -106,6 +106,7 @@ def tries(tmp_path, monkeypatch, durability, count):
     return ages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [25, pytest.param(100, marks=pytest.mark.long)])
 @pytest.mark.parametrize("durability", WINDOWS)
 def test_a_power_failure_takes_no_row_older_than_the_window(

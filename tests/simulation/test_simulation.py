@@ -26,6 +26,7 @@ def test_promises_hold_whatever_goes_wrong(durability):
     assert outcome.facts["rows"] or outcome.facts["rows_lost_to_power"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.long if name in RARE else ()) for name in DEFECTS]
 )

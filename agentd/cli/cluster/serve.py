@@ -22,6 +22,9 @@ def serve(
         Path, typer.Option(help="Where each node keeps what it has, on a disk of its own.")
     ],
     replicas: Annotated[int, typer.Option(min=1, max=64, help="How many daemons.")] = 2,
+    host: Annotated[
+        str, typer.Option(help="Address that each daemon listens at; 127.0.0.1 for one machine.")
+    ] = "0.0.0.0",
     port: Annotated[
         int, typer.Option(min=0, max=65000, help="Of the first; the others count on from it.")
     ] = 7331,
@@ -34,7 +37,7 @@ def serve(
 
     Prints where each listens. Games connect with all of the addresses, a comma between two.
     """
-    device = _require_shareable(config)
+    device = _require_shareable(config, host)
     flags = replace(cluster, ray=cluster.ray or "auto")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -47,6 +50,7 @@ def serve(
             config.read_text(),
             replicas,
             data_dir.absolute(),
+            host=host,
             port=port,
             learner_on={} if learner_on is None else {learner_on: 1.0},
             device=device,
@@ -56,9 +60,9 @@ def serve(
             stop.wait()
 
 
-def _require_shareable(config: Path) -> str:
-    """Check every agent of a configuration; return the device that it names."""
+def _require_shareable(config: Path, host: str) -> str:
+    """Check every agent of a configuration, and who may connect; return the device it names."""
     if not config.is_file():
         raise MissingInput(f"no configuration {config}")
-    found = resolve(config, {"shared_learner.address": "ray:auto"}, {}).config
+    found = resolve(config, {"shared_learner.address": "ray:auto", "host": host}, {}).config
     return found.device

@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 
 from agentd.cli.rl.environment import EnvArg, MaxEpisodeSteps, read_arguments
-from agentd.cli.screen.options import JsonScreen
+from agentd.cli.screen.options import JsonScreen, Level
 from agentd.cli.screen.terminal import Terminal
 from agentd.config import load_preset
 from agentd.errors import UsageError
+from agentd.protocol.messages import MAX_LEVEL
 from agentd.rl.client_eval import ADDRESS, play_client
 from agentd.rl.daemon import Daemon
 from agentd.rl.evaluation import GreedyPlayer
@@ -48,16 +49,20 @@ def evaluate(
         int,
         typer.Option(min=0, max=MOST_PLIES, help="Moves to look ahead in a game of two players."),
     ] = 0,
+    level: Level = None,
 ) -> None:
     """Play an agent of a data directory greedily and print what it gets.
 
     Plays a copy of its newest checkpoint, so that a daemon may run there meanwhile; nothing is
     learned. The game is one of ours, on ``--seed``, or a client of any language. With ``--search``
     the agent looks so many moves ahead: wins and losses are exact, and what it learned counts after
-    the last. `rl compare` knows the result of what was played without. The interval is the 95 %
-    bootstrap interval of the interquartile mean (IQM).
+    the last. With ``--level`` it plays weaker: actions near the best one, drawn by ``--seed``. `rl
+    compare` knows the result of what was played with neither. The interval is the 95 % bootstrap
+    interval of the interquartile mean (IQM).
     """
     name = _game(preset, game, command)
+    if command and level is not None:
+        raise UsageError("--level: a client says its level itself, as `level` of its hello")
     source = GameSource(name, read_arguments(env_arg or ()), max_episode_steps)
     if not command:
         check_game(source)
@@ -66,12 +71,13 @@ def evaluate(
     folder = agent_folder(data_dir, agent)
     with frozen_copy(folder) as copy:
         if search:
-            found = play_ahead(learned_values(copy), name, episodes, seed, search)
+            at = MAX_LEVEL if level is None else level
+            found = play_ahead(learned_values(copy), name, episodes, seed, search, at)
         elif command:
             found = play_client(copy, command, episodes, out.note)
         else:
-            found = _play_game(out, copy, source, episodes, seed)
-        if not search:
+            found = _play_game(out, copy, source, episodes, seed, level)
+        if not search and level is None:
             append_evaluation(folder, found, copy.steps)
     record = {
         "agent": agent,
@@ -82,12 +88,19 @@ def evaluate(
         "seed": None if command else seed,
         "checkpoint": copy.checkpoint,
         **({"search": search} if search else {}),
+        **({} if level is None else {"level": level}),
     }
-    out.report(record, f"greedy return {found}\n{found.explain()}")
+    what = "greedy return" if level is None else f"return at level {level:g}"
+    out.report(record, f"{what} {found}\n{found.explain()}")
 
 
 def _play_game(
-    out: Terminal, copy: FrozenCopy, source: GameSource, episodes: int, seed: int
+    out: Terminal,
+    copy: FrozenCopy,
+    source: GameSource,
+    episodes: int,
+    seed: int,
+    level: float | None,
 ) -> Scores:
     """The returns of a game of ours, or of Gymnasium's."""
     with GreedyPlayer(out.note) as evaluator:
@@ -95,8 +108,8 @@ def _play_game(
         if looks.time_limit is None:
             out.note(f"{source.name} has no time limit: episodes are cut off at {LONGEST:,} steps")
         with Daemon(copy.data_dir) as daemon:
-            task = Evaluate(daemon.host, daemon.port, copy.agent.name, source, episodes, seed)
-            return evaluator.play(task)
+            where = (daemon.host, daemon.port, copy.agent.name)
+            return evaluator.play(Evaluate(*where, source, episodes, seed, level=level))
 
 
 def _game(preset: str | None, game: str | None, command: list[str] | None) -> str:

@@ -39,6 +39,10 @@ class SharedOption(NamedTuple):
 Screen = Annotated[Terminal, SharedOption()]
 JsonScreen = Annotated[Terminal, SharedOption(tuple(_SHARED))]
 LogScreen = Annotated[Terminal, SharedOption(logs=True)]
+Level = Annotated[
+    float | None,
+    typer.Option(min=0, max=100, help="How strong it plays: 0 to 100.", show_default="100"),
+]
 
 
 def _taken(name: str, value: Any) -> Any:

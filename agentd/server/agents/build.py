@@ -1,6 +1,8 @@
 """From an agent's folder to an ``Agent`` in memory: network, weights, ring, board, learner."""
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -51,6 +53,16 @@ _FITTED = 1024
 """Recorded rows to which int8 weights are fitted here: a game may wait for it."""
 
 
+_BUILDERS = ThreadPoolExecutor(32, "build")
+"""Agents are built in threads of their own: who else waits for the disk waits for no build."""
+
+
+async def build_aside(host: AgentHost, folder: Path, config: AgentConfig, schema: Schema) -> Agent:
+    """As `build_agent`, off the event loop."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_BUILDERS, build_agent, host, folder, config, schema)
+
+
 def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Schema) -> Agent:
     """Open an agent's files and make it ready to act.
 
@@ -85,7 +97,8 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
 
         learning = _open_learning(host, folder, config, schema, actor, on_publication, found, lost)
         learning.codec = codec_of(config, schema)
-    stacks = Stacks(format) if format.depth > 1 else None
+    keeps_state = format.depth > 1 or network.memory
+    stacks = Stacks(format, network.memory_width) if keeps_state else None
     footing = Footing(folder, *([learning.ring.path] if learning is not None else []))
     keeps, own = host.table is not None, folder / "checkpoints"
     follower = None if config.follow is None else Follower(config.follow, actor, own, keeps=keeps)
@@ -102,7 +115,7 @@ def _backend(
 ) -> Backend:
     """Return what the agent acts on. Raises ConfigError where that is for players and it learns."""
     if device != INT8:
-        return backend_for(device)
+        return backend_for(device, rowwise=bool(network.memory))
     if config.learner != "none":
         learner, name = config.learner, folder.name
         raise ConfigError(f"device {INT8} only plays, and agent {name} learns (learner: {learner})")

@@ -76,7 +76,7 @@ async def reset_agent(registry: Registry, name: str, *, weights: bool) -> str | 
         before, _ = await agent.save()
     async with registry.lock(name):
         with as_protocol_errors():
-            shape = _stored_shape(registry, name)
+            shape = await asyncio.to_thread(_stored_shape, registry, name)
             await _put_away(registry, name, save=False)
             folder = registry.stored.folder(name)
             await _make(registry, _Founding(name, folder, shape, shape, weights=weights, past=True))
@@ -94,7 +94,7 @@ async def copy_agent(registry: Registry, name: str, to: str, *, replay: bool) ->
     await _save(registry, name, to)
     async with _alone(registry, to, name if replay else None):
         with as_protocol_errors():
-            shape = _stored_shape(registry, name)
+            shape = await asyncio.to_thread(_stored_shape, registry, name)
             if replay:
                 await _put_away(registry, name, save=True)
             plan = _Founding(to, registry.stored.folder(name), shape, shape, replay=replay)
@@ -119,7 +119,7 @@ async def migrate_agent(
         raise
     await registry.ensure(name)  # one that no game has said hello to has nothing to carry over
     with as_protocol_errors():
-        old = _stored_shape(registry, name)
+        old = await asyncio.to_thread(_stored_shape, registry, name)
         new = AgentShape(msgspec.structs.replace(old.config, init=None), schema)
         require_same_heads(old.schema, schema)
     _require_growth(name, old, new)

@@ -20,7 +20,7 @@ from agentd.memory.session_table import SessionTable
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.schema import Schema
 from agentd.server.agents.agent import Agent
-from agentd.server.agents.build import build_agent
+from agentd.server.agents.build import build_aside
 from agentd.server.agents.costs import check_costs, check_least, settle
 from agentd.server.agents.faults import as_protocol_errors
 from agentd.server.agents.host import AgentHost
@@ -99,7 +99,7 @@ class Registry:
             self._require_room(name)
             if not self.stored.has(name):
                 return await self._create_bound(name, schema)
-            if (known := self._schema(name)) is not None and known != schema:
+            if (known := await self._schema(name)) is not None and known != schema:
                 with as_protocol_errors():
                     config = await asyncio.to_thread(self.stored.config, name)
                     require_same(name, known, schema, config, self.stored.has)
@@ -123,7 +123,7 @@ class Registry:
                 return self.loaded[name]
             if not self.stored.has(name):
                 raise self._unknown(name)
-            schema = self._schema(name)
+            schema = await self._schema(name)
             if schema is None:
                 raise _unbound(name)
             self._require_room(name)
@@ -140,7 +140,7 @@ class Registry:
         facts = self.facts(name)
         with as_protocol_errors():
             config = await asyncio.to_thread(self.stored.config, name)
-            schema = self.stored.schema(name)
+            schema = await self._schema(name)
             checkpoints = await asyncio.to_thread(self.stored.checkpoints, name)
             exploring = await asyncio.to_thread(read_exploring, self.stored.folder(name))
         return {
@@ -213,7 +213,7 @@ class Registry:
         """Stop or resume learning, for as long as nobody says otherwise."""
         before = self.facts(name)["frozen"]
         agent = self.loaded.get(name)
-        if agent is None and not on and self._schema(name) is not None:
+        if agent is None and not on and await self._schema(name) is not None:
             agent = await self.ensure(name)  # its checkpoint may hold that learning has paused
         with as_protocol_errors():
             await asyncio.to_thread(self.stored.freeze, name, on)
@@ -322,9 +322,9 @@ class Registry:
                 *(name, change.key, change.wanted, change.stored),
             )
 
-    def _schema(self, name: str) -> Schema | None:
+    async def _schema(self, name: str) -> Schema | None:
         with as_protocol_errors():
-            return self.stored.schema(name)
+            return await asyncio.to_thread(self.stored.schema, name)
 
     def _require_room(self, name: str) -> None:
         limit = self._config.limits.max_agents
@@ -341,14 +341,14 @@ class Registry:
     async def _load(self, name: str, schema: Schema) -> Agent:
         folder = self.stored.folder(name)
         with as_protocol_errors():
-            unbound = self.stored.schema(name) is None
+            unbound = await self._schema(name) is None
             config = await asyncio.to_thread(self.stored.config, name)
             require_learnable(config, schema)
             await asyncio.to_thread(check_costs, folder, config, schema, self._config.limits)
             if unbound:  # a start that was cut off may have left an empty ring
                 await asyncio.to_thread(self.stored.forget_replay, name)
             try:
-                agent = await asyncio.to_thread(build_agent, self._host, folder, config, schema)
+                agent = await build_aside(self._host, folder, config, schema)
                 await asyncio.to_thread(self.stored.bind, name, schema)
             except BaseException:
                 if unbound:  # another hello may have another schema

@@ -81,12 +81,18 @@ class StoredAgents:
             raise DamagedFile(f"{self._root / name / CONFIG}: {fault}") from fault
 
     def write_config(self, name: str, config: AgentConfig) -> None:
-        """Create an agent, or change how it learns. Raises StorageError."""
+        """Create an agent, or change how it learns. Raises StorageError: nothing is made then."""
         folder = self._root / name
         if not self._root.is_dir():
             raise StorageError(f"{self._root} was removed while in use")
-        Files().ensure_dir(folder)
-        write_file(folder / CONFIG, dump_agent_config(config))
+        is_new = not folder.exists()
+        try:
+            Files().ensure_dir(folder)
+            write_file(folder / CONFIG, dump_agent_config(config))
+        except (OSError, StorageError):
+            if is_new:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     # -- made of another one -------------------------------------------------------------------
 

@@ -37,7 +37,8 @@ def build_kernels(backend: Backend) -> None:
 class Choice:
     """The answers to a batch: action (N, branches) int32, -1 on ended rows; q (N, A) float32.
 
-    explored (N,) uint8 as rows keep it: bits of `agentd.memory.played`; evidence as of `Actor`.
+    explored (N,) uint8 as rows keep it: bits of `agentd.memory.played`; evidence as of `Actor`;
+    memory (N, S): what a network that remembers leaves to each stream's next row, else None.
     """
 
     action: NDArray[np.int32]
@@ -45,6 +46,7 @@ class Choice:
     q: NDArray[np.float32]
     version: int
     evidence: Evidence | None = None
+    memory: NDArray[np.float32] | None = None
 
 
 class Actor:
@@ -130,17 +132,25 @@ class Actor:
         return self._exploration.epsilon(env_steps - self._since)
 
     def values(
-        self, obs: NDArray[np.uint8], played: NDArray[np.int32] | None = None
+        self,
+        obs: NDArray[np.uint8],
+        played: NDArray[np.int32] | None = None,
+        memory: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """The network's outputs (N, A) for raw rows (N K, row_bytes), as a copy.
 
         K rows make one input where the agent stacks them, and the actions played before it,
-        (N, L, branches), where it has these in its input.
+        (N, L, branches), where it has these in its input; ``memory`` (N, S) is what the rows before
+        these left, None for nothing.
         """
-        return self._forward(self._pass, obs, played)
+        return self._forward(self._pass, obs, played, memory)
 
     def _forward(
-        self, run: Pass, obs: NDArray[np.uint8], played: NDArray[np.int32] | None
+        self,
+        run: Pass,
+        obs: NDArray[np.uint8],
+        played: NDArray[np.int32] | None,
+        memory: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         if self._format is None:
             x = raw_to_features(self._schema, obs)
@@ -148,13 +158,13 @@ class Actor:
             x = np.empty((len(obs) // self._format.stack, self._format.features), np.float32)
             self._format.decode(obs, x, played)
         x = x.reshape(len(x), *self.network.input_shape)
-        return self._backend.to_host(run.forward(self._params, x))
+        return self._backend.to_host(run.forward(self._params, x, memory=memory))
 
     @property
     def reads_rows(self) -> bool:
         """True when the network reads float32 rows from the host's memory as they are."""
         host = isinstance(self._params, np.ndarray) and self._params.dtype == np.float32
-        return host and self.network.input_kind == "float"
+        return host and self.network.input_kind == "float" and not self.network.memory
 
     def input(self, rows: int) -> NDArray[np.float32]:
         """Where so many rows are put for ``best``, (rows, *input); only if ``reads_rows``."""
@@ -180,18 +190,18 @@ class Actor:
         *,
         played: NDArray[np.int32] | None = None,
         slot: NDArray[np.int64] | None = None,
+        memory: NDArray[np.float32] | None = None,
     ) -> Choice:
         """Choose for N rows; the first ``learned`` of them explore, the others are greedy.
 
         ``first_row`` is the absolute index that the first learned row will have: exploration
         depends on it, the seed, and what the row's stream holds, never on which rows share the
         batch. ``slot`` (N,) is each row's stream among all sessions, needed where actions are held;
-        ``played``: see ``values``.
+        ``played``, ``memory``: see ``values``.
         """
-        q = self._outputs(obs, played, learned, first_row)
+        q = self._outputs(obs, played, learned, first_row, memory)
         n, branches = len(kind), self._schema.branches
-        if self.growth is not None:
-            mask = self.growth.limit(mask, max(first_row, env_steps), n)
+        mask = self.legal(mask, first_row, env_steps, n)
         lone = self._exploration.kind != "boltzmann" and n == len(branches) == 1
         if lone and mask is None and stream is None:
             at = -1 if slot is None else int(slot[0])
@@ -218,7 +228,24 @@ class Actor:
             ended = kind >= TERMINATED
             action[ended] = -1
             explored[ended] = 0
-        return Choice(action, explored, q, self.version, self.evidence)
+        return Choice(action, explored, q, self.version, self.evidence, self._left())
+
+    def _left(self) -> NDArray[np.float32] | None:
+        """What the rows of the last pass leave to those after them, (N, S)."""
+        return self._pass.memory_after() if self.network.memory else None
+
+    @property
+    def branches(self) -> tuple[int, ...]:
+        """How many actions each branch has."""
+        return self._schema.branches
+
+    def legal(
+        self, mask: NDArray[np.uint8] | None, first_row: int, env_steps: int, rows: int
+    ) -> NDArray[np.uint8] | None:
+        """Return the mask (rows, A) of those of ``mask`` that there are yet; see ``act``."""
+        if self.growth is None:
+            return mask
+        return self.growth.limit(mask, max(first_row, env_steps), rows)
 
     def _outputs(
         self,
@@ -226,8 +253,9 @@ class Actor:
         played: NDArray[np.int32] | None,
         learned: int,
         first_row: int,
+        memory: NDArray[np.float32] | None,
     ) -> NDArray[np.float32]:
-        q = self.values(obs, played)
+        q = self.values(obs, played, memory)
         if self._noisy is not None and learned:
             seen = obs[: learned * self._stack]
             q[:learned] = self._noisy_values(self._noisy, seen, played, first_row)
@@ -274,7 +302,8 @@ class Actor:
             if self.holds is not None:
                 chosen, explored = self.holds.apply_one(slot, kind, chosen, explored, length[0])
         action = np.array([[chosen]], np.int32)
-        return Choice(action, np.array([explored], np.uint8), q, self.version, self.evidence)
+        found = np.array([explored], np.uint8)
+        return Choice(action, found, q, self.version, self.evidence, self._left())
 
     def _noisy_values(
         self,

@@ -4,6 +4,7 @@ Everything here is memory that the learner process shares; nothing waits for it.
 frames wait in the agent's queue until ``may_act`` finds the publication that their rows need.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -63,9 +64,8 @@ class Learning:
         self._pace = handle.pace
         self._paced = config.pace.mode == "paced" and self._steps is not None
         self._actor, self._spawn = actor, spawn
-        self._started = False
-        self._refused, self._refused_rows = "", 0  # why the newest rows were not kept
-        self.lost_rows = 0
+        self._started, self.lost_rows, self._refused_rows = False, 0, 0
+        self._refused = ""  # why the newest rows were not kept
         self.sync = RowSync(ring, config.durability, spawn)
         self.too_slow, self._seen = "", board.stats()  # in words; the reading of the last look
         self._paced_wait_s, self._late = paced_wait_s, False
@@ -205,6 +205,7 @@ class Learning:
             choice.version,
             elapsed(batch.facts, rows),
             corrected(batch.facts, rows),
+            None if choice.memory is None else choice.memory[:rows],
         )
         self._table.last_seq[slots] = newest
         self.sync.note()
@@ -390,7 +391,7 @@ class Learning:
         if self._started:
             await self.handle.stop(save=save, within_s=within_s)
         await self.sync.close(within_s)
-        self.ring.close()
+        await asyncio.to_thread(self.ring.close)  # it waits for the disk
 
 
 def _whole(stats: dict[str, float]) -> dict[str, float]:

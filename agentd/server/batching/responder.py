@@ -20,6 +20,7 @@ from agentd.protocol.schema import Schema
 from agentd.server.batching.actor import Actor, Choice
 from agentd.server.batching.answers import Counters, encode_answers
 from agentd.server.batching.batch import Batch, Joiner, check_batch, corrected
+from agentd.server.batching.dialled import turn_down
 from agentd.server.batching.fast_path import FastPath
 from agentd.server.batching.followed import FollowedReturns
 from agentd.server.batching.learning import Learning
@@ -177,7 +178,7 @@ class Responder:
         learning, shown = self._learning, batch.mask
         if self._codec is not None:
             batch.number(self._codec)
-        obs, played = batch.obs, None
+        obs, played, memory = batch.obs, None, None
         if (taken := corrected(batch.facts, len(batch))) is not None:
             stream = batch.stream[taken.row]
             if self._stacks is not None:
@@ -186,6 +187,9 @@ class Responder:
                 self._actor.holds.release(stream[taken.by > 0])
         if self._stacks is not None:
             obs, played = self._stacks.push(batch.stream, batch.kind, obs)
+            memory = self._stacks.memory(batch.stream, batch.kind)
+        head = learning.head if learning is not None else 0
+        steps = learning.env_steps if learning is not None else 0
         choice = self._actor.act(
             obs,
             batch.mask,
@@ -193,13 +197,17 @@ class Responder:
             batch.local.astype(np.int64) if self._actor.needs_streams else None,
             batch.streams,
             learned,
-            learning.head if learning is not None else 0,
-            learning.env_steps if learning is not None else 0,
+            head,
+            steps,
             played=played,
             slot=batch.stream,
+            memory=memory,
         )
+        if any(frame.session.dial for frame in batch.frames):
+            mask = self._actor.legal(batch.mask, head, steps, len(batch))
+            turn_down(batch, mask, self._actor.branches, choice)
         if self._stacks is not None:
-            self._stacks.note(batch.stream, choice.action)
+            self._stacks.note(batch.stream, choice.action, choice.memory)
         if learned and learning is not None:
             learning.keep(batch, learned, choice)
             if self.followed is not None:

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 from agentd.errors import StorageError
@@ -43,6 +44,7 @@ class RowSync:
         self.holds = durability == "always"
         self._ring, self._spawn = ring, spawn
         self._off = durability == "os"
+        self._thread = ThreadPoolExecutor(1, "sync")  # answers wait for nobody else's disk work
         self._fresh = False
         self._held: list[tuple[Release, list[Frame], list[bytes], int]] = []
         self._over, self._idle = asyncio.Event(), asyncio.Event()
@@ -102,10 +104,11 @@ class RowSync:
     async def _sync(self) -> None:
         """Put the rows of now on the disk."""
         began, counters = time.monotonic(), self._ring.counters
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.to_thread(self._ring.sync)
+            await loop.run_in_executor(self._thread, self._ring.sync)
             self._ring.mark_durable(counters)
-            await asyncio.to_thread(self._ring.sync_header)
+            await loop.run_in_executor(self._thread, self._ring.sync_header)
         except StorageError as fault:
             self.trouble = f"rows are not on the disk: {fault}"
             return

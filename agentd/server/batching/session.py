@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from agentd.engine.rules.dial import BEST, Dial
 from agentd.protocol.codec import common_version
 from agentd.protocol.errors import ProtocolError
 from agentd.protocol.messages import Hello, Reason, ServerMessage, Step, Teach
@@ -77,6 +78,7 @@ class Session:
     explain: bool = False  # answers bring values and the explored flag
     bulk: bool = False  # realtime sessions are answered before it
     deadline_s: float | None = None  # seconds for which an answer is of use
+    dial: Dial | None = None  # None: it plays as well as it can
     last_seq: int = 0  # newest frame taken
     wanted: int = 0  # newest seq that the present connection has sent or sent again
     peer: Peer | None = None
@@ -102,7 +104,10 @@ class Session:
         self.version = common_version(hello.protocol)
         self.client = hello.client
         self.explain = hello.explain
-        self.plain = self.role == "play" and not self.explain
+        if self.dial is None or self.dial.level != hello.level:
+            seed, level = int.from_bytes(self.run[:8], "little"), hello.level
+            self.dial = Dial(level, seed) if level is not None and level < BEST else None
+        self.plain = self.role == "play" and not self.explain and self.dial is None
         self.open_streams = b""
         self.deadline_s = None if hello.deadline_ms is None else hello.deadline_ms / 1e3
         if not self.pending:

@@ -1,6 +1,7 @@
-"""The last rows and actions of every stream, for agents that see several of them as one input.
+"""What every stream leaves to its next row: its last rows and actions, a network's memory.
 
-Shapes: N rows of a batch, K rows of a stack, L last actions; streams are global slots.
+Shapes: N rows of a batch, K rows of a stack, L last actions, S numbers of a memory; streams are
+global slots.
 """
 
 import numpy as np
@@ -14,14 +15,16 @@ from agentd.protocol.rows import FIRST
 class Stacks:
     """What each stream showed last, K - 1 raw rows, and the L actions that were played there.
 
-    Oldest first. A learner finds the same in the ring by itself (`engine.replay.rows.inputs`).
+    Oldest first. A learner finds the same in the ring by itself (`engine.replay.rows.inputs`). And
+    what a network that remembers, of ``memory`` numbers a stream, carries from row to row.
     """
 
-    def __init__(self, format: RowFormat) -> None:
+    def __init__(self, format: RowFormat, memory: int = 0) -> None:
         self.stack, self.last_actions = format.stack, format.last_actions
         self._rows: NDArray[np.uint8] = np.zeros((64, self.stack - 1, format.row_bytes), np.uint8)
         shape = (64, self.last_actions, len(format.branches))
         self._played: NDArray[np.int32] = np.full(shape, -1, np.int32)
+        self._memory: NDArray[np.float32] = np.zeros((64, memory), np.float32)
 
     def grow(self, slots: int) -> None:
         """Make room for ``slots`` slots."""
@@ -31,6 +34,8 @@ class Stacks:
             rows, played = self._rows.shape[1:], self._played.shape[1:]
             self._rows = np.concatenate([self._rows, np.zeros((more, *rows), np.uint8)])
             self._played = np.concatenate([self._played, np.full((more, *played), -1, np.int32)])
+            blank = np.zeros((more, self._memory.shape[1]), np.float32)
+            self._memory = np.concatenate([self._memory, blank])
 
     def push(
         self, stream: NDArray[np.int64], kind: NDArray[np.uint8], obs: NDArray[np.uint8]
@@ -53,8 +58,31 @@ class Stacks:
         self._played[stream] = played
         return stacks.reshape(-1, width), played
 
-    def note(self, stream: NDArray[np.int64], action: NDArray[np.int32]) -> None:
-        """Remember what was answered (N, branches) to the rows of the last ``push``."""
+    def memory(
+        self, stream: NDArray[np.int64], kind: NDArray[np.uint8]
+    ) -> NDArray[np.float32] | None:
+        """Return what the rows before these left, (N, S), 0 for an episode's first row.
+
+        None for a network that does not remember.
+        """
+        if not self._memory.shape[1]:
+            return None
+        memory: NDArray[np.float32] = self._memory[stream]
+        memory[kind == FIRST] = 0.0
+        return memory
+
+    def note(
+        self,
+        stream: NDArray[np.int64],
+        action: NDArray[np.int32],
+        memory: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Remember what was answered (N, branches) to the rows of the last ``push``.
+
+        And what these leave, (N, S): of two rows of a stream the later one counts.
+        """
+        if memory is not None:
+            self._memory[stream] = memory
         if self.last_actions:
             kept = self._played[stream, 1:]
             self._played[stream] = np.concatenate([kept, action[:, np.newaxis]], axis=1)
@@ -74,3 +102,7 @@ class Stacks:
         row = ring.newest(base, streams, session, self.last_actions)[:, ::-1]
         self._played[at] = ring.columns["action"][row % ring.physical]
         self._played[at][row < 0] = -1
+        if self._memory.shape[1]:
+            last = ring.newest(base, streams, session, 1)[:, 0]
+            self._memory[at] = ring.columns["memory"][last % ring.physical]
+            self._memory[at][last < 0] = 0.0

@@ -10,7 +10,7 @@ from agentd.config.records import LimitsConfig
 from agentd.protocol.codec import common_version
 from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.facts import MAX_DT_MS
-from agentd.protocol.messages import Hello, Welcome
+from agentd.protocol.messages import LEVELLED, MAX_LEVEL, Hello, Welcome
 from agentd.protocol.schema import Schema
 from agentd.server.agents.agent import Agent
 from agentd.server.agents.faults import as_protocol_errors
@@ -94,6 +94,10 @@ def _check_fields(limits: LimitsConfig, hello: Hello) -> None:
         raise _unfit("deadline_ms", "1..60000", str(hello.deadline_ms))
     if hello.dt_ms is not None and not 0 < hello.dt_ms <= MAX_DT_MS:
         raise _unfit("dt_ms", f"more than 0 and at most {MAX_DT_MS:g}", f"{hello.dt_ms:g}")
+    if hello.level is not None and not 0 <= hello.level <= MAX_LEVEL:
+        raise _unfit("level", f"0..{MAX_LEVEL:g}", f"{hello.level:g}")
+    if hello.level is not None and hello.role not in LEVELLED:
+        raise _unfit("level", f"role {' or '.join(LEVELLED)}", f"role {hello.role}")
     if hello.role == "admin":
         return
     if not AGENT_NAME.match(hello.agent):

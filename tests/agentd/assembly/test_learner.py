@@ -54,6 +54,7 @@ def test_a_checkpoint_of_an_untrained_learner_is_whole(tmp_path: Path, learner: 
 VARIANTS = [
     *((learner, {}) for learner in LEARNERS),
     ("dqn", {"distribution": "quantile"}),
+    ("dqn", {"distribution": "implicit", "munchausen": True}),
     ("dqn", {"normalize_observations": True}),
 ]
 

@@ -310,12 +310,13 @@ def test_an_older_server_is_named_and_all_else_works(peer, connect):
     assert client.reconnects == 0
 
 
-def test_an_older_server_refuses_the_time_between_rows_by_name(peer):
+@pytest.mark.parametrize("asked", [{"dt_ms": 10}, {"level": 40, "role": "play"}])
+def test_an_older_server_refuses_what_is_newer_by_name(peer, asked):
     said = "this server speaks protocol 1 to 1, the client 2 to 2"
     peer.refuse_hello = [ProtocolError(Code.UNSUPPORTED_VERSION, said)]
 
-    with pytest.raises(Refused, match=f"dt_ms needs protocol 2: {said}"):
-        Client.connect(peer.address, *GAME, dt_ms=10)
+    with pytest.raises(Refused, match=f"{next(iter(asked))} needs protocol 2: {said}"):
+        Client.connect(peer.address, *GAME, **asked)
 
 
 # -- a game that jumps -----------------------------------------------------------------------------

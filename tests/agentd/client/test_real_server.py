@@ -166,7 +166,7 @@ def test_several_branches_and_tensors(daemon):
     assert (act.actions < (2, 5)).all()
 
 
-@pytest.mark.parametrize("name", sorted(games.GAMES))
+@pytest.mark.parametrize("name", sorted(games.GAMES.keys() - {"connect4-search4"}))
 def test_our_games_play_and_are_evaluated(daemon, name):
     game = games.make(name, 4, seed=1)
     tally = Tally()

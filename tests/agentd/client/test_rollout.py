@@ -204,7 +204,7 @@ def test_a_resumed_session_goes_on_with_the_same_episode(peer, client_of):
     assert len(peer.sessions) == 1
 
 
-@pytest.mark.parametrize("name", sorted(games.GAMES))
+@pytest.mark.parametrize("name", sorted(games.GAMES.keys() - {"connect4-search4"}))
 def test_every_game_of_ours_plays(name, client_of):
     game = games.make(name, 3, seed=1)
     tally = Tally()
@@ -294,7 +294,7 @@ def test_an_evaluation_must_not_learn(client_of):
         evaluate(client_of(game, role="eval"), game, 0)
 
 
-@pytest.mark.parametrize("name", sorted(games.GAMES))
+@pytest.mark.parametrize("name", sorted(games.GAMES.keys() - {"connect4-search4"}))
 def test_every_game_of_ours_can_be_evaluated(name, client_of):
     game = games.make(name, 3, seed=1)
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import chess
 import msgspec
 import numpy as np
 import pytest
@@ -14,11 +13,7 @@ from agentd.chess.model.sources import open_sources
 from agentd.cluster.chess_members import ChessMember, ChessRound, ChessRounds, chess_plans
 from agentd.engine.strictyaml import parse
 from agentd.errors import MissingInput, UsageError
-from agentd.games.chess.board.moves import move_index
-from agentd.games.chess.board.position import encode_boards
-from agentd.games.chess.data.shards import MANIFEST, Manifest, ShardWriter
 from agentd.interrupts import Interrupts
-from agentd.store import write_file
 
 TINY = """
 policy: {layers: [{dense: 8}, relu]}
@@ -28,18 +23,6 @@ batch: 8
 steps: 12
 warmup: 2
 """
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("shards")
-    rows = np.repeat(encode_boards([chess.Board()], 1500, 1500), 128)
-    rows["move"] = move_index(chess.Move.from_uci("e2e4"), True)
-    rows["result"] = np.arange(128) % 3 - 1
-    manifest = Manifest({}, 128, [])
-    ShardWriter(folder, manifest, write_file).add(rows)
-    write_file(folder / MANIFEST, manifest.encode())
-    return folder
 
 
 class Crew:

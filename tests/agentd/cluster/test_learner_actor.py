@@ -18,9 +18,9 @@ from agentd.memory.shared_ring import RowRun
 from agentd.replicas.calls import CallRefused, LearnerAway, NotJoined, pack_run
 from agentd.store import list_checkpoints
 
-from .simulated import PATIENCE_S, Nodes
+from .simulated import PATIENCE_S, Nodes, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(3600)]
 
 CONFIG = {
     "model": {"layers": [{"dense": 8}, "relu"]},
@@ -41,6 +41,7 @@ HELLO = {
     "dt_ms": None,
     "checkpoint": None,
 }
+NEWEST = {"version": None, "wait_s": 0.2}
 
 
 def run_of(lo: int, n: int) -> RowRun:
@@ -97,11 +98,11 @@ def test_the_actor_takes_rows_once_through_its_kill(nodes: Nodes, tmp_path: Path
         for lo in range(0, 200, 25):
             assert call("push", "a", who | pack_run(run_of(lo, 25)))["taken"] == lo + 25
         assert call("push", "a", who | pack_run(run_of(175, 25)))["taken"] == 200  # not twice
-        weights = again(lambda: call("weights", "a", who | {"version": None, "wait_s": 5.0}))
-        assert len(weights["params"]) % 4 == 0
+        params = wait_for(lambda: call("weights", "a", who | NEWEST).get("params"))
+        assert len(params) % 4 == 0
 
         os.kill(json.loads((tmp_path / "lock").read_text())["pid"], signal.SIGKILL)
-        assert lost(lambda: call("weights", "a", who | {"version": None, "wait_s": 0.1}))
+        assert lost(lambda: call("weights", "a", who | NEWEST))
         joined = again(lambda: call("join", "a", HELLO))
         assert joined["taken"] == 200
         assert call("push", "a", who | pack_run(run_of(200, 25)))["taken"] == 225

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import zstandard
 
@@ -14,9 +15,9 @@ from agentd import __version__
 from agentd.games.chess.data.frames import HEADER
 from agentd.runs import Run
 
-from .simulated import Nodes, children_of, run_agentd, start_agentd, wait_until
+from .simulated import PATIENCE_S, Nodes, children_of, run_agentd, start_agentd, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200), pytest.mark.xdist_group("ray")]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(3600), pytest.mark.xdist_group("ray")]
 FILTER = "rated: false\nmin_clock_s: 0\nmin_plies: 1\ngames_per_player: 300\n"
 SEEDS = ("rl", "train", "--preset", "catch", "--steps", "400", "--keep-going", "--json")
 
@@ -77,23 +78,31 @@ def test_blocks_as_tasks_give_the_same_shards(nodes: Nodes, games: Path, tmp_pat
     assert digests(folders[0]) == digests(folders[1])
 
 
-def test_shards_are_the_same_though_a_node_and_the_driver_are_killed(
+def test_shards_are_the_same_on_one_node_on_four_and_though_one_and_the_driver_are_killed(
     nodes: Nodes, games: Path, whole: dict[str, str], tmp_path: Path
 ) -> None:
-    doomed = nodes.add()
+    ray = ("--ray", nodes.address)
+    one = run_agentd(*prepare_words(games, tmp_path / "one", *ray))
+    others = [nodes.add() for _ in range(3)]
+    four = run_agentd(*prepare_words(games, tmp_path / "four", *ray))
+    assert (one.returncode, four.returncode) == (0, 0), one.stderr + four.stderr
+    assert digests(tmp_path / "one") == digests(tmp_path / "four") == whole
+
     out = tmp_path / "shards"
-    words = prepare_words(games, out, "--ray", nodes.address)
+    words = prepare_words(games, out, *ray)
     driver = start_agentd(tmp_path / "log", *words)
-    wait_until(lambda: (out / "part-ends.jsonl").exists())
-    nodes.kill(doomed)
+    wait_for(lambda: (out / "part-ends.jsonl").exists())
+    nodes.kill(others.pop())
     done = len((out / "part-ends.jsonl").read_text().splitlines())
-    wait_until(lambda: len((out / "part-ends.jsonl").read_text().splitlines()) > done + 2)
+    wait_for(lambda: len((out / "part-ends.jsonl").read_text().splitlines()) > done + 2)
     driver.kill()
     driver.wait()
     assert json.loads((out / "manifest.json").read_text())["complete"] is False
 
     again = run_agentd(*words)
 
+    for node in others:
+        nodes.remove(node)
     assert again.returncode == 0, again.stderr
     assert digests(out) == whole
 
@@ -104,9 +113,9 @@ def test_seeds_equal_the_serial_ones_though_a_node_is_killed(nodes: Nodes, tmp_p
     raylet = doomed.all_processes["raylet"][0].process.pid
     words = [*SEEDS, "--seeds", "1..4", "--data-dir", tmp_path / "ray", "--ray", nodes.address]
     driver = start_agentd(tmp_path / "log", *words)
-    wait_until(lambda: any(_is_training(pid) for pid in children_of(raylet)))
+    wait_for(lambda: any(_is_training(pid) for pid in children_of(raylet)))
     nodes.kill(doomed)
-    driver.wait(500)
+    driver.wait(PATIENCE_S)
     assert driver.returncode == 0, (tmp_path / "log").read_text()
     shutil.rmtree(tmp_path / "ray" / "agents" / "catch-4")  # as if it had never come home
 
@@ -160,9 +169,9 @@ def test_members_equal_one_trainer_and_outlive_a_node(nodes: Nodes, tmp_path: Pa
     assert quiet.returncode == 0, quiet.stderr
     driver = start_agentd(tmp_path / "log", *words("again", *ray, *two, "--epochs", 10))
     metrics = tmp_path / "again" / "metrics.jsonl"
-    wait_until(lambda: metrics.exists() and metrics.read_text().count("\n") > 1)
+    wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 1)
     nodes.kill(doomed)
-    driver.wait(500)
+    driver.wait(PATIENCE_S)
     assert driver.returncode == 0, (tmp_path / "log").read_text()
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     assert len(lines) == 10
@@ -170,13 +179,72 @@ def test_members_equal_one_trainer_and_outlive_a_node(nodes: Nodes, tmp_path: Pa
     assert lines[1]["train_loss"] == json.loads(quiet.stdout)["train_loss"]
 
 
+def test_two_members_that_average_each_step_are_a_batch_of_twice_the_size(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    rows = [f"{n % 7},{n % 5},{'ab'[n * n % 7 > n % 5]}" for n in range(320)]
+    (tmp_path / "d.csv").write_text("\n".join(["p,q,class", *rows]) + "\n")
+    model = "layers: [{dense: 16}, relu]\nepochs: 2\noptimizer: {name: sgd, lr: 0.1}\nbatch: "
+    node = nodes.add()
+    found = []
+    for batch, more in (
+        (8, ("--ray", nodes.address, "--members", 2, "--average-every", 1)),
+        (16, ()),
+    ):
+        (tmp_path / "m.yaml").write_text(f"{model}{batch}\n")
+        out = tmp_path / str(batch)
+        words = ("train", tmp_path / "m.yaml", "--train", tmp_path / "d.csv", "--out", out, *more)
+        done = run_agentd(*words)
+        assert done.returncode == 0, done.stderr
+        found.append(Run.open(out).load().arrays["params"])
+    nodes.remove(node)
+
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-5)
+
+
+def test_members_of_chess_equal_one_trainer_and_one_that_dies_is_replaced(
+    nodes: Nodes, shards: Path, tmp_path: Path
+) -> None:
+    recipe = "policy: {layers: [{dense: 8}, relu]}\noptimizer: {name: adam, lr: 1e-3}\nbatch: 8\n"
+    (tmp_path / "r.yaml").write_text(recipe)
+
+    def words(name: str, steps: int, *more: Any) -> list[Any]:
+        own = ["chess", "train", tmp_path / "r.yaml", "--train", shards, "--out", tmp_path / name]
+        return [*own, "--steps", steps, "--every", 20, *more]
+
+    def weights(name: str) -> bytes:
+        newest = sorted((tmp_path / name / "checkpoints").iterdir())[-1]
+        return (newest / "weights.safetensors").read_bytes()
+
+    ray = ("--ray", nodes.address, "--average-every", 2)
+    here = run_agentd(*words("here", 40))
+    one = run_agentd(*words("one", 40, *ray, "--members", 1))
+    assert (here.returncode, one.returncode) == (0, 0), one.stderr
+    assert weights("here") == weights("one")
+
+    doomed = nodes.add()
+    driver = start_agentd(tmp_path / "log", *words("two", 400, *ray, "--members", 2))
+    metrics = tmp_path / "two" / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 1)
+    nodes.kill(doomed)
+    driver.wait(PATIENCE_S)
+    log = (tmp_path / "log").read_text()
+    assert (driver.returncode, "another one begins at the last average" in log) == (0, True), log
+    losses = [json.loads(line)["loss"]["policy"] for line in metrics.read_text().splitlines()]
+    assert len(losses) == 20
+    assert losses[-1] < losses[0] / 2
+
+
 def test_bad_input_is_one_line_each(nodes: Nodes, games: Path, tmp_path: Path) -> None:
     ray = ("--ray", nodes.address)
+    open_ = tmp_path / "serve.yaml"
+    open_.write_text("agent: {pace: {mode: free}}\n")
     cases = [
         (("cluster", "status", "--ray", "127.0.0.1:9"), 69, "no Ray cluster at 127.0.0.1:9"),
         (("cluster", "status", "--ray", "nowhere"), 2, "want auto, local or HOST:PORT"),
         ((*SEEDS, *ray), 2, "--ray wants --seeds"),
         (("train", "--members", 2), 2, "--ray and --members go together"),
+        (("cluster", "serve", open_, *ray, "--data-dir", tmp_path), 78, "no token is asked for"),
     ]
     for words, code, text in cases:
         done = run_agentd(*words)

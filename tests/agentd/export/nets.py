@@ -57,6 +57,12 @@ NETS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         VECTOR,
         ONE,
     ),
+    "implicit": (
+        "{model: {layers: [{dense: 12}, relu, {dense: 9}, layer_norm, sigmoid], dueling: true},"
+        " dqn: {distribution: implicit, implicit: {choices: 5, cosines: 7}}}",
+        VECTOR,
+        THREE,
+    ),
     "noisy": (
         "{model: {layers: [{dense: 24}, relu], dueling: true}, dqn: {noisy: true},"
         " exploration: {kind: noisy}}",

@@ -16,6 +16,7 @@ from agentd.engine.layers import (
     Flatten,
     Gelu,
     GlobalAvgPool,
+    Gru,
     LayerNorm,
     LeakyRelu,
     Lstm,
@@ -79,7 +80,8 @@ def test_the_model_computes_what_the_network_does(name: str, wide: bool) -> None
 def test_a_layer_without_a_form_is_named() -> None:
     from agentd.export.build import network_policy
 
-    net = Network(Lstm(3), input_shape=(4, 2))
-    flat = net.init(np.random.default_rng(0))
-    with pytest.raises(UsageError, match="Lstm"):
-        network_policy("net", net, flat, no_normalizer())
+    for layer, shape in ((Lstm(3), (4, 2)), (Gru(3), (2,))):
+        net = Network(layer, input_shape=shape)
+        flat = net.init(np.random.default_rng(0))
+        with pytest.raises(UsageError, match=type(layer).__name__):
+            network_policy("net", net, flat, no_normalizer())

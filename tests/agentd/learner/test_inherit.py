@@ -41,6 +41,10 @@ CONFIGS = {
         "dqn": {"distribution": "quantile", "quantile": {"atoms": 3}},
         "model": LAYERS | {"dueling": True},
     },
+    "implicit": {
+        "dqn": {"distribution": "implicit", "munchausen": True},
+        "model": LAYERS | {"dueling": True},
+    },
     "noisy": {"dqn": {"noisy": True}, "exploration": {"kind": "noisy"}},
     "normalised": {"dqn": {"normalize_observations": True}, "reward": {"normalize": True}},
     "prioritised": {"dqn": {"prioritized": True}},

@@ -123,16 +123,19 @@ def test_version_1_does_not_know_the_types_of_version_2() -> None:
         decode_client(pack(fields), 2)
 
 
+@pytest.mark.parametrize("key", ["dt_ms", "level"])
 @pytest.mark.parametrize("versions", [[1, 1], [0, 1]])
-def test_a_hello_of_version_1_does_not_know_the_key_of_version_2(versions: list[int]) -> None:
+def test_a_hello_of_version_1_does_not_know_a_key_of_version_2(
+    versions: list[int], key: str
+) -> None:
     hello = {"type": "hello", "protocol": versions, "client": "c", "role": "admin", "run": b""}
 
-    fault = refusal(decode_hello, pack(hello | {"dt_ms": 16.0}))
+    fault = refusal(decode_hello, pack(hello | {key: 16.0}))
 
-    assert (fault.code, fault.field) == (Code.BAD_HELLO, "dt_ms")
-    newer = decode_hello(pack(hello | {"dt_ms": 16.0, "protocol": [1, 2]}))
+    assert (fault.code, fault.field) == (Code.BAD_HELLO, key)
+    newer = decode_hello(pack(hello | {key: 16.0, "protocol": [1, 2]}))
     assert isinstance(newer, m.Hello)
-    assert newer.dt_ms == 16.0
+    assert getattr(newer, key) == 16.0
     assert type(decode_hello(pack(hello))) is m.Hello
 
 

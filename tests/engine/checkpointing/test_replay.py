@@ -19,6 +19,7 @@ from agentd.engine.layers import (
     EmbeddingBag,
     Flatten,
     Gelu,
+    Gru,
     LayerNorm,
     LeakyRelu,
     Lstm,
@@ -56,7 +57,10 @@ NETS = {
         *(LeakyRelu(), AvgPool2d(2), Flatten(), Dense(16), Sigmoid(), Dense(3)),
         input_shape=(12, 12, 2),
     ),
-    "sequences": Network(Lstm(8, sequence=True), Rnn(7), Dense(5), Dense(2), input_shape=(6, 3)),
+    "sequences": Network(
+        *(Lstm(8, sequence=True), Gru(6, sequence=True), Rnn(7), Dense(5), Dense(2)),
+        input_shape=(6, 3),
+    ),
     "indices": Network(
         EmbeddingBag(50, 16), Relu(), *chain(20, 30), Dropout(0.5), Dense(4), input_shape=(5,)
     ),

@@ -17,6 +17,7 @@ from agentd.engine.layers import (
     Flatten,
     Gelu,
     GlobalAvgPool,
+    Gru,
     LayerNorm,
     LeakyRelu,
     Lstm,
@@ -310,7 +311,7 @@ def test_residual_blocks_of_images(check_gradient):
 @settings(max_examples=12, deadline=None)
 @given(batch=BATCH, steps=st.integers(1, 4), features=st.integers(1, 3), units=st.integers(1, 4))
 @pytest.mark.parametrize("sequence", [False, True])
-@pytest.mark.parametrize("kind", [Rnn, Lstm])
+@pytest.mark.parametrize("kind", [Rnn, Lstm, Gru])
 def test_recurrent_gradients(check_gradient, kind, sequence, batch, steps, features, units):
     net = behind_dense(
         (steps, features), kind(units, sequence=sequence), kind(2) if sequence else Tanh()
@@ -320,12 +321,11 @@ def test_recurrent_gradients(check_gradient, kind, sequence, batch, steps, featu
 
 
 @pytest.mark.parametrize("sequence", [False, True])
-@pytest.mark.parametrize("kind", ["rnn", "relu", "lstm"])
+@pytest.mark.parametrize("kind", ["rnn", "relu", "lstm", "gru"])
 def test_recurrent_layers_equal_torch(exact, rng, kind, sequence):
     torch = pytest.importorskip("torch")
-    layer = (
-        Lstm(4, sequence) if kind == "lstm" else Rnn(4, sequence, "tanh" if kind == "rnn" else kind)
-    )
+    gated = {"lstm": Lstm(4, sequence), "gru": Gru(4, sequence)}
+    layer = gated.get(kind) or Rnn(4, sequence, "tanh" if kind == "rnn" else kind)
     net = Network(layer, input_shape=(5, 3))
     params, x = rng.standard_normal(net.n_params), rng.standard_normal((6, 5, 3))
     w, u, b = (params[s.offset : s.end].reshape(s.shape) for s in net.slots)
@@ -335,6 +335,10 @@ def test_recurrent_layers_equal_torch(exact, rng, kind, sequence):
             [np.arange(4), 4 + np.arange(4), 12 + np.arange(4), 8 + np.arange(4)]
         )
         w, u, b = w[:, order], u[:, order], b[order]  # PyTorch has input, forget, cell, output
+    elif kind == "gru":
+        module = torch.nn.GRU(3, 4, batch_first=True).double()
+        order = np.concatenate([4 + np.arange(4), np.arange(4), 8 + np.arange(4)])
+        w, u, b = w[:, order], u[:, order], b[order]  # PyTorch has reset, update, new
     else:
         options = {} if kind == "rnn" else {"nonlinearity": "relu"}
         module = torch.nn.RNN(3, 4, batch_first=True, **options).double()
@@ -357,7 +361,7 @@ def test_recurrent_layers_equal_torch(exact, rng, kind, sequence):
         ([Conv2d(2, 2, padding="same")], (4, 4, 1), "odd kernel"),
         ([MaxPool2d(2, padding=2)], (4, 4, 1), "smaller than the kernel"),
         ([GlobalAvgPool()], (4,), "rank 3"),
-        ([Lstm(3)], (4,), "a sequence is"),
+        ([Lstm(3)], (4, 3, 2), "a sequence is"),
         ([Dense(2), EmbeddingBag(3, 2)], (4,), "1.embedding_bag: reads indices"),
         ([Dropout(), EmbeddingBag(3, 2)], (4,), "can only be the first"),
         ([Residual((Dense(3),))], (4,), r"turns \(4,\) into \(3,\)"),

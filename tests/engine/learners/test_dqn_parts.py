@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from agentd.engine.layers import Dense, Dueling, NoisyDense, Normalize, Relu, Tanh
 from agentd.engine.learners.dqn import DqnLearner
@@ -14,6 +15,7 @@ from agentd.engine.learners.heads import (
     QuantileConfig,
     QuantileHead,
 )
+from agentd.engine.learners.implicit_head import ImplicitConfig
 from agentd.engine.network import Network, Pass
 from agentd.engine.optim import make_optimizer
 from agentd.engine.optim.spec import OptimizerSpec
@@ -29,6 +31,7 @@ C51 = CategoricalHead(CategoricalConfig(atoms=5, low=-3.0, high=3.0))
 QR = QuantileHead(QuantileConfig(atoms=4, kappa=1.0))
 AS_C51 = {"distribution": "categorical", "categorical": C51.config}
 AS_QR = {"distribution": "quantile", "quantile": QR.config}
+AS_IQN = {"distribution": "implicit", "implicit": ImplicitConfig(samples=3, targets=2, choices=4)}
 PRIORITY = PriorityConfig(beta_steps=50)
 
 
@@ -106,6 +109,11 @@ VARIANTS = {
     "priority": ({"prioritized": True, "priority": PRIORITY}, {}),
     "c51": ({**AS_C51}, {}),
     "quantile": ({**AS_QR, "target": TargetConfig(tau=0.05)}, {}),
+    "munchausen": ({"munchausen": True, **AS_QR}, {"noisy": True, "masked": True}),
+    "implicit": (
+        {**AS_IQN, "munchausen": True, "prioritized": True, "priority": PRIORITY},
+        {"noisy": True, "dueling": True, "branches": (2, 3), "masked": True},
+    ),
     "noisy": ({}, {"noisy": True}),
     "rewards": ({}, {"reward": RewardConfig(scale=0.5, clip=1.0, normalize=True)}),
     "inputs": ({}, {"normalize": True}),
@@ -128,10 +136,12 @@ def build(backend, make_ring, name, seed):
     ring = make_ring(256, 4, branches, stack, extra.get("last", 0))
     hidden = NoisyDense(8) if extra.get("noisy") else Dense(8)
     sigma = 0.5 if extra.get("noisy") else None
-    atoms = config.head().atoms
-    head = Dense(atoms * sum(branches))
+    meaning = config.head()
+    head = Dense(meaning.columns * sum(branches))
     if extra.get("dueling"):
-        head = Dueling(branches, atoms=atoms, sigma=sigma)
+        head = Dueling(branches, atoms=meaning.columns, sigma=sigma)
+    if (wrapped := meaning.wrapped(acting=False)) is not None:
+        head = replace(wrapped, layers=(head,))
     first = (Normalize(),) if extra.get("normalize") else ()
     network = Network(*first, hidden, Relu(), head, input_shape=ring.rows.format.input_shape)
     ring.fill(length=200, masked=bool(extra.get("masked")), scale=2)

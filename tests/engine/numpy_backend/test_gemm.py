@@ -1,10 +1,14 @@
 """Products in bands: the same numbers, whatever the shape; bands only where they were measured."""
 
+from functools import partial
+from time import sleep
+
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from agentd.engine.numpy_backend import gemm
-from agentd.engine.numpy_backend.gemm import band_rows, bind_product
+from agentd.engine.numpy_backend.gemm import band_rows, bind_product, choose_threads
 
 SHAPES = [(64, 256, 256), (128, 128, 128), (100, 256, 256), (32, 784, 300), (7, 3, 5), (1, 256, 9)]
 
@@ -56,3 +60,16 @@ def test_doubles_and_single_rows_are_one_product(banded):
 )
 def test_bands_are_cut_where_they_gain(m, k, n, transposed, rows):
     assert band_rows(m, k, n, transposed=transposed) == rows
+
+
+def blas_threads():
+    return next(lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas")
+
+
+@pytest.mark.parametrize(("seconds", "best"), [((3e-3, 1e-3), 2), ((1e-3, 3e-3), 1)])
+def test_the_faster_number_of_threads_is_chosen_and_set(seconds, best):
+    """Each step takes as long as is said for the threads it was made with."""
+    with threadpool_limits(1, user_api="blas"):
+        found = choose_threads(lambda: partial(sleep, seconds[blas_threads() - 1]), 2)
+
+        assert (found, blas_threads()) == (best, best)

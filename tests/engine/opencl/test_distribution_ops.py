@@ -27,6 +27,8 @@ def arrays_of(rows: int, z: int, branches: tuple[int, ...]) -> dict[str, Any]:
         "select": floats(rows, width),
         "mask": mask,
         "reward": floats(rows),
+        "policy": rng.random((rows, width)).astype(np.float32),
+        "augmented": floats(rows),
         "discount": rng.choice([0.0, 0.9], rows).astype(np.float32),
         "categorical": floats(rows, z),
         "quantile": floats(rows, n * z),
@@ -55,15 +57,32 @@ OPS: dict[str, Callable[..., Any]] = {
     ),
     "take_action": lambda be, a, b: be.take_action(a["y"], a["action"], b, a["taken"]),
     "put_action": lambda be, a, b: be.put_action(a["taken"], a["action"], b, a["y"]),
+    "munchausen": lambda be, a, b: be.munchausen(
+        *(a[k] for k in ("q", "mask", "action", "select", "mask")), b, 0.9, 0.3, -1.0,
+        *(a[k] for k in ("reward", "discount", "policy", "augmented")),
+    ),
+    "expected_target": lambda be, a, b: be.expected_target(
+        a["q"], a["policy"], b, *(a[k] for k in ("reward", "discount", "augmented"))
+    ),
+    "expected_quantiles": lambda be, a, b: be.expected_quantiles(
+        a["y"], a["policy"], b, *(a[k] for k in ("reward", "discount", "quantile"))
+    ),
+    "expected_categorical": lambda be, a, b: be.expected_categorical(
+        a["y"], a["policy"], b, LOW, HIGH,
+        *(a[k] for k in ("reward", "discount", "categorical")),
+    ),
     "mean_loss": lambda be, a, _: be.mean_loss(a["loss"], a["weight"], a["out"]),
 }  # fmt: skip
+
+
+MASKED = ("munchausen", "categorical_target", "quantile_target")
 
 
 @pytest.mark.parametrize("op", OPS)
 def test_distribution_op_equals_its_twin(op: str, both: Callable[..., None]) -> None:
     for rows, z, branches in CASES:
         arrays = arrays_of(rows, z, branches)
-        without = {"mask": None} if "target" in op else {"weight": None}
+        without = {"mask": None} if op in MASKED else {"weight": None}
         spoilt = arrays["y"].copy()
         spoilt[0, 0, 0] = np.nan
 
@@ -94,3 +113,23 @@ def test_noise_op_equals_its_twin(op: str, both: Callable[..., None]) -> None:
         both(bind, arrays)
         arrays["mu"][0, 0] = np.nan
         both(bind, arrays)
+
+
+def back(be: Any, **a: Any) -> Any:
+    return be.modulate_backward(*(a[k] for k in ("y", "x", "phi", "dphi", "dx")))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_implicit_ops_equal_their_twins(shared: bool, both: Callable[..., None]) -> None:
+    for batch, n, e, c in ((1, 1, 1, 1), (3, 8, 17, 64), (33, 5, 16, 7)):
+        rng = np.random.default_rng(e)
+        factors = n if shared else batch * n
+        shapes = {"x": (batch, e), "phi": (factors, e), "y": (batch * n, e), "out": (factors, c)}
+        shapes |= {"dphi": (batch * n, e), "dx": (batch, e)}
+        arrays = {k: rng.standard_normal(shape).astype(np.float32) for k, shape in shapes.items()}
+        arrays["tau"] = rng.random((factors,)).astype(np.float32)
+        both(lambda be, **a: be.cosines(a["tau"], a["out"]), arrays)
+        both(lambda be, **a: be.modulate(a["x"], a["phi"], a["y"]), arrays)
+        if not shared:
+            both(back, arrays)
+            both(back, arrays | {"dx": None})

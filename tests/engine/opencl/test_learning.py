@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from agentd.engine.data import Dataset
 from agentd.engine.devices import DeviceNameError, make_backend
@@ -25,6 +26,7 @@ from agentd.engine.layers import (
 from agentd.engine.learners.dqn import DqnLearner
 from agentd.engine.learners.dqn_config import DqnConfig, TargetConfig
 from agentd.engine.learners.heads import CategoricalConfig, QuantileConfig
+from agentd.engine.learners.implicit_head import ImplicitConfig
 from agentd.engine.learners.pqn import PqnConfig, PqnLearner
 from agentd.engine.learners.stream_q import StreamQConfig, StreamQLearner
 from agentd.engine.network import Network, Pass
@@ -81,8 +83,18 @@ C51 = {"distribution": "categorical", "categorical": CategoricalConfig(atoms=7, 
 QR = {"distribution": "quantile", "quantile": QuantileConfig(atoms=5)}
 
 
-@pytest.mark.parametrize("distribution", [{}, C51, QR], ids=["values", "c51", "quantiles"])
-@pytest.mark.parametrize("noisy", [False, True])
+IQN = {"distribution": "implicit", "implicit": ImplicitConfig(samples=5, targets=3, choices=4)}
+SOFT = {"munchausen": True}
+
+
+@pytest.mark.parametrize(
+    ("distribution", "noisy"),
+    [
+        *(({}, True), (C51, False), (QR, True), (IQN, True)),
+        *((SOFT, False), (SOFT | C51, True), (SOFT | QR, False), (SOFT | IQN, False)),
+    ],
+    ids=[f"{soft}{kind}" for soft in ("", "soft ") for kind in ("values", "c51", "qr", "iqn")],
+)
 def test_prioritised_noisy_distributions_take_the_same_steps(
     opencl: Any, make_ring: Callable[..., Any], distribution: Any, noisy: bool
 ) -> None:
@@ -93,8 +105,11 @@ def test_prioritised_noisy_distributions_take_the_same_steps(
         prioritized=True,
         priority=PriorityConfig(beta_steps=20),
     )
-    atoms = config.head().atoms
+    meaning = config.head()
+    atoms = meaning.columns
     head = Dueling((3,), atoms=atoms, sigma=0.5) if noisy else Dense(3 * atoms)
+    if (wrapped := meaning.wrapped(acting=False)) is not None:
+        head = replace(wrapped, layers=(Dense(8), Relu(), head))
     network = Network(NoisyDense(16) if noisy else Dense(16), Tanh(), head, input_shape=(4,))
     learners = []
     for backend in (NumPyBackend(), opencl):

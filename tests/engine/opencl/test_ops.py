@@ -22,7 +22,7 @@ assert all((math_cases, learning_cases, layer_cases)), "each fills CASES"
 
 NOT_STEPS = {"holds", "gathers", "empty", "zeros", "asarray", "to_host"}
 NOT_STEPS |= {"write", "view", "rows", "reshape"}
-ELSEWHERE = {"swap", "lstm_cell", "lstm_cell_backward"}
+ELSEWHERE = {"swap", "lstm_cell", "lstm_cell_backward", "gru_cell", "gru_cell_backward"}
 ELSEWHERE |= {"categorical_values", "quantile_values", "categorical_target", "quantile_target"}
 ELSEWHERE |= {"categorical_values_backward", "quantile_values_backward"}
 ELSEWHERE |= {"take_action", "put_action", "mean_loss", "noisy_weight", "noisy_weight_backward"}

@@ -223,15 +223,21 @@ def test_other_networks_and_optimizers_go_op_by_op(
     assert not is_whole(learner)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)  # PoCL builds groups of 256 items for half a minute
+@pytest.mark.parametrize("how", ["-cl-opt-disable", pytest.param("-w", marks=pytest.mark.long)])
+@pytest.mark.timeout(900)  # PoCL optimises groups of 256 items for minutes
 def test_groups_of_many_items_take_the_same_steps(
-    make_ring: Callable[..., Any], close: Callable[..., None]
+    make_ring: Callable[..., Any],
+    close: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
 ) -> None:
     from agentd.engine.opencl_backend import OpenCLBackend
     from agentd.engine.opencl_backend.devices import list_devices
+    from agentd.engine.opencl_backend.programs import Programs
     from agentd.engine.opencl_backend.tuning import GPU
 
+    get = Programs.get
+    monkeypatch.setattr(Programs, "get", lambda self, file, given: get(self, file, (*given, how)))
     if not list_devices():
         pytest.skip("no OpenCL platform: `pip install 'pyopencl[pocl]'` brings PoCL")
     ring, rows = fill(make_ring(512, 7, (2, 3)), masked=True), taught(7, 3, True)

@@ -93,3 +93,12 @@ def test_all_of_it_by_the_command(run: Run, agents: dict[str, FrozenCopy]) -> No
     assert done.returncode == 0, done.stderr
     assert '"search": 2' in done.stdout
     assert (refused.returncode, "cannot be simulated" in refused.stderr) == (2, True)
+
+
+def test_a_level_plays_weaker_and_throws_no_game_away() -> None:
+    strong = play_ahead(no_values, "connect4-search", 24, seed=4, plies=4)
+    weak = play_ahead(no_values, "connect4-search", 24, seed=4, plies=4, level=10)
+    assert weak != strong
+    assert weak.mean < strong.mean
+    assert play_ahead(no_values, "connect4-search", 24, seed=4, plies=4, level=10) == weak
+    assert play_ahead(no_values, "connect4-search", 24, seed=4, plies=4, level=100) == strong

@@ -267,7 +267,10 @@ def test_cartpole_is_the_cartpole_of_agentd(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "rows", "episodes", "judged", "goal"),
-    [("catch", 15_000, 200, 100, 0.9), ("cartpole", 50_000, 20, 40, 475)],
+    [
+        ("catch", 15_000, 200, 100, 0.9),
+        pytest.param("cartpole", 50_000, 20, 40, 475, marks=pytest.mark.long),
+    ],
 )
 def test_games_are_learned(
     run: Run,

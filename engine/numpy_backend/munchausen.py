@@ -1,0 +1,164 @@
+"""Munchausen-DQN; ``engine.rules.munchausen`` says what each of these ops must equal."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from agentd.engine.backend import Step
+from agentd.engine.backend.checks import check_shapes, check_values, distribution_sizes
+from agentd.engine.numpy_backend.distributions import DistributionOps
+from agentd.engine.numpy_backend.memory import Nd
+from agentd.engine.numpy_backend.td import ranges
+
+
+class MunchausenOps(DistributionOps):
+    """Branches lie side by side; each has a softmax of its own."""
+
+    def munchausen(
+        self,
+        q: Nd,
+        mask_tm1: Nd | None,
+        action: Nd,
+        select: Nd,
+        mask: Nd | None,
+        branches: tuple[int, ...],
+        alpha: float,
+        tau: float,
+        lowest: float,
+        reward: Nd,
+        discount: Nd,
+        policy: Nd,
+        augmented: Nd,
+    ) -> Step:
+        check_values("munchausen", branches, q, select)
+        check_shapes("munchausen", select.shape, policy=policy)
+        log, before, share = self.empty(q.shape), self.empty(q.shape), 1 / len(branches)
+        aim = self._soft_policy(select, mask, branches, tau, policy, log)
+        look = self._soft_policy(q, mask_tm1, branches, tau, before, before)
+        starts, most = np.array([at for at, _ in ranges(branches)]), np.array(branches) - 1
+        column, row = np.empty(action.shape, np.intp), np.arange(len(q))[:, None]
+        weight, floor = self.scalar(alpha), self.scalar(lowest)
+        mean, own = self.scalar(share), self.empty(augmented.shape)
+
+        def step() -> None:
+            look()
+            np.minimum(action, most, out=column)
+            np.maximum(column, 0, out=column)
+            np.add(column, starts, column)
+            np.add.reduce(before[row, column], 1, None, own)
+            np.multiply(own, mean, own)
+            np.maximum(own, floor, out=own)
+            np.multiply(own, weight, own)
+            np.add(reward, own, augmented)
+            aim()
+            np.multiply(policy, log, log)
+            np.add.reduce(log, 1, None, own)
+            np.multiply(own, mean, own)
+            np.multiply(own, discount, own)
+            np.subtract(augmented, own, augmented)
+
+        return step
+
+    def expected_target(
+        self,
+        value: Nd,
+        policy: Nd,
+        branches: tuple[int, ...],
+        reward: Nd,
+        discount: Nd,
+        target: Nd,
+    ) -> Step:
+        check_values("expected_target", branches, value, policy)
+        share = self.scalar(1 / len(branches))
+
+        def step() -> None:
+            np.einsum("ba,ba->b", value, policy, out=target)
+            np.multiply(target, share, target)
+            np.multiply(target, discount, target)
+            np.add(target, reward, target)
+
+        return step
+
+    def expected_quantiles(
+        self,
+        value: Nd,
+        policy: Nd,
+        branches: tuple[int, ...],
+        reward: Nd,
+        discount: Nd,
+        target: Nd,
+    ) -> Step:
+        batch, z, _ = distribution_sizes("expected_quantiles", value, policy)
+        out = target.reshape(batch, len(branches), z)
+        r, d = reward[:, None, None], discount[:, None, None]
+
+        def step() -> None:
+            for i, (at, n) in enumerate(ranges(branches)):
+                part = value[:, :, at : at + n], policy[:, at : at + n]
+                np.einsum("bza,ba->bz", *part, out=out[:, i])
+            np.multiply(out, d, out)
+            np.add(out, r, out)
+
+        return step
+
+    def expected_categorical(
+        self,
+        value: Nd,
+        policy: Nd,
+        branches: tuple[int, ...],
+        low: float,
+        high: float,
+        reward: Nd,
+        discount: Nd,
+        target: Nd,
+    ) -> Step:
+        batch, z, _ = distribution_sizes("expected_categorical", value, policy)
+        each, p, atoms = self.empty(value.shape), self.empty((batch, z)), self.empty((batch, z))
+        move = self.categorical_projection(p, atoms, low, high, target)
+        grid, share = self._atoms(low, high, z), self.scalar(1 / len(branches))
+        r, d = reward.reshape(-1, 1), discount.reshape(-1, 1)
+
+        def step() -> None:
+            np.subtract(value, np.maximum.reduce(value, 1, keepdims=True), each)
+            np.exp(each, each)
+            np.divide(each, np.add.reduce(each, 1, keepdims=True), each)
+            np.einsum("bza,ba->bz", each, policy, out=p)
+            np.multiply(p, share, p)
+            np.multiply(d, grid, atoms)
+            np.add(atoms, r, atoms)
+            move()
+
+        return step
+
+    def _soft_policy(
+        self,
+        q: Nd,
+        mask: Nd | None,
+        branches: tuple[int, ...],
+        tau: float,
+        policy: Nd,
+        log: Nd,
+    ) -> Callable[[], None]:
+        """Bind policy = softmax of legal q / (N tau) and log = N tau ln policy, both (B, A).
+
+        Where both are one array, it gets the logarithms.
+        """
+        legal, hide = self._legal(q, mask)
+        e, total = self.empty(q.shape), self.empty((len(q), 1))
+        width = self.scalar(len(branches) * tau)
+        parts = [np.s_[:, at : at + n] for at, n in ranges(branches)]
+
+        def step() -> None:
+            hide()
+            for part in parts:
+                np.maximum.reduce(legal[part], 1, None, total, keepdims=True)
+                np.subtract(legal[part], total, e[part])
+                np.divide(e[part], width, policy[part])
+                np.exp(policy[part], policy[part])
+                np.add.reduce(policy[part], 1, None, total, keepdims=True)
+                np.divide(policy[part], total, policy[part])
+                np.log(total, total)
+                np.multiply(total, width, total)
+                np.subtract(e[part], total, log[part])
+
+        return step
