@@ -153,9 +153,7 @@ def is_simulated(game: object) -> TypeGuard[Against]:
     return isinstance(game, Against) and hasattr(game.world, "outcome")
 
 
-def moves_not_lost(
-    game: SimulatedGame, positions: Positions, plies: int = 2
-) -> NDArray[np.uint8]:
+def moves_not_lost(game: SimulatedGame, positions: Positions, plies: int = 2) -> NDArray[np.uint8]:
     """Return 1 for the legal moves, (N, A), after which the other side cannot force a win.
 
     As far as ``plies`` moves show it, 2: its reply. Where every move loses, all legal ones are 1.

@@ -125,6 +125,8 @@ chess release   chess.release:release
     Write a run's best model as a file: half precision, recipe, data's checksum, figures.
 chess match     chess.match:match
     Play a match: each opening twice, colours swapped.
+chess calibrate chess.calibrate:calibrate_bot
+    Find the level at which the bot wins a wanted share of the points against a rival.
 config init     daemon.configure:init
     Write a configuration with every key, its default and what it means.
 config show     daemon.configure:show

@@ -7,11 +7,11 @@ import typer
 
 from agentd.cli.screen.terminal import Terminal
 from agentd.errors import JobFailed, UsageError
-from agentd.rl.strength import Mark, PlayGames, calibrate
+from agentd.rl.strength import PlayGames, WinShare, calibrate
 
 
 @dataclass(frozen=True)
-class Calibration:
+class LevelSearch:
     """Which shares are looked for, and by how many games."""
 
     want: Annotated[
@@ -23,29 +23,28 @@ class Calibration:
     games: Annotated[int, typer.Option(min=10, max=100_000, help="Games of a result.")] = 400
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Of games and draws.")] = 0
 
-    @property
-    def wanted(self) -> list[float]:
-        """The shares, in percent. Raises UsageError for one that is none."""
-        wanted = self.want or [50.0]
-        for share in wanted:
+    def __post_init__(self) -> None:
+        for share in self.wanted:
             if not 1 <= share <= 99:
                 raise UsageError(f"--want {share:g}: want a percentage from 1 to 99")
-        return wanted
+
+    @property
+    def wanted(self) -> list[float]:
+        """The shares, in percent."""
+        return self.want or [50.0]
 
 
 def report_marks(
-    out: Terminal, asked: Calibration, play: PlayGames, record: dict[str, Any], best: str
+    out: Terminal, asked: LevelSearch, play: PlayGames, record: dict[str, Any], best: str
 ) -> None:
     """Play probes and results, and report them with what ``record`` says.
 
     ``best`` tells how the player could become stronger than at level 100. Raises JobFailed, after
     the report, where no level wins a share.
     """
-    wanted, found = asked.wanted, list[Mark]()
+    wanted, found = asked.wanted, list[WinShare]()
     shares = [share / 100 for share in wanted]
-    for mark in calibrate(
-        play, shares, asked.probes, asked.probe_games, asked.games, asked.seed
-    ):
+    for mark in calibrate(play, shares, asked.probes, asked.probe_games, asked.games, asked.seed):
         found.append(mark)
         out.note(f"level {_shown(mark)}")
     results = list(zip(wanted, found[-len(wanted) :], strict=True))
@@ -68,7 +67,7 @@ def report_marks(
             raise JobFailed(f"no level wins {share:g} %: level {_shown(mark)}", hint=weaker)
 
 
-def _shown(mark: Mark) -> str:
+def _shown(mark: WinShare) -> str:
     low, high = mark.interval
     return (
         f"{mark.level:g} wins {100 * mark.share:.1f} % "

@@ -21,7 +21,7 @@ LOCAL_STORE_BYTES = 300 * 2**20
 """Ray's object store of ``local``; by itself Ray takes a third of the memory."""
 REACH_S = 5.0
 """For a TCP connection to the head of a cluster."""
-PROBE_S = 60.0
+PROBE_S = 180.0
 """For a node to start a worker and to answer."""
 _HOST_PORT = re.compile(r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$")
 _ENVIRONMENT = {

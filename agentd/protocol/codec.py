@@ -191,9 +191,10 @@ def encode_into(message: m.Message, out: bytearray) -> None:
     """Append one whole frame to ``out`` in place."""
     start = len(out)
     out += b"\0\0\0\0"
-    # Of a record with 16 keys and more msgspec writes the long form of a map, however few there are.
-    short = msgspec.to_builtins(message, builtin_types=(bytes,)) if type(message) is m.Hello else message
-    _encoder.encode_into(short, out, start + HEADER.size)
+    said: Any = message
+    if type(message) is m.Hello:  # of 16 fields: msgspec writes a long map, whatever is left out
+        said = msgspec.to_builtins(message, builtin_types=(bytes,))
+    _encoder.encode_into(said, out, start + HEADER.size)
     HEADER.pack_into(out, start, len(out) - start - HEADER.size)
 
 

@@ -29,7 +29,7 @@ STEP = 30.0
 
 
 @dataclass(frozen=True)
-class Mark:
+class WinShare:
     """What was measured at a level: the share of the points, with its 95 % interval."""
 
     level: float
@@ -63,7 +63,7 @@ def points_of(returns: Sequence[float]) -> list[float]:
 
 def calibrate(
     play: PlayGames, wanted: Sequence[float], probes: int, probe_games: int, games: int, seed: int
-) -> Iterator[Mark]:
+) -> Iterator[WinShare]:
     """Find the level for each share of ``wanted``, in (0, 1); yield every probe as it is played.
 
     ``probes`` rounds, each with a probe of ``probe_games`` for each share; all shares are looked
@@ -71,7 +71,7 @@ def calibrate(
     Every probe draws other games: the same again would agree with each other, and not with the
     next ones. The same ``seed`` plays the same.
     """
-    found: list[Mark] = []
+    found: list[WinShare] = []
     for _ in range(probes):
         for want in wanted:
             level = estimate_level(found, want)
@@ -81,7 +81,7 @@ def calibrate(
         yield _mark(play, estimate_level(found, want), games, seed)
 
 
-def estimate_level(probes: Sequence[Mark], want: float) -> float:
+def estimate_level(probes: Sequence[WinShare], want: float) -> float:
     """Return the level, to a tenth, where the share is expected to be ``want``; 50 of no probes."""
     at = BEST / 2
     for _ in range(4 if probes else 0):
@@ -91,7 +91,7 @@ def estimate_level(probes: Sequence[Mark], want: float) -> float:
     return round(at, 1)
 
 
-def _line(probes: Sequence[Mark], at: float) -> tuple[float, float]:
+def _line(probes: Sequence[WinShare], at: float) -> tuple[float, float]:
     """The logit of the share at level ``at`` and its rise for each level, most likely a posteriori.
 
     Logistic regression by Newton's method, with a normal prior.
@@ -114,6 +114,6 @@ def _logit(share: float) -> float:
     return math.log(share / (1 - share))
 
 
-def _mark(play: PlayGames, level: float, games: int, seed: int) -> Mark:
+def _mark(play: PlayGames, level: float, games: int, seed: int) -> WinShare:
     points = play(level, games, seed)
-    return Mark(level, sum(points) / len(points), len(points))
+    return WinShare(level, sum(points) / len(points), len(points))

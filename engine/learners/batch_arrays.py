@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Array, Backend, Host, QStep, Step, TdStep
-from agentd.engine.learners.dqn_config import DqnConfig, MunchausenConfig
+from agentd.engine.learners.dqn_config import MunchausenConfig
+from agentd.engine.learners.heads import Head
 from agentd.engine.network import Pass
 from agentd.engine.replay.rows import RowFormat
 from agentd.engine.replay.transitions import TransitionBatch
@@ -20,24 +21,31 @@ class BatchArrays:
     """A batch's arrays on the backend, the same ones for every batch, and the ops over them."""
 
     def __init__(
-        self, backend: Backend, format: RowFormat, config: DqnConfig, huber: float | None
+        self,
+        backend: Backend,
+        size: int,
+        format: RowFormat,
+        head: Head,
+        huber: float | None,
+        *,
+        weighted: bool,
+        mean_error: bool,
+        soft: MunchausenConfig | None = None,
     ) -> None:
-        size, head = config.batch, config.head()
+        """``soft``: of Munchausen's targets; None where they are others."""
         self._backend, self._head, self._huber = backend, head, huber
-        self._mean_error = config.shares_error(format)
+        self._mean_error = mean_error
         self._branches = format.branches
         self.action = backend.zeros((size, len(format.branches)), "int32")
         self.reward = backend.zeros((size,))
         self.discount = backend.zeros((size,))
         self.mask_t = backend.zeros((size, format.n_actions), "uint8")
-        self.weight = backend.zeros((size,)) if config.prioritized else None
+        self.weight = backend.zeros((size,)) if weighted else None
         self.target = backend.zeros(head.target_shape(size, format.branches))
         self.error = backend.zeros(head.error_shape(size, format.branches))
         self.q = backend.zeros((size, format.n_actions))
         self.dy = backend.zeros((size, head.atoms * format.n_actions))
-        self._soft: _SoftArrays | None = None
-        if config.munchausen:
-            self._soft = _SoftArrays(backend, size, format, config.soft_policy)
+        self._soft = None if soft is None else _SoftArrays(backend, size, format, soft)
         self._read: Step | None = None
 
     def q_step(self, target: Array, double: bool) -> QStep:
@@ -60,9 +68,9 @@ class BatchArrays:
     def write(
         self,
         batch: TransitionBatch,
-        mask_tm1: Host | None,
         mask_t: Host | None,
         weight: Host | None,
+        mask_tm1: Host | None = None,
     ) -> None:
         """Write what the ops read, all but the observations."""
         write = self._backend.write
@@ -87,12 +95,12 @@ class BatchArrays:
         self,
         value: Array,
         select: Array,
-        before: Array | None,
         y: Array,
         loss: Array,
-        fractions: Array | None,
         *,
         masked: bool,
+        before: Array | None = None,
+        fractions: Array | None = None,
     ) -> tuple[Step, ...]:
         """Bind the algorithm's ops to the passes' outputs, which stay where they are.
 

@@ -100,7 +100,12 @@ class DqnLearner(DescentLearner):
         if config.munchausen:
             self._before = Pass(choosing, backend, size, seed=seed ^ _NOISE[2], noisy=True)
         self._input_shape = (2 * size, *network.input_shape)
-        self._on = BatchArrays(backend, format, config, huber_width(loss))
+        self._on = BatchArrays(
+            *(backend, size, format, head, huber_width(loss)),
+            weighted=config.prioritized,
+            mean_error=config.shares_error(format),
+            soft=config.soft_policy if config.munchausen else None,
+        )
         self._steps: dict[bool, tuple[Step, ...]] = {}
         self._whole = self._bind_whole(network, head)
 
@@ -220,8 +225,9 @@ class DqnLearner(DescentLearner):
         y = self._learn.forward(online, near, on.tile(mask_tm1, self._learn))
         steps = self._steps.get(mask_t is not None)
         if steps is None:
-            given = value, select, before, y, self._descent.loss, self._learn.fractions
-            steps = on.bind(*given, masked=mask_t is not None)
+            given, drawn = (value, select, y, self._descent.loss), self._learn.fractions
+            masked = mask_t is not None
+            steps = on.bind(*given, masked=masked, before=before, fractions=drawn)
             self._steps[mask_t is not None] = steps
         for step in steps:
             step()
@@ -235,7 +241,7 @@ class DqnLearner(DescentLearner):
         mask_tm1 = mask_t = None
         if batch.mask is not None:
             mask_tm1, mask_t = batch.mask[: self.config.batch], batch.mask[self.config.batch :]
-        self._on.write(batch, mask_tm1, mask_t, self._source.weight)
+        self._on.write(batch, mask_t, self._source.weight, mask_tm1)
         return mask_tm1, mask_t
 
     def _bind_whole(self, network: Network, head: Head) -> WholeUpdate | None:

@@ -27,7 +27,7 @@ class ImplicitConfig(Record, frozen=True, kw_only=True):
 
     samples: Annotated[int, Meta(ge=2, le=1024)] = 8  # N, drawn for the values that are learned
     targets: Annotated[int, Meta(ge=1, le=1024)] = 8  # N', drawn for their targets
-    choices: Annotated[int, Meta(ge=1, le=1024)] = 32  # K, even and fixed: their mean chooses
+    choices: Annotated[int, Meta(ge=1, le=1024)] = 16  # K, even and fixed: their mean chooses
     cosines: Annotated[int, Meta(ge=1, le=1024)] = 64  # features of a fraction
     kappa: Positive = HUBER_WIDTH  # the width of the quantiles' Huber loss
 

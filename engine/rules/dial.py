@@ -55,9 +55,9 @@ class Dial:
         q       (B, A) values, the branches side by side
         mask    (B, A) 1 = legal, at least one per branch and row; None = all legal
         stream  (B,) below 2^32, each at most once
-        moment  a number below 2^32 that no earlier row of these streams had
+        moment  a number that no earlier row of these streams had; its low 32 bits count
         """
-        row = np.uint64(moment << 32) | stream.astype(np.uint64)
+        row = np.uint64((moment & 0xFFFFFFFF) << 32) | stream.astype(np.uint64)
         u = uniforms(self._seed, row, len(branches))
         action, at = np.empty((len(q), len(branches)), np.int32), 0
         for b, n in enumerate(branches):
@@ -83,9 +83,7 @@ class Dial:
         return unit
 
 
-def spread(
-    q: NDArray[np.floating[Any]], mask: NDArray[np.uint8] | None
-) -> NDArray[np.float64]:
+def spread(q: NDArray[np.floating[Any]], mask: NDArray[np.uint8] | None) -> NDArray[np.float64]:
     """Return how far the best legal action of one branch stands above the mean one, (B,).
 
     q (B, A); mask (B, A), at least one 1 a row, None: all are legal.

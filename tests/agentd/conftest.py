@@ -23,6 +23,15 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 PATIENCE_S = 60.0
+SHAPES = {"desk": (1280, 800, False), "phone": (360, 800, True)}
+AXED = """
+window.axed = null;
+axe.run(document, {resultTypes: ["violations"]}).then(
+  ({ violations }) => { window.axed = violations.map(
+    ({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html).join(" ")}`); },
+  (fault) => { window.axed = [String(fault)]; });
+true
+"""
 
 
 class Browser:
@@ -104,10 +113,28 @@ class Browser:
         """Press ("keyDown") or let go ("keyUp") a key."""
         self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code)
 
-    def picture(self, path: Path, scheme: str) -> None:
-        """Save how the page looks in a colour scheme."""
+    def dress(self, scheme: str) -> None:
+        """Prefer a colour scheme, "dark" or "light"."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", features=features)
+
+    def complaints(self, axe: str) -> list[str]:
+        """What axe-core finds wrong with the page, dark and light, wide and narrow."""
+        found = []
+        self.call("Runtime.evaluate", expression=axe)
+        for name, (width, height, mobile) in SHAPES.items():
+            size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
+            self.call("Emulation.setDeviceMetricsOverride", **size)
+            for scheme in ("dark", "light"):
+                self.dress(scheme)
+                self.ask(AXED)
+                self.wait(lambda: self.ask("window.axed !== null"))
+                found += [f"{name}, {scheme}: {said}" for said in self.ask("window.axed")]
+        return found
+
+    def picture(self, path: Path, scheme: str) -> None:
+        """Save how the page looks in a colour scheme."""
+        self.dress(scheme)
         self.ask("new Promise((resolve) => { setTimeout(resolve, 700); })")
         time.sleep(0.7)
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
@@ -129,6 +156,19 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
     page = Browser(program, tmp_path / "profile")
     yield page
     page.close()
+
+
+@pytest.fixture
+def axe() -> str:
+    """The code of axe-core, which looks for what keeps people out of a page. Skips without it."""
+    root = os.environ.get("NODE_PATH", "")
+    if not root and shutil.which("npm"):
+        done = subprocess.run(["npm", "root", "-g"], capture_output=True, text=True, check=False)
+        root = done.stdout.strip()
+    file = Path(root) / "axe-core" / "axe.min.js"
+    if not file.is_file():
+        pytest.skip("axe-core is not installed: npm install -g axe-core")
+    return file.read_text()
 
 
 @pytest.fixture

@@ -32,7 +32,13 @@ from agentd.games.chess.data.blocks import read_block
 from agentd.games.chess.data.filter import Filter
 from agentd.games.chess.data.pgn_reader import PythonChessReader
 from agentd.protocol import messages as m
-from agentd.protocol.codec import FrameDecoder, decode_client, decode_server, encode
+from agentd.protocol.codec import (
+    FrameDecoder,
+    common_version,
+    decode_client,
+    decode_server,
+    encode,
+)
 from agentd.protocol.connection import ServerConnection
 from agentd.protocol.errors import ProtocolError
 from agentd.protocol.schema import Schema
@@ -53,6 +59,18 @@ HELLO = m.Hello(
     action={"kind": "discrete", "n": 3},
     streams=2,
     run=bytes(16),
+)
+WELCOME = m.Welcome(
+    protocol=1,
+    session=bytes(16),
+    agent="a",
+    version=0,
+    max_frame=1 << 16,
+    max_rows=64,
+    window=4,
+    heartbeat_s=15.0,
+    resumed=False,
+    last_seq=0,
 )
 STEP = m.Step(seq=1, stream=bytes(4), kind=b"\0", reward=bytes(4), obs={"x": bytes(8)})
 
@@ -76,8 +94,8 @@ def codec(data: bytes) -> None:
     while (body := decoder.next_frame()) is not None:
         for version in (1, 2):
             with contextlib.suppress(ProtocolError):
-                said = decode_client(body, version)
-                assert decode_client(encode(said)[4:], 2) == said or version == 1
+                said = encode(decode_client(body, version))
+                assert encode(decode_client(said[4:])) == said
         with contextlib.suppress(ProtocolError):
             decode_server(body)
 
@@ -97,24 +115,9 @@ def handshake(data: bytes) -> None:
     wire.receive(data)
     while (said := wire.next_event()) is not None:
         if isinstance(said, m.Hello):
-            if said.role != "admin":
-                Schema.from_wire(said.observation, said.action, said.protocol[1])
-            wire.welcome(welcome_of(said))
-
-
-def welcome_of(hello: m.Hello) -> m.Welcome:
-    return m.Welcome(
-        protocol=1,
-        session=bytes(16),
-        agent=hello.agent,
-        version=0,
-        max_frame=1 << 16,
-        max_rows=64,
-        window=4,
-        heartbeat_s=15.0,
-        resumed=False,
-        last_seq=0,
-    )
+            if said.observation is not None and said.action is not None:
+                Schema.from_wire(said.observation, said.action, common_version(said.protocol))
+            wire.welcome(WELCOME)
 
 
 # -- files of the daemon
@@ -267,6 +270,7 @@ stop
 ponderhit
 quit
 """
+WORDS = b"uci\nposition startpos moves e2e4\nsetoption name Seed value 3\nstop\nquit\n"
 REQUEST = b"""GET / HTTP/1.1\r
 Host: localhost\r
 Upgrade: websocket\r
@@ -344,7 +348,7 @@ TARGETS: dict[str, Target] = {
         ),
     ),
     "pgn": Target(pgn, (), (GAME, GAME * 2)),
-    "uci": Target(uci, (Unavailable,), (GUI,)),
+    "uci": Target(uci, (Unavailable,), (GUI, WORDS)),
 }
 """Each target by its name."""
 

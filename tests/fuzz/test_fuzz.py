@@ -57,9 +57,9 @@ def takes(name: str, data: bytes) -> bool:
     return True
 
 
-@pytest.mark.parametrize("path", FINDS, ids=lambda path: path.name)
-def test_what_was_found_stays_mended(path):
-    try_one(path.name.partition("-")[0], path.read_bytes())
+def test_what_was_found_stays_mended():
+    for path in FINDS:
+        try_one(path.name.partition("-")[0], path.read_bytes())
 
 
 @pytest.mark.long

@@ -72,7 +72,7 @@ def skilled(name, frame, rng, streams):
 
 @pytest.mark.parametrize("name", GAMES)
 def test_every_step_is_the_originals(name):
-    streams, rng, told = 8, np.random.default_rng(1), Told(2)
+    streams, rng, told = 4, np.random.default_rng(1), Told(2)
     logging.disable(logging.WARNING)  # of a package that cannot draw
     envs = originals(name, streams)
     logging.disable(logging.NOTSET)
@@ -81,7 +81,7 @@ def test_every_step_is_the_originals(name):
     for env, coin in zip(envs, told.coins, strict=True):
         begin(env, int(coin))
     ends, rewards = 0, 0.0
-    for _ in range(900):
+    for _ in range(400):
         actions = skilled(name, frame, rng, streams)
         frame = game.step(actions)
         fresh = 0
@@ -102,8 +102,8 @@ def test_every_step_is_the_originals(name):
         board = frame.obs["board"][:streams].copy()
         board[frame.stream[streams:]] = frame.obs["board"][streams:]
         frame = frame._replace(obs={"board": board})
-    assert ends > 5
-    assert rewards > (60 if name == "breakout" else 200)
+    assert ends > 2
+    assert rewards > (15 if name == "breakout" else 50)
 
 
 def test_a_wave_that_is_cleared_and_a_wall_that_is_gone_come_again():

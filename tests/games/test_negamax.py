@@ -112,7 +112,7 @@ def test_moves_that_lose_to_a_reply_are_barred_unless_all_do(game: ConnectFour) 
     assert safe.any(axis=1).all()
     assert not (safe.astype(bool) & ~legal).any()
     helped = ~(lost | ~legal).all(axis=1)
-    assert 0 < lost.sum()
+    assert lost.sum() > 0
     assert (safe[helped] == (legal & ~lost)[helped]).all()
     assert (safe[~helped] == legal[~helped]).all()
 

@@ -127,7 +127,8 @@ TRIED = (
     ),
     Promise(
         "I1",
-        "an agent that is paced, broken, huge or slow to build never delays another's answers",
+        "an agent that is paced, broken, or slow to build, open or delete never delays another's "
+        "answers; passes of a huge network share the event loop, so a frame may wait for one",
         (
             f"{_ISOLATION}::test_agents_in_trouble_delay_nobody_else",
             f"{_BUDGET}::test_an_agent_being_built_does_not_hold_up_the_others",

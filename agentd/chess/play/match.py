@@ -256,3 +256,19 @@ def load_openings(path: Path | None, count: int, seed: int) -> tuple[str, list[s
         return source, pick_openings(read_openings(path), count, seed)
     except ValueError as error:
         raise UsageError(str(error)) from None
+
+
+def play_points(plan: MatchPlan, jobs: int) -> list[float]:
+    """Play a match of which nothing is kept; the points of our player, game by game.
+
+    Each opening, a random one, is played twice, colours swapped. Raises JobFailed where a player's
+    process dies, or forfeits a game: such points tell nothing of its play.
+    """
+    openings = random_openings((plan.games + 1) // 2, plan.seed)
+    points = [0.0] * plan.games
+    with MatchPool(min(jobs, plan.games), plan) as tables:
+        for game in tables.play([(n, openings[n // 2]) for n in range(plan.games)]):
+            if game.reason.startswith(FORFEIT):
+                raise JobFailed(f"a game was forfeited: {game.reason.removeprefix(FORFEIT)}")
+            points[game.game] = game.points
+    return points

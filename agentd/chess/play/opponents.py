@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from agentd.chess.model.bots import open_bot
 from agentd.chess.play.book import Book
+from agentd.chess.play.level import LEVEL_NODES, set_level
 from agentd.client import FIRST, MID, TERMINATED, TRUNCATED, Address, Client, SessionLost
+from agentd.errors import UsageError
 from agentd.games.chess.board.features import N_FEATURES, features
 from agentd.games.chess.board.moves import N_MOVES, index_move, legal_indices, legal_mask
 from agentd.games.chess.board.position import encode_boards
@@ -75,14 +77,16 @@ class LocalPolicy:
         seconds: float | None,
         seed: int | None,
         book: Book | None = None,
+        level: float | None = None,
     ) -> None:
-        self.name = name
+        self.name, self._level = name, level
         self._search, self._seconds, self._seed, self._book = search, seconds, seed, book
         self._begin()
 
     def _begin(self) -> None:
         seed = random.SystemRandom().getrandbits(31) if self._seed is None else self._seed
         self._search.forget(seed)
+        set_level(self._search, self._level, seed)
         if self._book is not None:
             self._book.begin(seed)
 
@@ -156,12 +160,19 @@ def local_policy(
     seconds: float | None = None,
     temperature: float | None = None,
     seed: int | None = None,
+    level: float | None = None,
 ) -> LocalPolicy:
     """Return a model of this machine; without any limit it looks ``SECONDS`` a move.
 
     A ``rating`` without a limit plays as such a person: no search, moves drawn by the policy. Else,
-    unless a ``temperature`` varies the games, openings are drawn from the bundled book.
+    unless a ``temperature`` or a ``level`` varies the games, openings are drawn from the bundled
+    book. At a ``level`` without a limit it looks at ``LEVEL_NODES`` positions a move. Raises
+    UsageError where a level comes with a rating or a temperature.
     """
+    if level is not None:
+        if rating is not None or temperature is not None:
+            raise UsageError("--level excludes --rating and --temperature: each says how it varies")
+        nodes = nodes or (None if depth or seconds else LEVEL_NODES)
     limited = bool(nodes or depth or seconds)
     imitates = rating is not None and not limited
     settings = SearchSettings(
@@ -173,12 +184,18 @@ def local_policy(
     if not limited and not imitates:
         seconds = SECONDS
     name = f"agentd {model or ''}".strip()
-    book = None if imitates or temperature is not None else Book()
-    return LocalPolicy(Search(open_bot(model, rating), settings), name, seconds, seed, book)
+    varied = imitates or temperature is not None or level is not None
+    search = Search(open_bot(model, rating), settings)
+    return LocalPolicy(search, name, seconds, seed, None if varied else Book(), level)
 
 
-def daemon_policy(address: Address, agent: str, learn: bool) -> DaemonPolicy:
-    """Return ``agent`` of the daemon at ``address``, which learns from the games if ``learn``."""
+def daemon_policy(
+    address: Address, agent: str, learn: bool, level: float | None = None
+) -> DaemonPolicy:
+    """Return ``agent`` of the daemon at ``address``, which learns from the games if ``learn``.
+
+    It plays at ``level`` where it does not learn.
+    """
 
     def connect(role: str) -> Client:
         return Client.connect(
@@ -189,6 +206,7 @@ def daemon_policy(address: Address, agent: str, learn: bool) -> DaemonPolicy:
             role=role,  # type: ignore[arg-type]
             explain=True,
             retry_for=PATIENCE_S,
+            level=None if learn else level,
         )
 
     return DaemonPolicy(connect, "train" if learn else "play", f"{agent} at {address}")

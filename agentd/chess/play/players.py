@@ -11,6 +11,7 @@ import chess.engine
 import msgspec
 
 from agentd.chess.model.bots import open_bot
+from agentd.chess.play.level import set_level
 from agentd.errors import MissingInput, UsageError
 from agentd.games.chess.search.search import Search
 from agentd.games.chess.search.settings import SearchSettings
@@ -44,6 +45,7 @@ class Side(msgspec.Struct, frozen=True, omit_defaults=True):
     model: str | None = None
     rating: int | None = None
     temperature: float = 0.0
+    level: float | None = None
 
     @property
     def name(self) -> str:
@@ -52,7 +54,8 @@ class Side(msgspec.Struct, frozen=True, omit_defaults=True):
             shown = "".join(f" {name}={value}" for name, value in self.options.items())
             return f"{self.engine}{shown} {self.limit}"
         rating = f" as {self.rating}" if self.rating else ""
-        return f"agentd {self.model or 'shipped'}{rating} {self.limit}"
+        level = "" if self.level is None else f" level {self.level:g}"
+        return f"agentd {self.model or 'shipped'}{rating}{level} {self.limit}"
 
 
 def parse_limit(text: str) -> Limit:
@@ -100,10 +103,11 @@ class BotPlayer:
             guarded=side.rating is not None,
         )
         self._search = Search(open_bot(side.model, side.rating), settings)
-        self._seconds = limit.time
+        self._seconds, self._level = limit.time, side.level
 
     def new_game(self, seed: int) -> None:
         self._search.forget(seed)
+        set_level(self._search, self._level, seed)
 
     def choose(self, board: chess.Board) -> chess.Move | None:
         end = None if self._seconds is None else time.monotonic() + self._seconds

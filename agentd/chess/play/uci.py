@@ -14,6 +14,7 @@ import chess
 from agentd import __version__
 from agentd.chess.play.book import Book
 from agentd.chess.play.clock import Clock, Overheads
+from agentd.chess.play.level import set_level
 from agentd.chess.play.uci_options import NO_MODEL, OPTIONS, UciOptions
 from agentd.chess.play.uci_words import Go, parse_go, parse_position, parse_setoption
 from agentd.errors import AgentdError
@@ -43,6 +44,7 @@ class UciSession:
         self._run: SearchThread | None = None
         self._reading = 0.0  # seconds that the last position took to read, on the GUI's clock
         self._overheads = Overheads()
+        self._level = 100
 
     def run(self, lines: Iterable[str]) -> None:
         """Answer ``lines`` until ``quit`` or their end; a search that runs then is stopped."""
@@ -127,6 +129,8 @@ class UciSession:
         if nodes is None and seconds is not None and self._forced():
             nodes = _FORCED_NODES
         search.settings = self._options.settings(nodes, go.plies())
+        if self._level != self._options.number("Level"):
+            self._begin_level(search, self._options.draw_seed())
         clock = Clock(seconds, self._overheads, self._reading)
         self._run = SearchThread(search, self._board.copy(), go, clock, self._say)
         self._run.start()
@@ -152,9 +156,15 @@ class UciSession:
 
     def _begin_game(self) -> None:
         """Forget the last game; draw from now on as the option Seed says."""
-        seed = self._options.draw_seed()
-        self._ready().forget(seed)
+        seed, search = self._options.draw_seed(), self._ready()
+        search.forget(seed)
+        self._begin_level(search, seed)
         self._book.begin(seed)
+
+    def _begin_level(self, search: Search, seed: int) -> None:
+        """Play from now on at the option Level."""
+        self._level = self._options.number("Level")
+        set_level(search, self._level, seed)
 
     def _forced(self) -> bool:
         """True if there is one legal move: no time is worth spending on it."""

@@ -52,6 +52,7 @@ OPTIONS: dict[str, Option] = {
     "Nodes": Option("spin", 0, 0, UNLIMITED),  # most nodes a move; 0: as the clock says
     "Depth": Option("spin", 0, 0, 100),  # deepest line; 0: no limit
     "Temperature": Option("spin", 0, 0, 500),  # hundredths; 0 plays the best move
+    "Level": Option("spin", 100, 0, 100),  # 100 plays the best move; it goes before Temperature
     "Seed": Option("spin", -1, -1, 2**31 - 1),  # of draws; -1: every game another one
     "OwnBook": Option("check", True),  # openings of people, where a game's clock runs
     "MultiPV": Option("spin", 1, 1, 100),

@@ -13,7 +13,7 @@ import typer
 
 from agentd.chess.play.match import Ledger, MatchPlan, check_players, load_openings, play_match
 from agentd.chess.play.players import Side, parse_limit
-from agentd.cli.screen.options import JsonScreen
+from agentd.cli.screen.options import JsonScreen, Level
 from agentd.cli.screen.terminal import Terminal
 from agentd.errors import UsageError
 from agentd.games.chess.play.elo import MatchScore
@@ -45,6 +45,7 @@ def match(
         int | None, typer.Option(help="Rating our model imitates.", min=1, show_default=False)
     ] = None,
     temperature: Annotated[float, typer.Option(min=0, help="How varied ours plays.")] = 0.0,
+    level: Level = None,
     games: Annotated[int, typer.Option(min=1, max=100_000, help="How many.")] = 200,
     openings: Annotated[
         Path | None,
@@ -55,15 +56,18 @@ def match(
     seed: Annotated[int, typer.Option(min=0, help="Of openings and draws.")] = 0,
 ) -> None:
     """Play a match: each opening twice, colours swapped. Kept as PGN; a killed match goes on."""
-    rival = _rival(engine, option or [], limit, against)
-    ours = Side(parse_limit(strength), model=model, rating=rating, temperature=temperature)
+    rival = read_rival(engine, option or [], limit, against)
+    if level is not None and (rating is not None or temperature):
+        raise UsageError("--level excludes --rating and --temperature: each says how it varies")
+    ours = Side(parse_limit(strength), None, {}, model, rating, temperature, level)
     source, positions = load_openings(openings, (games + 1) // 2, seed)
     plan = MatchPlan(ours, rival, games, seed, max_plies, source)
     check_players(plan)
     _play(screen, positions, Ledger(out, plan), jobs)
 
 
-def _rival(engine: str | None, option: list[str], limit: str, against: str | None) -> Side:
+def read_rival(engine: str | None, option: list[str], limit: str, against: str | None) -> Side:
+    """Return who plays against ours. Raises UsageError where that is not clear."""
     if (engine is None) == (against is None):
         raise UsageError("a match needs a rival", hint="give either --engine or --against")
     if against is not None and option:

@@ -16,7 +16,7 @@ from rich.console import Console
 from agentd.chess.play.opponents import Policy, daemon_policy, local_policy
 from agentd.cli.chess.options import Model
 from agentd.cli.chess.table import Ask, Table
-from agentd.cli.screen.options import Screen
+from agentd.cli.screen.options import Level, Screen
 from agentd.cli.screen.terminal import Terminal
 from agentd.client import Address
 from agentd.config.resolve import default_data_dir
@@ -62,6 +62,7 @@ def play(
     depth: Depth = None,
     seconds: Seconds = None,
     temperature: Temperature = None,
+    level: Level = None,
     seed: Seed = None,
     connect: Connect = None,
     agent: Annotated[str, typer.Option(help="The daemon's agent.")] = "chess",
@@ -77,15 +78,17 @@ def play(
         raise UsageError(f"no colour {color!r}", hint=f"use one of {', '.join(COLORS)}")
     if learn and connect is None:
         raise UsageError("--learn needs --connect HOST:PORT: it is a daemon that learns")
+    if learn and level is not None:
+        raise UsageError("--learn and --level exclude each other: who learns plays to win")
     board = _opening(fen, load)
     if save is not None:
         save = save.expanduser()
         _check_target(save, load)
     human = color == "white" if color != "random" else bool(random.Random(seed).getrandbits(1))
     if connect is not None:
-        policy: Policy = _of_daemon(connect, agent, learn)
+        policy: Policy = _of_daemon(connect, agent, learn, level)
     else:
-        policy = local_policy(model, rating, nodes, depth, seconds, temperature, seed)
+        policy = local_policy(model, rating, nodes, depth, seconds, temperature, seed, level)
     console = Console(file=screen.out, highlight=False, soft_wrap=True)
     table = Table(policy, _asker(screen), console.print, human, board)
     table.flip = flip if flip is not None else not human
@@ -136,12 +139,12 @@ def _opening(fen: str | None, load: Path | None) -> chess.Board:
     return chess.Board()
 
 
-def _of_daemon(address: str, agent: str, learn: bool) -> Policy:
+def _of_daemon(address: str, agent: str, learn: bool, level: float | None) -> Policy:
     try:
         where = Address.parse(address)
     except ValueError as error:
         raise Unavailable(f"--connect: {error}") from None
-    policy = daemon_policy(where, agent, learn)
+    policy = daemon_policy(where, agent, learn, level)
     logging.getLogger("agentd.client").setLevel(logging.INFO)  # says when it waits for the daemon
     return policy
 

@@ -9,7 +9,7 @@ import typer
 
 from agentd.cli.screen.options import JsonScreen
 from agentd.cli.screen.terminal import Terminal
-from agentd.cli.strength import Calibration, report_marks
+from agentd.cli.strength import LevelSearch, report_marks
 from agentd.errors import MissingInput, UsageError
 from agentd.games import GAMES, Against, make
 from agentd.rl.daemon import Daemon
@@ -25,7 +25,7 @@ def calibrate_agent(
     data_dir: Annotated[Path, typer.Option(help="Where the agent is kept.")],
     agent: Annotated[str, typer.Option(help="Its name.")],
     game: Annotated[str, typer.Option("--env", help="A game of ours against a player of ours.")],
-    asked: Calibration,
+    asked: LevelSearch,
     search: Annotated[
         int, typer.Option(min=0, max=MOST_PLIES, help="Moves to look ahead, as in `rl eval`.")
     ] = 0,

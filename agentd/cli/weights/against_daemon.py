@@ -30,7 +30,7 @@ def ask_daemon(
     codec = codec_of(config, schema)
     mask, sent = probe.mask, probe.mask
     if codec is not None:
-        sent = codec.gather(mask)
+        sent = codec.gather(mask) if schema.n_actions else mask[:, :0]
         mask = codec.spread(sent) if schema.n_actions else np.ones_like(mask)
     q = np.empty_like(probe.q)
     said = np.empty((len(mask), schema.action_width), schema.action_dtype)

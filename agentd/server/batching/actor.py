@@ -242,7 +242,7 @@ class Actor:
     def legal(
         self, mask: NDArray[np.uint8] | None, first_row: int, env_steps: int, rows: int
     ) -> NDArray[np.uint8] | None:
-        """Return the mask (rows, A) of those actions of ``mask`` that there are yet; see ``act``."""
+        """Return the mask (rows, A) of those of ``mask`` that there are yet; see ``act``."""
         if self.growth is None:
             return mask
         return self.growth.limit(mask, max(first_row, env_steps), rows)

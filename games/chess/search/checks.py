@@ -57,6 +57,17 @@ def mating_move(board: chess.Board, checks: Sequence[chess.Move]) -> chess.Move 
     return None
 
 
+def not_mated(board: chess.Board, moves: Sequence[chess.Move]) -> list[chess.Move]:
+    """Return those of the legal ``moves`` that no mate follows at once; all if one always does."""
+    kept = []
+    for move in moves:
+        board.push(move)
+        if mating_move(board, checking_moves(board, list(board.legal_moves))) is None:
+            kept.append(move)
+        board.pop()
+    return kept or list(moves)
+
+
 def forced_mate(
     board: chess.Board,
     moves: int,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from agentd.games.chess.board.moves import legal_indices
 from agentd.games.chess.board.score import Score
-from agentd.games.chess.search.checks import checking_moves, forced_mate, mating_move
+from agentd.games.chess.search.checks import checking_moves, forced_mate, mating_move, not_mated
 from agentd.games.chess.search.endings import drive, faces_bare_king
 from agentd.games.chess.search.leaves import FIFTY, Judged, SearchLeaf, fade, judge
 from agentd.games.chess.search.material import MaterialEvaluator
@@ -50,7 +50,14 @@ PAST_MOVES = 4
 
 
 class Search:
-    """Searches one game's positions; what it learned of a position is kept for the next move."""
+    """Searches one game's positions; what it learned of a position is kept for the next move.
+
+    ``choose`` picks among moves by what they are worth, (M,): scores of a tree, or logarithms of
+    the policy alone. None: the best, or as the temperature says. No move that is seen to lead to
+    being mated is among them, and a mate that is seen is given.
+    """
+
+    choose: Callable[[NDArray[np.float64]], int] | None = None
 
     def __init__(self, evaluator: Evaluator, settings: SearchSettings | None = None) -> None:
         self.evaluator = evaluator
@@ -281,10 +288,12 @@ class Search:
         kept = set(root.moves)
         if self.settings.guarded and known.value > AHEAD:
             kept = self._keeping(_board(root), root.moves) or kept
+        if self.choose is not None:
+            kept = set(not_mated(_board(root), root.moves))
         places = [n for n, move in enumerate(known.moves) if move in kept]
         chances = known.policy[places].astype(np.float64)
         moves = [known.moves[n] for n in places]
-        choice = self._draw(chances)
+        choice = self._draw(chances, np.log(chances.clip(np.finfo(np.float64).tiny)))
         order = sorted(range(len(moves)), key=lambda n: (n != choice, -chances[n]))
         score = Score.of_win(root.value)
         lines = tuple(
@@ -314,9 +323,11 @@ class Search:
     ) -> Result:
         """Choose among the root's children and tell of it a last time."""
         ranked = sorted(children, key=rank, reverse=True)
-        if self.settings.temperature and not mate and ranked[0].proof is None:
+        varied = self.settings.temperature or self.choose
+        if varied and not mate and ranked[0].proof is None:
             alive = [child for child in ranked if child.proof is None]
-            choice = alive[self._draw(np.array([child.visits for child in alive], np.float64))]
+            visits, scores = np.array([(child.visits, child.score) for child in alive]).T
+            choice = alive[self._draw(visits, scores)]
             ranked.remove(choice)
             ranked.insert(0, choice)
         info = self._info(root, ranked, depth)
@@ -325,8 +336,10 @@ class Search:
         line = best_line(ranked[0])
         return Result(line[0], line[1] if len(line) > 1 else None, info)
 
-    def _draw(self, weights: NDArray[np.float64]) -> int:
-        """Index drawn by ``weights`` ^ 1/temperature; the largest at temperature 0."""
+    def _draw(self, weights: NDArray[np.float64], worth: NDArray[np.float64]) -> int:
+        """Index chosen by ``worth``, or drawn by ``weights`` ^ 1/temperature; at 0 the largest."""
+        if self.choose is not None:
+            return self.choose(worth)
         if not self.settings.temperature or not weights.any():
             return int(weights.argmax())
         with np.errstate(divide="ignore"):

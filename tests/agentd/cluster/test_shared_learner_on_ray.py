@@ -65,6 +65,8 @@ class Serving:
 
     def stop(self) -> None:
         self.process.terminate()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
         assert self.process.wait(PATIENCE_S) == 0
 
 
@@ -172,10 +174,11 @@ def test_a_lost_learner_goes_on_from_what_daemons_keep_and_a_lost_daemon_hurts_n
     assert int(oldest.split("-")[1]) >= saved
     learned(games, [version + 50 for version in before])
 
+    versions, lost = [game.play() for game in games], games[1].lost
     os.kill(serving.daemon_pid(0), signal.SIGKILL)
-    learned(games[1:], [games[1].play() + 50])
-    assert games[1].lost == 0
-    learned(games[:1], [games[1].play()])  # its daemon was started again, at the same address
+    learned(games[1:], [versions[1] + 50])
+    assert games[1].lost == lost
+    learned(games[:1], [versions[0] + 50])  # its daemon was started again, at the same address
     for game in games:
         game.client.close()
     serving.stop()

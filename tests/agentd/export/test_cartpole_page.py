@@ -95,6 +95,12 @@ def test_the_exported_agent_balances_in_a_browser(browser: Any, page: tuple[Path
     assert balanced(browser, page[1]) >= 475
 
 
+def test_axe_finds_nothing_in_the_page(browser: Any, page: tuple[Path, str], axe: str) -> None:
+    browser.call("Page.navigate", url=page[1])
+    browser.wait(lambda: browser.ask("!!document.getElementById('pole')"))
+    assert browser.complaints(axe) == []
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_what_the_demo_has_learned_balances_in_a_browser(

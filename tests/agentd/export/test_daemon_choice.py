@@ -56,7 +56,7 @@ def compared(daemon: Daemon, case: nets.Case, folder: Path) -> tuple[str, bool]:
 
 
 def test_exports_choose_as_the_daemon(daemon: Daemon, tmp_path: Path) -> None:
-    for name in ("stacked", "decoupled"):
+    for name in ("stacked", "joint", "decoupled"):
         said, holds = compared(daemon, nets.net_case(name, 100), tmp_path)
         assert holds, said
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from agentd.rl.strength import Mark, calibrate, estimate_level, points_of
+from agentd.rl.strength import WinShare, calibrate, estimate_level, points_of
 
 
 def rival(middle, slope, ceiling=1.0):
@@ -52,17 +52,17 @@ def test_a_share_that_no_level_wins_is_told_at_the_end_of_the_scale():
 
 def test_one_probe_moves_the_estimate_towards_the_share_and_stays_on_the_scale():
     assert estimate_level([], 0.5) == 50
-    assert estimate_level([Mark(50, 0.3, 100)], 0.5) > 55
-    assert estimate_level([Mark(50, 1.0, 100)], 0.1) < 20
-    assert estimate_level([Mark(0, 1.0, 100), Mark(50, 1.0, 100)], 0.05) == 0
+    assert estimate_level([WinShare(50, 0.3, 100)], 0.5) > 55
+    assert estimate_level([WinShare(50, 1.0, 100)], 0.1) < 20
+    assert estimate_level([WinShare(0, 1.0, 100), WinShare(50, 1.0, 100)], 0.05) == 0
 
 
 def test_the_interval_is_wilson_s():
     # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3
     for won, games, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605)):
-        assert Mark(0, won / games, games).interval == pytest.approx((low, high), abs=5e-5)
-    assert Mark(0, 0 / 20, 20).interval == pytest.approx((0, 0.1611), abs=5e-5)
-    assert Mark(0, 1 / 29, 29).interval == pytest.approx((0.0061, 0.1718), abs=5e-5)
+        assert WinShare(0, won / games, games).interval == pytest.approx((low, high), abs=5e-5)
+    assert WinShare(0, 0 / 20, 20).interval == pytest.approx((0, 0.1611), abs=5e-5)
+    assert WinShare(0, 1 / 29, 29).interval == pytest.approx((0.0061, 0.1718), abs=5e-5)
 
 
 def test_a_game_is_won_or_lost_by_the_sign_of_its_return():

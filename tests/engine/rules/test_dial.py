@@ -88,3 +88,9 @@ def test_an_answer_follows_from_its_own_stream_and_from_no_other_row():
 def test_a_level_that_is_none_is_refused_by_name(level):
     with pytest.raises(ValueError, match=r"want a level in 0\.\.100, got"):
         Dial(level, 0)
+
+
+def test_a_frame_s_number_may_be_as_large_as_any():
+    q = RNG.normal(size=(1, 4))
+    for moment in (2**32 - 1, 2**32, 2**63):
+        assert 0 <= Dial(10, 1).choose(q, None, (4,), np.array([2**32 - 1]), moment)[0, 0] < 4

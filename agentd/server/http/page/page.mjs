@@ -87,7 +87,7 @@ function takeState(told) {
   drawTabs();
   const all = names();
   at("empty").hidden = all.length > 0;
-  at("main").hidden = !all.length;
+  at("agent").hidden = !all.length;
   if (!all.length) return;
   if (chosen === null || !all.includes(chosen)) {
     const wanted = new URLSearchParams(location.hash.slice(1)).get("agent");

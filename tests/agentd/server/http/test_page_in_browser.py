@@ -165,6 +165,24 @@ def asked_from_abroad(browser: Any, watched: Watched) -> dict[str, str]:
     return found
 
 
+@pytest.mark.timeout(240)
+def test_axe_finds_nothing_in_the_page(browser: Any, watched: Watched, axe: str) -> None:
+    browser.call("Page.navigate", url=f"http://{watched.http}/")
+    browser.wait(lambda: "No agent is here yet" in browser.text("empty"))
+    assert browser.complaints(axe) == []
+    watched.train()
+    browser.wait(lambda: corners(browser, "return") > 0)
+    click(browser, "#save")
+    browser.wait(lambda: browser.ask("!!document.querySelector('#checkpoints td button')"))
+    assert browser.complaints(axe) == []
+    for button in ("reset", "explore"):
+        click(browser, f"#{button}")
+        browser.wait(lambda: browser.ask("document.getElementById('ask').open"))
+        assert browser.complaints(axe) == []
+        browser.ask("document.getElementById('ask').close()")
+    assert browser.errors == []
+
+
 @pytest.mark.timeout(120)
 def test_a_page_whose_daemon_is_gone_says_so(browser: Any, watched: Watched) -> None:
     browser.call("Page.navigate", url=f"http://{watched.http}/")

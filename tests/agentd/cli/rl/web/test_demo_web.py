@@ -74,6 +74,13 @@ def test_the_page_learns_within_three_minutes(browser: Any, web_demo: WebDemos) 
     assert demo.end()[0] == 0
 
 
+@pytest.mark.timeout(240)
+def test_axe_finds_nothing_in_the_page(browser: Any, web_demo: WebDemos, axe: str) -> None:
+    browser.call("Page.navigate", url=web_demo("--seed", "1").url)
+    browser.wait(lambda: browser.count("frames") > 60)
+    assert browser.complaints(axe) == []
+
+
 def test_the_page_is_all_there_and_loads_nothing_else(page: PageServer) -> None:
     for path in (*FILES, "/agentd.js", "/facts"):
         answer = get(page.url, path)
