@@ -28,3 +28,13 @@ def fastest(ways: Sequence[Callable[[], object]], rounds: int = ROUNDS) -> int:
         i for i in range(1, len(ways)) if best[i] < GAIN * best[0] and middle[i] < GAIN * middle[0]
     ]
     return min(better, key=middle.__getitem__, default=0)
+
+
+def calls_within(seconds: float, way: Callable[[], object]) -> int:
+    """Return how many calls of ``way`` take about so many seconds, at least 1."""
+    times = []
+    for _ in range(3):
+        start = perf_counter()
+        way()
+        times.append(perf_counter() - start)
+    return max(1, round(seconds / max(1e-9, min(times))))
