@@ -18,7 +18,7 @@ import numpy as np
 
 from agentd.engine.backend import Step
 from agentd.engine.numpy_backend.memory import Nd
-from agentd.engine.numpy_backend.trial import calls_within, fastest
+from agentd.engine.numpy_backend.trial import calls_in, fastest
 
 TRIES = 20
 """Turns of each number of threads."""
@@ -124,7 +124,7 @@ def choose_threads(make: Callable[[], Callable[[], object]], most: int) -> int:
         blas.limit(limits=count)
         steps.append(make())
     blas.limit(limits=1)
-    calls = calls_within(TURN, steps[0])
+    calls = calls_in(TURN, steps[0])
 
     def turn(count: int) -> None:
         blas.limit(limits=count)

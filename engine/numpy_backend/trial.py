@@ -30,11 +30,11 @@ def fastest(ways: Sequence[Callable[[], object]], rounds: int = ROUNDS) -> int:
     return min(better, key=middle.__getitem__, default=0)
 
 
-def calls_within(seconds: float, way: Callable[[], object]) -> int:
-    """Return how many calls of ``way`` take about so many seconds, at least 1."""
+def calls_in(seconds: float, step: Callable[[], object]) -> int:
+    """Return how many calls of a step take about so many seconds, at least one."""
     times = []
     for _ in range(3):
         start = perf_counter()
-        way()
+        step()
         times.append(perf_counter() - start)
-    return max(1, round(seconds / max(1e-9, min(times))))
+    return max(1, round(seconds / min(times)))
