@@ -330,7 +330,7 @@ def _place(
             f"{name}: expected an input of rank 1 or 2, got shape {shape}; a sequence is "
             "(steps, features), a row (features,): put `reshape` or `flatten` before it"
         )
-    steps, features = shape if len(shape) == 2 else (None, *shape)
+    steps, features = (shape[0] if len(shape) == 2 else None), shape[-1]
     if steps is None:
         at.remember(name, states * [units])
     draw: Draw = uniform_bias(units)  # ±1/sqrt(H) for all of them, as PyTorch does

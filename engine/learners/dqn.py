@@ -225,9 +225,9 @@ class DqnLearner(DescentLearner):
         y = self._learn.forward(online, near, on.tile(mask_tm1, self._learn))
         steps = self._steps.get(mask_t is not None)
         if steps is None:
-            more = {"before": before, "fractions": self._learn.fractions}
-            given = value, select, y, self._descent.loss
-            steps = on.bind(*given, masked=mask_t is not None, **more)
+            given, drawn = (value, select, y, self._descent.loss), self._learn.fractions
+            masked = mask_t is not None
+            steps = on.bind(*given, masked=masked, before=before, fractions=drawn)
             self._steps[mask_t is not None] = steps
         for step in steps:
             step()

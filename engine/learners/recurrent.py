@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from math import nan
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -227,8 +226,12 @@ class _SequenceArrays:
         head, shape = config.head(), config.sequences
         self._backend, self._rows = backend, shape.batch * shape.length
         self._soft = config.munchausen
-        own = msgspec.structs.replace(config, batch=self._rows, prioritized=True)
-        self.batch = BatchArrays(backend, format, own, huber)
+        self.batch = BatchArrays(
+            *(backend, self._rows, format, head, huber),
+            weighted=True,
+            mean_error=config.shares_error(format),
+            soft=config.soft_policy if config.munchausen else None,
+        )
         outputs = (self._rows, head.atoms * format.n_actions)
         self._value, self._select = backend.zeros(outputs), backend.zeros(outputs)
         self._ahead = backend.zeros((self._rows,), "int32")
@@ -243,12 +246,13 @@ class _SequenceArrays:
         if lane_weight is not None:
             weight *= lane_weight
         given = TransitionBatch(
-            *(batch.x, batch.action_tm1, batch.reward_t, batch.discount_t, batch.mask, batch.ahead)
+            *(batch.x, batch.action_tm1, batch.reward_t, batch.discount_t, batch.mask),
+            batch.ahead.astype(np.int64),
         )
         mask_tm1 = mask_t = None
         if batch.mask is not None:
             mask_tm1, mask_t = batch.mask[: self._rows], batch.mask[self._rows :]
-        self.batch.write(given, mask_tm1, mask_t, weight.reshape(-1))
+        self.batch.write(given, mask_t, weight.reshape(-1), mask_tm1)
         self._backend.write(self._ahead, batch.ahead)
 
     def bind(
@@ -261,7 +265,9 @@ class _SequenceArrays:
         return (
             be.gather_rows(value, self._ahead, self._value),
             be.gather_rows(select, self._ahead, self._select),
-            *self.batch.bind(self._value, self._select, before, near, loss, None, masked=masked),
+            *self.batch.bind(
+                *(self._value, self._select, near, loss), masked=masked, before=before
+            ),
             be.fill(dy, 0.0),
             be.copy(self.batch.dy, slope),
         )

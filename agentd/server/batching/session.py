@@ -105,9 +105,8 @@ class Session:
         self.client = hello.client
         self.explain = hello.explain
         if self.dial is None or self.dial.level != hello.level:
-            seed = int.from_bytes(self.run[:8], "little")
-            weaker = hello.level is not None and hello.level < BEST
-            self.dial = Dial(hello.level, seed) if weaker else None
+            seed, level = int.from_bytes(self.run[:8], "little"), hello.level
+            self.dial = Dial(level, seed) if level is not None and level < BEST else None
         self.plain = self.role == "play" and not self.explain and self.dial is None
         self.open_streams = b""
         self.deadline_s = None if hello.deadline_ms is None else hello.deadline_ms / 1e3
