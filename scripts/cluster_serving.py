@@ -94,7 +94,7 @@ class CartPoleGame:
         self.process.wait()
 
 
-class Serving:
+class ServedCluster:
     """``agentd cluster serve`` with two daemons and its files."""
 
     def __init__(self, address: str, folder: Path) -> None:
@@ -131,7 +131,7 @@ def bench_serve(seconds: float, nodes: Any) -> list[Row]:
     homes = [nodes.add(cpus=2), nodes.add(cpus=2)]
     home = nodes.add(cpus=0, learner=1)
     with tempfile.TemporaryDirectory() as name:
-        serving = Serving(nodes.address, Path(name))
+        serving = ServedCluster(nodes.address, Path(name))
         try:
             rows = [_learning(serving, seconds)]
             with serving.games(FPS) as games:
@@ -147,7 +147,7 @@ def bench_serve(seconds: float, nodes: Any) -> list[Row]:
     return [{"suite": "serve", **row} for row in rows]
 
 
-def _learning(serving: Serving, seconds: float) -> Row:
+def _learning(serving: ServedCluster, seconds: float) -> Row:
     with serving.games(0) as games:
         _wait(lambda: all(game.lines() for game in games), READY_S)
         began = time.monotonic()
@@ -170,7 +170,7 @@ def _quiet(games: list[CartPoleGame]) -> Row:
     return {"part": "nothing dies", "p99_ms": [game.p99_ms(began) for game in games]}
 
 
-def _learner_killed(serving: Serving, games: list[CartPoleGame]) -> Row:
+def _learner_killed(serving: ServedCluster, games: list[CartPoleGame]) -> Row:
     before = max(game.version() for game in games)
     began = time.monotonic()
     os.kill(serving.pid("learner"), signal.SIGKILL)
@@ -179,7 +179,7 @@ def _learner_killed(serving: Serving, games: list[CartPoleGame]) -> Row:
     return row | {"p99_ms": [game.p99_ms(began) for game in games]}
 
 
-def _learner_lost(serving: Serving, games: list[CartPoleGame], nodes: Any, home: Any) -> Row:
+def _learner_lost(serving: ServedCluster, games: list[CartPoleGame], nodes: Any, home: Any) -> Row:
     before = max(game.version() for game in games)
     began = time.monotonic()
     nodes.kill(home)
@@ -193,7 +193,9 @@ def _learner_lost(serving: Serving, games: list[CartPoleGame], nodes: Any, home:
     return row | {"p99_ms": [game.p99_ms(began) for game in games]}
 
 
-def _daemon_lost(serving: Serving, games: list[CartPoleGame], nodes: Any, homes: list[Any]) -> Row:
+def _daemon_lost(
+    serving: ServedCluster, games: list[CartPoleGame], nodes: Any, homes: list[Any]
+) -> Row:
     from tests.agentd.cluster.simulated import children_of
 
     pid = serving.pid("replica-0")

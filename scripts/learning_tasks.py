@@ -242,6 +242,14 @@ ABLATIONS = {
         settings=("dqn.munchausen=true",),
         without=("dqn.munchausen=false",),
     ),
+    # as in the paper: one step, and no network but the target's
+    "munchausen-paper": Task(
+        "cartpole",
+        (Measure(),),
+        steps=15_000,
+        settings=("dqn.munchausen=true", "dqn.n_step=1", "dqn.double=false"),
+        without=("dqn.munchausen=false",),
+    ),
     "layer-norm": Task(
         "cartpole",
         (Measure(),),

@@ -14,7 +14,7 @@ from agentd.server.batching import batch, responder
 from agentd.server.batching.actor import Choice
 from agentd.server.batching.learning import Learning
 from agentd.server.peers.connection import Connection
-from agentd.store import Files
+from agentd.store import Files, manifest
 
 
 @contextlib.contextmanager
@@ -79,6 +79,11 @@ def answers_too_early() -> Any:
     return _put(RingWriter, sync_header=lambda self: None)
 
 
+def believes_what_it_reads() -> Any:
+    """Checkpoints are not compared with their checksums."""
+    return _put(manifest, file_entry=lambda data: {"size": len(data)})
+
+
 def takes_poison() -> Any:
     """Numbers that are not finite are not looked for."""
     return _put(rows, check_finite=lambda *_: None)
@@ -91,5 +96,6 @@ DEFECTS: dict[str, tuple[Callable[[], Any], str]] = {
     "forgets to sync": (forgets_to_sync, "was acknowledged"),
     "answers too early": (answers_too_early, "rows lost"),
     "takes poison": (takes_poison, "not finite"),
+    "believes what it reads": (believes_what_it_reads, "is damaged, and was taken"),
 }
 """Each defect, and what the simulation says of it."""

@@ -6,6 +6,8 @@ each acknowledged row once, with the action that was answered, beside nothing th
 
 from __future__ import annotations
 
+import os
+import random
 import zlib
 from collections import deque
 from pathlib import Path
@@ -15,7 +17,8 @@ import numpy as np
 
 from agentd.protocol.rows import FIRST
 from agentd.server.agents.agent import Agent
-from agentd.store import NoValidCheckpoint, read_checkpoint
+from agentd.store import NoValidCheckpoint, list_checkpoints, read_checkpoint
+from tests.simulation.disk import Disk
 from tests.simulation.edges import Violation
 from tests.simulation.games import SCALE, Answered, Diary
 
@@ -41,6 +44,7 @@ class Book:
         self._acknowledged: deque[tuple[int, float]] = deque(maxlen=ROOM)  # index, when
         self._copy: dict[str, Any] = {}
         self.checkpoint: tuple[str, int] | None = None  # newest acknowledged, and its checksum
+        self.rotten: set[str] = set()  # checkpoints of which a bit was flipped
 
     # -- rows --------------------------------------------------------------------------------------
 
@@ -158,11 +162,23 @@ class Book:
 
     def acknowledge(self, name: str, folder: Path) -> None:
         """Somebody was told that this checkpoint is on the disk."""
-        if self.checkpoint is not None and name <= self.checkpoint[0]:
+        if name in self.rotten or (self.checkpoint is not None and name <= self.checkpoint[0]):
             return
         weights = folder / name / "weights.safetensors"
         if weights.exists():
             self.checkpoint = (name, zlib.crc32(weights.read_bytes()))
+
+    def rot(self, folder: Path, disk: Disk, chance: random.Random) -> bool:
+        """Flip a bit of the newest checkpoint, now and then, where the one before is as whole."""
+        newest, *older = list_checkpoints(folder)[:2] or [""]
+        if chance.random() < 0.7 or not older or {newest, *older} & self.rotten:
+            return False
+        path = folder / newest / chance.choice(os.listdir(folder / newest))
+        disk.rot(path, chance.randrange(8 * path.stat().st_size))
+        self.rotten.add(newest)
+        weights = folder / older[0] / "weights.safetensors"
+        self.checkpoint = (older[0], zlib.crc32(weights.read_bytes()))
+        return True
 
     def check_checkpoints(self, folder: Path) -> None:
         """With nobody at work: the newest whole checkpoint is the acknowledged one, or newer."""
@@ -175,6 +191,8 @@ class Book:
             raise Violation(f"{self.name}: {name} was acknowledged, and {fault}") from fault
         if found is None or found.name < name:
             raise Violation(f"{self.name}: {name} was acknowledged, {found and found.name} is left")
+        if found.name in self.rotten:
+            raise Violation(f"{self.name}: {found.name} is damaged, and was taken")
         if found.name == name:
             is_same = zlib.crc32((folder / name / "weights.safetensors").read_bytes()) == checksum
             if not is_same:

@@ -7,8 +7,8 @@ import pytest
 from tests.simulation.defects import DEFECTS
 from tests.simulation.world import simulate
 
-RARE = ("answers too early",)
-"""What only a power failure at the wrong moment shows: some seeds pass before one has it."""
+RARE = ("answers too early", "believes what it reads")
+"""What only a rare fault at the wrong moment shows: some seeds pass before one has it."""
 
 
 def test_the_same_seed_is_the_same_history():

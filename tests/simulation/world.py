@@ -87,7 +87,7 @@ class World:
     """One seed's world, from the first hello until so many frames were answered."""
 
     def __init__(self, seed: int, frames: int, root: Path, **agent: Any) -> None:
-        self.chance = random.Random(seed)
+        self.chance, self.rot_chance = random.Random(seed), random.Random(f"rot {seed}")
         self.outcome = Outcome(seed)
         self.wanted = frames
         self.timetable = Timetable(self.chance)
@@ -191,7 +191,10 @@ class World:
         """One life of the serving process, from its start to its end."""
         self.disk.refuses = self.disk.fail_in = self.disk.kill_in = self.kill_at_write = 0
         self.disk.actor = self.server = self._new_server()
-        self.book.check_checkpoints(self.disk.root / "agents" / AGENT / "checkpoints")
+        checkpoints = self.disk.root / "agents" / AGENT / "checkpoints"
+        if self.book.rot(checkpoints, self.disk, self.rot_chance):
+            self.outcome.faults["rot"] += 1
+        self.book.check_checkpoints(checkpoints)
         self.loop = loop = SimulatedLoop(self.timetable, self.network.serve, self._disk_s)
         loop.set_exception_handler(self._uncaught)
         self.healthy_since = self.timetable.now
