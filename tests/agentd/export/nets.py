@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from agentd.assembly.network import network_for
 from agentd.config import AgentConfig, load_preset, preset_names
 from agentd.config.convert import convert, parse_layer
+from agentd.config.memory import remembering
 from agentd.engine.quantization import quantize
 from agentd.export.build import agent_policy
 from agentd.export.graph import PolicyGraph
@@ -158,10 +159,15 @@ def net_case(name: str, states: int) -> Case:
 
 
 def preset_cases(states: int) -> list[Case]:
-    """Return the agent of every preset for games as its own game looks."""
+    """Return the agent of every preset for games as its own game looks.
+
+    Those that remember cannot be exported.
+    """
     found = []
     for name in preset_names():
         preset = load_preset(name)
+        if remembering(preset.agent.model.layers):
+            continue
         game = preset.play.game
         looks = GYMNASIUM[game] if game in GYMNASIUM else _looks(game)
         schema = Schema.from_wire(*looks)
