@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -94,7 +95,7 @@ class CartPoleGame:
         self.process.wait()
 
 
-class Serving:
+class ServedCluster:
     """``agentd cluster serve`` with two daemons and its files."""
 
     def __init__(self, address: str, folder: Path) -> None:
@@ -102,7 +103,7 @@ class Serving:
         (folder / "serve.yaml").write_text(CONFIG)
         command = [sys.executable, "-m", "agentd", "cluster", "serve", str(folder / "serve.yaml")]
         command += ["--ray", address, "--data-dir", str(self.data), "--host", "127.0.0.1"]
-        command += ["--port", "0", "--learner-on", "learner"]
+        command += ["--port", str(_free_port()), "--learner-on", "learner"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.addresses = [self.process.stdout.readline().split()[-1] for _ in range(2)]
@@ -131,7 +132,7 @@ def bench_serve(seconds: float, nodes: Any) -> list[Row]:
     homes = [nodes.add(cpus=2), nodes.add(cpus=2)]
     home = nodes.add(cpus=0, learner=1)
     with tempfile.TemporaryDirectory() as name:
-        serving = Serving(nodes.address, Path(name))
+        serving = ServedCluster(nodes.address, Path(name))
         try:
             rows = [_learning(serving, seconds)]
             with serving.games(FPS) as games:
@@ -147,7 +148,7 @@ def bench_serve(seconds: float, nodes: Any) -> list[Row]:
     return [{"suite": "serve", **row} for row in rows]
 
 
-def _learning(serving: Serving, seconds: float) -> Row:
+def _learning(serving: ServedCluster, seconds: float) -> Row:
     with serving.games(0) as games:
         _wait(lambda: all(game.lines() for game in games), READY_S)
         began = time.monotonic()
@@ -170,7 +171,7 @@ def _quiet(games: list[CartPoleGame]) -> Row:
     return {"part": "nothing dies", "p99_ms": [game.p99_ms(began) for game in games]}
 
 
-def _learner_killed(serving: Serving, games: list[CartPoleGame]) -> Row:
+def _learner_killed(serving: ServedCluster, games: list[CartPoleGame]) -> Row:
     before = max(game.version() for game in games)
     began = time.monotonic()
     os.kill(serving.pid("learner"), signal.SIGKILL)
@@ -179,7 +180,7 @@ def _learner_killed(serving: Serving, games: list[CartPoleGame]) -> Row:
     return row | {"p99_ms": [game.p99_ms(began) for game in games]}
 
 
-def _learner_lost(serving: Serving, games: list[CartPoleGame], nodes: Any, home: Any) -> Row:
+def _learner_lost(serving: ServedCluster, games: list[CartPoleGame], nodes: Any, home: Any) -> Row:
     before = max(game.version() for game in games)
     began = time.monotonic()
     nodes.kill(home)
@@ -193,7 +194,9 @@ def _learner_lost(serving: Serving, games: list[CartPoleGame], nodes: Any, home:
     return row | {"p99_ms": [game.p99_ms(began) for game in games]}
 
 
-def _daemon_lost(serving: Serving, games: list[CartPoleGame], nodes: Any, homes: list[Any]) -> Row:
+def _daemon_lost(
+    serving: ServedCluster, games: list[CartPoleGame], nodes: Any, homes: list[Any]
+) -> Row:
     from tests.agentd.cluster.simulated import children_of
 
     pid = serving.pid("replica-0")
@@ -216,6 +219,13 @@ def _head_lost(games: list[CartPoleGame], nodes: Any) -> Row:
     time.sleep(HEADLESS_S)
     played = [round(game.lines()[-1]["at"] - began, 1) for game in games]
     return {"part": "Ray's head lost", "looked_s": HEADLESS_S, "games_went_on_s": played}
+
+
+def _free_port() -> int:
+    """A port for the first daemon; one that begins on another node has it there too."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1]) - 1
 
 
 def _wait(fact: Any, most_s: float) -> float:

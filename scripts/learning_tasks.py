@@ -90,7 +90,11 @@ TASKS = {
         "cartpole",
         (Measure(450),),
         game="cartpole-positions",
-        settings=("dqn.frame_stack=4", "dqn.last_actions=1"),
+        steps=100_000,
+        settings=(
+            *("dqn.frame_stack=4", "dqn.last_actions=1", "dqn.normalize_observations=true"),
+            "optimizer.schedule.steps=25000",
+        ),
     ),
     "cartpole-gru": Task("cartpole-gru", (Measure(450),)),
     "memory-chain": Task("memory-chain", (Measure(0.95),), "bsuite, memory length (1908.03568)"),
@@ -236,6 +240,14 @@ ABLATIONS = {
         (Measure(),),
         steps=15_000,
         settings=("dqn.munchausen=true",),
+        without=("dqn.munchausen=false",),
+    ),
+    # as in the paper: one step, and no network but the target's
+    "munchausen-paper": Task(
+        "cartpole",
+        (Measure(),),
+        steps=15_000,
+        settings=("dqn.munchausen=true", "dqn.n_step=1", "dqn.double=false"),
         without=("dqn.munchausen=false",),
     ),
     "layer-norm": Task(

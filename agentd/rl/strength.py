@@ -69,7 +69,8 @@ def calibrate(
     ``probes`` rounds, each with a probe of ``probe_games`` for each share; all shares are looked
     for with all probes. The last marks, one for each share, are of ``games`` games of their own.
     Every probe draws other games: the same again would agree with each other, and not with the
-    next ones. The same ``seed`` plays the same.
+    next ones. The last ones are those of ``seed`` itself, of which no probe is. The same ``seed``
+    plays the same.
     """
     found: list[WinShare] = []
     for _ in range(probes):

@@ -18,6 +18,7 @@ from agentd.engine.layers import (
     Dense,
     Dueling,
     EmbeddingBag,
+    Gru,
     LayerSpec,
     Lstm,
     NoisyDense,
@@ -132,7 +133,7 @@ def build_network(
 
 def _last_block(layers: tuple[LayerSpec, ...]) -> int:
     """Return where the last hidden dense layer is; the output layer if there is no second one."""
-    kinds = (Conv2d, Dense, EmbeddingBag, Lstm, NoisyDense, Residual, Rnn)
+    kinds = (Conv2d, Dense, EmbeddingBag, Gru, Lstm, NoisyDense, Residual, Rnn)
     weighted = [at for at, layer in enumerate(layers[:-1]) if isinstance(layer, kinds)]
     dense = [at for at in weighted[1:] if isinstance(layers[at], Dense | NoisyDense)]
     return dense[-1] if dense else len(layers) - 1

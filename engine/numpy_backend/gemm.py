@@ -12,14 +12,13 @@ measurement: the same machine gives the same bits each time.
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from agentd.engine.backend import Step
 from agentd.engine.numpy_backend.memory import Nd
-from agentd.engine.numpy_backend.trial import fastest
+from agentd.engine.numpy_backend.trial import calls_in, fastest
 
 TRIES = 20
 """Turns of each number of threads."""
@@ -125,7 +124,7 @@ def choose_threads(make: Callable[[], Callable[[], object]], most: int) -> int:
         blas.limit(limits=count)
         steps.append(make())
     blas.limit(limits=1)
-    calls = _calls(steps[0])
+    calls = calls_in(TURN, steps[0])
 
     def turn(count: int) -> None:
         blas.limit(limits=count)
@@ -135,16 +134,6 @@ def choose_threads(make: Callable[[], Callable[[], object]], most: int) -> int:
     best = 1 + fastest([partial(turn, count) for count in range(1, most + 1)], rounds=TRIES)
     blas.limit(limits=best)
     return best
-
-
-def _calls(step: Callable[[], object]) -> int:
-    """Return how many calls of a step make a turn of about `TURN`."""
-    times = []
-    for _ in range(3):
-        start = perf_counter()
-        step()
-        times.append(perf_counter() - start)
-    return max(1, round(TURN / min(times)))
 
 
 def limit_threads(count: int) -> None:

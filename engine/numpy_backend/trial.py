@@ -28,3 +28,13 @@ def fastest(ways: Sequence[Callable[[], object]], rounds: int = ROUNDS) -> int:
         i for i in range(1, len(ways)) if best[i] < GAIN * best[0] and middle[i] < GAIN * middle[0]
     ]
     return min(better, key=middle.__getitem__, default=0)
+
+
+def calls_in(seconds: float, step: Callable[[], object]) -> int:
+    """Return how many calls of a step take about so many seconds, at least one."""
+    times = []
+    for _ in range(3):
+        start = perf_counter()
+        step()
+        times.append(perf_counter() - start)
+    return max(1, round(seconds / min(times)))

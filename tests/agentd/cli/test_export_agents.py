@@ -140,6 +140,34 @@ def test_sb3_weights_come_in_act_alike_and_go_back(call: Call, data: Path, tmp_p
     assert "holds an agent 'dqn' already" in err
 
 
+def test_a_dqn_of_sb3_comes_in_acts_alike_and_goes_back(call: Call, data: Path) -> None:
+    """By Stable-Baselines3 itself, as docs/WEIGHTS.md says."""
+    sb3 = pytest.importorskip("stable_baselines3")
+    import torch
+
+    model = sb3.DQN("MlpPolicy", "CartPole-v1", learning_starts=50, device="cpu", seed=1)
+    model.learn(400)
+    np.savez("dqn.npz", **{k: v.numpy() for k, v in model.policy.state_dict().items()})
+    where = ("--data-dir", str(data))
+    assert call("import", "dqn.npz", "--agent", "dqn", "--activation", "relu", *where)[0] == 0
+
+    from agentd.engine.network import Pass
+    from agentd.engine.numpy_backend import NumPyBackend
+
+    found, x = find_agent("dqn", data), np.random.default_rng(2).normal(size=(1000, 4))
+    q = Pass(found.network, NumPyBackend(), 1000).forward(found.flat, x.astype(np.float32))
+    with torch.no_grad():
+        theirs = model.q_net(torch.as_tensor(x, dtype=torch.float32)).numpy()
+    np.testing.assert_allclose(q, theirs, atol=1e-5)
+    chosen, _ = model.predict(x.astype(np.float32), deterministic=True)
+    assert (np.asarray(q).argmax(1) == chosen).all()
+
+    back = ("--to", "safetensors", "--for", "sb3", "--out", "back.safetensors")
+    assert call("export", "dqn", *where, *back)[0] == 0
+    arrays = safetensors.numpy.load_file("back.safetensors")
+    model.policy.load_state_dict({k: torch.as_tensor(v) for k, v in arrays.items()})
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

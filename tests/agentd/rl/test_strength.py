@@ -36,7 +36,8 @@ def test_the_same_seed_finds_the_same_and_no_probe_plays_the_games_of_another():
 
     one, two = (list(calibrate(play, (0.3, 0.6), 3, 50, 200, 5)) for _ in range(2))
     assert one == two
-    assert len(set(seeds[: len(one)])) == len(one) == 8
+    assert len(set(seeds[:6])) == 6
+    assert set(seeds[6:8]) == {5}  # the games of `rl eval --seed 5`, which no probe has played
     assert [mark.games for mark in one] == [50] * 6 + [200] * 2
 
 
@@ -44,7 +45,7 @@ def test_a_share_that_no_level_wins_is_told_at_the_end_of_the_scale():
     *_, mark = calibrate(rival(60, 0.08, ceiling=0.5), (0.8,), 6, 100, 400, 0)
     assert mark.level == 100
     assert mark.unreachable(0.8)
-    assert not mark.unreachable(0.5)
+    assert not mark.unreachable(0.45)
     *_, mark = calibrate(rival(-30, 0.05), (0.25,), 6, 100, 400, 0)
     assert mark.level == 0
     assert mark.unreachable(0.25)

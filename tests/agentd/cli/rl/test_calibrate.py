@@ -32,10 +32,10 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_marks_have_a_level_a_share_and_an_interval(run: Run, kept: Path) -> None:
+def test_marks_have_a_level_a_share_and_an_interval(call: Run, kept: Path) -> None:
     agent = ("--data-dir", str(kept), "--agent", "mine", "--env", "connect4-random")
 
-    done = run("rl", "calibrate", *agent, "--want", "60", "--want", "80", *FEW)
+    done = call("rl", "calibrate", *agent, "--want", "60", "--want", "80", *FEW)
 
     assert done.returncode in (0, 1), done.stderr
     record = json.loads(done.stdout)
@@ -46,15 +46,15 @@ def test_marks_have_a_level_a_share_and_an_interval(run: Run, kept: Path) -> Non
         assert (mark["games"], 0 <= mark["level"] <= 100) == (10, True)
     assert done.stderr.count("level") >= 4
     at = str(record["marks"][0]["level"])
-    again = run("rl", "eval", *agent, "--level", at, "--episodes", "10", "--seed", "3", "--json")
+    again = call("rl", "eval", *agent, "--level", at, "--episodes", "10", "--seed", "3", "--json")
     played = json.loads(again.stdout)
     points = sum(0.5 + each / 2 for each in played["returns"])
     assert (played["level"], 10 * points) == (float(at), record["marks"][0]["won"])
 
 
-def test_a_bot_is_calibrated_against_a_bot(run: Run) -> None:
+def test_a_bot_is_calibrated_against_a_bot(call: Run) -> None:
     bots = ("--model", "material", "--against", "material", "--strength", "nodes=1")
-    done = run("chess", "calibrate", *bots, "--limit", "nodes=1", "--max-plies", "2", *FEW)
+    done = call("chess", "calibrate", *bots, "--limit", "nodes=1", "--max-plies", "2", *FEW)
 
     assert done.returncode == 0, done.stderr
     (mark,) = json.loads(done.stdout)["marks"]
@@ -71,9 +71,9 @@ def test_a_bot_is_calibrated_against_a_bot(run: Run) -> None:
     ],
 )
 def test_what_cannot_be_calibrated_is_refused_by_name(
-    run: Run, tmp_path: Path, words: tuple[str, ...], code: int, said: str
+    call: Run, tmp_path: Path, words: tuple[str, ...], code: int, said: str
 ) -> None:
-    done = run("rl", "calibrate", "--data-dir", str(tmp_path), "--agent", "a", *words)
+    done = call("rl", "calibrate", "--data-dir", str(tmp_path), "--agent", "a", *words)
 
     assert (done.returncode, said in done.stderr) == (code, True), done.stderr
 
@@ -86,8 +86,8 @@ def test_what_cannot_be_calibrated_is_refused_by_name(
     ],
 )
 def test_a_level_that_cannot_be_played_is_refused(
-    run: Run, tmp_path: Path, words: tuple[str, ...], said: str
+    call: Run, tmp_path: Path, words: tuple[str, ...], said: str
 ) -> None:
-    done = run("rl", "eval", "--data-dir", str(tmp_path), "--agent", "a", *words)
+    done = call("rl", "eval", "--data-dir", str(tmp_path), "--agent", "a", *words)
 
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
