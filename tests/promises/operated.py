@@ -145,7 +145,7 @@ OPERATED = (
                 "agentd/server/server.py",
                 "        self.connections.draining = True\n",
                 "",
-                f"{_HTTP}::test_readiness_ends_with_draining",
+                f"{_DOORS}::test_what_was_learned_is_saved_at_the_end",
             ),
             Mutant(
                 "nothing is saved at the end",

@@ -87,6 +87,8 @@ async def test_what_was_learned_is_saved_at_the_end(serve, tmp_path):
         while not learning.updates:
             await peer.step([MID if frame else FIRST] * 4)
             frame += 1
+    house.server.stop()
+    assert not house.server.ready
     await house.down()
     assert list_checkpoints(tmp_path / "data" / "agents" / "a" / "checkpoints")
 
