@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -102,7 +103,7 @@ class ServedCluster:
         (folder / "serve.yaml").write_text(CONFIG)
         command = [sys.executable, "-m", "agentd", "cluster", "serve", str(folder / "serve.yaml")]
         command += ["--ray", address, "--data-dir", str(self.data), "--host", "127.0.0.1"]
-        command += ["--port", "0", "--learner-on", "learner"]
+        command += ["--port", str(_free_port()), "--learner-on", "learner"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.addresses = [self.process.stdout.readline().split()[-1] for _ in range(2)]
@@ -218,6 +219,13 @@ def _head_lost(games: list[CartPoleGame], nodes: Any) -> Row:
     time.sleep(HEADLESS_S)
     played = [round(game.lines()[-1]["at"] - began, 1) for game in games]
     return {"part": "Ray's head lost", "looked_s": HEADLESS_S, "games_went_on_s": played}
+
+
+def _free_port() -> int:
+    """A port for the first daemon; one that begins on another node has it there too."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1]) - 1
 
 
 def _wait(fact: Any, most_s: float) -> float:

@@ -91,7 +91,10 @@ TASKS = {
         (Measure(450),),
         game="cartpole-positions",
         steps=100_000,
-        settings=("dqn.frame_stack=4", "dqn.last_actions=1", "optimizer.schedule.steps=25000"),
+        settings=(
+            *("dqn.frame_stack=4", "dqn.last_actions=1", "dqn.normalize_observations=true"),
+            "optimizer.schedule.steps=25000",
+        ),
     ),
     "cartpole-gru": Task("cartpole-gru", (Measure(450),)),
     "memory-chain": Task("memory-chain", (Measure(0.95),), "bsuite, memory length (1908.03568)"),

@@ -51,7 +51,7 @@ def map_ordered(
     try:
         while True:
             most = ahead or max(2, AHEAD * watch.places)
-            for item in islice(source, most - len(waiting)):
+            for item in islice(source, max(0, most - len(waiting))):  # nodes may have died
                 waiting[task.remote(function, item)] = item
             if not waiting:
                 return

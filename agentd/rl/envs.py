@@ -23,6 +23,7 @@ from agentd.games import GAMES, Game, Kind, TimeStep
 
 IDS = {
     "agentd/CartPole-v0": "cartpole",
+    "agentd/CartPolePositions-v0": "cartpole-positions",
     "agentd/Catch-v0": "catch",
     "agentd/CatchIdle-v0": "catch-idle",
     "agentd/CatchNoise-v0": "catch-noise",
@@ -32,6 +33,7 @@ IDS = {
     "agentd/ConnectFourSearch4-v0": "connect4-search4",
     "agentd/DeepSea-v0": "deepsea",
     "agentd/DuelScript-v0": "duel-script",
+    "agentd/MemoryChain-v0": "memory-chain",
     "agentd/MinAtarBreakout-v0": "minatar-breakout",
     "agentd/MinAtarSpaceInvaders-v0": "minatar-space-invaders",
     "agentd/Snake-v0": "snake",

@@ -111,14 +111,9 @@ class BatchArrays:
         steps: tuple[Step, ...] = ()
         if head.atoms > 1:
             steps, select = (head.bind_values(be, select, self.q),), self.q
-        if before is not None:
-            assert self._soft is not None
-            soft, reward, policy = self._soft, self._soft.reward, self._soft.policy
-            steps = (*steps, head.bind_values(be, before, soft.q))
-            masks = (soft.mask_tm1, self.mask_t) if masked else (None, None)
-            given = (soft.q, masks[0], self.action, select, masks[1], self._branches)
-            read = (*soft.numbers, self.reward, self.discount)
-            steps = (*steps, be.munchausen(*given, *read, policy, reward))
+        if before is not None and self._soft is not None:
+            steps = (*steps, *self._bind_soft(self._soft, before, select, masked=masked))
+            reward, policy = self._soft.reward, self._soft.policy
         update = TdStep(
             branches=self._branches,
             value=value,
@@ -139,6 +134,19 @@ class BatchArrays:
             loss=loss,
         )
         return (*steps, head.bind_step(be, update))
+
+    def _bind_soft(
+        self, soft: "_SoftArrays", before: Array, select: Array, *, masked: bool
+    ) -> tuple[Step, ...]:
+        """Bind the policy at t, from values ``select`` (B, A), and the reward with its terms."""
+        be = self._backend
+        masks = (soft.mask_tm1, self.mask_t) if masked else (None, None)
+        given = (soft.q, masks[0], self.action, select, masks[1], self._branches)
+        read = (*soft.numbers, self.reward, self.discount)
+        return (
+            self._head.bind_values(be, before, soft.q),
+            be.munchausen(*given, *read, soft.policy, soft.reward),
+        )
 
     def values(self, y: Array) -> Host:
         """Return the values of the actions taken, (B, N), from the outputs ``y``."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from agentd.engine.backend import Step
+from agentd.engine.backend import Step, in_order
 from agentd.engine.backend.checks import check_shapes, check_values, distribution_sizes
 from agentd.engine.numpy_backend.distributions import DistributionOps
 from agentd.engine.numpy_backend.memory import Nd
@@ -32,30 +32,47 @@ class MunchausenOps(DistributionOps):
     ) -> Step:
         check_values("munchausen", branches, q, select)
         check_shapes("munchausen", select.shape, policy=policy)
-        log, before, share = self.empty(q.shape), self.empty(q.shape), 1 / len(branches)
-        aim = self._soft_policy(select, mask, branches, tau, policy, log)
+        numbers = alpha, lowest, 1 / len(branches)
+        before, taken = self.empty(q.shape), self.empty((len(branches) * len(q), 1))
         look = self._soft_policy(q, mask_tm1, branches, tau, before, before)
-        starts, most = np.array([at for at, _ in ranges(branches)]), np.array(branches) - 1
-        column, row = np.empty(action.shape, np.intp), np.arange(len(q))[:, None]
-        weight, floor = self.scalar(alpha), self.scalar(lowest)
-        mean, own = self.scalar(share), self.empty(augmented.shape)
+        take = self.take_action(before[:, None, :], action, branches, taken)
+        by_branch, own = taken.reshape(len(branches), len(q)), self.empty(augmented.shape)
+        weight, floor, mean = (self.scalar(number) for number in numbers)
 
         def step() -> None:
             look()
-            np.minimum(action, most, out=column)
-            np.maximum(column, 0, out=column)
-            np.add(column, starts, column)
-            np.add.reduce(before[row, column], 1, None, own)
+            take()
+            np.add.reduce(by_branch, 0, None, own)
             np.multiply(own, mean, own)
             np.maximum(own, floor, out=own)
             np.multiply(own, weight, own)
             np.add(reward, own, augmented)
+
+        more = self._add_entropy(select, mask, branches, tau, discount, policy, augmented)
+        return in_order(step, more)
+
+    def _add_entropy(
+        self,
+        select: Nd,
+        mask: Nd | None,
+        branches: tuple[int, ...],
+        tau: float,
+        discount: Nd,
+        policy: Nd,
+        augmented: Nd,
+    ) -> Step:
+        """Bind the soft policy (B, A), and augmented += discount times its mean entropy, scaled."""
+        log, entropy = self.empty(select.shape), self.empty(augmented.shape)
+        aim = self._soft_policy(select, mask, branches, tau, policy, log)
+        share = self.scalar(-1 / len(branches))
+
+        def step() -> None:
             aim()
             np.multiply(policy, log, log)
-            np.add.reduce(log, 1, None, own)
-            np.multiply(own, mean, own)
-            np.multiply(own, discount, own)
-            np.subtract(augmented, own, augmented)
+            np.add.reduce(log, 1, None, entropy)
+            np.multiply(entropy, share, entropy)
+            np.multiply(entropy, discount, entropy)
+            np.add(augmented, entropy, augmented)
 
         return step
 

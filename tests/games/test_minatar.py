@@ -28,7 +28,7 @@ class Draws:
         return self.coin
 
 
-class Told:
+class Noted:
     """A generator whose numbers are noted before they are played."""
 
     def __init__(self, seed):
@@ -72,13 +72,13 @@ def skilled(name, frame, rng, streams):
 
 @pytest.mark.parametrize("name", GAMES)
 def test_every_step_is_the_originals(name):
-    streams, rng, told = 4, np.random.default_rng(1), Told(2)
+    streams, rng, noted = 4, np.random.default_rng(1), Noted(2)
     logging.disable(logging.WARNING)  # of a package that cannot draw
     envs = originals(name, streams)
     logging.disable(logging.NOTSET)
-    game = GAMES[name](streams, told)
+    game = GAMES[name](streams, noted)
     frame = game.reset()
-    for env, coin in zip(envs, told.coins, strict=True):
+    for env, coin in zip(envs, noted.coins, strict=True):
         begin(env, int(coin))
     ends, rewards = 0, 0.0
     for _ in range(400):
@@ -86,14 +86,14 @@ def test_every_step_is_the_originals(name):
         frame = game.step(actions)
         fresh = 0
         for stream, env in enumerate(envs):
-            env.random.stick = float(told.sticks[stream])
+            env.random.stick = float(noted.sticks[stream])
             reward, over = env.act(ACTIONS[name][actions[stream]])
             np.testing.assert_array_equal(frame.obs["board"][stream], env.state())
             assert frame.reward[stream] == reward
             assert (frame.kind[stream] == Kind.TERMINATED) == over
             rewards += reward
             if over:
-                begin(env, int(told.coins[fresh]))
+                begin(env, int(noted.coins[fresh]))
                 opened = frame.obs["board"][streams + fresh]
                 np.testing.assert_array_equal(opened, env.state())
                 fresh += 1
@@ -108,7 +108,7 @@ def test_every_step_is_the_originals(name):
 
 def test_a_wave_that_is_cleared_and_a_wall_that_is_gone_come_again():
     """What play in the test above reaches seldom, put there by hand."""
-    wall, wave = Breakout(1, Told(0)), SpaceInvaders(1, Told(0))
+    wall, wave = Breakout(1, Noted(0)), SpaceInvaders(1, Noted(0))
     wall._bricks[:], wall._y[:], wall._x[:], wall._way[:], wall._pos[:] = False, 8, 3, 2, 4
     wave._aliens[:], wave._own[:] = False, False
     wave._aliens[0, 2, 3] = wave._own[0, 3, 3] = True

@@ -188,8 +188,7 @@ class Responder:
         if self._stacks is not None:
             obs, played = self._stacks.push(batch.stream, batch.kind, obs)
             memory = self._stacks.memory(batch.stream, batch.kind)
-        head = learning.head if learning is not None else 0
-        steps = learning.env_steps if learning is not None else 0
+        head, steps = (0, 0) if learning is None else (learning.head, learning.env_steps)
         choice = self._actor.act(
             obs,
             batch.mask,
@@ -203,9 +202,7 @@ class Responder:
             slot=batch.stream,
             memory=memory,
         )
-        if any(frame.session.dial for frame in batch.frames):
-            mask = self._actor.legal(batch.mask, head, steps, len(batch))
-            turn_down(batch, mask, self._actor.branches, choice)
+        turn_down(batch, self._actor, head, steps, choice)
         if self._stacks is not None:
             self._stacks.note(batch.stream, choice.action, choice.memory)
         if learned and learning is not None:

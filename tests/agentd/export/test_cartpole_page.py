@@ -25,7 +25,7 @@ for (let i = 0; i < 30; i++) {
   policy.reset();
   for (let over = false; !over; ) {
     over = game.step(policy.act(game.state));
-    if (++actions % 50 === 0) {
+    if (++actions %% 50 === 0) {
       const now = performance.now();
       took.push((now - begun) * 20);
       begun = now;

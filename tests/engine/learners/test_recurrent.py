@@ -97,12 +97,16 @@ def test_an_update_descends_the_slope_of_the_loss(
     np.testing.assert_allclose((before - learner.params) / 1e-3, expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("prioritized", [False, True])
-def test_it_resumes_bit_for_bit(backend: Any, make_ring: Any, prioritized: bool) -> None:
-    network = Network(Dense(8), Relu(), Gru(6), Dense(3), input_shape=(3,))
+@pytest.mark.parametrize(
+    ("options", "atoms"),
+    [({}, 1), ({"prioritized": True, "munchausen": True}, 1), ({"distribution": "quantile"}, 51)],
+    ids=["plain", "prioritized munchausen", "quantile"],
+)
+def test_it_resumes_bit_for_bit(backend: Any, make_ring: Any, options: Any, atoms: int) -> None:
+    network = Network(Dense(8), Relu(), Gru(6), Dense(3 * atoms), input_shape=(3,))
     ring = ring_of(make_ring, network.memory_width)
     whole, first, second = (
-        learner_of(backend, network, ring, prioritized=prioritized, target=TargetConfig(tau=0.1))
+        learner_of(backend, network, ring, **options, target=TargetConfig(tau=0.1))
         for _ in range(3)
     )
 
