@@ -213,5 +213,5 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
 
     for link in links:
         assert (page.parent / link).exists(), link
-    for path in paths:
-        assert (ROOT / path).exists(), path
+    for path in paths:  # tests are named from their folder on
+        assert (ROOT / path).exists() or (ROOT / "tests" / path).exists(), path
