@@ -252,7 +252,7 @@ export class Session {
     this.action = readAction(options.action);
     this.said = { client: `agentd-javascript/${VERSION}`, role: "train", streams: 1, ...options };
     this.run = options.run ?? globalThis.crypto.getRandomValues(new Uint8Array(16));
-    const newer = options.dtMs !== undefined || this.action.dtype === "float32";
+    const newer = (options.dtMs ?? options.level) !== undefined || this.action.dtype === "float32";
     this.protocol = options.protocol ?? [newer ? 2 : 1, 2]; // a hello fits the lowest it offers
     [this.welcome, this.settings] = [null, {}];
     this.abandon();
@@ -269,11 +269,11 @@ export class Session {
   }
 
   hello() {
-    const { client, role, agent, streams, token, explain, deadlineMs, priority, dtMs } = this.said;
+    const { client, role, agent, streams, token, explain, priority, ...its } = this.said;
     return encode({
       type: "hello", protocol: this.protocol, client, role, run: this.run, agent,
-      observation: this.observation, action: this.action.wire, streams, token,
-      resume: this.resume, explain, deadline_ms: deadlineMs, priority, dt_ms: float(dtMs),
+      observation: this.observation, action: this.action.wire, streams, token, resume: this.resume,
+      explain, deadline_ms: its.deadlineMs, priority, dt_ms: float(its.dtMs), level: float(its.level),
     });
   }
 

@@ -54,6 +54,8 @@ export interface Options {
   priority?: "realtime" | "bulk";
   /** Nominal milliseconds between two rows of a stream; needs a server of protocol 2. */
   dtMs?: number;
+  /** How well to play, 0 to 100 (at its best), for `eval` and `play`; needs a server of protocol 2. */
+  level?: number;
   /** Seconds to keep trying for the first connection (0: one try). */
   waitS?: number;
   /** Seconds to keep trying after a connection broke (60). */

@@ -26,6 +26,8 @@ ELSEWHERE = {"swap", "lstm_cell", "lstm_cell_backward", "gru_cell", "gru_cell_ba
 ELSEWHERE |= {"categorical_values", "quantile_values", "categorical_target", "quantile_target"}
 ELSEWHERE |= {"categorical_values_backward", "quantile_values_backward"}
 ELSEWHERE |= {"take_action", "put_action", "mean_loss", "noisy_weight", "noisy_weight_backward"}
+ELSEWHERE |= {"munchausen", "expected_target", "expected_quantiles", "expected_categorical"}
+ELSEWHERE |= {"cosines", "modulate", "modulate_backward"}
 ELSEWHERE |= {"q_step", "fit_step", "gather_rows"}
 
 
