@@ -269,11 +269,11 @@ export class Session {
   }
 
   hello() {
-    const { client, role, agent, streams, token, explain, priority, ...its } = this.said;
+    const { client, role, agent, streams, token, explain, priority, ...o } = this.said;
     return encode({
       type: "hello", protocol: this.protocol, client, role, run: this.run, agent,
       observation: this.observation, action: this.action.wire, streams, token, resume: this.resume,
-      explain, deadline_ms: its.deadlineMs, priority, dt_ms: float(its.dtMs), level: float(its.level),
+      explain, deadline_ms: o.deadlineMs, priority, dt_ms: float(o.dtMs), level: float(o.level),
     });
   }
 
