@@ -75,7 +75,10 @@ def test_the_example_breaks_no_rule(client: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("game", "carrier", "effort", "mark"),
-    [("catch.mjs", "ws://", "2000", 0.9), ("cartpole.mjs", "", "50000", 475)],
+    [
+        ("catch.mjs", "ws://", "1000", 0.9),
+        pytest.param("cartpole.mjs", "", "50000", 475, marks=pytest.mark.long),
+    ],
 )
 def test_the_examples_are_solved(
     client: Path, presets: int, game: str, carrier: str, effort: str, mark: float
