@@ -98,14 +98,15 @@ class QuantileConfig(Record, frozen=True, kw_only=True):
     kappa: Positive = HUBER_WIDTH  # the width of their Huber loss
 
 
-class _PlainHead:
+class _PlainHead(ABC):
     """A head whose network has one form, the same for learning, choosing and acting."""
 
     __slots__ = ()
 
     @property
+    @abstractmethod
     def atoms(self) -> int:
-        raise NotImplementedError
+        """Z, how many numbers an action has."""
 
     @property
     def columns(self) -> int:
@@ -163,7 +164,7 @@ class ValueHead(_PlainHead):
         return error
 
 
-class DistributionHead(_PlainHead, ABC):
+class DistributionHead(_PlainHead):
     """What C51, QR-DQN and IQN share: a loss over the distributions of the actions taken."""
 
     __slots__ = ()

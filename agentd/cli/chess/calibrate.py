@@ -6,8 +6,8 @@ import typer
 
 from agentd.chess.play.match import MatchPlan, check_players, play_points
 from agentd.chess.play.players import Side, parse_limit
-from agentd.cli.chess.match import LIMIT, read_rival
-from agentd.cli.chess.options import Model
+from agentd.cli.chess.match import read_rival
+from agentd.cli.chess.options import Against, Engine, EngineOptions, Limit, Model
 from agentd.cli.screen.options import JsonScreen
 from agentd.cli.strength import LevelSearch, report_marks
 
@@ -15,18 +15,10 @@ from agentd.cli.strength import LevelSearch, report_marks
 def calibrate_bot(
     out: JsonScreen,
     asked: LevelSearch,
-    engine: Annotated[
-        str | None, typer.Option(help="A UCI engine's command.", show_default=False)
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="An option of that engine.", show_default=False),
-    ] = None,
-    limit: Annotated[str, typer.Option(help=f"The rival's, a move: {LIMIT}.")] = "nodes=400",
-    against: Annotated[
-        str | None,
-        typer.Option(help="Instead of an engine: a model, or `material`.", show_default=False),
-    ] = None,
+    engine: Engine = None,
+    option: EngineOptions = None,
+    limit: Limit = "nodes=400",
+    against: Against = None,
     model: Model = None,
     strength: Annotated[str, typer.Option(help="Ours, a move.")] = "nodes=400",
     max_plies: Annotated[int, typer.Option(min=1, help="Then it is a draw.")] = 400,

@@ -13,33 +13,21 @@ import typer
 
 from agentd.chess.play.match import Ledger, MatchPlan, check_players, load_openings, play_match
 from agentd.chess.play.players import Side, parse_limit
+from agentd.cli.chess.options import Against, Engine, EngineOptions, Limit, Model
 from agentd.cli.screen.options import JsonScreen, Level
 from agentd.cli.screen.terminal import Terminal
 from agentd.errors import UsageError
 from agentd.games.chess.play.elo import MatchScore
 
-LIMIT = "nodes=N, depth=N, time=S, or several with commas"
-
 
 def match(
     screen: JsonScreen,
     out: Annotated[Path, typer.Option(help="Folder of the match; goes on with what is there.")],
-    engine: Annotated[
-        str | None, typer.Option(help="A UCI engine's command.", show_default=False)
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="An option of that engine.", show_default=False),
-    ] = None,
-    limit: Annotated[str, typer.Option(help=f"The rival's, a move: {LIMIT}.")] = "nodes=2000",
-    against: Annotated[
-        str | None,
-        typer.Option(help="Instead of an engine: a model, or `material`.", show_default=False),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="Our model, or `material`.", show_default="the shipped model"),
-    ] = None,
+    engine: Engine = None,
+    option: EngineOptions = None,
+    limit: Limit = "nodes=2000",
+    against: Against = None,
+    model: Model = None,
     strength: Annotated[str, typer.Option(help="Ours, a move.")] = "nodes=400",
     rating: Annotated[
         int | None, typer.Option(help="Rating our model imitates.", min=1, show_default=False)
