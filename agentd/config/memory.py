@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from agentd.engine.layers import Gru, LayerSpec, Lstm, Reshape, Residual, Rnn, Sequential
+from agentd.engine.layers import Flatten, Gru, LayerSpec, Lstm, Reshape, Residual, Rnn, Sequential
 from agentd.engine.layers.layer import tag_of
 from agentd.engine.learners.dqn_config import DqnConfig
 
@@ -10,19 +10,25 @@ from agentd.engine.learners.dqn_config import DqnConfig
 def remembering(layers: Sequence[LayerSpec]) -> str:
     """Return the name of the first layer that carries a state from row to row, "" for none.
 
-    A recurrent layer does, unless it reads the sequence that a `reshape` before it makes.
+    A recurrent layer does, unless it reads the sequence that a `reshape` before it makes. Behind
+    one that gives the sequence's last output alone, or behind `flatten`, there are rows again.
     """
+    on_rows = True
     for layer in layers:
-        if isinstance(layer, Reshape) and len(layer.shape) == 2:
-            return ""
-        if isinstance(layer, Gru | Lstm | Rnn):
-            return tag_of(layer)
-        if isinstance(layer, Residual | Sequential) and (found := remembering(layer.layers)):
-            return found
+        if isinstance(layer, Reshape | Flatten):
+            on_rows = isinstance(layer, Flatten) or len(layer.shape) != 2
+        elif isinstance(layer, Gru | Lstm | Rnn):
+            if on_rows:
+                return tag_of(layer)
+            on_rows = not layer.sequence
+        elif on_rows and isinstance(layer, Residual | Sequential):
+            inside = remembering(layer.layers)
+            if inside:
+                return inside
     return ""
 
 
-def check_memory(
+def check_recurrent(
     layers: Sequence[LayerSpec], learner: str, dqn: DqnConfig, exploration: str, capacity: int
 ) -> None:
     """Raise ValueError, naming both, for a model that remembers and what cannot go with it."""

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from agentd.config.memory import check_memory, remembering
+from agentd.config.memory import check_recurrent, remembering
 from agentd.engine.layers import Dense, EmbeddingBag, Expectation, Normalize, Relu, Scale
 from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.pqn import PqnConfig
@@ -199,7 +199,7 @@ class AgentConfig(Record, frozen=True, kw_only=True):
             )
         if self.learner in STREAMING:
             self._check_streaming()
-        check_memory(self.model.layers, self.learner, self.dqn, self.exploration.kind, capacity)
+        check_recurrent(self.model.layers, self.learner, self.dqn, self.exploration.kind, capacity)
         if self.learner != "dqn" and self.actions.grow_every is not None:
             raise ValueError(f"actions.grow_every is for learner dqn, not for {self.learner}")
         if self.learner == "dqn":

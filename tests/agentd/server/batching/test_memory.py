@@ -8,6 +8,7 @@ import pytest
 from agentd.assembly.network import network_for
 from agentd.assembly.rows import row_format
 from agentd.config import ConfigError, agent_config_from_wire
+from agentd.config.memory import remembering
 from agentd.engine.network import Pass
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.memory.layout import RingLayout
@@ -198,3 +199,21 @@ def test_a_recurrent_layer_behind_reshape_reads_one_row_and_remembers_nothing(he
     for learner in ("dqn", "supervised"):
         config = agent_config_from_wire({"learner": learner, "model": {"layers": layers}})
         assert network_for(config, schema).memory == ()
+
+
+@pytest.mark.parametrize(
+    ("behind", "remembers"),
+    [
+        ([{"gru": 8}, {"lstm": 8}], True),  # the first gives the sequence's last output: a row
+        ([{"gru": {"units": 8, "sequence": True}}, {"lstm": 8}], False),
+        (["flatten", {"gru": 8}], True),
+        ([{"gru": 8}, "relu", {"sequential": [{"dense": 4}, {"rnn": 4}]}], True),
+    ],
+)
+def test_a_second_recurrent_layer_remembers_where_there_are_rows_again(hello, behind, remembers):
+    schema = Schema.from_wire(hello.observation, hello.action)
+    model = {"layers": [{"reshape": [2, 2]}, *behind]}
+
+    config = agent_config_from_wire({"model": model})
+    assert bool(network_for(config, schema).memory) == bool(remembering(config.model.layers))
+    assert bool(remembering(config.model.layers)) == remembers
