@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.rules.dial import BEST, Dial
+from agentd.errors import UsageError
 from agentd.games.chess.search.search import Search
 
 LEVEL_NODES = 400
@@ -16,6 +17,14 @@ def set_level(search: Search, level: float | None, seed: int) -> None:
     Raises ValueError for a level outside 0 to 100.
     """
     search.choose = None if level is None or level >= BEST else _Chooser(level, seed)
+
+
+def check_no_other_variety(
+    level: float | None, rating: int | None, temperature: float | None
+) -> None:
+    """Raise UsageError where a level comes with a rating or a temperature above 0."""
+    if level is not None and (rating is not None or temperature):
+        raise UsageError("--level excludes --rating and --temperature: each says how it varies")
 
 
 class _Chooser:

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from agentd.chess.model.bots import open_bot
 from agentd.chess.play.book import Book
-from agentd.chess.play.level import LEVEL_NODES, set_level
+from agentd.chess.play.level import LEVEL_NODES, check_no_other_variety, set_level
 from agentd.client import FIRST, MID, TERMINATED, TRUNCATED, Address, Client, SessionLost
-from agentd.errors import UsageError
 from agentd.games.chess.board.features import N_FEATURES, features
 from agentd.games.chess.board.moves import N_MOVES, index_move, legal_indices, legal_mask
 from agentd.games.chess.board.position import encode_boards
@@ -169,9 +168,8 @@ def local_policy(
     book. At a ``level`` without a limit it looks at ``LEVEL_NODES`` positions a move. Raises
     UsageError where a level comes with a rating or a temperature.
     """
+    check_no_other_variety(level, rating, temperature)
     if level is not None:
-        if rating is not None or temperature is not None:
-            raise UsageError("--level excludes --rating and --temperature: each says how it varies")
         nodes = nodes or (None if depth or seconds else LEVEL_NODES)
     limited = bool(nodes or depth or seconds)
     imitates = rating is not None and not limited

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from agentd.chess.play.level import check_no_other_variety
 from agentd.chess.play.match import Ledger, MatchPlan, check_players, load_openings, play_match
 from agentd.chess.play.players import Side, parse_limit
 from agentd.cli.chess.options import Against, Engine, EngineOptions, Limit, Model
@@ -45,8 +46,7 @@ def match(
 ) -> None:
     """Play a match: each opening twice, colours swapped. Kept as PGN; a killed match goes on."""
     rival = read_rival(engine, option or [], limit, against)
-    if level is not None and (rating is not None or temperature):
-        raise UsageError("--level excludes --rating and --temperature: each says how it varies")
+    check_no_other_variety(level, rating, temperature)
     ours = Side(parse_limit(strength), None, {}, model, rating, temperature, level)
     source, positions = load_openings(openings, (games + 1) // 2, seed)
     plan = MatchPlan(ours, rival, games, seed, max_plies, source)
