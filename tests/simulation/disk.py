@@ -168,13 +168,14 @@ class Disk:
             node.durable = self._names(path)
         elif os.path.exists(path):
             with _OPEN(path, "rb") as file:
-                node.durable = file.read()
+                node.durable = bytearray(found.st_size)
+                file.readinto(node.durable)
 
     def keep(self, number: int, data: bytes, offset: int) -> None:
         """A part of a file is on the platter from now on."""
         node = self._nodes.get(number)
         if node is not None and node.durable is not None:
-            node.durable = node.durable[:offset] + data + node.durable[offset + len(data) :]
+            node.durable[offset : offset + len(data)] = data
 
     def _mkdir(self, path: Any, *more: Any, **named: Any) -> None:
         if self._ours(path) and not os.path.exists(path):
@@ -263,7 +264,7 @@ class Disk:
         if not node.is_dir:
             data = self._some_pages(node.durable, seen)
             path.write_bytes(data)
-            node.durable = data
+            node.durable = bytearray(data)
         else:
             path.mkdir(exist_ok=True)
             kept = {name: (each, None) for name, each in sorted(node.durable.items())}
@@ -275,12 +276,12 @@ class Disk:
             node.durable = {name: each for name, (each, _) in kept.items()}
         self._nodes[path.stat().st_ino] = node
 
-    def _some_pages(self, durable: bytes | None, seen: bytes | None) -> bytes:
+    def _some_pages(self, durable: bytearray | None, seen: bytes | None) -> bytes | bytearray:
         """A file of which some pages were written and others not."""
         if seen is None or durable == seen:
             return durable or b""
         if durable is None:
-            durable = b"" if self.chance.random() < 0.5 else bytes(len(seen))
+            durable = bytearray(0 if self.chance.random() < 0.5 else len(seen))
         how = self.chance.randrange(3)
         if how == 0:
             return durable
@@ -292,4 +293,4 @@ class Disk:
             new = seen[at : at + PAGE]
             if new != durable[at : at + PAGE] and self.chance.random() < 0.5:
                 whole[at : min(at + len(new), size)] = new[: max(0, size - at)]
-        return bytes(whole)
+        return whole

@@ -309,6 +309,7 @@ class World:
             self.book.acknowledge(self.admin.saved.checkpoint, agent.checkpoints)
 
     def _said(self, what: bytes, data: bytes) -> None:
+        data = data.replace(bytes(self.disk.root), b"")  # errors name files of this run
         self._hash.update(struct.pack("<d", self.timetable.now) + what + data)
 
     # -- what goes wrong ---------------------------------------------------------------------------
