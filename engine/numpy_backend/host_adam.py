@@ -26,7 +26,7 @@ FROM = 1 << 16
 
 _LARGEST = 1 << 20
 """Numbers of a trial's vectors, at most."""
-_CHUNK = 8192
+_CHUNK = 32_768
 _OPTIONS = ("-cl-fp32-correctly-rounded-divide-sqrt", f"-DCHUNK={_CHUNK}")
 _PLATFORM = "Portable Computing Language"
 

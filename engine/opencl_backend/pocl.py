@@ -1,4 +1,4 @@
-"""PoCL 3.0's name for CPUs it does not know.
+"""What PoCL 3.0 gets wrong about CPUs: the name of those it does not know, and what may be inlined.
 
 The PoCL in pip's wheels carries LLVM 14. For a CPU made after it, LLVM's detection answers
 "generic", and clang then refuses that very name: "unknown target CPU 'generic'", so no kernel
@@ -7,7 +7,12 @@ no AVX-512, while PoCL links its library for AVX-512: LLVM then aborts the proce
 programs without kernels. No option and no environment variable of PoCL overrides the name. What can
 be done is to write a name that fits the CPU over the wrong one, in the device record of this
 process: the string is found by following the record's own pointers, and nothing but those eight
-bytes changes. Elsewhere than on Linux, and for any other driver, this file does nothing.
+bytes changes. Elsewhere than on Linux, and for any other driver, nothing is written.
+
+PoCL compiles a kernel for the very processor, and has its functions compiled for one of each
+family (haswell for AVX2). Where the two differ, as on a Zen, LLVM 14 inlines none of them: each
+``mad`` and ``vload`` is a call, and a product of matrices takes six times as long. So our kernels
+are compiled for the processor that the functions were compiled for.
 """
 
 import ctypes
@@ -21,6 +26,31 @@ _NAMES = (
     (b"skx", {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl", "fma"}),
     (b"haswell", {"avx2", "fma", "bmi1", "bmi2", "f16c"}),
 )
+
+_INLINED = """\
+#if defined(__AVX512F__)
+#pragma clang attribute push(__attribute__((target("arch=skylake-avx512"))), apply_to = function)
+#elif defined(__AVX2__) && defined(__FMA__)
+#pragma clang attribute push(__attribute__((target("arch=haswell"))), apply_to = function)
+#endif
+#line 1
+@
+#if defined(__AVX512F__) || (defined(__AVX2__) && defined(__FMA__))
+#pragma clang attribute pop
+#endif
+"""
+
+
+def is_host(device: Any) -> bool:
+    """Return whether the device is PoCL's and this machine's own processor."""
+    import pyopencl as cl
+
+    return "PoCL" in device.platform.version and bool(device.type & cl.device_type.CPU)
+
+
+def inlined(source: str) -> str:
+    """Return a kernel file that is compiled for the same processor as PoCL's own functions."""
+    return _INLINED.replace("@", source)
 
 
 def name_cpu(device: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from agentd import kernels
 from agentd.engine.opencl_backend.errors import KernelBuildError
+from agentd.engine.opencl_backend.pocl import inlined, is_host
 from agentd.engine.opencl_backend.tuning import cache_folder
 
 _MAX_BINARY = 64 << 20
@@ -35,6 +36,8 @@ class Programs:
         """Build ``source``, from its binary on disk where there is one. Raises KernelBuildError."""
         import pyopencl as cl
 
+        if is_host(self._device):
+            source, options = inlined(source), (*options, "-w")
         path = cache_folder() / "kernels" / f"{file}-{self._key(source, options)}.bin"
         program = self._load(path)
         if program is not None:

@@ -1,6 +1,8 @@
 """The device's edges: memory, errors by name, the binary cache, PoCL's unknown CPU."""
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -184,6 +186,33 @@ def test_a_name_is_wrong_that_hides_what_the_cpu_can_do(
     from agentd.engine.opencl_backend.pocl import _is_wrong
 
     assert _is_wrong(told, known) is is_wrong
+
+
+_A_PRODUCT = """
+import numpy as np
+from agentd.engine.opencl_backend import OpenCLBackend
+
+cl = OpenCLBackend("opencl:Portable Computing Language")
+x, y = (cl.asarray(np.ones((64, 64), np.float32)) for _ in range(2))
+cl.affine(x, x, None, y)()
+print(cl.to_host(y)[3, 5])
+"""
+
+
+def test_pocls_functions_are_inlined(opencl: Any, tmp_path: Path) -> None:
+    folders = {"POCL_CACHE_DIR": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "ours")}
+
+    found = subprocess.run(
+        [sys.executable, "-c", _A_PRODUCT], env=os.environ | folders, capture_output=True, text=True
+    )
+
+    if "no device" in found.stderr:
+        pytest.skip("PoCL is not here")
+    assert (found.stdout, found.stderr) == ("64.0\n", "")
+    built = [path.read_bytes() for path in tmp_path.rglob("gemm*.so")]
+    if not built:
+        pytest.skip("this PoCL keeps no shared objects")
+    assert not any(b"_cl_mad" in code or b"_cl_vload" in code for code in built)
 
 
 def test_a_program_without_kernels_is_an_error_and_is_not_kept(
