@@ -54,6 +54,7 @@ AGENTS: dict[str, Any] = {
         "checkpoint": {"every_seconds": None},
     },
 }
+AGENTS["lives"] = {"learner": "dqn"}
 DURABILITIES = ("os", "1s", "always")
 for _name in DURABILITIES:  # rows are kept, and never suffice for an update
     AGENTS[f"keeps-{_name}"] = AGENTS["learns"] | {"pace": {"learn_start": 100_000}}

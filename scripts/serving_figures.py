@@ -7,8 +7,8 @@ import resource
 import numpy as np
 
 POOL = 64
-SHAPES = {"net": (64, 6), "kmeans": (2, 100), "learns": (64, 6)}  # features, actions
-SHAPES |= dict.fromkeys(("keeps-os", "keeps-1s", "keeps-always"), (64, 6))
+SHAPES = {"net": (64, 6), "kmeans": (2, 100)}  # features, actions
+SHAPES |= dict.fromkeys(("learns", "lives", "keeps-os", "keeps-1s", "keeps-always"), (64, 6))
 
 
 def states(agent: str, rows: int) -> list[bytes]:
