@@ -7,7 +7,8 @@ The agent is one that nobody configured (pace `live`). Its learner is at its cei
 3,840 rows a second, more than it can make the least number of updates for. Told are answers later
 than a frame (16.7 ms) by when they were due, quantiles of every minute, and what memory the daemon
 and its learner gain in an hour: the slope of a line through the minutes after the first five, by
-when the ring of rows is full. Games stay connected for a minute each.
+when the ring of rows is full. Games stay connected all the time; between two minutes they are silent for
+a moment, in which answers are compared with what they should be.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import argparse
 import json
 import statistics
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from bench_serving import Server, agentd, drive
+from bench_serving import HERE, Server, agentd
 
 from agentd.client import Client
 
@@ -33,20 +36,34 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     spec = {"agent": "lives", "rows": 1, "role": "train", "connections": args.games}
-    spec |= {"rate": 60 * args.games}
+    spec |= {"rate": 60 * args.games, "seconds": 60.0, "turns": args.minutes}
     minutes = []
     with agentd() as server:
-        drive(server, **spec, seconds=2.0)
-        for number in range(args.minutes):
-            found = drive(server, **spec, seconds=60.0)
+        for found in turns(server, spec):
             found |= {"server_kib": server.rss_kib(), "learner_kib": learner_kib(server)}
             with Client.connect(f"127.0.0.1:{server.port}", role="admin") as admin:
                 found["updates"] = admin.stats("lives").agents["lives"]["updates"]
             minutes.append(found)
             if not args.json:
-                tell(number + 1, found)
+                tell(len(minutes), found)
     out = total(minutes)
     print(json.dumps(out | {"minutes": minutes}) if args.json else sentence(out))
+
+
+def turns(server: Server, spec: dict) -> Iterator[dict]:
+    """Start the load, and give what it says of each turn."""
+    command = [
+        sys.executable,
+        str(HERE / "serving_load.py"),
+        json.dumps(spec | {"port": server.port}),
+    ]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        if process.stdout.readline().strip() != "ready":
+            raise SystemExit(f"no load: {spec}")
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        yield from map(json.loads, process.stdout)
 
 
 def learner_kib(server: Server) -> int:

@@ -99,13 +99,14 @@ class Player:
     """One connection, non-blocking once it is welcomed.
 
     ``answers`` holds every answer as it came, for ``Load.verify``: answer i belongs to the frame
-    of seq i + 1, whose state is entry ``(first + i) % POOL`` of the pool.
+    of seq i + 1, whose state is entry ``(first + i) % POOL`` of the pool. Those of earlier turns,
+    ``base`` of them, are gone.
     """
 
     def __init__(self, load: Load, number: int, port: int) -> None:
         self.load = load
         self.first = number % POOL
-        self.seq = 0
+        self.seq = self.base = 0
         self.answers: list[bytes] = []
         self.due: deque[float] = deque()  # when what is unanswered was sent, or should have been
         self.rest = self.unsent = b""  # a beginning that has come, an end that waits to be sent
@@ -340,7 +341,7 @@ class Load:
     def verify(self) -> None:
         """Look at every answer: of the right frame, and what a lone connection got."""
         for player in self.players:
-            for at, answer in enumerate(player.answers):
+            for at, answer in enumerate(player.answers, player.base):
                 state = (player.first + at) % POOL
                 right = self.pool.answers[state]
                 try:
@@ -352,6 +353,13 @@ class Load:
                     self.errors += 1
                 if not right and self.checked:
                     self.pool.answers[state] = act.action
+
+    def forget(self) -> None:
+        """Begin a new turn on the same connections."""
+        self.errors, self.latencies = 0, []
+        for player in self.players:
+            player.base += len(player.answers)
+            player.answers = []
 
     def close(self) -> None:
         for player in self.players:
@@ -370,15 +378,19 @@ def main(spec: dict[str, Any]) -> dict:
     load = Load(spec, pool)
     print("ready", flush=True)
     sys.stdin.readline()
-    before = time.process_time()
-    if spec.get("idle"):
-        load.rest()
-    else:
-        load.play()
-    cpu = time.process_time() - before
-    load.verify()
+    for left in reversed(range(spec.get("turns", 1))):
+        before = time.process_time()
+        if spec.get("idle"):
+            load.rest()
+        else:
+            load.play()
+        cpu = time.process_time() - before
+        load.verify()
+        out = report(load.latencies, load.frames, load.rows, load.elapsed, load.errors)
+        if left:
+            print(json.dumps(out | {"cpu": cpu}), flush=True)
+            load.forget()
     load.close()
-    out = report(load.latencies, load.frames, load.rows, load.elapsed, load.errors)
     return out | {"cpu": cpu}
 
 
