@@ -7,8 +7,8 @@ The agent is one that nobody configured (pace `live`). Its learner is at its cei
 3,840 rows a second, more than it can make the least number of updates for. Told are answers later
 than a frame (16.7 ms) by when they were due, quantiles of every minute, and what memory the daemon
 and its learner gain in an hour: the slope of a line through the minutes after the first five, by
-when the ring of rows is full. Games stay connected all the time; between two minutes they are silent
-for a moment, in which answers are compared with what they should be.
+when the ring of rows is full. Games stay connected all the time; between two minutes they rest
+while their answers are compared with what they should be.
 """
 
 from __future__ import annotations
