@@ -1,10 +1,10 @@
 """The suite `serve` of bench_cluster: daemons on simulated nodes, one learner, and who dies.
 
-    python scripts/cluster_serving.py ADDRESS FPS   is one of its games: CartPole, a line a second
+    python scripts/cluster_serving.py ADDRESS   is one of its games: CartPole, a line a second
 
-Two daemons are on two nodes, the learner on a third. First both play as fast as they can; then a
-frame of each at a time, as a running game does, while the learner, a daemon's node and the
-learner's node with its disk are killed, and in the end Ray's head.
+Two daemons are on two nodes, the learner on a third. Both play at 60 frames a second, eight rows
+each, with an agent that nobody configured. First it learns for a minute; then the learner, the
+learner's node with its disk and a daemon's node are killed, and in the end Ray's head.
 """
 
 from __future__ import annotations
@@ -29,15 +29,13 @@ STREAMS, FPS, AGENT = 8, 60, "cartpole"
 CONFIG = f"""
 agents:
   {AGENT}:
-    preset: cartpole
-    pace: {{mode: free, learn_start: 1000, train_every: 32, updates: 8}}
     checkpoint: {{every_seconds: 5}}
 """
 READY_S, BACK_S, LOOK_S, HEADLESS_S = 600.0, 600.0, 10.0, 100.0
 Row = dict[str, Any]
 
 
-def play_lines(address: str, fps: float) -> None:
+def play_lines(address: str) -> None:
     """Play, and write a line a second: what was returned, how long answers took, the version."""
     from agentd.client import join, play
     from agentd.games import make
@@ -55,18 +53,17 @@ def play_lines(address: str, fps: float) -> None:
                 line = {"at": now, "returns": returns, "ms": answers, "version": turn.version}
                 print(json.dumps(line), flush=True)
                 returns, answers, last = [], [], now
-            if fps:
-                due = max(due + 1.0 / fps, now)
-                time.sleep(due - now)
+            due = max(due + 1.0 / FPS, now)
+            time.sleep(due - now)
 
 
 class CartPoleGame:
     """A game process, and what it has said."""
 
-    def __init__(self, address: str, log: Path, fps: float) -> None:
+    def __init__(self, address: str, log: Path) -> None:
         self.log = log
         with log.open("w") as file:
-            command = [sys.executable, __file__, address, str(fps)]
+            command = [sys.executable, __file__, address]
             self.process = subprocess.Popen(command, stdout=file)
 
     def lines(self, since: float = 0.0) -> list[Row]:
@@ -116,10 +113,10 @@ class ServedCluster:
             return 0
 
     @contextmanager
-    def games(self, fps: float) -> Iterator[list[CartPoleGame]]:
+    def games(self) -> Iterator[list[CartPoleGame]]:
         """A game at each daemon, ended after."""
-        logs = [self.data.parent / f"game-{fps:g}-{number}" for number in range(2)]
-        games = [CartPoleGame(*each, fps) for each in zip(self.addresses, logs, strict=True)]
+        logs = [self.data.parent / f"game-{number}" for number in range(2)]
+        games = [CartPoleGame(*each) for each in zip(self.addresses, logs, strict=True)]
         try:
             yield games
         finally:
@@ -135,7 +132,7 @@ def bench_serve(seconds: float, nodes: Any) -> list[Row]:
         serving = ServedCluster(nodes.address, Path(name))
         try:
             rows = [_learning(serving, seconds)]
-            with serving.games(FPS) as games:
+            with serving.games() as games:
                 _wait(lambda: all(game.version() > 0 for game in games), READY_S)
                 rows.append(_quiet(games))
                 rows.append(_learner_killed(serving, games))
@@ -149,7 +146,7 @@ def bench_serve(seconds: float, nodes: Any) -> list[Row]:
 
 
 def _learning(serving: ServedCluster, seconds: float) -> Row:
-    with serving.games(0) as games:
+    with serving.games() as games:
         _wait(lambda: all(game.lines() for game in games), READY_S)
         began = time.monotonic()
         reached: dict[int, float] = {}
@@ -239,4 +236,4 @@ def _wait(fact: Any, most_s: float) -> float:
 
 
 if __name__ == "__main__":
-    play_lines(sys.argv[1], float(sys.argv[2]))
+    play_lines(sys.argv[1])

@@ -9,6 +9,7 @@ from typing import Any
 
 from agentd.cluster.session import Cluster
 from agentd.errors import Unavailable
+from agentd.learner.priority import yield_to_others
 from agentd.replicas.calls import Call, LearnerAway, Values, result_of
 from agentd.replicas.shared_agents import SharedAgents
 
@@ -26,6 +27,7 @@ class LearnerActor:
     async def call(self, method: str, agent: str, arguments: Values) -> Values:
         """See `agentd.replicas.calls`."""
         if self._agents is None:  # here, not before: they live in the loop that runs
+            yield_to_others()
             self._agents = SharedAgents(Path(self._data_dir), self._device)
         return await self._agents.call(method, agent, arguments)
 

@@ -47,9 +47,11 @@ def _relay(asked: argparse.Namespace) -> int:
 
 
 async def _learner(asked: argparse.Namespace) -> int:
+    from agentd.learner.priority import yield_to_others
     from agentd.replicas.shared_agents import SharedAgents
     from agentd.replicas.unix import serve
 
+    yield_to_others()  # to games on this machine: those elsewhere wait for no learner either
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

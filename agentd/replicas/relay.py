@@ -23,6 +23,7 @@ from agentd.assembly.rows import format_of
 from agentd.config import AgentConfig, load_agent_config, plain
 from agentd.errors import AgentdError, ExitCode
 from agentd.learner.control import Control, HungUp
+from agentd.learner.priority import be_nice, yield_to_others
 from agentd.learner.process import read_schema
 from agentd.memory.ring_reader import open_reader
 from agentd.memory.weight_board import Publication, WeightBoard
@@ -361,7 +362,12 @@ def run(
     weights_s: float | None,
     control: Control,
 ) -> int:
-    """Relay for the agent in ``agent_dir`` until told to stop; return the exit code."""
+    """Relay for the agent in ``agent_dir`` until told to stop; return the exit code.
+
+    It is what this process is for: whoever waits for a game goes first.
+    """
+    be_nice()
+    yield_to_others()
     try:
         lock = DirectoryLock(agent_dir / "learner.lock", f"agent {agent_dir.name}")
         lock.acquire(10.0)
