@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from agentd.config.convert import convert, dump_yaml, parse_layer
@@ -40,7 +41,13 @@ def load_agent_config(path: Path) -> AgentConfig:
                 got=f"{got[:12]}…",
                 hint="a change that is meant takes the first line away",
             )
-    layer = parse_layer(data, str(path), source="file")
+    return _read(data, str(path))
+
+
+@lru_cache(maxsize=64)
+def _read(data: bytes, path: str) -> AgentConfig:
+    """Read what the file holds, once: YAML takes 10 ms, and each hello to an agent asks for it."""
+    layer = parse_layer(data, path, source="file")
     if not layer.tree:
-        raise ConfigError("was cut", file=str(path), expected="an agent's keys", got="none")
+        raise ConfigError("was cut", file=path, expected="an agent's keys", got="none")
     return convert(layer, AgentConfig)

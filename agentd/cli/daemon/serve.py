@@ -33,6 +33,10 @@ from agentd.server.server import Server
 from agentd.server.worker import Worker, read_task
 from agentd.store import DirectoryLock
 
+_SWITCH_S = 1e-4
+"""For so long a thread that builds an agent may keep Python's lock from the event loop, which has
+answers to give; Python's own 5 ms are a third of a frame."""
+
 
 def serve(
     out: LogScreen,
@@ -107,6 +111,7 @@ def run_server(config: ServerConfig, out: Terminal, record: Path | None = None) 
         finally:
             said.cancel()
 
+    sys.setswitchinterval(_SWITCH_S)
     lock = DirectoryLock(data_dir / "lock", f"data directory {data_dir}")
     with lock, manager, asyncio.Runner(loop_factory=loop_factory()) as runner:
         try:
