@@ -128,7 +128,7 @@ TRIED = (
     ),
     Promise(
         "I1",
-        "an agent that is paced, broken, or slow to build, open or delete never delays another's "
+        "an agent that is paced, broken, or slow to build, open or delete never holds up another's "
         "answers; passes of a huge network share the event loop, so a frame may wait for one",
         (
             f"{_ISOLATION}::test_agents_in_trouble_delay_nobody_else",
