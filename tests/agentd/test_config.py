@@ -366,6 +366,16 @@ def test_presets_stand_and_come_back_from_yaml(name: str, tmp_path: Path) -> Non
     assert load_agent_config(path) == preset.agent
 
 
+def test_a_configuration_is_read_anew_once_it_is_another(write: Write) -> None:
+    path = write("seed: 1\n")
+    first = load_agent_config(path)
+
+    again, changed = load_agent_config(path), load_agent_config(write("seed: 2\n"))
+
+    assert again is first
+    assert changed.seed == 2
+
+
 def test_unknown_preset_names_the_nearest() -> None:
     with pytest.raises(MissingInput, match="no preset 'cartpol'") as caught:
         load_preset("cartpol")
