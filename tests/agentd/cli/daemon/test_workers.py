@@ -58,8 +58,8 @@ def test_both_processes_play_and_give_the_same_answers(two):
         with connect(two, role="admin") as admin:
             for _ in range(100):  # what a worker did is told a moment later
                 stats = admin.stats()
-                plays = stats.agents["plays"]
-                if (plays["connections"], plays["frames"]) == (24, 25):
+                plays, connections = stats.agents["plays"], stats.server["connections"]
+                if (plays["connections"], plays["frames"], connections) == (24, 25, 25):
                     break
                 time.sleep(0.1)
             assert stats.agents["plays"]["frames"] == 25
