@@ -54,7 +54,7 @@ AGENTS: dict[str, Any] = {
         "checkpoint": {"every_seconds": None},
     },
 }
-AGENTS["lives"] = {"learner": "dqn"}
+AGENTS["lives"] = {"learner": "dqn"}  # as nobody configured it
 DURABILITIES = ("os", "1s", "always")
 for _name in DURABILITIES:  # rows are kept, and never suffice for an update
     AGENTS[f"keeps-{_name}"] = AGENTS["learns"] | {"pace": {"learn_start": 100_000}}
@@ -70,14 +70,16 @@ class Server(AbstractContextManager):
         line = self.process.stdout.readline()
         self.port = int(line.rsplit(":", 1)[1])
 
+    def children(self, learn: bool) -> list[int]:
+        """Its child processes: the learners, or the others, which serve."""
+        command = ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)]
+        listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        lines = [line for line in listed.splitlines() if ("agentd.learner" in line) == learn]
+        return [int(line.split()[0]) for line in lines]
+
     def family(self) -> list[int]:
         """The server's process and its serving children (a learner is none of them)."""
-        listed = subprocess.run(
-            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
-            capture_output=True, text=True, check=False,
-        ).stdout.splitlines()  # fmt: skip
-        children = [int(line.split()[0]) for line in listed if "agentd.learner" not in line]
-        return [self.process.pid, *children]
+        return [self.process.pid, *self.children(learn=False)]
 
     def cpu(self) -> float:
         """Seconds of processor time so far."""
@@ -87,9 +89,9 @@ class Server(AbstractContextManager):
             total += (int(fields[11]) + int(fields[12])) / TICKS
         return total
 
-    def rss_kib(self) -> int:
-        """Resident memory."""
-        status = [Path(f"/proc/{pid}/status").read_text() for pid in self.family()]
+    def rss_kib(self, pids: list[int] | None = None) -> int:
+        """Resident memory of processes, by default of those that serve."""
+        status = [Path(f"/proc/{pid}/status").read_text() for pid in pids or self.family()]
         lines = [line for text in status for line in text.splitlines()]
         return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
@@ -133,8 +135,8 @@ def peer(kind: str, rows: int = 1) -> Server:
     return Server(kind, command)
 
 
-def drive(server: Server, generators: int = 1, **spec: Any) -> dict:
-    """One load of ``generators`` processes on a server; what they measured, and its CPU."""
+def make_loads(server: Server, generators: int, spec: dict[str, Any]) -> list[subprocess.Popen]:
+    """Processes whose players are connected to a server and wait for "go" on their input."""
     spec |= {"port": server.port, "blank": server.name == "echo"}
     spec["grpc"] = server.name in ("sklearn", "aio")
     spec["connections"] = max(1, spec["connections"] // generators)
@@ -144,6 +146,12 @@ def drive(server: Server, generators: int = 1, **spec: Any) -> dict:
     for process in processes:
         if process.stdout.readline().strip() != "ready":
             raise SystemExit(f"no load on {server.name}: {spec}")
+    return processes
+
+
+def drive(server: Server, generators: int = 1, **spec: Any) -> dict:
+    """One load of ``generators`` processes on a server; what they measured, and its CPU."""
+    processes = make_loads(server, generators, spec)
     before, memory = server.cpu(), server.rss_kib()
     for process in processes:
         process.stdin.write("go\n")

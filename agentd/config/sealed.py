@@ -46,7 +46,10 @@ def load_agent_config(path: Path) -> AgentConfig:
 
 @lru_cache(maxsize=64)
 def _read(data: bytes, path: str) -> AgentConfig:
-    """Read what the file holds, once: YAML takes 10 ms, and each hello to an agent asks for it."""
+    """Parse a file's content, or return what the same content gave before: YAML takes 10 ms.
+
+    Every hello to an agent that is not in memory asks for it.
+    """
     layer = parse_layer(data, path, source="file")
     if not layer.tree:
         raise ConfigError("was cut", file=path, expected="an agent's keys", got="none")

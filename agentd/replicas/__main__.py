@@ -51,7 +51,7 @@ async def _learner(asked: argparse.Namespace) -> int:
     from agentd.replicas.shared_agents import SharedAgents
     from agentd.replicas.unix import serve
 
-    yield_to_others()  # to games on this machine: those elsewhere wait for no learner either
+    yield_to_others()  # no game waits for the shared learner
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

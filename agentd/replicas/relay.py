@@ -364,7 +364,7 @@ def run(
 ) -> int:
     """Relay for the agent in ``agent_dir`` until told to stop; return the exit code.
 
-    It is what this process is for: whoever waits for a game goes first.
+    From here on this process has a low priority: no game waits for a relay.
     """
     be_nice()
     yield_to_others()

@@ -60,7 +60,7 @@ def name_cpu(device: Any) -> bool:
     """
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         return False
-    if "PoCL" not in device.platform.version:
+    if not is_host(device):
         return False
     wrong = device.version.rpartition("-")[2].encode()
     name = _known_name(Path("/proc/cpuinfo").read_text("utf-8", "replace"))

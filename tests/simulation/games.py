@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from agentd.protocol import messages as m
 from agentd.protocol.connection import ClientConnection
-from agentd.protocol.errors import ProtocolError
+from agentd.protocol.errors import Code, ProtocolError
 from agentd.protocol.rows import FIRST, MID, TERMINATED, TRUNCATED
 from tests.simulation.edges import Timetable, Violation
 from tests.simulation.network import Link, Network
@@ -52,12 +52,14 @@ class Diary:
 
     frames   answers that have come, of all roles
     refused  frames with a number that is not finite, which were refused as they must be
+    forgotten  rows of which a new life said that its ring does not hold them
     errors   what ended connections, by code
     """
 
     def __init__(self) -> None:
         self.rows = self.frames = self.refused = self.resumed = self.begun = 0
         self.answered: deque[Answered] = deque()
+        self.forgotten: list[int] = []
         self.errors: dict[str, int] = {}
         self.last_answer = 0.0
         self.sent: dict[int, SentRow] = {}
@@ -184,6 +186,10 @@ class SimulatedGame:
         if message.seq is not None and not message.fatal:
             seq, rows = self.waiting.popleft()
             self._note("error", message)
+            if message.code == Code.ALREADY_REFUSED and not self._poison:
+                self.diary.forgotten += [row.number for row in rows]
+                self._think()
+                return
             if not self._poison or seq != message.seq:
                 raise Violation(f"{self.name}: {rows} refused: {message}")
             self._poison = False

@@ -60,6 +60,11 @@ class Book:
         diary = self.diary
         while diary.answered:
             self._compare(diary.answered.popleft())
+        for number in diary.forgotten:
+            index = self._kept.get(number, (ring.head, 0))[0]
+            if index >= ring.oldest:
+                raise Violation(f"{self.name}: row {number}, at {index}, is said not to be there")
+        diary.forgotten.clear()
         if self.unkept > self.forgiven + agent.learning.lost_rows:
             raise Violation(f"{self.name}: {self.unkept} acknowledged rows are not in the ring")
         self._note_checkpoint(agent)

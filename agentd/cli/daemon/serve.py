@@ -34,8 +34,10 @@ from agentd.server.worker import Worker, read_task
 from agentd.store import DirectoryLock
 
 _SWITCH_S = 1e-4
-"""For so long a thread that builds an agent may keep Python's lock from the event loop, which has
-answers to give; Python's own 5 ms are a third of a frame."""
+"""Longest time that another thread keeps Python's global lock once the event loop asks for it.
+
+Threads read, build and save agents meanwhile. Python's default, 5 ms, is a third of a frame.
+"""
 
 
 def serve(
@@ -111,9 +113,8 @@ def run_server(config: ServerConfig, out: Terminal, record: Path | None = None) 
         finally:
             said.cancel()
 
-    sys.setswitchinterval(_SWITCH_S)
     lock = DirectoryLock(data_dir / "lock", f"data directory {data_dir}")
-    with lock, manager, asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with lock, manager, _make_runner() as runner:
         try:
             runner.run(main())
         except* OSError as group:
@@ -169,8 +170,14 @@ def run_worker(descriptor: int) -> None:
     async def main() -> None:
         await Worker(config, tokens, data_dir, number, sock).run(lambda addresses: None)
 
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with _make_runner() as runner:
         runner.run(main())
+
+
+def _make_runner() -> asyncio.Runner:
+    """Return what runs a serving process, which gives answers before it does anything else."""
+    sys.setswitchinterval(_SWITCH_S)
+    return asyncio.Runner(loop_factory=loop_factory())
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

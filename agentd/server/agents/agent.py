@@ -209,7 +209,7 @@ class Agent:
         if known is not None:
             return encode(known)
         fault = ProtocolError(
-            Code.ALREADY_REFUSED, "this frame was refused before the restart", seq=seq, field="seq"
+            Code.ALREADY_REFUSED, "the replay ring has no row of this frame", seq=seq, field="seq"
         )
         return encode(fault.to_message())
 

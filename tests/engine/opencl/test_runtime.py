@@ -206,7 +206,7 @@ def test_pocls_functions_are_inlined(opencl: Any, tmp_path: Path) -> None:
         [sys.executable, "-c", _A_PRODUCT], env=os.environ | folders, capture_output=True, text=True
     )
 
-    if "no device" in found.stderr:
+    if "UnknownDeviceError" in found.stderr:
         pytest.skip("PoCL is not here")
     assert (found.stdout, found.stderr) == ("64.0\n", "")
     built = [path.read_bytes() for path in tmp_path.rglob("gemm*.so")]
