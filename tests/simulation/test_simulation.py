@@ -26,6 +26,12 @@ def test_promises_hold_whatever_goes_wrong(durability):
     assert outcome.facts["rows"] or outcome.facts["rows_lost_to_power"]
 
 
+@pytest.mark.long
+def test_who_comes_back_after_newer_rows_took_a_rows_place_is_told():
+    outcome = simulate(1013, 20_000)
+    assert not outcome.violation, outcome
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.long if name in RARE else ()) for name in DEFECTS]
