@@ -59,7 +59,11 @@ class Code(StrEnum):
     BAD_LOG = "BAD_LOG", "error", "A logged name or number is not allowed, or there are too many."
     BAD_TARGET = "BAD_TARGET", "error", "A taught class or target is out of range."
     NOT_SUPERVISED = "NOT_SUPERVISED", "error", "The agent does not learn from teach."
-    ALREADY_REFUSED = "ALREADY_REFUSED", "error", "This seq was refused before a restart."
+    ALREADY_REFUSED = (
+        "ALREADY_REFUSED",
+        "error",
+        "Sent again after a restart: this seq was refused before it, or its row has left the ring.",
+    )
     # operations
     AGENT_EXISTS = "AGENT_EXISTS", "error", "The name of the new agent is taken."
     AGENT_IN_USE = "AGENT_IN_USE", "error", "Sessions still use the agent."
