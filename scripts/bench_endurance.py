@@ -6,8 +6,9 @@
 The agent has the default configuration (pace `live`). 64 games send 3,840 rows a second, so its
 learner never has nothing to do. The script prints how many answers came more than 16.7 ms after
 their frame was due, the quantiles of every minute, and how much memory the daemon and its learner
-gain in an hour: the slope of a line through all minutes but the first five, in which the ring of
-rows fills. Games stay connected; they pause between two minutes, while their answers are checked.
+gain in an hour: the slope of a line through all minutes but the first 18. The ring of rows is full
+after half a minute, the 1,024 points that are kept of an agent's progress after 17. Games stay
+connected; they pause between two minutes, while their answers are checked.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from bench_serving import Server, agentd, make_loads
 
 from agentd.client import Client
 
-WARM_UP = 5  # minutes
+WARM_UP = 18  # minutes
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import logging
 import signal
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from agentd.learner.checkpoints import Saver, StoredCheckpoint
 from agentd.learner.control import Control, HungUp
 from agentd.learner.heart import Heart
 from agentd.learner.pace import NO_DUE
-from agentd.learner.priority import yield_to_others
+from agentd.learner.priority import SpareTime, yield_to_others
 from agentd.learner.updater import Progress, updater_for
 from agentd.memory.ring_reader import open_reader
 from agentd.memory.weight_board import Publication, WeightBoard
@@ -108,6 +109,7 @@ class LearnerProcess:
         self._depth = format.depth
         self._updater = updater_for(self._learner, reader, config)
         self._free = config.pace.mode != "paced"
+        self._spare_time = SpareTime() if self._free and device == "cpu" else None
         if self._free:
             yield_to_others()
         self._board = WeightBoard.open(replay / "weights.board", network.n_params, writable=True)
@@ -202,9 +204,10 @@ class LearnerProcess:
         return True
 
     def _train(self) -> None:
-        updater = self._updater
+        updater, spare = self._updater, self._spare_time
         with self._heart.updating():
-            done = updater.advance(time.monotonic() + _SLICE_S, self._saver.stop_at())
+            learn = partial(updater.advance, time.monotonic() + _SLICE_S, self._saver.stop_at())
+            done = learn() if spare is None else spare.run(learn)
         if updater.diverged:
             note = f"learning paused after {self._learner.skipped_in_row} non-finite updates"
             log.error("learner diverged agent=%s %s", self._saver.folder.parent.name, note)
