@@ -81,6 +81,7 @@ typedef struct {         /* Set all to zero first: what is 0 or NULL has the def
     double dt_ms;         /* nominal time between two rows */
     double wait_s;        /* how long to try for the first connection; 0: one try */
     double retry_s;       /* how long to try after it broke; 60; below 0: not at all */
+    const double *level;  /* how strong to play as "eval" or "play", 0 to 100; NULL: at its best */
 } agentd_options;
 
 typedef struct {            /* One frame of n rows (R5); NULL leaves a part out. */
@@ -785,7 +786,8 @@ static int agentd__hello(agentd__buffer *b, const agentd_options *o, int low, in
     if (o->deadline_ms) agentd__write(b, "su", "deadline_ms", (uint64_t)o->deadline_ms);
     if (o->priority) agentd__write(b, "ss", "priority", o->priority);
     if (o->dt_ms > 0) agentd__write(b, "sf", "dt_ms", o->dt_ms);
-    return 9 + !!o->token + !!o->explain + !!o->deadline_ms + !!o->priority + (o->dt_ms > 0);
+    if (o->level) agentd__write(b, "sf", "level", *o->level);
+    return 9 + !!o->token + !!o->explain + !!o->deadline_ms + !!o->priority + (o->dt_ms > 0) + !!o->level;
 }
 
 /* What keeps the options from being sent, or NULL; the server checks the rest. Keeps what is needed later. */
@@ -798,7 +800,7 @@ static const char *agentd__check(agentd *c, const agentd_options *o) {
     c->n_tensors = o->n_tensors;
     c->n_heads = o->n_heads;
     c->floats = o->kind >= AGENTD_BOX;
-    c->low = c->floats || o->dt_ms > 0 ? 2 : 1; /* a hello must be valid in the lowest version that it offers */
+    c->low = c->floats || o->dt_ms > 0 || o->level ? 2 : 1; /* a hello must be valid in the lowest version that it offers */
     for (i = 0; i < o->n_tensors; i++) {
         const agentd_tensor *t = &o->tensors[i];
         if (!t->name || strlen(t->name) > 64 || t->dims < 0 || t->dims > 4)

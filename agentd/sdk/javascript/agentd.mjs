@@ -219,7 +219,7 @@ function unpack(name, dtype, bytes, count) {
 const each = (map, change) => (
   Object.fromEntries(Object.entries(map).map(([key, value]) => [key, change(value, key)]))
 );
-const float = (x) => (x === undefined ? undefined : new Float(x));
+const float = (x) => (x == null ? undefined : new Float(x));
 const bounded = (head) => ({ ...head, low: float(head.low), high: float(head.high) });
 
 /** Return an action space as hello has it, its numbers and its mask bytes a row. */
@@ -252,7 +252,7 @@ export class Session {
     this.action = readAction(options.action);
     this.said = { client: `agentd-javascript/${VERSION}`, role: "train", streams: 1, ...options };
     this.run = options.run ?? globalThis.crypto.getRandomValues(new Uint8Array(16));
-    const newer = (options.dtMs ?? options.level) !== undefined || this.action.dtype === "float32";
+    const newer = (options.dtMs ?? options.level) != null || this.action.dtype === "float32";
     this.protocol = options.protocol ?? [newer ? 2 : 1, 2]; // a hello fits the lowest it offers
     [this.welcome, this.settings] = [null, {}];
     this.abandon();

@@ -312,7 +312,7 @@ local function hello_fields(client, o)
     put(observation, t.name, map {"dtype", str(t.dtype), "shape", list(int, t.shape)})
   end
   local action = action_map(client, o.action)
-  client.low = (client.floats or o.dt_ms) and 2 or 1
+  client.low = (client.floats or o.dt_ms or o.level) and 2 or 1
   local fields = {
     "type", str "hello", "protocol", list(int, o.protocol or {client.low, 2}),
     "client", str(o.client or "agentd-lua/" .. agentd.VERSION), "role", str(o.role or "train"),
@@ -323,13 +323,15 @@ local function hello_fields(client, o)
   put(fields, "deadline_ms", o.deadline_ms and int(o.deadline_ms))
   put(fields, "priority", o.priority and str(o.priority))
   put(fields, "dt_ms", o.dt_ms and number(o.dt_ms))
+  put(fields, "level", o.level and number(o.level))
   return fields
 end
 
 --[[ Connect to `address` ("host", "host:port" or "[ipv6]:port") and return a client.
 options: agent, observation, action; streams (1), role ("train", "eval", "play"), token, client, run,
-explain, deadline_ms, priority, dt_ms; wait_s: how long to try for the first connection (0: one try);
-retry_s: how long to try after it broke (60); async = true: return at once, `poll` connects. ]]
+explain, deadline_ms, priority, dt_ms; level: how strong to play as "eval" or "play", 0 to 100 (its best,
+as without); wait_s: how long to try for the first connection (0: one try); retry_s: how long to try after
+it broke (60); async = true: return at once, `poll` connects. ]]
 function agentd.connect(address, options)
   local host, port = address:match "^%[(.-)%]:?(%d*)$"
   if not host then host, port = address:match "^([^:]+):?(%d*)$" end

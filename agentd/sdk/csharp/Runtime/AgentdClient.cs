@@ -19,6 +19,8 @@ namespace Agentd {
         public int DeadlineMs;
         /// <summary>Nominal milliseconds between two rows of a stream; 0: not said. Needs protocol 2.</summary>
         public double DtMs;
+        /// <summary>How strong to play as eval or play, 0 to 100; null: at its best. Needs protocol 2.</summary>
+        public double? Level;
         /// <summary>Seconds that Connect goes on trying (0: one try), and that a broken connection is mended.</summary>
         public double WaitSeconds, RetryForSeconds = 60;
     }
@@ -170,7 +172,7 @@ namespace Agentd {
 
         private Dictionary<string, object> Hello(string agent, Tensor[] observation) {
             string token = _options.Token ?? Uri.UnescapeDataString(_address.UserInfo);
-            bool newer = _options.DtMs > 0 || _action.Floats; // not valid in protocol 1
+            bool newer = _options.DtMs > 0 || _options.Level.HasValue || _action.Floats; // not valid in protocol 1
             var hello = new Dictionary<string, object> {
                 ["type"] = "hello", ["protocol"] = new object[] { newer ? 2 : 1, 2 }, ["client"] = _options.Client,
                 ["role"] = _options.Role, ["run"] = Guid.NewGuid().ToByteArray(), ["agent"] = agent,
@@ -181,6 +183,7 @@ namespace Agentd {
             if (_options.DeadlineMs > 0) hello["deadline_ms"] = _options.DeadlineMs;
             if (_options.Bulk) hello["priority"] = "bulk";
             if (_options.DtMs > 0) hello["dt_ms"] = _options.DtMs;
+            if (_options.Level.HasValue) hello["level"] = _options.Level.Value;
             return hello;
         }
 

@@ -5,6 +5,8 @@
      mixed      a number and three choices
      nan        one frame has a number that is not finite
      patient    keep trying for the first connection
+     play       the role
+     level=40   how strong to play
    It prints one line of what happened. */
 #define AGENTD_IMPLEMENTATION
 #include "agentd.h"
@@ -18,6 +20,14 @@ static int has(const char *word) {
     for (i = words_from; i < count; i++)
         if (!strcmp(words[i], word)) return 1;
     return 0;
+}
+
+static const double *asked(void) { /* the level that a word says, or NULL */
+    static double level;
+    int i;
+    for (i = words_from; i < count; i++)
+        if (!strncmp(words[i], "level=", 6)) return level = strtod(words[i] + 6, NULL), &level;
+    return NULL;
 }
 
 typedef struct { /* of one frame: at most four rows of two streams */
@@ -88,6 +98,7 @@ int main(int argc, char **argv) {
     o.heads = has("box") ? box : has("mixed") ? mixed : branches;
     multi = o.kind == AGENTD_MULTI_DISCRETE;
     o.explain = multi, o.wait_s = has("patient") ? 30 : 0;
+    o.role = has("play") ? "play" : NULL, o.level = asked();
     client = agentd_open(&o, &why);
     if (!client) return printf("%s|%s\n", why.code, why.message), 1;
     status = agentd_connect(client);

@@ -118,7 +118,7 @@ def test_client_says_the_examples_byte_for_byte(build: Build, run: Run, examples
     said = [line.split() for line in run(build(HERE / "vectors.c", *SANITIZED), "says").split("\n")]
     shown = {e.name: e.hex for e in examples if e.who == "client"}
 
-    assert len(said) == 11
+    assert len(said) == 12
     assert dict(said) == {name: shown[name] for name, _ in said}
 
 
@@ -194,6 +194,27 @@ def test_numbers_are_answered_inside_their_bounds(
     said = run(game, daemon.address, 40, kind)
 
     assert said == "answers 40 bad 0 refused 0 lost 0 reconnects 0 level -1"
+
+
+@pytest.mark.parametrize("level", ["0", "40"])
+def test_a_level_is_played(run: Run, game: Path, daemon: Any, level: str) -> None:
+    played = run(game, daemon.address, 20, "play", f"level={level}")
+
+    assert played == "answers 20 bad 0 refused 0 lost 0 reconnects 0 level 3"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["play", "level=100.5"], "BAD_HELLO|level|0..100|100.5"),
+        (["play", "level=nan"], "BAD_HELLO|level|0..100|nan"),
+        (["level=0"], "BAD_HELLO|level|role eval or play|role train"),
+    ],
+)
+def test_a_wrong_level_is_refused_by_name(
+    run: Run, game: Path, daemon: Any, words: list[str], told: str
+) -> None:
+    assert run(game, daemon.address, 20, *words, ends=1).endswith(told)
 
 
 def test_nobody_there_is_told(run: Run, game: Path) -> None:

@@ -86,11 +86,19 @@ static void say_hellos(void) {
     static const agentd_head branches[] = {{3, 0, 0, NULL}, {2, 0, 0, NULL}};
     static const agentd_head box[] = {{0, -1, 1, NULL}, {0, 0, 1, NULL}};
     static const agentd_head mixed[] = {{0, -1, 1, "wheel"}, {3, 0, 0, NULL}};
+    const double level = 40;
     agentd_options o = plain();
+    agentd *c;
     say_hello("hello", &o, 1, 1, 0);
     say_hello("hello-resume", &o, 1, 1, 1);
     o.dt_ms = 16.7;
     say_hello("hello-newer", &o, 1, 2, 0);
+    o = plain();
+    o.role = "play", o.level = &level;
+    c = made(&o, 2);
+    say_hello("hello-level", &o, c->low, 2, 0); /* what is newer keeps protocol 1 from being offered */
+    c->state = AGENTD__DOWN; /* nobody is there to say goodbye to */
+    agentd_close(c);
     o = plain();
     o.client = "arena/2.1", o.role = "play", o.agent = "arena.v2", o.tensors = two, o.n_tensors = 2;
     o.kind = AGENTD_MULTI_DISCRETE, o.heads = branches, o.n_heads = 2, o.streams = 1;

@@ -20,6 +20,7 @@ public static class Harness {
         else if (args[0] == "walk") Walk(address, number);
         else if (args[0] == "loop") Loop(address, number);
         else if (args[0] == "refusals") Refusals(address);
+        else if (args[0] == "levels") Levels(address);
         else if (args[0] == "takeover") TakeOver(address);
     }
 
@@ -39,6 +40,7 @@ public static class Harness {
     private static void Build() {
         Hello("hello", 1, new ConnectOptions { Client = "catch-demo", Streams = 2 });
         Hello("hello-newer", 2, new ConnectOptions { Client = "catch-demo", Streams = 2, DtMs = 16.7 });
+        Hello("hello-level", 2, new ConnectOptions { Client = "catch-demo", Role = "play", Streams = 2, Level = 40 });
         Hello("hello-resume", 1, new ConnectOptions { Client = "catch-demo", Streams = 2 },
             resume: Enumerable.Range(0xa0, 16).Select(i => (byte)i).ToArray());
         Hello("hello-multi", 1, new ConnectOptions { Client = "arena/2.1", Role = "play",
@@ -220,6 +222,19 @@ public static class Harness {
         }
         Tell(() => AgentdClient.Connect("127.0.0.1:1", "plain", Board, ActionSpace.Discrete(3)));
         Tell(() => AgentdClient.Connect("http://127.0.0.1", "plain", Board, ActionSpace.Discrete(3)));
+    }
+
+    /// <summary>Asks for levels: two that are played, three that are wrong.</summary>
+    private static void Levels(string address) {
+        foreach (double level in new[] { 0, 40 })
+            using (var agent = AgentdClient.Connect(address, "plain", Board, ActionSpace.Discrete(3),
+                       new ConnectOptions { Role = "play", Level = level })) {
+                agent.Frame.Add(0, Kind.First).Obs(0, 0);
+                Console.WriteLine(level + " " + (agent.Step()[0] >= 0));
+            }
+        foreach (double level in new[] { 100.5, double.NaN, 0 })
+            Tell(() => AgentdClient.Connect(address, "plain", Board, ActionSpace.Discrete(3),
+                new ConnectOptions { Role = level == 0 ? "train" : "play", Level = level }));
     }
 
     private static void Tell(Action action) {

@@ -73,6 +73,9 @@ func build():
 	hello("hello", 1, "catch", BOARD, 3, catch_demo)
 	hello("hello-resume", 1, "catch", BOARD, 3, catch_demo)
 	hello("hello-newer", 2, "catch", BOARD, 3, {"client": "catch-demo", "streams": 2, "dt_ms": 16.7})
+	catch_demo["role"] = "play"
+	catch_demo["level"] = 40
+	hello("hello-level", 2, "catch", BOARD, 3, catch_demo)
 	hello(
 		"hello-multi", 1, "arena.v2", {"view": ["uint8", [3, 8, 8]], "ammo": ["int32", []]}, [3, 2],
 		{
@@ -293,6 +296,27 @@ func refusals():
 	session.open("127.0.0.1:1", "plain", BOARD, 3)
 	session.wait_open(20)
 	said(session)
+
+
+# Asks for levels, as the node does: two that are played, three that are wrong; the default is not said.
+func levels():
+	var node = Client.new()
+	node.agent = "plain"
+	node.observation = BOARD
+	node.action = [3]
+	tell(node.options().has("level"))
+	for asked in [[0, "play"], [40.0, "play"], [100.5, "play"], [NAN, "play"], [0, "train"]]:
+		node.level = asked[0]
+		node.role = asked[1]
+		var session = Session.new()
+		session.open(address, node.agent, node.observation, node.options().action, node.options())
+		var answer = session.step([{"kind": 0, "obs": [0, 0]}])
+		if answer != null:
+			tell("%s %s" % [session._hello["level"], answer.actions[0] >= 0])
+			session.close()
+		else:
+			tell("%s %s %s %s" % [session.fault.code, session.fault.field, session.fault.expected, session.fault.got])
+	node.free()
 
 
 func said(session):

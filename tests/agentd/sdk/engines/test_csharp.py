@@ -118,7 +118,7 @@ def test_the_client_s_own_frames_are_the_document_s(harness: Run, examples: dict
     assert made.pop("act") == "7 12 1 -1 2 False"
     assert made.pop("act-late") == "9 12 1 0 True"
     assert made.pop("act-explain") == "1 3 2 0 0 0.5 1 0.25 -0.25 False"
-    assert len(made) == 8
+    assert len(made) == 9
     assert made == {name: examples[name].body.hex() for name in made}
 
 
@@ -184,6 +184,16 @@ def test_refusals_carry_their_reasons(harness: Run, daemon: Any) -> None:
     assert lines[8] == "box True"
     assert lines[9].startswith("UNREACHABLE  True")
     assert lines[10].startswith("address http://127.0.0.1: want host:port")
+
+
+def test_a_level_is_played_and_a_wrong_one_refused_by_name(harness: Run, daemon: Any) -> None:
+    assert harness("levels", daemon.address) == [
+        "0 True",
+        "40 True",
+        "BAD_HELLO level True 0..100 100.5",
+        "BAD_HELLO level True 0..100 nan",
+        "BAD_HELLO level True role eval or play role train",
+    ]
 
 
 def test_a_person_takes_over(program: Path, daemon: Any) -> None:

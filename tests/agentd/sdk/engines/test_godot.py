@@ -88,7 +88,7 @@ def test_the_addon_s_own_frames_are_the_document_s(harness: Run, examples: dict[
     assert made.pop("played") == "1 2"
     assert made.pop("act-late") == "9 12 [1, 0] [] [] True"
     assert made.pop("act-explain") == "1 3 [[2, 0]] [[0, 0.5, 1, 0.25, -0.25]] [False] False"
-    assert len(made) == 8
+    assert len(made) == 9
     assert made == {name: examples[name].body.hex() for name in made}
 
 
@@ -155,6 +155,17 @@ def test_refusals_carry_their_reasons(harness: Run, daemon: Any) -> None:
     assert lines[8].startswith("SCHEMA_MISMATCH action True ")
     assert lines[9].startswith("BAD_HELLO action.high[0] True ")
     assert lines[10].startswith("UNREACHABLE Null True ")
+
+
+def test_a_level_is_played_and_a_wrong_one_refused_by_name(harness: Run, daemon: Any) -> None:
+    assert harness("levels", daemon.address) == [
+        "False",
+        "0 True",
+        "40 True",
+        "BAD_HELLO level 0..100 100.5",
+        "BAD_HELLO level 0..100 nan",
+        "BAD_HELLO level role eval or play role train",
+    ]
 
 
 def test_nodes_play_in_a_frame_loop(harness: Run, daemon: Any) -> None:

@@ -175,6 +175,17 @@ const CASES = {
     const game = await connect(place, { ...schema, agent: "curriculum", role: "play" });
     assert.deepEqual(game.settings, { level: 3 });
     await game.close();
+    const wrong = { ...schema, agent: "curriculum", role: "play" };
+    for (const level of [0, 40, null]) {
+      const weaker = await connect(place, { ...wrong, level });
+      assert((await weaker.step({ obs: [1, 1] })).action >= 0);
+      await weaker.close();
+    }
+    const unfit = { code: "BAD_HELLO", field: "level" };
+    await assert.rejects(connect(place, { ...wrong, level: 100.5 }), { ...unfit, got: "100.5" });
+    await assert.rejects(connect(place, { ...wrong, level: NaN }), { ...unfit, got: "nan" });
+    const train = { ...wrong, role: "train", level: 0 };
+    await assert.rejects(connect(place, train), { ...unfit, expected: "role eval or play" });
     const old = await connect(place, { ...names, ...schema, protocol: [1, 1] });
     await assert.rejects(old.step({ obs: [1, 1], elapsed: 2 }), { name: "ServerTooOld" });
     assert.throws(() => old.log({ x: 1 }), { name: "ServerTooOld" });

@@ -98,6 +98,10 @@ for (const { dtype, values, bytes } of numbers) {
   assert.equal(hex(sent.obs.x), bytes, dtype);
 }
 
+const run = new Uint8Array(16);
+const unsaid = new Session({ ...schema, run, level: null, dtMs: null }); // not level 0
+assert.deepEqual(unsaid.hello(), new Session({ ...schema, run }).hello());
+
 for (const t of ["cb4028000000000000", "0c", "cf17979cfe362a0001", "d3ffffffffffffff85", "ca41400000"]) {
   const ping = bin(`82a474797065a470696e67a174${t}`);
   const [pong] = new Session(schema).receive(ping).reply;

@@ -1,11 +1,16 @@
 -- A game that uses all that the client has: `game.lua ADDRESS STEPS [WORD ...]`, as game.c of the C client:
 -- two streams, two tensors, two branches, masks, explain, a script that takes over, elapsed, success, log
--- and settings. Words: poll (a frame loop that never waits), box, mixed, nan, patient.
+-- and settings. Words: poll (a frame loop that never waits), box, mixed, nan, patient, play (the role), level=40.
 local agentd = require "agentd"
 local socket = require "socket"
 local unpack = table.unpack or unpack
 local address, steps, words = arg[1], tonumber(arg[2]), {}
-for i = 3, #arg do words[arg[i]] = true end
+local level
+for i = 3, #arg do
+  words[arg[i]] = true
+  level = arg[i]:match "^level=(.+)$" or level
+end
+level = level == "nan" and 0 / 0 or tonumber(level)
 
 local multi = not words.box and not words.mixed
 local client, e = agentd.connect(address, {
@@ -14,7 +19,7 @@ local client, e = agentd.connect(address, {
   action = words.box and {kind = "box", low = {-1, 0}, high = {1, 2}}
     or words.mixed and {kind = "mixed", heads = {{low = -1, high = 1, name = "wheel"}, {n = 3}}}
     or {kind = "multi_discrete", n = {3, 2}},
-  explain = multi, wait_s = words.patient and 30 or 0, async = words.poll,
+  explain = multi, wait_s = words.patient and 30 or 0, async = words.poll, role = words.play and "play", level = level,
 })
 if not client then
   print(("%s|%s|%s|%s"):format(e.code, e.field or "", e.expected or "", e.got or ""))

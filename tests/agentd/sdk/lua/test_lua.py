@@ -64,7 +64,7 @@ def test_client_says_the_examples_byte_for_byte(
     shown = {e.name: e.hex for e in examples if e.who == "client"}
     log = said.pop("log-of-fuel")
 
-    assert len(said) == 10
+    assert len(said) == 11
     assert said == {name: shown[name] for name in said}
     assert bytes.fromhex(log)[4:] == b"\x82\xa4type\xa3log\xa6values\x81\xa4fuel\xcb" + struct.pack(
         ">d", 0.25
@@ -138,6 +138,28 @@ def test_numbers_are_answered_inside_their_bounds(
     said = run(*game, daemon.address, 40, kind)
 
     assert said == "answers 40 bad 0 refused 0 lost 0 reconnects 0 level -1"
+
+
+@pytest.mark.parametrize("level", ["0", "40"])
+def test_a_level_is_played(run: Any, game: list[str], daemon: Any, level: str) -> None:
+    played = run(*game, daemon.address, 20, "play", f"level={level}")
+
+    assert played == "answers 20 bad 0 refused 0 lost 0 reconnects 0 level 3"
+
+
+@pytest.mark.parametrize("program", LUAS)
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["play", "level=100.5"], "BAD_HELLO|level|0..100|100.5"),
+        (["play", "level=nan"], "BAD_HELLO|level|0..100|nan"),
+        (["level=0"], "BAD_HELLO|level|role eval or play|role train"),
+    ],
+)
+def test_a_wrong_level_is_refused_by_name(
+    lua: Lua, run: Any, daemon: Any, program: str, words: list[str], told: str
+) -> None:
+    assert run(*lua(program, HERE / "game.lua", daemon.address, 20, *words), ends=1) == told
 
 
 def test_nobody_there_is_told(run: Any, game: list[str]) -> None:

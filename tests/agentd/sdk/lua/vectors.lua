@@ -63,6 +63,7 @@ if arg[1] == "says" then
   say_hello "hello"
   say_hello("hello-resume", {}, range(0xa0, 16))
   say_hello("hello-newer", {protocol = {1, 2}, dt_ms = 16.7})
+  say_hello("hello-level", {protocol = false, role = "play", level = 40}) -- by itself it offers 2 alone
   say_hello("hello-multi", {client = "arena/2.1", role = "play", agent = "arena.v2", streams = 1,
     observation = {{name = "view", dtype = "uint8", shape = {3, 8, 8}}, {name = "ammo", dtype = "int32", shape = {}}},
     action = {kind = "multi_discrete", n = {3, 2}}, token = "a-token-of-16-chars", explain = true, deadline_ms = 50,

@@ -14,6 +14,8 @@ export var streams = 1
 export var token = ""
 # Nominal milliseconds between two observations; 0: not said.
 export var dt_ms = 0.0
+# How strong to play in the roles eval and play; 100: at its best.
+export(float, 0, 100, 0.1) var level = 100.0
 
 
 func options():
@@ -29,4 +31,6 @@ func options():
 		found["token"] = token
 	if dt_ms > 0:
 		found["dt_ms"] = dt_ms
+	if level != 100:
+		found["level"] = level
 	return found

@@ -22,11 +22,13 @@ const BY_SCRIPT = 2
 #   address      "host:port", "agentd://[token@]host:port", "ws://host:port" or "wss://host:port"
 #   observation  {name: [dtype, [lengths]]}, dtype one of float32 float16 int32 uint8 int8
 #   action       3, [3, 2], {"low": [0.0], "high": [1.0]} or {"heads": [{"n": 3}, ..]}
-#   options      role, streams, token, client, explain, deadline_ms, priority, dt_ms
+#   options      role, streams, token, client, explain, deadline_ms, priority, dt_ms,
+#                level (how strong to play as "eval" or "play", 0 to 100)
 func open(address, agent, observation, action, options = {}):
 	_url = _parse(address)
 	_rows = Rows.new(observation, action, options.get("streams", 1))
-	var newer = options.has("dt_ms") or _rows.floats  # not valid in protocol 1
+	# These are not valid in protocol 1.
+	var newer = options.has("dt_ms") or options.has("level") or _rows.floats
 	_hello = {
 		"type": "hello",
 		"protocol": [2 if newer else 1, 2],
@@ -43,8 +45,9 @@ func open(address, agent, observation, action, options = {}):
 	for key in ["explain", "deadline_ms", "priority"]:
 		if options.has(key):
 			_hello[key] = options[key]
-	if options.has("dt_ms"):
-		_hello["dt_ms"] = float(options["dt_ms"])
+	for key in ["dt_ms", "level"]:
+		if options.has(key):
+			_hello[key] = float(options[key])
 	randomize()
 	_state = AWAY
 
