@@ -27,7 +27,7 @@ from agentd.engine.layers.pool import PlacedAvgPool2d, PlacedMaxPool2d
 from agentd.engine.layers.residual import PlacedResidual
 from agentd.engine.layers.scale import PlacedScale
 from agentd.engine.layers.sequential import PlacedSequential
-from agentd.engine.layers.shape import PlacedReshape
+from agentd.engine.layers.shape import PlacedChannelsLast, PlacedReshape
 from agentd.engine.network import Network
 from agentd.engine.quantization import QuantizedWeights
 from agentd.errors import UsageError
@@ -180,6 +180,8 @@ class _Reader:
                 yield PolicyStage(merge, layer.streams.out_shape, layer.out_shape)
             case PlacedImplicitQuantiles():
                 yield from self._implicit(layer, shape)
+            case PlacedChannelsLast():
+                yield from _transposed(layer)
             case PlacedDropout():
                 return
             case _:
@@ -263,6 +265,16 @@ class _Reader:
 
     def _vector(self, slot: Slot | None) -> Any:
         return None if slot is None else Vector(slot.name, self._read(slot).reshape(-1))
+
+
+def _transposed(layer: PlacedChannelsLast) -> Iterator[PolicyStage]:
+    """The stages that turn planes into an image: each channel is one filter's only weight of 1."""
+    window, c = layer.window, layer.channels
+    same = Convolution(Matrix("channels_last", np.eye(c, dtype=np.float32)), None, window)
+    flat = (1, window.width, c)
+    yield PolicyStage(View(), (c, layer.height, layer.width), (c, window.width, 1))
+    yield PolicyStage(same, (c, window.width, 1), flat)
+    yield PolicyStage(View(), flat, layer.out_shape)
 
 
 def _rescale(

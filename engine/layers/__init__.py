@@ -29,11 +29,12 @@ from agentd.engine.layers.recurrent import Gru, Lstm, Rnn
 from agentd.engine.layers.residual import Residual
 from agentd.engine.layers.scale import Scale
 from agentd.engine.layers.sequential import Sequential
-from agentd.engine.layers.shape import Flatten, Reshape
+from agentd.engine.layers.shape import ChannelsLast, Flatten, Reshape
 
 __all__ = [
     "AvgPool2d",
     "BatchNorm",
+    "ChannelsLast",
     "Conv2d",
     "Dense",
     "Dropout",

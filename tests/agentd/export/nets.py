@@ -24,6 +24,7 @@ SEVERAL = {
     "side": {"dtype": "int8", "shape": []},
 }
 IMAGE = {"board": {"dtype": "uint8", "shape": [7, 6, 3]}}
+PLANES = {"grid": {"dtype": "uint8", "shape": [3, 5, 6]}}
 INDICES = {"on": {"dtype": "int32", "shape": [5]}}
 ONE: dict[str, Any] = {"kind": "discrete", "n": 3}
 THREE: dict[str, Any] = {"kind": "multi_discrete", "n": [3, 2, 4]}
@@ -68,6 +69,12 @@ NETS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "{model: {layers: [{dense: 24}, relu], dueling: true}, dqn: {noisy: true},"
         " exploration: {kind: noisy}}",
         VECTOR,
+        ONE,
+    ),
+    "channels_last": (
+        "model: {layers: [channels_last, {conv2d: {channels: 5, kernel: 3, padding: same}}, relu,"
+        " flatten, {dense: 12}, relu]}",
+        PLANES,
         ONE,
     ),
     "convolution": (

@@ -9,6 +9,7 @@ from agentd.engine.errors import ModelError, ShapeError
 from agentd.engine.layers import (
     AvgPool2d,
     BatchNorm,
+    ChannelsLast,
     Conv2d,
     Dense,
     Dropout,
@@ -121,6 +122,20 @@ def test_pool_gradients(check_gradient, batch, shape, kernel, stride, padding, k
 @given(batch=BATCH, shape=IMAGE)
 def test_global_pool_gradients(check_gradient, batch, shape):
     check_gradient(behind_dense(shape, GlobalAvgPool()), numbers(batch, 2))
+
+
+@settings(max_examples=10, deadline=None)
+@given(batch=BATCH, shape=IMAGE)
+def test_channels_last_gradients(check_gradient, batch, shape):
+    check_gradient(behind_dense(shape, ChannelsLast(), Conv2d(2, (2, 1))), numbers(batch, 2))
+
+
+def test_channels_last_moves_every_number(backend, rng):
+    x = rng.standard_normal((3, 4, 5, 2)).astype(np.float32)
+
+    y = outputs(backend, Network(ChannelsLast(), input_shape=(4, 5, 2)), x)
+
+    np.testing.assert_array_equal(y, np.moveaxis(x, 1, -1))
 
 
 def to_nchw(x):

@@ -188,8 +188,9 @@ def test_every_layer_is_known_to_mix_or_not():
     mixing = {"dense", "noisy_dense", "dueling", "normalize", "batch_norm"}
     alone = {str(kind.__struct_config__.tag) for kind in _EACH_ALONE}
     refused = {
-        *("conv2d", "embedding_bag", "expectation", "gru", "layer_norm", "lstm", "rnn"),
-        *("residual", "sequential", "reshape", "avg_pool2d", "max_pool2d", "global_avg_pool"),
+        *("channels_last", "conv2d", "embedding_bag", "expectation", "gru", "layer_norm", "lstm"),
+        *("residual", "rnn", "sequential", "reshape", "avg_pool2d", "max_pool2d"),
+        "global_avg_pool",
     }
     assert {*LAYERS} == mixing | alone | refused
     assert all(issubclass(kind, msgspec.Struct) for kind in _EACH_ALONE)
