@@ -25,6 +25,7 @@ from agentd.engine.learners.heads import Head
 from agentd.engine.learners.held_out_gap import EVERY, HeldOutGap
 from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.learners.margin import MarginLoss
+from agentd.engine.learners.searched import LookAhead, SearchedValues
 from agentd.engine.learners.value_loss import ValueLoss, huber_width
 from agentd.engine.learners.whole_step import WholeUpdate, bind_q
 from agentd.engine.network import Network, Pass
@@ -48,7 +49,8 @@ class DqnLearner(DescentLearner):
     seconds from row to row, for ``config.horizon_s``. A backend that has the whole update in one
     call makes it so only as long as there are no demonstrations. Rows that are ``held_out`` are
     never trained on; how much worse they are known is measured every 500 updates, which changes no
-    update and is no state: it begins anew. Satisfies
+    update and is no state: it begins anew. With ``look_ahead`` a target's bootstrap is what that
+    search finds at t over the target network's values. Satisfies
     `engine.learners.learner.Learner`.
     """
 
@@ -67,6 +69,7 @@ class DqnLearner(DescentLearner):
         demonstrations: DemonstrationConfig = DEMONSTRATIONS,
         dt_s: float = NOMINAL_DT_S,
         held_out: HeldOut | None = None,
+        look_ahead: LookAhead | None = None,
     ) -> None:
         head = config.head()
         wanted = (head.atoms * format.n_actions,)
@@ -96,6 +99,9 @@ class DqnLearner(DescentLearner):
         self._select = Pass(choosing, backend, size, seed=seed ^ _NOISE[0], noisy=True)
         valuing = head.valuing(network)
         self._value = Pass(valuing, backend, size, seed=seed ^ _NOISE[1], noisy=True)
+        self._searched: SearchedValues | None = None
+        if look_ahead is not None:
+            self._searched = SearchedValues(backend, valuing, size, look_ahead)
         self._before: Pass | None = None
         if config.munchausen:
             self._before = Pass(choosing, backend, size, seed=seed ^ _NOISE[2], noisy=True)
@@ -214,11 +220,7 @@ class DqnLearner(DescentLearner):
             whole = be.reshape(x, self._input_shape)
             near, far = be.rows(whole, 0, size), be.rows(whole, size, 2 * size)
         mask_tm1, mask_t = self._write(batch)
-        value = self._value.forward(self._target, far, on.tile(mask_t, self._value))
-        select = value
-        if self._chooses_apart:
-            params = online if self.config.double else self._target
-            select = self._select.forward(params, far, on.tile(mask_t, self._select))
+        value, select = self._values_after(batch, far, mask_t)
         before = None
         if self._before is not None:
             before = self._before.forward(self._target, near, on.tile(mask_tm1, self._before))
@@ -236,6 +238,20 @@ class DqnLearner(DescentLearner):
             self._margin.add(batch.by, mask_tm1, *read)
         self._learn.backward(self._descent.gradient, on.dy)
 
+    def _values_after(
+        self, batch: TransitionBatch, far: Array | Host, mask_t: Host | None
+    ) -> tuple[Array, Array]:
+        """Return the values (B, Z A) at t, and those (B, Z A) by which its action is chosen."""
+        if self._searched is not None:
+            value = self._searched.find(self._target, far, batch.discount_t)
+            return value, value
+        on = self._on
+        value = self._value.forward(self._target, far, on.tile(mask_t, self._value))
+        if not self._chooses_apart:
+            return value, value
+        params = self._descent.params if self.config.double else self._target
+        return value, self._select.forward(params, far, on.tile(mask_t, self._select))
+
     def _write(self, batch: TransitionBatch) -> tuple[Host | None, Host | None]:
         """Write all but the observations to the device; return the masks at t-1 and at t."""
         mask_tm1 = mask_t = None
@@ -247,9 +263,9 @@ class DqnLearner(DescentLearner):
     def _bind_whole(self, network: Network, head: Head) -> WholeUpdate | None:
         """Bind the update as one call, or return None.
 
-        Distributions and Munchausen's targets are learned op by op.
+        Distributions, Munchausen's targets and those that are searched for are learned op by op.
         """
-        if head.atoms > 1 or self._inputs or self.config.munchausen:
+        if head.atoms > 1 or self._inputs or self.config.munchausen or self._searched:
             return None
         q = self._on.q_step(self._target, self.config.double)
         return bind_q(self._backend, network, self._descent, q)
