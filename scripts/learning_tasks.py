@@ -269,13 +269,13 @@ ABLATIONS = {
         settings=("dqn.distribution=implicit",),
         without=("dqn.distribution=none",),
     ),
-    # targets two moves deeper than one row, at equal moves
+    # all moves of a position have a target, by the rules, and not the one that was played alone
     "search": Task(
         "connect4",
         (Measure(game="connect4-search", wins=True),),
         steps=80_000,
         episodes=200,
-        settings=("dqn.search={game: connect4, plies: 2}", *_SHORT_CONNECT4),
+        settings=("dqn.search={game: connect4, plies: 1}", *_SHORT_CONNECT4),
         without=("dqn.search=null",),
     ),
 }

@@ -209,7 +209,8 @@ def _search(config: AgentConfig, schema: Schema, network: Network) -> int:
     dqn, each = config.dqn, 2 * _FLOAT * schema.features
     if dqn.search is None:
         return 0
-    return pass_bytes(network, _LEAVES) + each * dqn.batch * schema.n_actions**dqn.search.plies
+    positions: int = dqn.batch * schema.n_actions**dqn.search.plies
+    return pass_bytes(network, _LEAVES) + each * positions
 
 
 def _largest_capacity(

@@ -44,7 +44,7 @@ class SearchConfig(Record, frozen=True, kw_only=True):
     """Targets by a search, in a game whose two sides the agent plays and whose rules are known."""
 
     game: Annotated[str, Meta(min_length=1, max_length=64)]  # whose rules are played ahead
-    plies: Annotated[int, Meta(ge=1, le=4)] = 1  # moves ahead of the row where a target ends
+    plies: Annotated[int, Meta(ge=1, le=4)] = 1  # moves ahead that are played by the rules
 
 
 GAMMA = 0.99
@@ -87,8 +87,8 @@ class DqnConfig(Record, frozen=True, kw_only=True):
     # so many actions that were played before the row are part of the input: for a client whose
     # actions take effect late, its delay in rows and one more
     last_actions: Annotated[int, Meta(ge=0, le=16)] = 0
-    # as {game: connect4, plies: 2}: `double` then counts for nothing
-    search: SearchConfig | None = None  # value what follows by looking ahead; null: by the network
+    # as {game: connect4, plies: 1}: `n_step` and `double` then count for nothing
+    search: SearchConfig | None = None  # targets of all actions, by looking ahead; null: by rows
     # what a model with a recurrent layer learns from
     sequences: SequenceConfig = msgspec.field(default_factory=SequenceConfig)
     normalize_observations: bool = False  # by the mean and variance of all that was seen

@@ -1,4 +1,4 @@
-"""Values of actions that a search finds: a game's rules played ahead over a network's values.
+"""Targets of actions that a search finds: a game's rules played ahead over a network's values.
 
 Shapes: B rows of a batch, M positions that are valued at once, D features, A actions.
 """
@@ -31,11 +31,10 @@ class LookAhead(NamedTuple):
     most: int
 
 
-class SearchedValues:
-    """Finds what actions are worth at a batch's positions, valuing what is far ahead by a network.
+class SearchedTargets:
+    """Finds what each action of a batch's positions is worth, valuing what is far by a network.
 
-    Noise and dropout are off, so that values depend on weights and rows alone. They lie on the
-    backend in ``q`` (B, A), always the same array.
+    Noise and dropout are off, so that targets depend on weights and rows alone.
     """
 
     def __init__(
@@ -43,27 +42,19 @@ class SearchedValues:
     ) -> None:
         """``network`` says one value an action, ``size`` is B."""
         most = -(-look_ahead.most // _STEP) * _STEP
-        self.q = backend.zeros((size, *network.output_shape))
-        self._backend, self._search = backend, look_ahead.search
+        self._backend, self._search, self._size = backend, look_ahead.search, size
         self._pass = Pass(network, backend, most)
         self._x = np.zeros((most, *network.input_shape), np.float32)
         self._legal = np.ones((most, *network.output_shape), np.uint8)
-        self._found = np.zeros(self.q.shape, np.float32)
 
-    def find(self, params: Array, x: Array | Host, discount: NDArray[np.floating[Any]]) -> Array:
-        """Search at the rows x (B, ...) that count, those whose ``discount`` (B,) is not 0.
+    def find(self, params: Array, x: Array | Host) -> NDArray[np.float32]:
+        """Return what the search finds at the rows x (B, ...), (B, A); see `LookAhead`.
 
-        Returns ``q``, with 0 in every other row. ``params`` (n_params,) are the network's.
+        ``params`` (n_params,) are the network's.
         """
         rows = x if isinstance(x, np.ndarray) else self._backend.to_host(x)
-        counts = np.flatnonzero(discount)
-        self._found.fill(0)
-        if len(counts):
-            seen = rows.reshape(len(rows), -1)[counts].astype(np.float32, copy=False)
-            found = self._search(seen, lambda at, legal: self._leaves(params, at, legal))
-            self._found[counts] = np.where(found == -np.inf, -1, found)
-        self._backend.write(self.q, self._found)
-        return self.q
+        seen = rows.reshape(self._size, -1).astype(np.float32, copy=False)
+        return self._search(seen, lambda at, legal: self._leaves(params, at, legal))
 
     def _leaves(
         self, params: Array, x: NDArray[np.float32], legal: NDArray[np.bool_]
