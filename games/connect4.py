@@ -151,6 +151,11 @@ class ConnectFour:
         board = np.stack(planes, axis=2).astype(np.uint8)
         return {"board": board.reshape(-1, ROWS, COLUMNS, PLANES)}
 
+    def position_of(self, observations: Observations) -> NDArray[np.int8]:
+        """The boards (N, 42) of such planes; see ``SimulatedGame.position_of``."""
+        planes = np.asarray(observations["board"]).reshape(-1, CELLS, PLANES).astype(np.int8)
+        return planes[:, :, 0] - planes[:, :, 1]
+
     def render(self, table: int) -> str:
         """Draw the board of ``table``; see ``TwoPlayerGame.render``."""
         return render(self.board[table])

@@ -15,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.games.game import Kind, Observations, TimeStep
-from agentd.games.two_player import Against, Player, Tables, pick_any
+from agentd.games.two_player import Against, InTurn, Player, Tables, pick_any
 
 Positions = NDArray[np.int8]
 """(N, ...): each as the side sees it that moves next."""
 Values = Callable[[Observations, NDArray[np.bool_]], NDArray[np.floating[Any]]]
 """``values(observations, legal)``: what each action is worth to the side that moves, (N, A)."""
 
+BLOCK = 4_096
+"""So many positions are valued at once, at most."""
 DISCOUNT = 0.99
 """A win now is better than a win later, and a loss later better than one now."""
 
@@ -49,6 +51,9 @@ class SimulatedGame(Protocol):
     def look(self, positions: Positions) -> Observations:
         """Return what the side that moves observes, name -> (N, ...)."""
 
+    def position_of(self, observations: Observations) -> Positions:
+        """Return the positions that ``look`` shows so: its inverse. Numbers of any dtype."""
+
 
 def no_values(observations: Observations, legal: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Know nothing of a position: every action is worth 0."""
@@ -65,9 +70,9 @@ def search(
     """Return what each action is worth at each of ``positions``, (N, A), ``plies`` moves ahead.
 
     A win on the k-th move from here is worth ``discount`` ** (k - 1), a loss less that; after the
-    last ply the best of ``values`` counts, cut to [-1, 1]. Illegal actions are worth minus
-    infinity. Negamax: Shannon 1950, "Programming a Computer for Playing Chess", section 3. Raises
-    ValueError for fewer than one ply.
+    last ply the best of ``values`` counts, cut to [-1, 1]. They are asked for at most ``BLOCK``
+    positions at once. Illegal actions are worth minus infinity. Negamax: Shannon 1950,
+    "Programming a Computer for Playing Chess", section 3. Raises ValueError for fewer than one ply.
     """
     if plies < 1:
         raise ValueError(f"want at least 1 ply, got {plies}")
@@ -123,11 +128,12 @@ def _distinct(positions: Positions) -> tuple[Positions, NDArray[np.intp]]:
 
 
 def _leaf_values(game: SimulatedGame, positions: Positions, values: Values) -> NDArray[np.float32]:
-    if len(positions) == 0:
-        return np.zeros(0, np.float32)
-    legal = game.moves(positions)
-    q = np.where(legal, values(game.look(positions), legal), -np.inf)
-    worth: NDArray[np.float32] = np.clip(q.max(axis=1), -1, 1).astype(np.float32)
+    worth = np.zeros(len(positions), np.float32)
+    for at in range(0, len(positions), BLOCK):
+        block = positions[at : at + BLOCK]
+        legal = game.moves(block)
+        q = np.where(legal, values(game.look(block), legal), -np.inf)
+        worth[at : at + BLOCK] = np.clip(q.max(axis=1), -1, 1)
     return worth
 
 
@@ -151,6 +157,11 @@ def negamax_player(rng: np.random.Generator, plies: int) -> Player:
 def is_simulated(game: object) -> TypeGuard[Against]:
     """Return whether the agent plays one side of a game whose world is a ``SimulatedGame``."""
     return isinstance(game, Against) and hasattr(game.world, "outcome")
+
+
+def is_simulated_in_turn(game: object) -> TypeGuard[InTurn]:
+    """Return whether the agent plays both sides of a game whose world is a ``SimulatedGame``."""
+    return isinstance(game, InTurn) and hasattr(game.world, "outcome")
 
 
 def moves_not_lost(game: SimulatedGame, positions: Positions, plies: int = 2) -> NDArray[np.uint8]:

@@ -182,6 +182,9 @@ TASKS = {
     ),
 }
 
+# 80,000 moves are 4,700 updates
+_SHORT_CONNECT4 = ("optimizer.schedule.steps=4700", "exploration.steps=10000")
+
 ABLATIONS = {
     # noise has no mean: a policy's return stays what it is, the largest of noisy values does not
     "double": Task(
@@ -265,6 +268,15 @@ ABLATIONS = {
         steps=15_000,
         settings=("dqn.distribution=implicit",),
         without=("dqn.distribution=none",),
+    ),
+    # all moves of a position have a target, by the rules, and not the one that was played alone
+    "search": Task(
+        "connect4",
+        (Measure(game="connect4-search", wins=True),),
+        steps=80_000,
+        episodes=200,
+        settings=("dqn.search={game: connect4, plies: 1}", *_SHORT_CONNECT4),
+        without=("dqn.search=null",),
     ),
 }
 """A task with an improvement and the same task without it, at the same number of steps."""

@@ -54,7 +54,7 @@ _MANY = {"stdlib": STDLIB, "pure": STDLIB - WORLD}
 ROOMS = {k: {n for word in v.split() for n in _MANY.get(word, {word})} for k, v in _IMPORTS.items()}
 """What each room may import. The most specific room wins: agentd/protocol before agentd."""
 NO_GAMES = ("server", "learner", "memory", "assembly", "config", "store", "client", "protocol")
-"""Rooms of the daemon: a game is for them what its schema says, never a module."""
+"""Rooms of the daemon: they know a game's schema, and by ``agentd/simulated.py`` its rules."""
 FLOORS = {"agentd/server": 7, "engine": 7, "games": 5, "agentd/cli": 6}
 """The longest chain of imports between a folder's files and rooms."""
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}

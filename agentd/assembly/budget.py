@@ -23,6 +23,8 @@ from agentd.protocol.schema import Schema
 
 _FLOAT = 4
 _LEAST_CAPACITY = 16
+_LEAVES = 4_096
+"""Positions that a search values at once."""
 _IMAGES = (1, 8, 36, 84, 128, 256)
 """Sides of the squares that are tried where a model reads planes and no game is known yet."""
 
@@ -191,6 +193,7 @@ def _batches(config: AgentConfig, schema: Schema, network: Network) -> int:
             passes = sum(
                 pass_bytes(form, rows, noisy=True) for form in (head.valuing(network), *choosing)
             )
+            passes += _search(config, schema, network)
         case "pqn":
             rows, passes = -(-config.pace.train_every // config.pqn.minibatches), 0
             raw += 2 * raw
@@ -199,6 +202,15 @@ def _batches(config: AgentConfig, schema: Schema, network: Network) -> int:
         case _:
             rows, passes = 1, 0
     return passes + pass_bytes(network, rows, training=True) + 2 * rows * raw
+
+
+def _search(config: AgentConfig, schema: Schema, network: Network) -> int:
+    """Return the bytes of all positions that targets are searched in, and of valuing a block."""
+    dqn, each = config.dqn, 2 * _FLOAT * schema.features
+    if dqn.search is None:
+        return 0
+    positions: int = dqn.batch * schema.n_actions**dqn.search.plies
+    return pass_bytes(network, _LEAVES) + each * positions
 
 
 def _largest_capacity(

@@ -10,6 +10,7 @@ from agentd.engine.learners.dqn_config import NOMINAL_DT_S
 from agentd.engine.learners.learner import Learner
 from agentd.engine.learners.pqn import PqnLearner
 from agentd.engine.learners.recurrent import RecurrentDqnLearner
+from agentd.engine.learners.searched import LookAhead
 from agentd.engine.learners.stream_q import StreamQLearner
 from agentd.engine.learners.supervised import SupervisedLearner
 from agentd.engine.network import Network
@@ -17,6 +18,7 @@ from agentd.engine.optim import make_optimizer
 from agentd.engine.replay.held_out import FIRST_HELD_OUT, HeldOut
 from agentd.engine.replay.rows import RowFormat
 from agentd.engine.replay.transitions import check_n_step
+from agentd.simulated import look_ahead
 
 
 def learner_for(
@@ -28,7 +30,8 @@ def learner_for(
 ) -> Learner[Any]:
     """Return a learner at its first weights; ``dt_s`` are the seconds between a game's rows.
 
-    Raises NStepTooLong when n steps do not fit into the ring, ValueError when nothing learns.
+    Raises NStepTooLong when n steps do not fit into the ring, ModelError where its game is not the
+    one that it searches in, ValueError when nothing learns.
     """
     weights, seed = initial_weights(config, network), config.seed
     optimizer = make_optimizer(config.optimizer, backend, network.n_trainable)
@@ -54,6 +57,7 @@ def learner_for(
                 demonstrations=config.demonstrations,
                 dt_s=dt_s,
                 held_out=held_out_of(config),
+                look_ahead=_look_ahead_of(config, format, dt_s),
             )
         case "pqn":
             return PqnLearner(
@@ -85,3 +89,9 @@ def held_out_of(config: AgentConfig) -> HeldOut | None:
         return None
     steps = max(config.dqn.n_step, config.demonstrations.n_step)
     return HeldOut(config.seed, steps, max(config.dqn.frame_stack, config.dqn.last_actions + 1))
+
+
+def _look_ahead_of(config: AgentConfig, format: RowFormat, dt_s: float) -> LookAhead | None:
+    """Return the search for targets, each move of which costs what a row does; None without one."""
+    search = config.dqn.search
+    return None if search is None else look_ahead(search, format, abs(config.dqn.per_row(dt_s)))

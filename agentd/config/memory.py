@@ -50,6 +50,8 @@ def check_recurrent(
         )
     if dqn.distribution == "implicit":
         raise ValueError(f"{said}: no dqn.distribution implicit with it")
+    if learner == "dqn" and dqn.search is not None:
+        raise ValueError(f"{said}: no dqn.search with it, since a searched position is one row")
     noise = {"dqn.noisy": dqn.noisy, "exploration.kind noisy": exploration == "noisy"}
     for name in (name for name, on in noise.items() if on):
         raise ValueError(f"{said}: no {name} with it, since the noise of a row would be remembered")

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from agentd.config.memory import check_recurrent, remembering
+from agentd.config.search import check_search
 from agentd.engine.layers import Dense, EmbeddingBag, Expectation, Normalize, Relu, Scale
 from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.pqn import PqnConfig
@@ -212,6 +213,7 @@ class AgentConfig(Record, frozen=True, kw_only=True):
 
     def _check_dqn(self) -> None:
         dqn, capacity = self.dqn, self.replay.capacity
+        check_search(dqn, self.reward)
         deep = {"dqn.frame_stack": dqn.frame_stack, "dqn.last_actions": dqn.last_actions + 1}
         name = max(deep, key=lambda key: deep[key])
         if dqn.n_step + deep[name] > capacity:

@@ -17,6 +17,7 @@ from agentd.errors import MissingInput, UsageError
 from agentd.games import GAMES, Kind, make
 from agentd.games.game import Observations
 from agentd.games.negamax import (
+    BLOCK,
     SimulatedGame,
     Values,
     is_simulated,
@@ -32,11 +33,10 @@ from agentd.store import read_checkpoint
 
 MOST_PLIES = 8
 _TABLES = 16
-_BLOCK = 4_096
 
 
 def learned_values(copy: FrozenCopy) -> Values:
-    """Return what the agent of ``copy`` has learned, as a function of positions.
+    """Return what the agent of ``copy`` has learned, as a function of at most ``BLOCK`` positions.
 
     Raises MissingInput for an agent without weights or game, UsageError for one whose values
     depend on more than the position: of several rows, of the actions before, of several branches,
@@ -56,7 +56,7 @@ def learned_values(copy: FrozenCopy) -> Values:
     if network.memory:
         raise UsageError(f"agent {name!r} remembers: --search wants values of positions alone")
     backend = NumPyBackend()
-    params, run = join(network, found.weights), Pass(network, backend, _BLOCK)
+    params, run = join(network, found.weights), Pass(network, backend, BLOCK)
 
     def values(observations: Observations, legal: NDArray[np.bool_]) -> NDArray[np.float32]:
         parts = [
@@ -64,10 +64,7 @@ def learned_values(copy: FrozenCopy) -> Values:
             for t in schema.tensors
         ]
         x = np.concatenate(parts, axis=1).reshape(len(legal), *network.input_shape)
-        q = np.empty(legal.shape, np.float32)
-        for at in range(0, len(x), _BLOCK):
-            q[at : at + _BLOCK] = backend.to_host(run.forward(params, x[at : at + _BLOCK]))
-        return q
+        return backend.to_host(run.forward(params, x)).copy()
 
     return values
 

@@ -14,7 +14,7 @@ from agentd.engine.learners.heads import Head
 from agentd.engine.network import Pass
 from agentd.engine.replay.rows import RowFormat
 from agentd.engine.replay.transitions import TransitionBatch
-from agentd.engine.rules.td import action_value
+from agentd.engine.rules.td import action_value, td_loss
 
 
 class BatchArrays:
@@ -134,6 +134,26 @@ class BatchArrays:
             loss=loss,
         )
         return (*steps, head.bind_step(be, update))
+
+    def step_all(self, goal: NDArray[np.float32], y: Array, loss: Array) -> None:
+        """Write loss (1,) and slope of each action's error from its ``goal`` (B, A), in place.
+
+        Minus infinity is the goal of an illegal action, which has no error. y (B, A) are the
+        network's outputs. The losses of a row's actions add up: each is learned as the action taken
+        is where it alone has a target. The target kept is that of the action taken, and the error
+        the mean size of all of a row's.
+        """
+        be, q, legal = self._backend, self._backend.to_host(y), goal != -np.inf
+        error = np.where(legal, goal - q, 0).astype(q.dtype)
+        weight = None if self.weight is None else be.to_host(self.weight)
+        mean, slope = td_loss(error, weight, self._huber)
+        actions = goal.shape[1]
+        be.write(self.dy, (slope * -actions).astype(q.dtype))
+        be.write(loss, np.array([mean * actions], q.dtype))
+        taken = action_value(goal, be.to_host(self.action), self._branches)[:, 0]
+        be.write(self.target, taken.astype(q.dtype))
+        size = np.abs(error).sum(axis=1) / np.maximum(1, legal.sum(axis=1))
+        be.write(self.error, size.astype(q.dtype)[:, None])
 
     def _bind_soft(
         self, soft: "_SoftArrays", before: Array, select: Array, *, masked: bool

@@ -25,6 +25,7 @@ from agentd.engine.learners.heads import Head
 from agentd.engine.learners.held_out_gap import EVERY, HeldOutGap
 from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.learners.margin import MarginLoss
+from agentd.engine.learners.searched import LookAhead, SearchedTargets
 from agentd.engine.learners.value_loss import ValueLoss, huber_width
 from agentd.engine.learners.whole_step import WholeUpdate, bind_q
 from agentd.engine.network import Network, Pass
@@ -48,8 +49,9 @@ class DqnLearner(DescentLearner):
     seconds from row to row, for ``config.horizon_s``. A backend that has the whole update in one
     call makes it so only as long as there are no demonstrations. Rows that are ``held_out`` are
     never trained on; how much worse they are known is measured every 500 updates, which changes no
-    update and is no state: it begins anew. Satisfies
-    `engine.learners.learner.Learner`.
+    update and is no state: it begins anew. With ``look_ahead`` each legal action of a row has a
+    target, which that search finds over the target network's values; what was played and what came
+    of it then counts for nothing. Satisfies `engine.learners.learner.Learner`.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class DqnLearner(DescentLearner):
         demonstrations: DemonstrationConfig = DEMONSTRATIONS,
         dt_s: float = NOMINAL_DT_S,
         held_out: HeldOut | None = None,
+        look_ahead: LookAhead | None = None,
     ) -> None:
         head = config.head()
         wanted = (head.atoms * format.n_actions,)
@@ -96,6 +99,9 @@ class DqnLearner(DescentLearner):
         self._select = Pass(choosing, backend, size, seed=seed ^ _NOISE[0], noisy=True)
         valuing = head.valuing(network)
         self._value = Pass(valuing, backend, size, seed=seed ^ _NOISE[1], noisy=True)
+        self._searched: SearchedTargets | None = None
+        if look_ahead is not None:
+            self._searched = SearchedTargets(backend, valuing, size, look_ahead)
         self._before: Pass | None = None
         if config.munchausen:
             self._before = Pass(choosing, backend, size, seed=seed ^ _NOISE[2], noisy=True)
@@ -114,7 +120,8 @@ class DqnLearner(DescentLearner):
     def stats(self) -> dict[str, float]:
         """The last update's figures; ``td_abs`` and ``q_mean`` are means over its batch.
 
-        With distributions ``td_abs`` is the mean of their loss, the error that priorities use. All
+        With distributions ``td_abs`` is the mean of their loss, the error that priorities use; with
+        a search the mean over all legal actions. All
         that an update measures is NaN before the first. Where there was a demonstration:
         ``demonstrations``, the rows of them, and ``margin_loss``, which is part of the loss.
         """
@@ -204,7 +211,7 @@ class DqnLearner(DescentLearner):
 
         x (2 B, D) are its observations, from host or device memory.
         """
-        size, on, online, be = self.config.batch, self._on, self._descent.params, self._backend
+        size, on, be = self.config.batch, self._on, self._backend
         near: Array | Host
         far: Array | Host
         if isinstance(x, np.ndarray):
@@ -213,7 +220,23 @@ class DqnLearner(DescentLearner):
         else:
             whole = be.reshape(x, self._input_shape)
             near, far = be.rows(whole, 0, size), be.rows(whole, size, 2 * size)
-        mask_tm1, mask_t = self._write(batch)
+        masks = self._write(batch)
+        if self._searched is None:
+            y = self._step_by_transitions(near, far, *masks)
+        else:
+            goal = self._searched.find(self._target, near)
+            y = self._learn.forward(self.params, near, on.tile(masks[0], self._learn))
+            on.step_all(goal, y, self._descent.loss)
+        if batch.by is not None:
+            read = (on.action, on.target, y, on.dy, self._descent.loss)
+            self._margin.add(batch.by, masks[0], *read)
+        self._learn.backward(self._descent.gradient, on.dy)
+
+    def _step_by_transitions(
+        self, near: Array | Host, far: Array | Host, mask_tm1: Host | None, mask_t: Host | None
+    ) -> Array:
+        """Write the slope of the loss of the actions taken; return the outputs at t-1, (B, Z A)."""
+        on, online = self._on, self._descent.params
         value = self._value.forward(self._target, far, on.tile(mask_t, self._value))
         select = value
         if self._chooses_apart:
@@ -231,10 +254,7 @@ class DqnLearner(DescentLearner):
             self._steps[mask_t is not None] = steps
         for step in steps:
             step()
-        if batch.by is not None:
-            read = (on.action, on.target, y, on.dy, self._descent.loss)
-            self._margin.add(batch.by, mask_tm1, *read)
-        self._learn.backward(self._descent.gradient, on.dy)
+        return y
 
     def _write(self, batch: TransitionBatch) -> tuple[Host | None, Host | None]:
         """Write all but the observations to the device; return the masks at t-1 and at t."""
@@ -247,9 +267,9 @@ class DqnLearner(DescentLearner):
     def _bind_whole(self, network: Network, head: Head) -> WholeUpdate | None:
         """Bind the update as one call, or return None.
 
-        Distributions and Munchausen's targets are learned op by op.
+        Distributions, Munchausen's targets and those that are searched for are learned op by op.
         """
-        if head.atoms > 1 or self._inputs or self.config.munchausen:
+        if head.atoms > 1 or self._inputs or self.config.munchausen or self._searched:
             return None
         q = self._on.q_step(self._target, self.config.double)
         return bind_q(self._backend, network, self._descent, q)

@@ -40,6 +40,13 @@ class MunchausenConfig(Record, frozen=True, kw_only=True):
     clip: Annotated[float, Meta(le=0, ge=-1e6)] = -1.0  # tau ln π counts as so much at least
 
 
+class SearchConfig(Record, frozen=True, kw_only=True):
+    """Targets by a search, in a game whose two sides the agent plays and whose rules are known."""
+
+    game: Annotated[str, Meta(min_length=1, max_length=64)]  # whose rules are played ahead
+    plies: Annotated[int, Meta(ge=1, le=4)] = 1  # moves ahead that are played by the rules
+
+
 GAMMA = 0.99
 Horizon: TypeAlias = Annotated[float, Meta(gt=0, le=1e6)] | None
 NOMINAL_DT_S = 1 / 60
@@ -80,6 +87,8 @@ class DqnConfig(Record, frozen=True, kw_only=True):
     # so many actions that were played before the row are part of the input: for a client whose
     # actions take effect late, its delay in rows and one more
     last_actions: Annotated[int, Meta(ge=0, le=16)] = 0
+    # as {game: connect4, plies: 1}: `n_step` and `double` then count for nothing
+    search: SearchConfig | None = None  # targets of all actions, by looking ahead; null: by rows
     # what a model with a recurrent layer learns from
     sequences: SequenceConfig = msgspec.field(default_factory=SequenceConfig)
     normalize_observations: bool = False  # by the mean and variance of all that was seen
@@ -95,6 +104,25 @@ class DqnConfig(Record, frozen=True, kw_only=True):
                 "mean_error is for plain values: with distribution implicit each branch has a loss "
                 "of its own"
             )
+        if self.search is not None:
+            self._check_search()
+
+    def _check_search(self) -> None:
+        """Raise ValueError, naming it, where an option cannot go with ``search``."""
+        if not self.alternating:
+            raise ValueError(
+                "dqn.search wants dqn.alternating true, got false: a search values each position "
+                "for the side that moves next, so rows must be those of both sides in turn"
+            )
+        unfit = {
+            "distribution": (self.distribution, "none", "a search finds a value, no distribution"),
+            "munchausen": (self.munchausen, False, "its values hold more than rewards"),
+            "frame_stack": (self.frame_stack, 1, "a searched position is one row"),
+            "last_actions": (self.last_actions, 0, "a searched position is one row"),
+        }
+        for name, (got, wanted, why) in unfit.items():
+            if got != wanted:
+                raise ValueError(f"dqn.search wants dqn.{name} {wanted}, got {got}: {why}")
 
     @property
     def not_for_others(self) -> str | None:
@@ -103,7 +131,9 @@ class DqnConfig(Record, frozen=True, kw_only=True):
             return "last_actions"
         if self.distribution == "implicit":
             return "distribution"
-        return "munchausen" if self.munchausen else None
+        if self.munchausen:
+            return "munchausen"
+        return None if self.search is None else "search"
 
     def per_row(self, dt_s: float = NOMINAL_DT_S) -> float:
         """Return the discount from row to row, ``dt_s`` seconds apart by ``horizon_s``.

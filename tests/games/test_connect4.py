@@ -207,3 +207,22 @@ def test_a_full_column_is_refused_by_name() -> None:
 
     with pytest.raises(ValueError, match="column 3 of table 0 is full"):
         game.step(np.array([3]))
+
+
+def test_a_position_is_read_back_from_what_a_side_sees_of_it() -> None:
+    """Every position of random games, wins and full boards among them; of floats as of bytes."""
+    world = ConnectFour(30, np.random.default_rng(3), opening=4)
+    game, rng, ends = InTurn(world), np.random.default_rng(4), 0
+    frame = game.reset()
+    while ends < 60:
+        for seen in (frame.obs["board"], frame.obs["board"].astype(np.float32)):
+            positions = world.position_of({"board": seen})
+            assert positions.dtype == np.int8
+            np.testing.assert_array_equal(world.look(positions)["board"], frame.obs["board"])
+        opened = frame.kind != Kind.TERMINATED
+        now = world.position_of({"board": frame.obs["board"][opened]})
+        np.testing.assert_array_equal(now, world.positions(frame.stream[opened]))
+        ends += int((~opened).sum())
+        mask = np.zeros((30, COLUMNS), np.uint8)
+        mask[frame.stream[opened]] = frame.mask[opened]
+        frame = game.step((rng.random(mask.shape) * mask).argmax(axis=1))

@@ -40,6 +40,7 @@ from agentd.server.batching.actor import Actor
 from agentd.server.batching.followed import followed_of
 from agentd.server.batching.learning import Learning
 from agentd.server.batching.stacks import Stacks
+from agentd.simulated import check_rows
 from agentd.store import Checkpoint, Footing, is_frozen, read_checkpoint, read_exploring
 
 _WAKE_AFTER_S = 0.002
@@ -67,11 +68,13 @@ def build_agent(host: AgentHost, folder: Path, config: AgentConfig, schema: Sche
     """Open an agent's files and make it ready to act.
 
     Raises ConfigError (it learns, and the device only plays), ModelError (the network does not fit
-    the schema), WeightsError (what it begins with does
-    not fit the network), StorageError, NoValidCheckpoint (there are checkpoints and none is whole:
-    acting with random weights is never an option).
+    the schema, or the game is not the one that targets are searched in), WeightsError (what it
+    begins with does not fit the network), StorageError, NoValidCheckpoint (there are checkpoints
+    and none is whole: acting with random weights is never an option).
     """
     network, format = network_for(config, schema, acting=True), format_of(config, schema)
+    if config.learner == "dqn" and config.dqn.search is not None:
+        check_rows(config.dqn.search, format)
     actor = Actor(
         numbered(config, schema),
         network,

@@ -93,3 +93,22 @@ async def test_a_disk_that_fails_at_any_call_of_a_creation_leaves_nothing(
         assert list(agents.iterdir()) == [], at
     assert at > 10, "a creation makes more calls than that"
     assert isinstance(await peer.step([FIRST] * 4), m.ActReply)
+
+
+async def test_a_game_that_its_targets_cannot_be_searched_in_is_refused(serve, tmp_path):
+    """By its first hello, before a learner starts; another game may still have the name."""
+    search = {"game": "connect4", "plies": 1}
+    config = LEARNS | {"dqn": {"batch": 4, "alternating": True, "search": search}}
+    house = await serve(config, data_dir=tmp_path / "data")
+    peer = await house.peer()
+
+    await peer.say(peer.hello_message())
+    error = await peer.hear()
+
+    assert (error.code, error.fatal) == ("BAD_CONFIG", True)
+    assert "dqn.search.game connect4: expected rows of board uint8 (6, 7, 5)" in error.message
+    assert list((tmp_path / "data" / "agents").iterdir()) == []
+    board = {"board": {"dtype": "uint8", "shape": [6, 7, 5]}}
+    fitting = await house.peer()
+    await fitting.say(fitting.hello_message(observation=board, action={"kind": "discrete", "n": 7}))
+    assert isinstance(await fitting.hear(), m.Welcome)
