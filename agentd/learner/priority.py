@@ -24,7 +24,6 @@ LEAST_SHARE = 0.3
 """Part of a processor that a learner wants at least before it takes more than others leave."""
 _WATCHED_S = 0.25
 _AWAY_S, _LONGEST_AWAY_S = 1.0, 60.0
-_ARENA_MAX = -8  # M_ARENA_MAX, see mallopt(3)
 
 _Result = TypeVar("_Result")
 _SYSCALL = {"x86_64": 314, "aarch64": 274, "riscv64": 274}.get(platform.machine())
