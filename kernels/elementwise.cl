@@ -3,8 +3,9 @@
 // Shapes   all arrays (n,) float32, y may be x; for add_row y (rows, n).
 // Launch   global (round_up(ceil(n / CHUNK), local),), any local; for add_row a vector an item,
 //          global (round_up(rows * ceil(n / WIDTH), local),). Items past the end do nothing.
-// Mirror   engine/numpy_backend/memory.py: add, add_row, multiply, blend; optimizers.py: clip_value, penalty.
-// Bound    memory: 12 bytes a number (add, multiply, blend, penalty), 8 (clip_value).
+// Mirror   engine/numpy_backend/memory.py: add, add_row, multiply, blend; optimizers.py: clip_value,
+//          flush_to_zero, penalty.
+// Bound    memory: 12 bytes a number (add, multiply, blend, penalty), 8 (clip_value, flush_to_zero).
 // Tuning   WIDTH, CHUNK.
 #include "vector.clh"
 
@@ -57,6 +58,16 @@ __kernel void clip_value(const int n, __global float *g, const ulong g_at, const
 {
     g += g_at;
     FOR_CHUNK(at, n) store(clip(load(n, at, g), -limit, limit), n, at, g);
+}
+
+__kernel void flush_to_zero(const int n, __global float *x, const ulong x_at, const float tiny)
+{
+    x += x_at;
+    FOR_CHUNK(at, n)
+    {
+        const vec v = load(n, at, x);
+        store(fabs(v) < tiny ? (vec)(0.0f) : v, n, at, x);
+    }
 }
 
 __kernel void penalty(

@@ -14,14 +14,16 @@ __kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void accumulate(
     __global const float *g, const ulong g_at,
     __global float *z, const ulong z_at,
     __global float *part,
-    const float decay)
+    const float decay,
+    const float tiny)  // smaller numbers become 0: see TINY
 {
     __local float shared[LANES];
     const int start = get_group_id(0) * chunk;
     const int stop = min(n, start + chunk);
     vec sum = (vec)(0.0f);
     for (int at = start + get_local_id(0) * WIDTH; at < stop; at += LANES * WIDTH) {
-        const vec v = decay * load(n, at, z + z_at) + load(n, at, g + g_at);
+        const vec sum_z = decay * load(n, at, z + z_at) + load(n, at, g + g_at);
+        const vec v = fabs(sum_z) < tiny ? (vec)(0.0f) : sum_z;
         store(v, n, at, z + z_at);
         sum += fabs(v);
     }

@@ -38,7 +38,7 @@ from agentd.engine.backend.losses import LossOps, TdStep
 from agentd.engine.backend.memory import MemoryOps
 from agentd.engine.backend.munchausen import MunchausenOps
 from agentd.engine.backend.noise import NoiseOps
-from agentd.engine.backend.optimizers import AdamStep, OptimizerOps, Step3, Step4
+from agentd.engine.backend.optimizers import TINY, AdamStep, OptimizerOps, Step3, Step4
 from agentd.engine.backend.recurrent import RecurrentOps
 from agentd.engine.backend.whole import (
     AdamConstants,
@@ -51,6 +51,7 @@ from agentd.engine.backend.whole import (
 )
 
 __all__ = [
+    "TINY",
     "Activation",
     "AdamConstants",
     "AdamStep",

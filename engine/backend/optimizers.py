@@ -12,6 +12,15 @@ Step4: TypeAlias = Callable[[float, float, float, float], object]
 AdamStep: TypeAlias = Callable[[float, float, float, float, float, float, bool], object]
 """A bound step: b1, b2, rate, eps, decay, shrink, adaptive; see ``OptimizerOps.adam``."""
 
+TINY = 1e-30
+"""Moments and traces below it become 0, long before they are subnormal numbers.
+
+A unit that no row activates has gradient 0: its moments only decay, fall below 1.2e-38 after some
+hundred steps and, rounded back to themselves, stay there. Processors multiply such numbers in
+microcode, up to a hundred times as slowly (Intel 64 and IA-32 Architectures Optimization Reference
+Manual, on flush-to-zero). No step is missed: 1e-30 over any usual ε is nothing.
+"""
+
 
 class OptimizerOps(Protocol):
     """One op is one descent of the whole vector; the constants of the step are its arguments."""
@@ -28,8 +37,14 @@ class OptimizerOps(Protocol):
     def penalty(self, p: Array, g: Array, l1: float, l2: float) -> Step:
         """g += l1 * sign(p) + l2 * p, in place; p and g of one shape."""
 
+    def flush_to_zero(self, x: Array) -> Step:
+        """x = 0 where abs(x) < `TINY`, in place; NaN stays."""
+
     def trace(self, g: Array, z: Array, out: Array) -> Callable[[float], object]:
-        """Bind (decay): z = decay z + g, in place; out[0] = Σ |z|. Of one shape, out (1,)."""
+        """Bind (decay): z = decay z + g, in place, 0 where abs(z) < `TINY`; out[0] = Σ |z|.
+
+        g and z of one shape, out (1,).
+        """
 
     def sgd(self, p: Array, g: Array) -> Callable[[float, float], object]:
         """Bind (lr, decay): p -= lr (g + decay p)."""

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from numpy import absolute, add, clip, divide, dot, multiply, sign, sqrt, subtract
+import numpy as np
+from numpy import absolute, add, clip, copyto, divide, dot, less, multiply, sign, sqrt, subtract
 
-from agentd.engine.backend import AdamStep, Step, Step3, Step4
+from agentd.engine.backend import TINY, AdamStep, Step, Step3, Step4
 from agentd.engine.numpy_backend.adam import blocks_of, decayed
 from agentd.engine.numpy_backend.host_adam import fastest_adam
 from agentd.engine.numpy_backend.memory import MemoryOps, Nd
@@ -49,12 +50,25 @@ class OptimizerOps(MemoryOps):
 
         return step
 
+    def flush_to_zero(self, x: Nd) -> Step:
+        blocks = [(*block, np.empty(len(block[0]), bool)) for block in blocks_of(x)]
+        zero, tiny = self.scalar(0), self.scalar(TINY)
+
+        def step() -> None:
+            for xb, t, small in blocks:
+                absolute(xb, t)
+                copyto(xb, zero, where=less(t, tiny, small))
+
+        return step
+
     def trace(self, g: Nd, z: Nd, out: Nd) -> Callable[[float], object]:
         scratch, number = self.empty(z.shape), self.dtype.type
+        flush = self.flush_to_zero(z)
 
         def step(decay: float) -> None:
             multiply(z, number(decay), z)
             add(z, g, z)
+            flush()
             absolute(z, scratch)
             out[0] = add.reduce(scratch)
 

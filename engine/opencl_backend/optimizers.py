@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from agentd.engine.backend import AdamStep, Step, Step3, Step4, in_order
+from agentd.engine.backend import TINY, AdamStep, Step, Step3, Step4, in_order
 from agentd.engine.opencl_backend.memory import Dv, MemoryOps, optional
 
 _GROUPS_PER_UNIT = 4
@@ -29,15 +29,18 @@ class OptimizerOps(MemoryOps):
     def penalty(self, p: Dv, g: Dv, l1: float, l2: float) -> Step:
         return self.spread("elementwise", "penalty", p.size, p, g, float(l1), float(l2))
 
+    def flush_to_zero(self, x: Dv) -> Step:
+        return self.spread("elementwise", "flush_to_zero", x.size, x, TINY)
+
     def trace(self, g: Dv, z: Dv, out: Dv) -> Callable[[float], object]:
         grid, chunk, groups, part = self._chunks(g)
         local = (self.runtime.tuning.lanes,)
         given = (g.size, chunk, g, z, part)
-        take_in = self.runtime.bind_scalars("trace", "accumulate", grid, local, *given, types="f")
+        take_in = self.runtime.bind_scalars("trace", "accumulate", grid, local, *given, types="ff")
         total = self.runtime.bind("trace", "total", (1,), (1,), groups, part, out)
 
         def step(decay: float) -> None:
-            take_in(decay)
+            take_in(decay, TINY)
             total()
 
         return step

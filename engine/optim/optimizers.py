@@ -17,6 +17,10 @@ State: TypeAlias = tuple[dict[str, Host], dict[str, Any]]
 """What ``get_state`` gives: arrays by name, and plain numbers that fit into JSON."""
 
 
+_FLUSH_EVERY = 64
+"""Steps after which moments that have decayed to nothing become 0; see ``backend.TINY``."""
+
+
 class Shared(NamedTuple):
     """What a backend's whole step needs to take an optimizer's step itself.
 
@@ -79,6 +83,7 @@ class _Rule:
         self._eps = self.default_eps if spec.eps is None else spec.eps
         self._norm = backend.zeros((1,))
         self._state = {name: backend.zeros((n_params,)) for name in self.moments}
+        self._flushes = [backend.flush_to_zero(moment) for moment in self._state.values()]
         self._bound: _Bound | None = None
 
     @property
@@ -96,7 +101,7 @@ class _Rule:
         for clip in bound.clips:
             clip()
         lr = self.lr * lr_scale
-        self.t += 1
+        self._count()
         self._run(bound.op, lr)
 
     def observe(self, value: float) -> None:
@@ -106,6 +111,13 @@ class _Rule:
     def share(self) -> Shared | None:
         """Return None: only the Adams' step is known elsewhere."""
         return None
+
+    def _count(self) -> None:
+        """Count a step; before some of them, flush the moments."""
+        self.t += 1
+        if self.t % _FLUSH_EVERY == 0:
+            for flush in self._flushes:
+                flush()
 
     def _bind_all(self, p: Array, g: Array) -> _Bound:
         p_cut, g_cut = self._cut("p", p), self._cut("g", g)
@@ -232,9 +244,6 @@ class Adam(_Rule):
             return None
         m, v = (self._state[name] for name in self.moments)
         return Shared(m, v, lambda: self._constants(self.lr, self.t + 1), self._count)
-
-    def _count(self) -> None:
-        self.t += 1
 
     def _run(self, op: Callable[..., object], lr: float) -> None:
         op(*self._constants(lr, self.t))

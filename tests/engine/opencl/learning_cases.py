@@ -224,9 +224,11 @@ def trace(rng: np.random.Generator) -> Iterator[Case]:
     def bind(be: Any, g: Any, z: Any, out: Any) -> Any:
         return be.trace(g, z, out)
 
+    tiny = np.float32(1e-30)
     for n in (*SIZES, 100_003):
         g, z = floats(rng, n), floats(rng, n)
         yield f"n={n}", bind, {"g": g, "z": z, "out": floats(rng, 1)}, (0.8,)
+        yield f"n={n} tiny", bind, {"g": g * tiny, "z": z * tiny, "out": floats(rng, 1)}, (0.8,)
         yield f"n={n} NaN", bind, {"g": g, "z": with_nan(z), "out": floats(rng, 1)}, (0.0,)
 
 

@@ -36,6 +36,14 @@ elementwise("clip_value", "g", fixed=(0.5,))
 elementwise("penalty", "p", "g", fixed=(0.1, 0.2))
 
 
+@case("flush_to_zero")
+def flush_to_zero(rng: np.random.Generator) -> Iterator[Case]:
+    for n in SIZES:
+        x = floats(rng, n) * np.float32(1e-30)
+        yield f"n={n}", lambda be, x: be.flush_to_zero(x), {"x": x}, ()
+        yield f"n={n} NaN", lambda be, x: be.flush_to_zero(x), {"x": with_nan(x)}, ()
+
+
 @case("affine")
 def affine(rng: np.random.Generator) -> Iterator[Case]:
     for b, d, e in MATRICES:

@@ -157,6 +157,48 @@ def test_resume_is_bit_exact(backend, rng, name, options, _):
         np.testing.assert_array_equal(array, theirs[0][key])
 
 
+def subnormal(array):
+    return int(((array != 0) & (np.abs(array) < np.finfo(np.float32).smallest_normal)).sum())
+
+
+@pytest.mark.parametrize(("name", "options", "_"), TABLE, ids=IDS)
+def test_moments_of_dead_units_end_at_zero_and_not_as_subnormal_numbers(
+    backend, rng, name, options, _
+):
+    p, g = backend.asarray(rng.standard_normal(40)), backend.zeros((40,))
+    rule = make_optimizer(OptimizerSpec(name=name, **options), backend, 40)
+    for step in range(2_000):
+        backend.write(g, rng.standard_normal(40).astype(np.float32))
+        if step >= 10:
+            g[20:] = 0  # nothing activates these units any more
+        rule.step(p, g)
+
+    moments, _ = rule.get_state()
+    assert not sum(map(subnormal, moments.values()))
+    assert all((moment[:20] != 0).all() for moment in moments.values())
+    assert name not in ("momentum", "nesterov") or not moments["m"][20:].any()
+
+
+def test_a_flush_takes_only_what_is_tiny(backend):
+    x = backend.asarray(np.array([1e-29, -9e-31, np.nan, -1e-29, 1e-42, -np.inf], np.float32))
+
+    backend.flush_to_zero(x)()
+
+    np.testing.assert_array_equal(x, np.float32([1e-29, 0, np.nan, -1e-29, 0, -np.inf]))
+
+
+def test_traces_that_nothing_feeds_end_at_zero(backend):
+    z, out = backend.asarray(np.ones(5)), backend.zeros((1,))
+    take_in = backend.trace(backend.zeros((5,)), z, out)
+
+    for _ in range(1_000):
+        take_in(0.792)
+        assert not subnormal(z)
+
+    assert not z.any()
+    assert out[0] == 0
+
+
 @pytest.mark.parametrize("size", [1, 16_383, 16_384, 16_385, 40_000])
 def test_blocks_cover_the_whole_vector(backend, exact, rng, size):
     p, g = rng.standard_normal(size), rng.standard_normal(size)
