@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """How fast the engine is beside PyTorch: training steps, inference, and Adam.
 
-    python scripts/bench_engine.py [--pairs 15] [--seconds 0.15] [--only NAME] [--json]
+    python scripts/bench_engine.py [--pairs 15] [--seconds 0.15] [--only NAME] [--json] [--avx2]
 
 Each row does the same work in both: the same shapes, float32, mean loss, Adam; PyTorch runs eagerly
 with its fused Adam. Both sides first choose between one and two threads by a short trial. Then they
 take turns, ours and theirs, in ``pairs`` slices of ``seconds`` each; a row reports the medians and
 the median of the pairs' ratios (above 1 means ours is faster). A step includes copying its batch
 out of a data set in memory, at random rows, where the row is about training on data.
+
+With ``--avx2`` a processor that has AVX-512 works as one without: OpenBLAS, NumPy, the kernel of
+Adam, PyTorch, MKL and oneDNN are all limited to AVX2.
 
 A second table has dense nets of widths 16 to 1,024 with one BLAS thread, with two, and with as many
 as the engine chooses by a short trial (`--only threads` for it alone).
@@ -29,6 +32,14 @@ from functools import partial
 from typing import Any
 
 os.environ.pop("OPENBLAS_CORETYPE", None)  # each library picks the kernels for this processor
+if "--avx2" in sys.argv:
+    os.environ |= {
+        "OPENBLAS_CORETYPE": "Haswell",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+    }
 
 import numpy as np
 import threadpoolctl
@@ -39,6 +50,7 @@ from agentd.engine.layers import Conv2d, Dense, Flatten, LayerSpec, Relu
 from agentd.engine.network import Network, Pass
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.numpy_backend.gemm import choose_threads
+from agentd.engine.opencl_backend import pocl
 from agentd.engine.optim import make_optimizer
 from agentd.engine.optim.spec import OptimizerSpec
 
@@ -315,7 +327,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.15, help="length of a slice")
     parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--avx2", action="store_true", help="without AVX-512, on both sides")
     options = parser.parse_args()
+    if options.avx2:  # the environment was set before the libraries were loaded
+        pocl._INLINED = pocl._INLINED.replace("#line 1", "#undef __AVX512F__\n#line 1")
     rows = [measure(c, options.pairs, options.seconds) for c in CASES if options.only in c.name]
     threads = []
     if options.only in "threads":
