@@ -34,6 +34,8 @@ POLL_S = 0.05
 """How soon a lost notification is made up for."""
 _PERMANENT = {ExitCode.BAD_DATA, ExitCode.MISSING, ExitCode.CONFIG, ExitCode.USAGE}
 """A learner that ends with one of these would end so again."""
+_ENVIRONMENT = {**dict.fromkeys(THREAD_VARIABLES, "1"), "MALLOC_ARENA_MAX": "1"}
+"""One thread for BLAS; one heap for the threads that take turns, see mallopt(3)."""
 
 
 class LearnerFailed(AgentdError):
@@ -264,7 +266,7 @@ class LearnerHandle:
                 python_module(*self._command, *arguments),
                 stdin=their_in,
                 stdout=their_out,
-                env=child_environment(**dict.fromkeys(THREAD_VARIABLES, "1")),
+                env=child_environment(**_ENVIRONMENT),
             )
             self._pipe, self.pid = our_out, self._process.pid
             self._partial, self._woken_for = b"", 0
