@@ -67,11 +67,15 @@ def checkpoint_facts(
 
 
 class StoredCheckpoint(NamedTuple):
-    """A checkpoint on disk: its name, its updates, and the rows that are on disk with it."""
+    """A checkpoint on disk: its name, its updates, and the rows that are on disk with it.
+
+    ``counters`` is None where it was found on the disk: a ring that power failed may have lost rows
+    of before it, and the file knows by itself which ones it has for certain.
+    """
 
     name: str
     step: int
-    counters: RingCounters
+    counters: RingCounters | None
 
 
 class Saver:
@@ -120,8 +124,8 @@ class Saver:
             raise
         updater.progress = Progress(*facts["progress"])
         updater.frozen, updater.diverged = facts["frozen"], facts["diverged"]
-        self._saved_rows = facts["counters"]["head"]
-        self.last = StoredCheckpoint(found.name, found.step, RingCounters(**facts["counters"]))
+        self._saved_rows = min(facts["counters"]["head"], updater.reader.head)
+        self.last = StoredCheckpoint(found.name, found.step, None)
         self.good = self._newest_good(found)
         return found
 
@@ -143,7 +147,7 @@ class Saver:
                 raise StorageError(f"{error}; learning is paused") from error
             raise
         self.degraded = False
-        self._written, self._saved_rows = time.monotonic(), saved.counters.head
+        self._written = time.monotonic()
         self.last = saved
         updater = self._updater
         if not updater.diverged and updater.learner.skipped_in_row == 0:
@@ -207,6 +211,7 @@ class Saver:
         name = write_checkpoint(
             self.folder, step, facts, weights, arrays, keep=keep, kept=kept, files=self._files
         )
+        self._saved_rows = counters.head
         return StoredCheckpoint(name, step, counters)
 
     def _sync_rows(self) -> RingCounters:

@@ -364,7 +364,8 @@ class LearnerHandle:
                 self.failure = event["message"]
             case "saved":
                 self.last_saved = self._saved(event)
-                self._ring.mark_durable(RingCounters(*event["counters"]))
+                if event["counters"] is not None:
+                    self._ring.mark_durable(RingCounters(*event["counters"]))
             case "shared":
                 self.elsewhere.take(event)
         self._take_flags(event)

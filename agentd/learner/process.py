@@ -334,7 +334,7 @@ class LearnerProcess:
             id=number,
             checkpoint=saved.name,
             step=saved.step,
-            counters=list(saved.counters),
+            counters=None if saved.counters is None else list(saved.counters),
             **self._flags(),
         )
 

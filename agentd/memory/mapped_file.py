@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.errors import StorageError
+from agentd.store.files import Files
 
 PAGE = 4096
 _MAGIC = b"AGDRING1"
@@ -331,7 +332,8 @@ def _create(path: Path, identity: Mapping[str, Any], size: int, begin: RingCount
     header[_IDENTITY : _IDENTITY + 4 + len(text)] = len(text).to_bytes(4, "little") + text
     _RECORD.pack_into(header, _COMMIT + 64, *begin)
     _RECORD.pack_into(header, _DURABLE + 64, *begin)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files = Files()
+    files.ensure_dir(path.parent)
     aside = path.with_name(path.name + ".new")
     with aside.open("wb") as file:
         file.write(header)
@@ -339,11 +341,7 @@ def _create(path: Path, identity: Mapping[str, Any], size: int, begin: RingCount
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)  # its name is durable too: what is synced in it later can be found again
-    finally:
-        os.close(folder)
+    files.sync_dir(path.parent)  # what is synced in it later can be found again
 
 
 def _offsets(columns: Sequence[Column], rows: int) -> list[int]:

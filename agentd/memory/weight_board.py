@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from agentd.errors import StorageError
 from agentd.memory.mapped_file import PAGE, boot_id
+from agentd.store.files import Files
 
 _MAGIC = b"AGDBOARD"
 _DIGEST, _BOOT, _NEWEST, _WAKE_AT, _BEATS, _PATIENCE = 8, 64, 128, 192, 200, 208
@@ -299,7 +300,7 @@ def _create(path: Path, n_params: int) -> None:
     header[_BOOT : _BOOT + 36] = boot_id().ljust(36, b"\0")
     header[_STATS : _STATS + 8 * len(STATS)] = np.full(len(STATS), np.nan).tobytes()
     size = _size(n_params)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    Files().ensure_dir(path.parent)
     aside = path.with_name(f"{path.name}.{os.getpid()}.new")
     with aside.open("wb") as file:
         file.write(header)

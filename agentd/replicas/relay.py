@@ -25,6 +25,7 @@ from agentd.errors import AgentdError, ExitCode
 from agentd.learner.control import Control, HungUp
 from agentd.learner.priority import be_nice, yield_to_others
 from agentd.learner.process import read_schema
+from agentd.memory.mapped_file import RingCounters
 from agentd.memory.ring_reader import open_reader
 from agentd.memory.weight_board import Publication, WeightBoard
 from agentd.replicas.calls import Call, CallRefused, LearnerAway, NotJoined, Values
@@ -93,7 +94,7 @@ class Relay:
         self._answers: list[Values] = []
         self._saved = next(iter(list_checkpoints(agent_dir / "checkpoints")), None)
         self._version: list[int] | None = None
-        self._synced = self._reader.counters
+        self._synced: RingCounters | None = None  # rows that this process put on the disk
 
     # -- the main thread: what the daemon sees ---------------------------------------------------
 
@@ -330,7 +331,8 @@ class Relay:
     def _saved_facts(self, number: int) -> Values:
         name = str(self._saved)
         facts = {"id": number, "checkpoint": name, "step": int(name.split("-")[1])}
-        return {**facts, "counters": list(self._synced), **self._flags()}
+        synced = None if self._synced is None else list(self._synced)
+        return {**facts, "counters": synced, **self._flags()}
 
     def _sync(self) -> None:
         """Put the rows on disk, and remember which are there for certain."""

@@ -9,6 +9,14 @@ from pathlib import Path
 
 from agentd.errors import StorageError
 
+_named: set[tuple[int, int]] = set()
+"""Directories, by device and number, whose names this process knows to be on the disk."""
+
+
+def _number(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
 
 class Files:
     """Operations on real files; every one of them may raise OSError.
@@ -91,13 +99,22 @@ class Files:
         self.close(fd)
 
     def ensure_dir(self, path: Path) -> None:
-        """Create ``path`` and its missing parents, each name synced."""
-        if self.is_dir(path):
+        """Create ``path`` and its missing parents; each name is on the disk then.
+
+        That of a directory which is there may not be: whoever made it was killed, or refused by the
+        disk, before it was synced. So once in a process it is, as far up as we may make names.
+        """
+        is_there = self.is_dir(path)
+        if is_there and (_number(path) in _named or not os.access(path.parent, os.W_OK)):
             return
-        self.ensure_dir(path.parent)
-        with contextlib.suppress(FileExistsError):
-            self.make_dir(path)
+        if path.parent != path:
+            self.ensure_dir(path.parent)
+        if not is_there:
+            with contextlib.suppress(FileExistsError):
+                self.make_dir(path)
+            _named.discard(_number(path))  # it may be that of one which was deleted
         self.sync_dir(path.parent)
+        _named.add(_number(path))
 
 
 def write_file(path: Path, data: bytes | memoryview, files: Files | None = None) -> None:

@@ -30,13 +30,13 @@ KILLED = -9
 class Nursery:
     """Where the children of the serving process live. ``hangs_until``: none of them moves before.
 
-    turns, ended  how many turns were taken, and how many processes have ended
+    turns, ended, killed  how many turns were taken, how many processes have ended, and were killed
     """
 
     def __init__(self, timetable: Timetable, disk: Disk) -> None:
         self.timetable, self.disk = timetable, disk
         self.hangs_until = 0.0
-        self.turns = self.ended = 0
+        self.turns = self.ended = self.killed = 0
         self.children: list[SimulatedChild] = []
 
     def start(self, command: list[str], **named: Any) -> SimulatedChild:
@@ -154,6 +154,7 @@ class SimulatedChild:
             self.returncode = int(code)
             self._process = None
             self._nursery.ended += 1
+            self._nursery.killed += code == KILLED
             self._nursery.children.remove(self)
             self._nursery.disk.close_all(self)
             if not self._end.done() and not self._loop.is_closed():

@@ -32,6 +32,18 @@ def test_who_comes_back_after_newer_rows_took_a_rows_place_is_told():
     assert not outcome.violation, outcome
 
 
+@pytest.mark.parametrize(
+    ("seed", "frames"),
+    [
+        (30054, 1300),  # power fails, and at the next stop a checkpoint counted rows of before it
+        pytest.param(30047, 14_200, marks=pytest.mark.long),  # a folder's name was not synced
+    ],
+)
+def test_what_a_seed_has_found_stays_mended(seed, frames):
+    outcome = simulate(seed, frames)
+    assert not outcome.violation, outcome
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.long if name in RARE else ()) for name in DEFECTS]

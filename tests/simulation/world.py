@@ -106,7 +106,8 @@ class World:
         self.server: Server | None = None
         self.violation: BaseException | None = None
         self.kill_at_write = 0
-        self.power_failed_at: float | None = None
+        self.has_power, self.learners_killed = True, 0
+        self.power_failed_at: float | None = None  # first failure since the agent was opened
         self.healthy_since = self.timetable.now
         self._hash = hashlib.blake2b(digest_size=16)
 
@@ -191,6 +192,7 @@ class World:
     def _live(self) -> None:
         """One life of the serving process, from its start to its end."""
         self.disk.refuses = self.disk.fail_in = self.disk.kill_in = self.kill_at_write = 0
+        self.has_power, self.learners_killed = True, self.nursery.killed
         self.disk.actor = self.server = self._new_server()
         checkpoints = self.disk.root / "agents" / AGENT / "checkpoints"
         if self.book.rot(checkpoints, self.disk, self.rot_chance):
@@ -243,7 +245,7 @@ class World:
         faults = error.exceptions if isinstance(error, BaseExceptionGroup) else (error,)
         if not all(isinstance(fault, StorageError | OSError) for fault in faults):
             raise Violation(f"the daemon ended by {faults!r}") from error
-        if not self.disk.refused:
+        if not self.disk.refused and self.nursery.killed == self.learners_killed:
             raise Violation(f"the daemon ended by {faults!r}, and the disk was whole")
 
     def _bury(self, loop: SimulatedLoop, orderly: bool) -> None:
@@ -266,10 +268,10 @@ class World:
         loop.set_exception_handler(lambda _, context: None)
         loop.close()
         disk.muted = False
-        self.nursery.hang_up(self.power_failed_at is None and self.chance.random() < 0.7)
+        self.nursery.hang_up(self.has_power and self.chance.random() < 0.7)
         disk.close_all(server)
         self.loop = self.server = None
-        if self.power_failed_at is not None:
+        if not self.has_power:
             disk.lose_power()
         if self.book.head % 7 == 0:
             gc.collect()
@@ -410,7 +412,9 @@ class World:
         self.kill_at_write = 1 + self.chance.randrange(20)
 
     def fail_power(self) -> None:
-        self.power_failed_at = self.timetable.now
+        self.has_power = False
+        if self.power_failed_at is None:
+            self.power_failed_at = self.timetable.now
         raise Killed
 
 

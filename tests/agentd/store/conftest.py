@@ -99,7 +99,8 @@ class ForgetfulFiles(Files):
 
     def sync_dir(self, path: Path) -> None:
         super().sync_dir(path)
-        self.log.append(("sync_dir", path))
+        if path.is_relative_to(self.root):
+            self.log.append(("sync_dir", path))
 
     def remove_tree(self, path: Path) -> None:
         super().remove_tree(path)
