@@ -7,6 +7,7 @@ from tests.promises.promise import Mutant, Promise
 _STORE = "tests/agentd/store"
 _LEARNER = "tests/agentd/learner"
 _SIMULATED = "tests/simulation/test_simulation.py::test_promises_hold_whatever_goes_wrong"
+_FOUND = "tests/simulation/test_simulation.py::test_what_a_seed_has_found_stays_mended"
 _LONG = "scripts/test -m long tests/promises"
 _SOAK = "scripts/soak --simulate --seeds 100"
 
@@ -38,6 +39,8 @@ DURABLE = (
         (
             f"{_STORE}/test_checkpoint.py::test_power_loss_after_every_operation",
             f"{_STORE}/test_checkpoint.py::test_the_order_is_write_sync_rename_sync",
+            f"{_STORE}/test_files.py::"
+            "test_a_folder_whose_name_was_not_synced_is_synced_by_the_next_who_needs_it",
             _SIMULATED,
         ),
         _SOAK,
@@ -55,6 +58,14 @@ DURABLE = (
                 "                rest = rest[self.write(fd, rest) :]\n            self.sync(fd)",
                 "                rest = rest[self.write(fd, rest) :]",
                 f"{_STORE}/test_checkpoint.py::test_power_loss_after_every_operation",
+            ),
+            Mutant(
+                "a folder that is there is taken to be on the disk",
+                "agentd/store/files.py",
+                "if is_there and (_number(path) in _named or not os.access(path.parent, os.W_OK)):",
+                "if is_there:",
+                f"{_STORE}/test_files.py::"
+                "test_a_folder_whose_name_was_not_synced_is_synced_by_the_next_who_needs_it",
             ),
         ),
     ),
@@ -211,6 +222,7 @@ DURABLE = (
         (
             "tests/simulation/test_power.py::"
             "test_a_power_failure_takes_no_row_older_than_the_window",
+            _FOUND,
         ),
         "scripts/test -m long tests/simulation/test_power.py",
         (
@@ -221,6 +233,13 @@ DURABLE = (
                 "            pass",
                 "tests/simulation/test_power.py::"
                 "test_a_power_failure_takes_no_row_older_than_the_window",
+            ),
+            Mutant(
+                "a checkpoint that is found counts rows that power has taken",
+                "agentd/learner/checkpoints.py",
+                "StoredCheckpoint(found.name, found.step, None)",
+                'StoredCheckpoint(found.name, found.step, RingCounters(**facts["counters"]))',
+                _FOUND,
             ),
         ),
     ),
