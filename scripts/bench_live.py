@@ -125,8 +125,8 @@ def run(spec: Run) -> Run:
         return _play_peer(spec, task, marks)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         config = Path(folder) / "daemon.yaml"
-        section = "".join(f"    {line}\n" for line in agent_of(spec).splitlines())
-        config.write_text(f"agents:\n  {AGENT}:\n{section}", encoding="utf-8")
+        section = "".join(f"  {line}\n" for line in agent_of(spec).splitlines())
+        config.write_text(f"autocreate: true\nagent:\n{section}", encoding="utf-8")
         with Daemon(Path(folder) / "data", flags=[str(config)]) as daemon:
             return _play(spec, task, marks, (daemon.host, daemon.port))
 

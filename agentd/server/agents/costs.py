@@ -11,6 +11,7 @@ from agentd.assembly.budget import (
     in_bytes,
     memory_limit,
 )
+from agentd.assembly.grids import fit_grid
 from agentd.config import AgentConfig
 from agentd.config.records import LimitsConfig
 from agentd.machine import free_disk_bytes
@@ -27,10 +28,11 @@ def check_least(config: AgentConfig, limits: LimitsConfig) -> None:
 
 
 def settle(folder: Path, config: AgentConfig, schema: Schema, limits: LimitsConfig) -> AgentConfig:
-    """The defaults for an agent that nobody configured: its ring made to fit on the disk.
+    """The defaults for an agent that nobody configured: fit for a grid, its ring for the disk.
 
     Raises OverBudget, ModelError.
     """
+    config = fit_grid(config, schema)
     check_memory(estimate(config, schema, limits), limits)
     settled = fit_disk(config, schema, limits, free_disk_bytes(folder), shrink=True)
     if settled != config:

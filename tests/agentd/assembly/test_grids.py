@@ -6,9 +6,11 @@ import pytest
 from agentd.assembly.grids import fit_grid, is_grid
 from agentd.assembly.network import network_for
 from agentd.config import AgentConfig
+from agentd.config.records import LimitsConfig
 from agentd.engine.layers import ChannelsLast, Conv2d
 from agentd.engine.optim.spec import OptimizerSpec
 from agentd.protocol.schema import Schema
+from agentd.server.agents.costs import settle
 
 
 def schema(dtype, *shape, **more):
@@ -63,3 +65,9 @@ def test_what_has_nothing_to_do_with_it_may_be_set():
     assert (found.seed, found.optimizer) == (7, config.optimizer)
     assert found.dqn.n_step == 1
     assert np.prod(network_for(found, schema("uint8", 4, 8, 8)).input_shape) == 256
+
+
+def test_an_agent_that_nobody_configured_is_made_so(tmp_path):
+    grid = schema("uint8", 4, 8, 8)
+
+    assert settle(tmp_path, AgentConfig(), grid, LimitsConfig()) == fit_grid(AgentConfig(), grid)
