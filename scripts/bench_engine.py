@@ -50,7 +50,6 @@ from agentd.engine.layers import Conv2d, Dense, Flatten, LayerSpec, Relu
 from agentd.engine.network import Network, Pass
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.numpy_backend.gemm import choose_threads
-from agentd.engine.opencl_backend import pocl
 from agentd.engine.optim import make_optimizer
 from agentd.engine.optim.spec import OptimizerSpec
 
@@ -330,6 +329,8 @@ def main() -> None:
     parser.add_argument("--avx2", action="store_true", help="without AVX-512, on both sides")
     options = parser.parse_args()
     if options.avx2:  # the environment was set before the libraries were loaded
+        from agentd.engine.opencl_backend import pocl
+
         pocl._INLINED = pocl._INLINED.replace("#line 1", "#undef __AVX512F__\n#line 1")
     rows = [measure(c, options.pairs, options.seconds) for c in CASES if options.only in c.name]
     threads = []

@@ -1,9 +1,9 @@
 """The defaults of an agent whose game shows a small grid: a board, a map, planes of cells.
 
-In such games a row is a decision, not a sixtieth of a second, and what counts is where things lie
-beside each other. Of all that was tried on Snake (docs/RESULTS.md) this counted, in this order: a
-bootstrap after one row, a convolution, layer norm, a short horizon, and exploring by value, so that
-a row that explores takes a step that is nearly as good rather than the deadly one.
+In such a game each row is a decision, and what matters is which things lie beside each other. Five
+things made Snake learn in ten minutes (docs/RESULTS.md): a bootstrap after one row, a convolution,
+layer norm, a shorter horizon, and softmax exploration. With softmax a row that explores takes an
+action that is nearly as good as the best one; a random action often ends the game.
 """
 
 import msgspec
@@ -14,9 +14,9 @@ from agentd.engine.rules.exploration import ExplorationConfig
 from agentd.protocol.schema import Schema
 
 LARGEST = 20
-"""Cells of a side of a grid, at most; larger ones are pictures, and a convolution of every place of
-a picture is more than a learner has time for."""
+"""Cells of a grid's side, at most: a convolution over a larger picture takes too much time."""
 SMALLEST = 3
+"""Cells of a grid's side, at least: the size of the convolution's window."""
 _TUNED = ("model", "dqn", "exploration")
 
 
@@ -32,10 +32,10 @@ def is_grid(schema: Schema) -> bool:
 
 
 def fit_grid(config: AgentConfig, schema: Schema) -> AgentConfig:
-    """Return the configuration with a grid's defaults, where nobody has chosen any others.
+    """Return the configuration with the defaults for grids.
 
-    It is left alone where the game shows no grid, the agent does not learn by ``dqn``, or the
-    person set one of its model, its ``dqn`` and its exploration.
+    It is returned unchanged if the rows are no grid, if the agent does not learn by ``dqn``, or if
+    somebody set its model, its ``dqn`` or its exploration.
     """
     default = AgentConfig()
     chosen = any(getattr(config, name) != getattr(default, name) for name in _TUNED)
@@ -54,5 +54,5 @@ def fit_grid(config: AgentConfig, schema: Schema) -> AgentConfig:
 
 
 def _channels_first(shape: tuple[int, ...]) -> bool:
-    """Whether the first dimension is the fewest things: planes, not rows of cells."""
+    """Return whether the first dimension counts planes: it is then smaller than the last one."""
     return shape[0] < shape[2]

@@ -69,8 +69,8 @@ def checkpoint_facts(
 class StoredCheckpoint(NamedTuple):
     """A checkpoint on disk: its name, its updates, and the rows that are on disk with it.
 
-    ``counters`` is None where it was found on the disk: a ring that power failed may have lost rows
-    of before it, and the file knows by itself which ones it has for certain.
+    ``counters`` is None for a checkpoint that an earlier process wrote: a power failure since then
+    may have taken rows that it counts.
     """
 
     name: str

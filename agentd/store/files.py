@@ -10,10 +10,11 @@ from pathlib import Path
 from agentd.errors import StorageError
 
 _named: set[tuple[int, int]] = set()
-"""Directories, by device and number, whose names this process knows to be on the disk."""
+"""Device and inode of each directory whose name this process has synced."""
 
 
 def _number(path: Path) -> tuple[int, int]:
+    """Return the device and the inode of ``path``. Raises OSError."""
     found = path.stat()
     return found.st_dev, found.st_ino
 
@@ -99,10 +100,11 @@ class Files:
         self.close(fd)
 
     def ensure_dir(self, path: Path) -> None:
-        """Create ``path`` and its missing parents; each name is on the disk then.
+        """Create ``path`` and its missing parents, and put their names on the disk.
 
-        That of a directory which is there may not be: whoever made it was killed, or refused by the
-        disk, before it was synced. So once in a process it is, as far up as we may make names.
+        The name of a directory that exists may not be on the disk yet: the process that made it was
+        killed before the sync, or the disk refused the sync. So each process syncs the name of each
+        directory once, and goes up as far as it may write.
         """
         is_there = self.is_dir(path)
         if is_there and (_number(path) in _named or not os.access(path.parent, os.W_OK)):
@@ -112,7 +114,7 @@ class Files:
         if not is_there:
             with contextlib.suppress(FileExistsError):
                 self.make_dir(path)
-            _named.discard(_number(path))  # it may be that of one which was deleted
+            _named.discard(_number(path))  # a deleted directory may have had the same inode
         self.sync_dir(path.parent)
         _named.add(_number(path))
 

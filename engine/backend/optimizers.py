@@ -13,12 +13,13 @@ AdamStep: TypeAlias = Callable[[float, float, float, float, float, float, bool],
 """A bound step: b1, b2, rate, eps, decay, shrink, adaptive; see ``OptimizerOps.adam``."""
 
 TINY = 1e-30
-"""Moments and traces below it become 0, long before they are subnormal numbers.
+"""Moments and traces whose magnitude is smaller are set to 0, before they become subnormal numbers.
 
-A unit that no row activates has gradient 0: its moments only decay, fall below 1.2e-38 after some
-hundred steps and, rounded back to themselves, stay there. Processors multiply such numbers in
-microcode, up to a hundred times as slowly (Intel 64 and IA-32 Architectures Optimization Reference
-Manual, on flush-to-zero). No step is missed: 1e-30 over any usual ε is nothing.
+A unit that no row activates has gradient 0. Its moments are multiplied by 0.9 at each step, fall
+below 1.2e-38 after some hundred steps, and stay there, because the product is rounded back to the
+same number. Many processors compute with such subnormal numbers much more slowly (Intel 64 and
+IA-32 Architectures Optimization Reference Manual, on flush-to-zero): here three times as slowly for
+a whole update. The descent is the same: 1e-30 divided by a usual ε changes no parameter.
 """
 
 

@@ -18,7 +18,7 @@ State: TypeAlias = tuple[dict[str, Host], dict[str, Any]]
 
 
 _FLUSH_EVERY = 64
-"""Steps after which moments that have decayed to nothing become 0; see ``backend.TINY``."""
+"""Steps from one flush of the moments to the next; see ``engine.backend.TINY``."""
 
 
 class Shared(NamedTuple):
@@ -113,7 +113,7 @@ class _Rule:
         return None
 
     def _count(self) -> None:
-        """Count a step; before some of them, flush the moments."""
+        """Count a step, and set tiny moments to 0 where a flush is due."""
         self.t += 1
         if self.t % _FLUSH_EVERY == 0:
             for flush in self._flushes:

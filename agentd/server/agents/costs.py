@@ -28,7 +28,9 @@ def check_least(config: AgentConfig, limits: LimitsConfig) -> None:
 
 
 def settle(folder: Path, config: AgentConfig, schema: Schema, limits: LimitsConfig) -> AgentConfig:
-    """The defaults for an agent that nobody configured: fit for a grid, its ring for the disk.
+    """Return the defaults for an agent that nobody configured.
+
+    A game of small grids gets a model for grids; the ring is made to fit on the disk.
 
     Raises OverBudget, ModelError.
     """
