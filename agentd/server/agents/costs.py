@@ -34,7 +34,10 @@ def settle(folder: Path, config: AgentConfig, schema: Schema, limits: LimitsConf
 
     Raises OverBudget, ModelError.
     """
-    config = fit_grid(config, schema)
+    fitted = fit_grid(config, schema)
+    if fitted != config:
+        log.info("small grids agent=%s model, dqn and exploration made for them", folder.name)
+        config = fitted
     check_memory(estimate(config, schema, limits), limits)
     settled = fit_disk(config, schema, limits, free_disk_bytes(folder), shrink=True)
     if settled != config:
