@@ -36,7 +36,7 @@ def settle(folder: Path, config: AgentConfig, schema: Schema, limits: LimitsConf
     """
     fitted = fit_grid(config, schema)
     if fitted != config:
-        log.info("small grids agent=%s model, dqn and exploration made for them", folder.name)
+        log.info("model, dqn and exploration are those for small grids agent=%s", folder.name)
         config = fitted
     check_memory(estimate(config, schema, limits), limits)
     settled = fit_disk(config, schema, limits, free_disk_bytes(folder), shrink=True)
