@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 from agentd.blas import prepare_blas
-from agentd.learner.priority import be_nice
+from agentd.learner.priority import be_nice, yield_to_others
 from agentd.log_lines import log_to_stderr
 
 be_nice()  # before the imports, which take a second of a processor: games are running
+yield_to_others()
 prepare_blas()  # one thread: a learner shares the machine with the games and the daemon
 
 

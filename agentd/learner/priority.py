@@ -39,8 +39,9 @@ def be_nice() -> None:
 def yield_to_others() -> None:
     """Let any process that has just been woken run before this one, as far as the system can.
 
-    A game waits for its answer, and nobody waits for the learner of a game that is not paced. A
-    daemon that was started to take only what all else leaves (SCHED_IDLE) has its learner do so.
+    A game waits for its answer. Where a game waits for its learner as well, other games wait for
+    theirs. A daemon that was started to take only what all else leaves (SCHED_IDLE) has its learner
+    do so.
     """
     if hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) != os.SCHED_IDLE:
         with contextlib.suppress(OSError):

@@ -31,7 +31,7 @@ from agentd.learner.checkpoints import Saver, StoredCheckpoint
 from agentd.learner.control import Control, HungUp
 from agentd.learner.heart import Heart
 from agentd.learner.pace import NO_DUE
-from agentd.learner.priority import SpareTime, yield_to_others
+from agentd.learner.priority import SpareTime
 from agentd.learner.updater import Progress, updater_for
 from agentd.memory.ring_reader import open_reader
 from agentd.memory.weight_board import Publication, WeightBoard
@@ -110,8 +110,6 @@ class LearnerProcess:
         self._updater = updater_for(self._learner, reader, config)
         self._free = config.pace.mode != "paced"
         self._spare_time = SpareTime() if self._free and device == "cpu" else None
-        if self._free:
-            yield_to_others()
         self._board = WeightBoard.open(replay / "weights.board", network.n_params, writable=True)
         self._heart = Heart(self._board, start_s(device))
         self._saver = Saver(agent_dir / "checkpoints", config, schema, network, self._updater)

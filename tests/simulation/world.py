@@ -169,13 +169,12 @@ class World:
         """Put the simulated edges in the place of the machine's."""
         timetable, found = self.timetable, (time.monotonic, time.time, time.sleep, os.urandom)
         handle, process = agentd.learner.handle, agentd.learner.process
-        machine = handle.Child, process.yield_to_others, process.SpareTime
+        machine = handle.Child, process.SpareTime
         level = logging.root.manager.disable
         logging.disable(logging.CRITICAL)
         time.monotonic, time.time = timetable.monotonic, timetable.time
         time.sleep, os.urandom = timetable.sleep, self.chance.randbytes
         handle.Child = self.nursery.start  # type: ignore[misc,assignment]
-        process.yield_to_others = lambda: None
         process.SpareTime = lambda: None  # type: ignore[misc,assignment]
         gc.collect()
         gc.freeze()
@@ -184,7 +183,7 @@ class World:
                 yield
         finally:
             time.monotonic, time.time, time.sleep, os.urandom = found
-            handle.Child, process.yield_to_others, process.SpareTime = machine  # type: ignore[misc]
+            handle.Child, process.SpareTime = machine  # type: ignore[misc]
             logging.disable(level)
 
     # -- one life ----------------------------------------------------------------------------------
