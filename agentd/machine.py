@@ -1,5 +1,7 @@
 """What the machine has: memory and free disk, as far as the system tells."""
 
+import contextlib
+import ctypes
 import os
 from pathlib import Path
 
@@ -20,3 +22,9 @@ def free_disk_bytes(folder: Path) -> int:
     nearest = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     found = os.statvfs(nearest)
     return found.f_bavail * found.f_frsize
+
+
+def return_free_memory() -> None:
+    """Return what this process has freed to the system, where the C library can; malloc_trim(3)."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -6,7 +6,8 @@
 The agent has the default configuration (pace `live`). 64 games send 3,840 rows a second, so its
 learner never has nothing to do. The script prints how many answers came more than 16.7 ms after
 their frame was due, the quantiles of every minute, and how much memory the daemon and its learner
-gain in an hour: the slope of a line through all minutes but the first 18. The ring of rows is full
+gain in an hour: the slope of a line through all minutes but the first 18, each the mean of what was
+resident in its seconds. The ring of rows is full
 after half a minute, the 1,024 points that are kept of an agent's progress after 17. Games stay
 connected; they pause between two minutes, while their answers are checked.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -36,12 +38,9 @@ def main() -> None:
     spec = {"agent": "lives", "rows": 1, "role": "train", "connections": args.games}
     spec |= {"rate": 60 * args.games, "seconds": 60.0, "turns": args.minutes}
     minutes = []
-    with agentd() as server:
+    with agentd() as server, Resident(server) as resident:
         for found in turns(server, spec):
-            found |= {
-                "server_kib": server.rss_kib(),
-                "learner_kib": server.rss_kib(server.children(learn=True)),
-            }
+            found |= resident.means()
             with Client.connect(f"127.0.0.1:{server.port}", role="admin") as admin:
                 found["updates"] = admin.stats("lives").agents["lives"]["updates"]
             minutes.append(found)
@@ -58,6 +57,36 @@ def turns(server: Server, spec: dict) -> Iterator[dict]:
         process.stdin.write("go\n")
         process.stdin.flush()
         yield from map(json.loads, process.stdout)
+
+
+class Resident:
+    """Reads once a second how much memory the daemon and its learner have, in a thread."""
+
+    def __init__(self, server: Server) -> None:
+        self._server, self._end = server, threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._seen: list[tuple[int, int]] = []
+
+    def __enter__(self) -> Resident:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def means(self) -> dict[str, int]:
+        """The means in KiB of what was read since the last call."""
+        seen, self._seen = self._seen, []
+        server, learner = np.mean(seen, axis=0).round().astype(int).tolist()
+        return {"server_kib": server, "learner_kib": learner}
+
+    def _watch(self) -> None:
+        serving, learning = self._server.family(), []
+        while not self._end.wait(1.0):
+            learning = learning or self._server.children(learn=True)
+            learner = self._server.rss_kib(learning) if learning else 0
+            self._seen.append((self._server.rss_kib(serving), learner))
 
 
 def tell(number: int, found: dict) -> None:

@@ -18,6 +18,7 @@ from agentd.engine.network import Network
 from agentd.engine.network.weights import join, split
 from agentd.errors import StorageError, TrainingDiverged
 from agentd.learner.updater import Progress, Updater
+from agentd.machine import return_free_memory
 from agentd.memory.mapped_file import RingCounters
 from agentd.protocol.schema import Schema
 from agentd.store import (
@@ -146,6 +147,7 @@ class Saver:
                 self._updater.diverged = True
                 raise StorageError(f"{error}; learning is paused") from error
             raise
+        return_free_memory()  # a checkpoint is made of copies of all that the learner holds
         self.degraded = False
         self._written = time.monotonic()
         self.last = saved
