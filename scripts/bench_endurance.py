@@ -108,21 +108,26 @@ def total(minutes: list[dict]) -> dict:
         out[key] = statistics.median(m[key] for m in minutes)
     out["updates_per_s"] = minutes[-1]["updates"] / 60 / len(minutes)
     for who in ("server", "learner"):
-        out[f"{who}_mib_per_hour"] = slope([m[f"{who}_kib"] for m in minutes][WARM_UP:])
+        found = slope([m[f"{who}_kib"] for m in minutes][WARM_UP:])
+        out[f"{who}_mib_per_hour"], out[f"{who}_standard_error"] = found
     return out
 
 
-def slope(kib: list[int]) -> float | None:
-    """MiB an hour by the least squares of samples a minute apart; None for fewer than three."""
-    if len(kib) < 3:
-        return None
-    return float(np.polyfit(np.arange(len(kib)), kib, 1)[0]) * 60 / 1024
+def slope(kib: list[int]) -> tuple[float, float] | tuple[None, None]:
+    """MiB an hour by the least squares of samples a minute apart, and the standard error of it.
+
+    None for fewer than four samples.
+    """
+    if len(kib) < 4:
+        return None, None
+    (slope, _), covariance = np.polyfit(np.arange(len(kib)), kib, 1, cov=True)
+    return float(slope) * 60 / 1024, float(covariance[0, 0]) ** 0.5 * 60 / 1024
 
 
 def sentence(out: dict) -> str:
     """Say what ``total`` found."""
-    grown = [out[f"{who}_mib_per_hour"] for who in ("server", "learner")]
-    memory = " and ".join("–" if mib is None else f"{mib:+.2f}" for mib in grown)
+    grown = [(out[f"{w}_mib_per_hour"], out[f"{w}_standard_error"]) for w in ("server", "learner")]
+    memory = " and ".join("–" if mib is None else f"{mib:+.2f} ± {e:.2f}" for mib, e in grown)
     return (
         f"{out['frames']:,} frames, {out['over_16_7_ms']} later than 16.7 ms"
         f" ({out['late_per_100000']:.2f} of 100,000), {out['errors']} errors;"
