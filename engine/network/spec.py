@@ -6,7 +6,6 @@ A layer is its name, or its name with options; one bare option is the layer's fi
 """
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -27,7 +26,7 @@ from agentd.engine.layers import (
 )
 from agentd.engine.layers.implicit import ImplicitQuantiles
 from agentd.engine.network.network import Network
-from agentd.engine.strictyaml import Record, describe
+from agentd.engine.strictyaml import Record, describe, suggest
 
 LAYERS: dict[str, type[LayerSpec]] = {
     str(kind.__struct_config__.tag): kind
@@ -54,9 +53,8 @@ def read_layer(node: Any) -> LayerSpec:
     name, options = _name_and_options(node)
     kind = LAYERS.get(name)
     if kind is None:
-        near = get_close_matches(name, LAYERS, 1)
-        hint = f"; did you mean `{near[0]}`?" if near else f"; one of {', '.join(sorted(LAYERS))}"
-        raise ValueError(f"no such layer `{name}`{hint}")
+        hint = suggest(name, LAYERS) or f"one of {', '.join(sorted(LAYERS))}"
+        raise ValueError(f"no such layer `{name}`; {hint}")
     if not isinstance(options, dict):
         fields: tuple[str, ...] = kind.__struct_fields__  # type: ignore[attr-defined]
         if not fields:

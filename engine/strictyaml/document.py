@@ -90,6 +90,27 @@ class Document:
         )
 
 
+_ELSEWHERE = {
+    "batch_size": ("batch",),
+    "buffer_size": ("capacity",),
+    "discount": ("gamma",),
+    "filters": ("channels",),
+    "hidden_size": ("units",),
+    "kernel_size": ("kernel",),
+    "learning_rate": ("lr",),
+    "learning_starts": ("learn_start",),
+    "linear": ("dense",),
+    "out_channels": ("channels",),
+    "out_features": ("units",),
+    "pool_size": ("kernel",),
+    "size": ("kernel", "capacity"),
+    "strides": ("stride",),
+    "target_update_interval": ("every",),
+    "train_freq": ("train_every",),
+}
+"""Names in PyTorch, Keras and Stable-Baselines3, each with our names for the same."""
+
+
 def dotted(path: Path) -> str:
     """Return a path as people write it: ``layers[0].units``."""
     text = ""
@@ -99,8 +120,12 @@ def dotted(path: Path) -> str:
 
 
 def suggest(word: object, known: Collection[str]) -> str:
-    """Return a hint at the word of ``known`` that is nearest to ``word``, "" where none is near."""
-    near = get_close_matches(str(word), known, 1)
+    """Return a hint at the word of ``known`` that ``word`` stands for, "" where there is none.
+
+    It is the one of the same meaning, if other libraries say ``word`` for it, or the nearest.
+    """
+    same = [ours for ours in _ELSEWHERE.get(str(word), ()) if ours in known]
+    near = same or get_close_matches(str(word), known, 1)
     return f"did you mean `{near[0]}`?" if near else ""
 
 

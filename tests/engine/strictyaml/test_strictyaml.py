@@ -91,6 +91,9 @@ def test_a_whole_configuration_is_read():
     ("text", "message"),
     [
         ("optimizer:\n  lrr: 1", r":2:3: optimizer.lrr: no such key: .*did you mean `lr`\?"),
+        ("optimizer: {learning_rate: 1}", r"learning_rate: no such key: .*did you mean `lr`\?"),
+        ("model: {layers: [{max_pool2d: {size: 2}}]}", r"size: .*did you mean `kernel`\?"),
+        ("model: {layers: [{linear: 8}]}", r"no such layer `linear`; did you mean `dense`\?"),
         ("optimizer:\n  lr: fast", ":2:7: optimizer.lr: .*a number or null, got 'fast'"),
         ("optimizer: {lr: -1}", r":1:17: optimizer.lr: .*expected a number > 0.0, got -1"),
         ("optimizer: {lr: nan}", r":1:17: optimizer.lr: .*expected a number or null, got 'nan'"),
