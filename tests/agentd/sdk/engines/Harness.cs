@@ -185,11 +185,11 @@ public static class Harness {
         while (answered < steps) {
             for (Answer answer; (answer = agent.Poll()) != null; answered++)
                 if (answer.Seq != answered + 1) throw new Exception("out of order");
-            longest = Math.Max(longest, agent.Pending);
             if (agent.CanSend && sent < steps) {
                 agent.Frame.Add(0, sent == 0 ? Kind.First : Kind.Mid).Obs(sent, 0);
                 agent.Send();
                 sent++;
+                longest = Math.Max(longest, agent.Pending);
             } else full++;
             if (full % 8 == 7) Thread.Sleep(1);
         }

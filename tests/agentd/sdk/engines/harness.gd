@@ -257,10 +257,10 @@ func loop():
 			if answer.seq != answered:
 				tell("out of order")
 			answer = session.poll()
-		longest = max(longest, session.pending())
 		if sent < number and session.can_send():
 			session.send([{"kind": 0 if sent == 0 else 1, "obs": [sent, 0]}])
 			sent += 1
+			longest = max(longest, session.pending())
 		else:
 			OS.delay_usec(300)
 	session.close()
