@@ -1,4 +1,4 @@
-"""What the machine has: memory and free disk, as far as the system tells."""
+"""What memory and free disk the machine has, as far as the system tells; and memory given back."""
 
 import contextlib
 import ctypes
@@ -25,6 +25,9 @@ def free_disk_bytes(folder: Path) -> int:
 
 
 def return_free_memory() -> None:
-    """Return what this process has freed to the system, where the C library can; malloc_trim(3)."""
+    """Give the memory that this process no longer uses back to the system.
+
+    It does nothing where the C library has no malloc_trim(3); glibc has it.
+    """
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

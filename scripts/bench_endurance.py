@@ -7,9 +7,9 @@ The agent has the default configuration (pace `live`). 64 games send 3,840 rows 
 learner never has nothing to do. The script prints how many answers came more than 16.7 ms after
 their frame was due, the quantiles of every minute, and how much memory the daemon and its learner
 gain in an hour: the slope of a line through all minutes but the first 18, each the mean of what was
-resident in its seconds. The ring of rows is full
-after half a minute, the 1,024 points that are kept of an agent's progress after 17. Games stay
-connected; they pause between two minutes, while their answers are checked.
+resident in its seconds. The ring of rows is full after half a minute, the 1,024 points that are
+kept of an agent's progress after 17. Games stay connected; they pause between two minutes,
+while their answers are checked.
 """
 
 from __future__ import annotations
@@ -120,8 +120,8 @@ def slope(kib: list[int]) -> tuple[float, float] | tuple[None, None]:
     """
     if len(kib) < 4:
         return None, None
-    (slope, _), covariance = np.polyfit(np.arange(len(kib)), kib, 1, cov=True)
-    return float(slope) * 60 / 1024, float(covariance[0, 0]) ** 0.5 * 60 / 1024
+    (kib_a_minute, _), covariance = np.polyfit(np.arange(len(kib)), kib, 1, cov=True)
+    return float(kib_a_minute) * 60 / 1024, float(covariance[0, 0]) ** 0.5 * 60 / 1024
 
 
 def sentence(out: dict) -> str:
