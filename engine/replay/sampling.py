@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from agentd.engine.replay.held_out import HeldOut
 from agentd.engine.replay.rows import FIRST, MID, NoValidStart, Rows, row_before
+from agentd.engine.replay.scratch import Scratch
 
 _REDRAWS = 32
 """Rounds of rejection before the valid rows are listed instead; 2^-32 with half of them valid."""
@@ -34,6 +35,7 @@ class UniformSampler:
     ) -> None:
         self._rng, self._batch, self._stack, self._lo = rng, batch, stack, 0
         self._held_out = held_out
+        self._scratch = Scratch()
         self._make(batch)
 
     def draw(self, rows: Rows, lo: int, hi: int, batches: int = 1) -> NDArray[np.int64]:
@@ -68,13 +70,15 @@ class UniformSampler:
         set_rng_state(self._rng, state)
 
     def _make(self, size: int) -> None:
-        self._unit = np.empty(size)
-        self._index = np.empty(size, np.int64)
-        self._slot = np.empty(size, np.int64)
-        self._next = np.empty(size, np.int64)
-        self._kind = np.empty(size, np.uint8)
-        self._bad = np.empty(size, np.bool_)
-        self._also = np.empty(size, np.bool_)
+        """Have room for ``size`` draws."""
+        empty, shape = self._scratch.empty, (size,)
+        self._unit = empty("unit", shape, np.float64)
+        self._index = empty("index", shape, np.int64)
+        self._slot = empty("slot", shape, np.int64)
+        self._next = empty("next", shape, np.int64)
+        self._kind = empty("kind", shape, np.uint8)
+        self._bad = empty("bad", shape, np.bool_)
+        self._also = empty("also", shape, np.bool_)
 
     def _reject(self, rows: Rows, hi: int) -> None:
         """Mark in place every drawn row that is no start."""

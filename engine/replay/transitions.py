@@ -24,6 +24,7 @@ from agentd.engine.replay.rows import (
     chosen_by,
     inputs,
 )
+from agentd.engine.replay.scratch import Scratch
 
 
 class NStepTooLong(ReplayError):
@@ -82,6 +83,7 @@ class TransitionReader:
         self.sees_by = self.tells_by = False
         self._gamma = gamma
         self._power = (gamma ** np.arange(max(n_step, demonstrated) + 1)).astype(np.float32)
+        self._scratch, self._masks = Scratch(), _MaskReader(format.n_actions)
         self._make(batch)
 
     @property
@@ -121,27 +123,26 @@ class TransitionReader:
         return [b._replace(mask=m) for b, m in zip(batches, parts, strict=True)]
 
     def _make(self, size: int) -> None:
-        """Allocate buffers for ``size`` transitions, which are k batches."""
-        format, b = self._format, self._batch
+        """Have room for ``size`` transitions, which are k batches."""
+        format, b, empty = self._format, self._batch, self._scratch.empty
         k = size // b
-        self._steps = np.empty(size, np.intp)
-        self._first = np.empty((k, b), np.int64)
-        self._slot = np.empty(size, np.int64)
-        self._slots = np.empty((k, 2, b), np.int64)
-        self._after = np.empty(size, np.int64)
-        self._kind = np.empty(size, np.uint8)
-        self._by, self._limit = np.zeros(size, np.uint8), np.full(size, self._n_step)
-        self._time = np.ones(size)
-        self._one_reward = np.empty(size, np.float32)
-        self._x = np.empty((2 * size, format.features), np.float32)
-        self._action = np.empty((size, len(format.branches)), np.int32)
-        self._reward = np.empty(size, np.float32)
-        self._discount = np.empty(size, np.float32)
-        self._masks = _MaskReader(2 * size, format.n_actions)
+        self._steps = empty("steps", (size,), np.intp)
+        self._first = empty("first", (k, b), np.int64)
+        self._slot = empty("slot", (size,), np.int64)
+        self._slots = empty("slots", (k, 2, b), np.int64)
+        self._after = empty("after", (size,), np.int64)
+        self._kind = empty("kind", (size,), np.uint8)
+        self._by, self._limit = np.zeros(size, np.uint8), np.zeros(0, np.int64)
+        self._time = np.zeros(0)
+        self._one_reward = empty("one_reward", (size,), np.float32)
+        self._x = empty("x", (2 * size, format.features), np.float32)
+        self._action = empty("action", (size, len(format.branches)), np.int32)
+        self._reward = empty("reward", (size,), np.float32)
+        self._discount = empty("discount", (size,), np.float32)
         if format.is_float32:
             self._raw = self._x.view(np.uint8).reshape(-1, format.row_bytes)
         else:
-            self._raw = np.empty((2 * size * format.stack, format.row_bytes), np.uint8)
+            self._raw = empty("raw", (2 * size * format.stack, format.row_bytes), np.uint8)
         parts = [slice(i * b, (i + 1) * b) for i in range(k)]
         self._batches = [
             TransitionBatch(
@@ -203,20 +204,21 @@ class TransitionReader:
 class _MaskReader:
     """Unpacks the mask bits of given slots into a buffer of its own, (B, A) uint8."""
 
-    def __init__(self, batch: int, n_actions: int) -> None:
-        width = (n_actions + 7) // 8
+    def __init__(self, n_actions: int) -> None:
         self._table = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
-        self._bits = np.empty((batch, width), np.uint8)
-        self._wide = np.empty((batch, width, 8), np.uint8)
-        self._mask = np.empty((batch, n_actions), np.uint8)
+        self._width, self._n_actions = (n_actions + 7) // 8, n_actions
+        self._scratch = Scratch()
 
     def read(self, mask_bits: NDArray[np.uint8], slots: NDArray[np.int64]) -> NDArray[np.uint8]:
-        np.take(mask_bits, slots, axis=0, out=self._bits, mode="clip")
-        np.take(self._table, self._bits, axis=0, out=self._wide, mode="clip")
-        wide = self._wide.reshape(len(slots), -1)
-        np.copyto(self._mask, wide[:, : self._mask.shape[1]])
-        self._mask[~self._bits.any(axis=1)] = 1
-        return self._mask
+        empty, rows = self._scratch.empty, len(slots)
+        bits = empty("bits", (rows, self._width), np.uint8)
+        wide = empty("wide", (rows, self._width, 8), np.uint8)
+        mask = empty("mask", (rows, self._n_actions), np.uint8)
+        np.take(mask_bits, slots, axis=0, out=bits, mode="clip")
+        np.take(self._table, bits, axis=0, out=wide, mode="clip")
+        np.copyto(mask, wide.reshape(rows, -1)[:, : self._n_actions])
+        mask[~bits.any(axis=1)] = 1
+        return mask
 
 
 def observations(rows: Rows, row: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -57,6 +57,16 @@ def test_a_group_is_what_one_by_one_reading_of_its_starts_gives(ring):
         np.testing.assert_array_equal(batch[0][:B, 0], part)
 
 
+def test_groups_of_changing_size_are_read_into_the_same_memory(ring):
+    """A live learner owes another number of updates each time: its heap must not breathe."""
+    feed, places = make_feed(ring.rows), set()
+    for of in (64, 3, 40, 7, 64, 12):
+        batches = [feed.next(ring.rows, 0, 200, of - i) for i in range(of)]
+        parts = [part for part in batches[0] if part is not None]
+        places.add(tuple(part.ctypes.data for part in parts))
+    assert len(places) == 1
+
+
 def test_a_feed_resumes_in_the_middle_of_a_group(ring):
     feed = make_feed(ring.rows)
     take(feed, ring, 3, of=8)
