@@ -17,6 +17,30 @@ _REDRAWS = 32
 """Rounds of rejection before the valid rows are listed instead; 2^-32 with half of them valid."""
 
 
+class _Draws:
+    """Rows that are drawn at once, (B,) each, in memory that is kept.
+
+    unit in [0, 1), index absolute, slot, next and kind of the ring; bad: what starts nothing; also
+    is for what else makes it so.
+    """
+
+    def __init__(self) -> None:
+        self._scratch, self.size = Scratch(), 0
+
+    def resize(self, size: int) -> None:
+        """Have room for ``size`` rows."""
+        if size == self.size:
+            return
+        empty, shape, self.size = self._scratch.empty, (size,), size
+        self.unit: NDArray[np.float64] = empty("unit", shape, np.float64)
+        self.index: NDArray[np.int64] = empty("index", shape, np.int64)
+        self.slot: NDArray[np.int64] = empty("slot", shape, np.int64)
+        self.next: NDArray[np.int64] = empty("next", shape, np.int64)
+        self.kind: NDArray[np.uint8] = empty("kind", shape, np.uint8)
+        self.bad: NDArray[np.bool_] = empty("bad", shape, np.bool_)
+        self.also: NDArray[np.bool_] = empty("also", shape, np.bool_)
+
+
 class UniformSampler:
     """Draws the starts of transitions, each valid one equally likely, with replacement.
 
@@ -35,8 +59,7 @@ class UniformSampler:
     ) -> None:
         self._rng, self._batch, self._stack, self._lo = rng, batch, stack, 0
         self._held_out = held_out
-        self._scratch = Scratch()
-        self._make(batch)
+        self._draws, self._redraws = _Draws(), _Draws()
 
     def draw(self, rows: Rows, lo: int, hi: int, batches: int = 1) -> NDArray[np.int64]:
         """Return ``batches`` * B absolute indices, valid until the next call.
@@ -45,20 +68,16 @@ class UniformSampler:
         """
         if hi <= lo:
             raise NoValidStart(f"no rows in [{lo}, {hi})")
-        if len(self._index) != batches * self._batch:
-            self._make(batches * self._batch)
-        index, bad, self._lo = self._index, self._bad, lo
-        self._rng.random(out=self._unit)
-        self._unit *= hi - lo
-        np.copyto(index, self._unit, casting="unsafe")  # floor, as nothing is negative
-        index += lo
-        self._reject(rows, hi)
+        self._lo, draws, again = lo, self._draws, self._redraws
+        draws.resize(batches * self._batch)
+        self._draw(rows, hi, draws)
         for _ in range(_REDRAWS):
-            wrong = np.flatnonzero(bad)
+            wrong = np.flatnonzero(draws.bad)
             if not len(wrong):
-                return index
-            again = (self._rng.random(len(wrong)) * (hi - lo)).astype(np.int64) + lo
-            index[wrong], bad[wrong] = again, ~self._may_be_drawn(rows, again, hi)
+                return draws.index
+            again.resize(len(wrong))
+            self._draw(rows, hi, again)
+            draws.index[wrong], draws.bad[wrong] = again.index, again.bad
         return self._draw_listed(rows, lo, hi)
 
     def get_state(self) -> dict[str, Any]:
@@ -69,34 +88,27 @@ class UniformSampler:
         """Continue exactly where ``state`` was taken."""
         set_rng_state(self._rng, state)
 
-    def _make(self, size: int) -> None:
-        """Have room for ``size`` draws."""
-        empty, shape = self._scratch.empty, (size,)
-        self._unit = empty("unit", shape, np.float64)
-        self._index = empty("index", shape, np.int64)
-        self._slot = empty("slot", shape, np.int64)
-        self._next = empty("next", shape, np.int64)
-        self._kind = empty("kind", shape, np.uint8)
-        self._bad = empty("bad", shape, np.bool_)
-        self._also = empty("also", shape, np.bool_)
-
-    def _reject(self, rows: Rows, hi: int) -> None:
-        """Mark in place every drawn row that is no start."""
-        slot, after, bad = self._slot, self._next, self._bad
-        np.remainder(self._index, rows.capacity, out=slot)
+    def _draw(self, rows: Rows, hi: int, draws: _Draws) -> None:
+        """Draw rows, and mark in place every one that is no start."""
+        index, slot, after, bad = draws.index, draws.slot, draws.next, draws.bad
+        self._rng.random(out=draws.unit)
+        draws.unit *= hi - self._lo
+        np.copyto(index, draws.unit, casting="unsafe")  # floor, as nothing is negative
+        index += self._lo
+        np.remainder(index, rows.capacity, out=slot)
         np.take(rows.next, slot, out=after, mode="clip")
-        np.take(rows.kind, slot, out=self._kind, mode="clip")
-        np.less_equal(after, self._index, out=bad)
-        bad |= np.greater_equal(after, hi, out=self._also)
-        bad |= np.greater(self._kind, MID, out=self._also)
+        np.take(rows.kind, slot, out=draws.kind, mode="clip")
+        np.less_equal(after, index, out=bad)
+        bad |= np.greater_equal(after, hi, out=draws.also)
+        bad |= np.greater(draws.kind, MID, out=draws.also)
         if self._stack > 1:
-            bad |= cut_stacks(rows, self._index, self._lo, self._stack)
+            bad |= cut_stacks(rows, index, self._lo, self._stack)
         if self._held_out is not None:
             barred = self._held_out.barred(rows, self._lo, hi)
-            bad |= np.take(barred, slot, out=self._also, mode="clip")
+            bad |= np.take(barred, slot, out=draws.also, mode="clip")
 
     def _may_be_drawn(self, rows: Rows, row: NDArray[np.int64], hi: int) -> NDArray[np.bool_]:
-        """Return which rows (B,) start a transition that is not held out: what `_reject` marks."""
+        """Return which rows (B,) start a transition that is not held out: what `_draw` leaves."""
         may = is_start(rows, row, self._lo, hi, self._stack)
         if self._held_out is not None:
             may &= ~self._held_out.barred(rows, self._lo, hi)[row % rows.capacity]
@@ -108,9 +120,10 @@ class UniformSampler:
         starts = row[self._may_be_drawn(rows, row, hi)]
         if not len(starts):
             raise NoValidStart(f"no row of [{lo}, {hi}) starts a transition")
-        self._rng.random(out=self._unit)
-        np.take(starts, (self._unit * len(starts)).astype(np.int64), out=self._index)
-        return self._index
+        draws = self._draws
+        self._rng.random(out=draws.unit)
+        np.take(starts, (draws.unit * len(starts)).astype(np.int64), out=draws.index)
+        return draws.index
 
 
 def is_start(rows: Rows, row: NDArray[np.int64], lo: int, hi: int, stack: int) -> NDArray[np.bool_]:
