@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
+_SMALL, _KEPT = 1024, 7
 _TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
@@ -28,10 +29,24 @@ def free_disk_bytes(folder: Path) -> int:
 def return_free_memory() -> None:
     """Give the memory that this process no longer uses back to the system.
 
-    What holds itself in cycles is found first: in a process that makes few objects, Python looks
-    for it after hours only. It costs some 20 ms. Where the C library has no malloc_trim(3), as
+    Young objects that hold each other in cycles are collected first: in a process that makes few
+    objects, Python looks for them after hours only. Where the C library has no malloc_trim(3), as
     glibc has, its heap stays as it is.
     """
-    gc.collect()
+    gc.collect(1)
     if _TRIM is not None:
         _TRIM(0)
+
+
+def fill_array_cache() -> None:
+    """Take the 4 MB now that NumPy would take little by little for its cache of small arrays.
+
+    It keeps seven freed blocks of every size below 1 KiB (numpy/_core/src/multiarray/alloc.c), and
+    a process whose arrays have ever new lengths meets them all, but in hours: its memory seems to
+    leak.
+    """
+    import numpy as np  # a tenth of a second, for those who use it
+
+    for size in range(1, _SMALL):
+        blocks = [np.empty(size, np.uint8) for _ in range(_KEPT)]
+        del blocks

@@ -21,7 +21,9 @@ def main() -> int:
     arguments = parser.parse_args()
     log_to_stderr()
     from agentd.learner.process import run
+    from agentd.machine import fill_array_cache
 
+    fill_array_cache()
     return run(arguments.agent_dir, arguments.device)
 
 
