@@ -10,7 +10,6 @@ Sixteen games at 60 frames/s play `net` (64-128-128-6) alone, and then beside on
     huge      the same agent, played as fast as it can
 
 Neighbours' p99 beside a trouble should stay within twice that alone, on a core that is not full.
-`huge` is told for what it is: its passes are made on the event loop, so a frame may wait for one.
 """
 
 from __future__ import annotations

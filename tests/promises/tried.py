@@ -6,6 +6,7 @@ from tests.promises.promise import Mutant, Promise
 
 _LIFECYCLE = "tests/agentd/server/agents/test_lifecycle.py"
 _LIFE = "tests/agentd/server/agents/test_life.py"
+_ASIDE = "tests/agentd/server/batching/test_aside.py"
 _BUDGET = "tests/agentd/server/agents/test_budget.py"
 _CREATION = "tests/agentd/server/agents/test_creation.py"
 _ISOLATION = "tests/agentd/server/agents/test_isolation.py"
@@ -128,11 +129,13 @@ TRIED = (
     ),
     Promise(
         "I1",
-        "an agent that is paced, broken, or slow to build, open or delete never holds up another's "
-        "answers; passes of a huge network share the event loop, so a frame may wait for one",
+        "an agent that is paced, broken, huge, or slow to build, open or delete never holds up "
+        "another's answers",
         (
             f"{_ISOLATION}::test_agents_in_trouble_delay_nobody_else",
             f"{_BUDGET}::test_an_agent_being_built_does_not_hold_up_the_others",
+            f"{_ASIDE}::test_others_are_answered_while_a_pass_is_made",
+            f"{_ASIDE}::test_weights_that_come_meanwhile_are_those_that_answer",
         ),
         "python scripts/bench_isolation.py",
         (
@@ -156,6 +159,20 @@ TRIED = (
                 "await loop.run_in_executor(self._thread, self._ring.sync)",
                 "await asyncio.to_thread(self._ring.sync)",
                 f"{_ISOLATION}::test_agents_in_trouble_delay_nobody_else",
+            ),
+            Mutant(
+                "long passes are made on the event loop",
+                "agentd/server/batching/aside.py",
+                "loop.run_in_executor(self._thread, self._actor.look_ahead, question)",
+                "loop.create_future()\n        self._actor.look_ahead(question)",
+                f"{_ASIDE}::test_others_are_answered_while_a_pass_is_made",
+            ),
+            Mutant(
+                "what a pass found is used whatever has come meanwhile",
+                "agentd/server/batching/actor.py",
+                "ahead[0] == self._turn and ahead[1].equals(question)",
+                "True",
+                f"{_ASIDE}::test_weights_that_come_meanwhile_are_those_that_answer",
             ),
         ),
     ),

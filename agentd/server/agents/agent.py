@@ -4,8 +4,6 @@ One pass (``flush``) answers everything that arrived in one turn of the event lo
 delay. A frame's life: taken → joined with the turn's other frames → checked → valued →
 explored → written to the ring → answered. Acting never waits for learning unless the agent is
 paced; then frames wait here until the learner has reached their due point.
-
-Shape letters: N rows of a batch, A mask width.
 """
 
 import asyncio
@@ -32,6 +30,7 @@ from agentd.server.agents.game_log import GameLog
 from agentd.server.agents.health import Condition, Health
 from agentd.server.agents.host import AgentHost
 from agentd.server.batching.actor import Actor
+from agentd.server.batching.aside import Aside
 from agentd.server.batching.frame_queue import FrameQueue
 from agentd.server.batching.learning import Learning
 from agentd.server.batching.responder import Responder
@@ -65,11 +64,8 @@ class Agent:
         host: AgentHost,
         pass_rows: int,
     ) -> None:
-        self.name = folder.name
-        self.checkpoints = folder / "checkpoints"
-        self.config = config
-        self.schema = schema
-        self.actor = actor
+        self.name, self.checkpoints = folder.name, folder / "checkpoints"
+        self.config, self.schema, self.actor = config, schema, actor
         self.learning = learning  # None: the agent learns nothing
         self.stacks = stacks  # None: a row is seen alone
         self.health = health
@@ -86,6 +82,7 @@ class Agent:
         self._host = host
         self._slots = StreamSlots()
         self._flush_due, self._saving = False, asyncio.Lock()
+        self._aside = Aside(actor, self.responder, self.queue, self._flush_soon)
         self._known: dict[Pattern, int] = {}  # rows of the layouts whose lengths are right
 
     # -- sessions ------------------------------------------------------------------------------
@@ -270,7 +267,7 @@ class Agent:
         """
         self._flush_due = False
         waiting = self.queue.rows
-        while self.queue:
+        while self.queue and not self._aside.busy:
             group = self.queue.next_group(self._may_train(), self.pass_rows)
             if not group:
                 group = self._overdue()
@@ -280,6 +277,8 @@ class Agent:
             if not group:
                 left = self.queue.soonest_deadline() - ANSWER_S - self._host.clock()
                 self._host.flushes.later(self, min(POLL_S, max(left, 0.0)))
+                return
+            if self._aside.takes(group):
                 return
             self.responder.answer(group)
             answered = waiting - self.queue.rows
@@ -396,5 +395,6 @@ class Agent:
 
     async def close(self, save: bool = True) -> None:
         """Stop learning (saving first) and let go of the files."""
+        self._aside.close()
         if self.learning is not None:
             await self.learning.close(save, 0.75 * self._host.limits.drain_s)

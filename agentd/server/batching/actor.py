@@ -1,5 +1,7 @@
 """The acting half of an agent: the newest weights, one forward pass, ε-greedy choice."""
 
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +19,7 @@ from agentd.memory.played import EXPLORED
 from agentd.protocol.rows import TERMINATED
 from agentd.protocol.schema import Schema, raw_to_features
 from agentd.server.batching.holds import Holds
+from agentd.server.batching.question import LONG_S, Question, rows_of
 
 _BLOCK_ROWS = 1024
 _NOISE_ROWS = 64
@@ -56,6 +59,7 @@ class Actor:
     ``format`` says how an input is made where that takes more than one row. ``holds`` is None for
     agents that decide anew in every row. ``growth``: which actions there are yet. ``evidence`` says
     what makes evidence of the outputs of a classifier that gathers any; None for all others.
+    ``long_rows``: as many rows or more make a pass of ``LONG_S`` seconds, measured by ``warm_up``.
     """
 
     def __init__(
@@ -90,6 +94,9 @@ class Actor:
         self._n_draws = 1 + len(schema.branches) if self.holds is None else self.holds.draws
         self._block: NDArray[np.float64] = np.empty((0, 1))
         self._block_start = 0
+        self.long_rows = sys.maxsize
+        self._turn = 0  # of the weights and the seed: what was worked out before is out of date
+        self._ahead: tuple[int, Question, NDArray[np.float32]] | None = None
 
     @property
     def needs_streams(self) -> bool:
@@ -100,19 +107,26 @@ class Actor:
         """Act with what ``weights`` now holds."""
         self.version = version
         self._backend.write(self._params, self.weights)
+        self._turn += 1
 
     def warm_up(self) -> None:
-        """Act once for few rows and for many, so that no game waits for the cost of first use.
+        """Act for few rows and for many, so that no game waits for the cost of first use.
 
         On a device that is building kernels, which may take seconds; a batch's size decides which.
+        On the host, what the second time takes tells how many rows make a long pass. A device's
+        kernels are for one thread; its passes stay on the event loop.
         """
         most = min(_WARM_UP_ROWS[-1], self._pass.capacity)
         blank = np.zeros((most * self._stack, self._schema.row_bytes), np.uint8)
         length = 0 if self._format is None else self._format.last_actions
         none = np.full((most, length, len(self._schema.branches)), -1, np.int32)
-        for rows in _WARM_UP_ROWS:
-            if rows <= most:
-                self.values(blank[: rows * self._stack], none[:rows])
+        took = {}
+        for rows in [rows for rows in _WARM_UP_ROWS if rows <= most] + [1, most]:
+            began = time.thread_time()
+            self.values(blank[: rows * self._stack], none[:rows])
+            took[rows] = time.thread_time() - began
+        if self._on_host:
+            self.long_rows = rows_of(LONG_S, took[1], took[most], most)
         if self._noisy is not None:
             self._noisy_values(self._noisy, blank[: self._stack], none[:1], 0)
 
@@ -123,7 +137,7 @@ class Actor:
     def reseed(self, seed: int) -> None:
         """Draw what is explored, from the next row on, by another seed."""
         if seed != self._seed:
-            self._seed, self._block = seed, np.empty((0, 1))
+            self._seed, self._block, self._turn = seed, np.empty((0, 1)), self._turn + 1
         if self.holds is not None:
             self.holds.seed = seed
 
@@ -163,8 +177,12 @@ class Actor:
     @property
     def reads_rows(self) -> bool:
         """True when the network reads float32 rows from the host's memory as they are."""
-        host = isinstance(self._params, np.ndarray) and self._params.dtype == np.float32
-        return host and self.network.input_kind == "float" and not self.network.memory
+        return self._on_host and self.network.input_kind == "float" and not self.network.memory
+
+    @property
+    def _on_host(self) -> bool:
+        """True when the network computes with float32 numbers in the host's memory."""
+        return isinstance(self._params, np.ndarray) and self._params.dtype == np.float32
 
     def input(self, rows: int) -> NDArray[np.float32]:
         """Where so many rows are put for ``best``, (rows, *input); only if ``reads_rows``."""
@@ -199,7 +217,7 @@ class Actor:
         batch. ``slot`` (N,) is each row's stream among all sessions, needed where actions are held;
         ``played``, ``memory``: see ``values``.
         """
-        q = self._outputs(obs, played, learned, first_row, memory)
+        q = self._outputs(Question(obs, played, learned, first_row, memory))
         n, branches = len(kind), self._schema.branches
         mask = self.legal(mask, first_row, env_steps, n)
         lone = self._exploration.kind != "boltzmann" and n == len(branches) == 1
@@ -247,18 +265,23 @@ class Actor:
             return mask
         return self.growth.limit(mask, max(first_row, env_steps), rows)
 
-    def _outputs(
-        self,
-        obs: NDArray[np.uint8],
-        played: NDArray[np.int32] | None,
-        learned: int,
-        first_row: int,
-        memory: NDArray[np.float32] | None,
-    ) -> NDArray[np.float32]:
-        q = self.values(obs, played, memory)
+    def look_ahead(self, question: Question) -> None:
+        """Run the network on what ``act`` will be asked: asked the same, it does not run it again.
+
+        It may be called in another thread while ``publish`` is called, and nothing that acts.
+        """
+        turn = self._turn
+        self._ahead = turn, question, self._outputs(question)
+
+    def _outputs(self, question: Question) -> NDArray[np.float32]:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] == self._turn and ahead[1].equals(question):
+            return ahead[2]
+        obs, played, learned = question.obs, question.played, question.learned
+        q = self.values(obs, played, question.memory)
         if self._noisy is not None and learned:
             seen = obs[: learned * self._stack]
-            q[:learned] = self._noisy_values(self._noisy, seen, played, first_row)
+            q[:learned] = self._noisy_values(self._noisy, seen, played, question.first_row)
         return q
 
     def _explore(

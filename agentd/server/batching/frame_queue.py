@@ -17,13 +17,14 @@ class FrameQueue:
 
     def __init__(self) -> None:
         self.rows = 0
+        self._lent: list[Frame] = []  # out of their sessions' queues, and not yet answered
         self._owed = False
         self._bulk_served = False
         self._realtime: list[Session] = []  # those with frames, in the order of their oldest
         self._bulk: list[Session] = []
 
     def __bool__(self) -> bool:
-        return bool(self._realtime or self._bulk)
+        return bool(self._realtime or self._bulk or self._lent)
 
     @property
     def only_bulk(self) -> bool:
@@ -46,7 +47,8 @@ class FrameQueue:
     @property
     def frames(self) -> int:
         """How many frames wait."""
-        return sum(len(session.pending) for session in (*self._realtime, *self._bulk))
+        waiting = sum(len(session.pending) for session in (*self._realtime, *self._bulk))
+        return waiting + len(self._lent)
 
     def add(self, session: Session, frame: Frame) -> None:
         """Put a frame behind the session's others."""
@@ -61,11 +63,30 @@ class FrameQueue:
             (self._bulk if session.bulk else self._realtime).remove(session)
             self.rows -= sum(frame.rows for frame in session.pending)
             session.pending.clear()
+        for frame in [frame for frame in self._lent if frame.session is session]:
+            self._lent.remove(frame)
+            self.rows -= frame.rows
+
+    def lend(self, group: list[Frame]) -> None:
+        """Count a group that was taken out as waiting until ``take_back``."""
+        self._lent = list(group)
+        for frame in group:
+            self.rows += frame.rows
+            frame.session.held.append(frame)
+
+    def take_back(self) -> list[Frame]:
+        """Return those of the group that was lent whose sessions have not ended."""
+        group, self._lent = self._lent, []
+        for frame in group:
+            self.rows -= frame.rows
+            frame.session.held.remove(frame)
+        return group
 
     def clear(self) -> None:
         """Forget every frame: nobody answers here any more, and their clients send them again."""
         for session in (*self._realtime, *self._bulk):
             session.pending.clear()
+        self.take_back()
         self._realtime, self._bulk, self.rows = [], [], 0
 
     def next_group(self, trains: bool, max_rows: int) -> list[Frame]:

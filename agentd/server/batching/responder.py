@@ -25,12 +25,19 @@ from agentd.server.batching.fast_path import FastPath
 from agentd.server.batching.followed import FollowedReturns
 from agentd.server.batching.learning import Learning
 from agentd.server.batching.masks import LastMasks
+from agentd.server.batching.question import Question
 from agentd.server.batching.returns import Returns
 from agentd.server.batching.session import Frame
 from agentd.server.batching.stacks import Stacks
 from agentd.server.batching.teaching import read_teach
 
 log = logging.getLogger("agentd.responder")
+
+
+def _put_learned_first(frames: list[Frame]) -> None:
+    """Put the frames whose rows are learned first, so that these can be cut off as one."""
+    if len(frames) > 1:
+        frames.sort(key=lambda frame: not frame.session.trains)
 
 
 class Responder:
@@ -65,8 +72,11 @@ class Responder:
 
     def answer(self, group: list[Frame]) -> None:
         """Answer every frame of a group, in which a session has at most one; raise nothing."""
-        if self._answer_plain(group):
-            return
+        if not self._answer_plain(group):
+            self.answer_as_batch(group)
+
+    def answer_as_batch(self, group: list[Frame]) -> None:
+        """As ``answer``, also where all frames are plain: by the pass that was foreseen, if any."""
         steps = []
         for frame in group:
             if frame.fault is not None:
@@ -75,8 +85,7 @@ class Responder:
                 self._learn_taught(frame, frame.message)
             else:
                 steps.append(frame)
-        if len(steps) > 1:  # rows that are learned stand first, so that they can be cut off as one
-            steps.sort(key=lambda frame: not frame.session.trains)
+        _put_learned_first(steps)
         while steps:
             batch = self._joiner.join(steps)
             try:
@@ -86,6 +95,29 @@ class Responder:
             else:
                 self._answer_batch(batch)
                 return
+
+    def foresee(self, group: list[Frame]) -> Question | None:
+        """What answering a group will ask the network; None where that cannot be told yet."""
+        steps = [f for f in group if f.fault is None and not isinstance(f.message, Teach)]
+        _put_learned_first(steps)
+        while steps:
+            batch = self._joiner.join(steps)
+            try:
+                check_batch(self._schema, self.states, self.masks.bits, batch)
+            except ProtocolError:
+                steps = [frame for frame, fault in self._checked(steps) if fault is None]
+            else:
+                return self._question(batch)
+        return None
+
+    def _question(self, batch: Batch) -> Question | None:
+        obs, played, memory = batch.obs.copy(), None, None
+        if self._stacks is not None:
+            if corrected(batch.facts, len(batch)) is not None:
+                return None
+            obs, played = self._stacks.look(batch.stream, batch.kind, obs)
+            memory = self._stacks.memory(batch.stream, batch.kind)
+        return Question(obs, played, self._learned_rows(batch), self._head, memory)
 
     def followed_stats(self) -> dict[str, Any]:
         """What was expected of actions and what followed, where that is looked at."""
@@ -163,15 +195,23 @@ class Responder:
         if len(steps) == 1:
             self._refuse(steps[0], fault)
             return []
-        good = []
+        checked = self._checked(steps)
+        for frame, own in checked:
+            if own is not None:
+                self._refuse(frame, own)
+        return [frame for frame, own in checked if own is None]
+
+    def _checked(self, steps: list[Frame]) -> list[tuple[Frame, ProtocolError | None]]:
+        """Each frame, and the rule that it breaks by itself, if any."""
+        found: list[tuple[Frame, ProtocolError | None]] = []
         for frame in steps:
             try:
                 batch = self._joiner.join([frame])
                 check_batch(self._schema, self.states, self.masks.bits, batch)
-                good.append(frame)
-            except ProtocolError as own:
-                self._refuse(frame, own)
-        return good
+                found.append((frame, None))
+            except ProtocolError as fault:
+                found.append((frame, fault))
+        return found
 
     def _act(self, batch: Batch) -> Choice:
         learned = self._learned_rows(batch)
@@ -188,7 +228,7 @@ class Responder:
         if self._stacks is not None:
             obs, played = self._stacks.push(batch.stream, batch.kind, obs)
             memory = self._stacks.memory(batch.stream, batch.kind)
-        head, steps = (0, 0) if learning is None else (learning.head, learning.env_steps)
+        head, steps = self._head, 0 if learning is None else learning.env_steps
         choice = self._actor.act(
             obs,
             batch.mask,
@@ -231,6 +271,11 @@ class Responder:
             choice.action[:rows],
             choice.q[:rows],
         )
+
+    @property
+    def _head(self) -> int:
+        """Absolute index that the next learned row will have."""
+        return 0 if self._learning is None else self._learning.head
 
     def _learned_rows(self, batch: Batch) -> int:
         """How many leading rows belong to sessions that train."""

@@ -46,16 +46,23 @@ class Stacks:
         stands for those before it. Of a stream that ends and begins again in one batch the later
         row counts.
         """
+        rows, played = self.look(stream, kind, obs)
+        self._rows[stream] = rows.reshape(len(obs), self.stack, -1)[:, 1:]
+        self._played[stream] = played
+        return rows, played
+
+    def look(
+        self, stream: NDArray[np.int64], kind: NDArray[np.uint8], obs: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """Return what ``push`` would, and take in nothing."""
         n, width = obs.shape
         first = kind == FIRST
         stacks = np.empty((n, self.stack, width), np.uint8)
         stacks[:, :-1] = self._rows[stream]
         stacks[first, :-1] = obs[first, np.newaxis]
         stacks[:, -1] = obs
-        self._rows[stream] = stacks[:, 1:]
         played = self._played[stream]
         played[first] = -1
-        self._played[stream] = played
         return stacks.reshape(-1, width), played
 
     def memory(

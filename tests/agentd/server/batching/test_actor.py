@@ -1,5 +1,6 @@
 """A row's action does not depend on which rows share its batch: alone or among many, the same."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from agentd.engine.numpy_backend import NumPyBackend
 from agentd.engine.rules.exploration import ExplorationConfig
 from agentd.protocol.schema import Schema
 from agentd.server.batching.actor import Actor
+from agentd.server.batching.question import Question
 
 MID, TERMINATED = 1, 2
 
@@ -72,3 +74,34 @@ def test_noise_is_that_of_the_row_s_place_and_of_rows_that_learn_only():
     assert len({values.tobytes() for values in q}) == 3
     np.testing.assert_array_equal(*plain)
     assert (plain[0] != q[0]).any()
+
+
+def question(obs: np.ndarray) -> Question:
+    return Question(obs.view(np.uint8), None, 1, 40, None)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "noisy"])
+def test_what_was_worked_out_is_used_once_and_only_for_the_same_question(kind):
+    actor = make_actor(kind=kind)
+    obs = np.random.default_rng(0).standard_normal((2, 3)).astype(np.float32)
+    plain = actor._outputs(question(obs))
+    planted = plain + 1.0
+
+    def look_ahead() -> None:
+        actor.look_ahead(question(obs))
+        turn, asked, _ = actor._ahead
+        actor._ahead = turn, asked, planted
+
+    look_ahead()
+    assert (actor._outputs(question(obs.copy())) == planted).all()
+    assert (actor._outputs(question(obs)) == plain).all()
+    for other in (question(obs + 0), question(obs[:1])):
+        changed = replace(other, first_row=41) if len(other.obs) == 2 else other
+        look_ahead()
+        assert not np.isin(actor._outputs(changed), planted).any()
+    look_ahead()
+    actor.publish(8)
+    assert (actor._outputs(question(obs)) == plain).all()
+    look_ahead()
+    actor.reseed(99)
+    assert not np.isin(actor._outputs(question(obs)), planted).any()

@@ -65,6 +65,27 @@ def test_a_session_that_ended_leaves_nothing_behind():
     assert not queue
 
 
+def test_a_group_that_is_lent_counts_as_waiting_until_it_is_taken_back():
+    queue, gone, stays = FrameQueue(), session(), session()
+    for owner, rows in ((gone, 1), (stays, 2), (stays, 4)):
+        queue.add(owner, frame(owner, rows))
+    group = queue.next_group(True, 100)
+
+    queue.lend(group)
+    assert (queue.rows, queue.frames, bool(queue)) == (7, 3, True)
+    assert [list(owner.held) for owner in (gone, stays)] == [[group[0]], [group[1]]]
+    queue.drop(gone)
+    assert (queue.rows, queue.frames) == (6, 2)
+    assert queue.take_back() == [group[1]]
+    assert (queue.rows, queue.frames) == (4, 1)
+    assert not stays.held
+
+    queue.lend(queue.next_group(True, 100))
+    queue.clear()
+    assert (queue.rows, queue.frames, bool(queue)) == (0, 0, False)
+    assert queue.take_back() == []
+
+
 def test_bulk_frames_come_last_and_share_a_turn_only_so_far():
     queue, game = FrameQueue(), session()
     bulks = [session(bulk=True) for _ in range(3)]
