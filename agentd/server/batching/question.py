@@ -6,6 +6,7 @@ Shapes: as of `Actor`.
 import math
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,21 @@ LONG_S = 0.001
 """Seconds that a pass may keep others waiting; longer ones are made aside."""
 
 
+MOST_ROWS = 256
+"""Rows above which a long pass stays on the event loop: aside they are read and checked twice."""
+
+
 def rows_of(seconds: float, one: float, many: float, rows: int) -> int:
-    """How many rows a pass of ``seconds`` has: one row takes ``one`` seconds, ``rows`` ``many``."""
+    """How many rows make a pass of ``seconds``: one row takes ``one`` seconds, ``rows`` ``many``.
+
+    sys.maxsize where these would be more than MOST_ROWS.
+    """
     if one >= seconds:
         return 1
     a_row = (many - one) / max(1, rows - 1)
-    return sys.maxsize if a_row <= 0 else 1 + math.ceil((seconds - one) / a_row)
+    if a_row * (MOST_ROWS - 1) < seconds - one:
+        return sys.maxsize
+    return 1 + math.ceil((seconds - one) / a_row)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,10 +46,11 @@ class Question:
     memory: NDArray[np.float32] | None
 
     def equals(self, other: "Question") -> bool:
-        """Whether both ask the same, to the bit."""
+        """Whether both ask the same."""
+        pairs = (self.obs, other.obs), (self.played, other.played), (self.memory, other.memory)
         numbers = self.learned, self.first_row
-        return numbers == (other.learned, other.first_row) and self._arrays() == other._arrays()
+        return numbers == (other.learned, other.first_row) and all(_equal(*pair) for pair in pairs)
 
-    def _arrays(self) -> list[bytes | None]:
-        arrays = self.obs, self.played, self.memory
-        return [None if array is None else array.tobytes() for array in arrays]
+
+def _equal(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
+    return one is other or (one is not None and other is not None and np.array_equal(one, other))

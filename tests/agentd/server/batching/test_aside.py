@@ -65,6 +65,7 @@ def agent_of(house):
 def test_rows_of_a_long_pass():
     assert rows_of(1e-3, one=2e-3, many=3e-3, rows=16) == 1
     assert rows_of(1e-3, one=1e-4, many=16e-4, rows=16) == 10
+    assert rows_of(1e-3, one=1e-4, many=1.5e-4, rows=16) > 1e9  # it would take 271 rows
     assert rows_of(1e-3, one=1e-4, many=1e-4, rows=16) > 1e9
     assert rows_of(1e-3, one=1e-4, many=1e-4, rows=1) > 1e9
 

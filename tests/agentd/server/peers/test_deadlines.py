@@ -81,8 +81,13 @@ async def test_a_realtime_answer_comes_before_bulk_that_was_there_first(serve):
     await game.hello(role="play", streams=1)
     agent = house.server.registry.loaded["a"]
     groups = []
-    answer = agent.responder.answer
-    agent.responder.answer = lambda group: (groups.append([f.rows for f in group]), answer(group))
+    answer = agent.responder.answer_as_batch
+
+    def watched(group) -> None:
+        groups.append([frame.rows for frame in group])
+        answer(group)
+
+    agent.responder.answer_as_batch = watched
 
     for peer, rows in ((bulk, 4096), (game, 1)):  # both in one turn of the loop, bulk first
         (session,) = (s for s in agent.sessions.values() if s.streams == rows)
