@@ -4,9 +4,11 @@ Modules here may import everything, games included; nothing imports them but ``a
 A command's module loads when the command is called, so that ``agentd --help`` stays instant.
 """
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from agentd import __version__
@@ -23,6 +25,16 @@ def chess_uci() -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command (``sys.argv`` when ``arguments`` is None) and return its exit code."""
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output went away; nobody is left to tell
+        _discard_output()
+        return ExitCode.FAILED
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     words = fill(sys.argv[1:] if arguments is None else arguments)
     found = find_help(words)
     if list(words) == ["--version"]:
@@ -47,6 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"agentd: {shadow}", file=sys.stderr)
         return ExitCode.CONFIG
     return run(app, words, Terminal())
+
+
+def _discard_output() -> None:
+    """Send what is left to be written to nowhere, or Python complains of it when it ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _leave(number: int, frame: object) -> NoReturn:

@@ -1,6 +1,9 @@
 """The boundary: every error ends in one line, a hint and its exit code."""
 
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,6 +128,18 @@ def test_interrupts_end_with_130() -> None:
 
 def test_a_reader_that_left_is_no_crash() -> None:
     assert run(raising(BrokenPipeError()), [], terminal()) == 1
+
+
+@pytest.mark.parametrize("words", ["--help", "--version", "serve --help", "config init --help"])
+def test_output_that_nobody_reads_is_no_traceback(words: str) -> None:
+    """What ``agentd --help | head -1`` does: the pipe is closed before all is written."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "agentd", *words.split()]
+    with os.fdopen(writing, "wb") as pipe:
+        done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_usage_errors_come_from_the_command_line(
