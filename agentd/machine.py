@@ -3,11 +3,12 @@
 import ctypes
 import gc
 import os
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
 _SMALL, _KEPT = 1024, 7
-_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 def memory_bytes() -> int:
@@ -34,16 +35,22 @@ def return_free_memory() -> None:
     glibc has, its heap stays as it is.
     """
     gc.collect(1)
-    if _TRIM is not None:
-        _TRIM(0)
+    if (trim := _malloc_trim()) is not None:
+        trim(0)
+
+
+@cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    """The C library's malloc_trim(3), looked up once; None where it has none."""
+    return getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 def fill_array_cache() -> None:
-    """Take the 4 MB now that NumPy would take little by little for its cache of small arrays.
+    """Fill NumPy's cache of small arrays, 4 MB, at once.
 
-    It keeps seven freed blocks of every size below 1 KiB (numpy/_core/src/multiarray/alloc.c), and
-    a process whose arrays have ever new lengths meets them all, but in hours: its memory seems to
-    leak.
+    NumPy keeps seven freed blocks of every size below 1 KiB (numpy/_core/src/multiarray/alloc.c).
+    A process whose arrays often have new lengths fills this cache by and by, in hours, which looks
+    like a leak of memory.
     """
     import numpy as np  # a tenth of a second, for those who use it
 

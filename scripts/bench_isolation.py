@@ -92,6 +92,7 @@ def beside(server: Server, trouble: Trouble | None) -> Iterator[None]:
 
 
 def main() -> None:
+    """Measure alone and beside each trouble, in turns, and print the quantiles."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=3)

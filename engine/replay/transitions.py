@@ -132,7 +132,8 @@ class TransitionReader:
         self._slots = empty("slots", (k, 2, b), np.int64)
         self._after = empty("after", (size,), np.int64)
         self._kind = empty("kind", (size,), np.uint8)
-        self._by, self._limit = np.zeros(size, np.uint8), np.zeros(0, np.int64)
+        self._by, self._limit = empty("by", (size,), np.uint8), np.zeros(0, np.int64)
+        self._by.fill(0)
         self._time = np.zeros(0)
         self._one_reward = empty("one_reward", (size,), np.float32)
         self._x = empty("x", (2 * size, format.features), np.float32)
@@ -210,6 +211,7 @@ class _MaskReader:
         self._scratch = Scratch()
 
     def read(self, mask_bits: NDArray[np.uint8], slots: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the masks of slots (B,) as bytes, (B, A); valid until the next call."""
         empty, rows = self._scratch.empty, len(slots)
         bits = empty("bits", (rows, self._width), np.uint8)
         wide = empty("wide", (rows, self._width, 8), np.uint8)

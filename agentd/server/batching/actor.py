@@ -95,7 +95,7 @@ class Actor:
         self._block: NDArray[np.float64] = np.empty((0, 1))
         self._block_start = 0
         self.long_rows = sys.maxsize
-        self._turn = 0  # of the weights and the seed: what was worked out before is out of date
+        self._turn = 0  # grows with new weights or another seed: results of before are out of date
         self._ahead: tuple[int, Question, NDArray[np.float32]] | None = None
 
     @property
@@ -266,9 +266,10 @@ class Actor:
         return self.growth.limit(mask, max(first_row, env_steps), rows)
 
     def look_ahead(self, question: Question) -> None:
-        """Run the network on what ``act`` will be asked: asked the same, it does not run it again.
+        """Run the network in advance. If ``act`` then asks the same question, it uses the result.
 
-        It may be called in another thread while ``publish`` is called, and nothing that acts.
+        This may run in another thread. Meanwhile ``publish`` and ``reseed`` may be called, and no
+        method that runs the network.
         """
         turn = self._turn
         self._ahead = turn, question, self._outputs(question)

@@ -19,9 +19,11 @@ from agentd.server.batching.session import Frame
 
 
 class Aside:
-    """Makes one agent's long passes in a thread of its own, one at a time; woken threads go first.
+    """Makes the long passes of one agent in a thread, one at a time.
 
-    busy  whether a pass is being made; the agent answers nothing meanwhile
+    The thread lets every other one that has just been woken run first.
+
+    busy  whether a pass is being made; the agent answers nothing until it is done
     """
 
     def __init__(
@@ -33,7 +35,10 @@ class Aside:
         self._thread: ThreadPoolExecutor | None = None
 
     def takes(self, group: list[Frame]) -> bool:
-        """Whether the pass of a group takes long; if so, it is begun, and answered when made."""
+        """Begin the pass of a group if it takes long; return whether it was begun.
+
+        The group is answered when the pass is done.
+        """
         if sum(frame.rows for frame in group) < self._actor.long_rows:
             return False
         question = self._responder.foresee(group)

@@ -76,7 +76,7 @@ class Responder:
             self.answer_as_batch(group)
 
     def answer_as_batch(self, group: list[Frame]) -> None:
-        """As ``answer``, also where all frames are plain: by the pass that was foreseen, if any."""
+        """Do as ``answer``, without the fast path: a pass that was made in advance is used."""
         steps = []
         for frame in group:
             if frame.fault is not None:
@@ -97,7 +97,7 @@ class Responder:
                 return
 
     def foresee(self, group: list[Frame]) -> Question | None:
-        """What answering a group will ask the network; None where that cannot be told yet."""
+        """Return what the network will be asked for a group; None where it is not known yet."""
         steps = [f for f in group if f.fault is None and not isinstance(f.message, Teach)]
         _put_learned_first(steps)
         while steps:
