@@ -43,6 +43,19 @@ def test_script_is_strict_and_runnable(script: str) -> None:
     subprocess.run(["bash", "-n", str(path)], check=True)
 
 
+def test_every_command_that_needs_the_environment_makes_it() -> None:
+    """A command that a fresh clone begins with must not fail for want of `.venv`."""
+    commands = {
+        p.name: p.read_text() for p in (ROOT / "scripts").iterdir() if p.is_file() and not p.suffix
+    }
+    shells = {name: text for name, text in commands.items() if text.startswith("#!/usr/bin/env b")}
+
+    without = {name for name, text in shells.items() if "scripts/install" not in text}
+
+    assert len(shells) > 5
+    assert without == {"install"}
+
+
 def test_an_old_python_is_refused_in_one_line(tools: Path, tmp_path: Path) -> None:
     fake(tools / "python3", "exit 1")
 
