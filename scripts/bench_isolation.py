@@ -4,6 +4,7 @@
     python scripts/bench_isolation.py [--seconds S] [--rounds N] [--json]
 
 Sixteen games at 60 frames/s play `net` (64-128-128-6) alone, and then beside one trouble at a time:
+    busy      no trouble: a small agent that plays as fast as it can, to compare with
     paced     an agent whose games wait for its learner, played as fast as it lets them
     broken    hellos to an agent whose network cannot be made, one after the other
     building  an agent of 20 million parameters, made, opened and deleted again and again
@@ -30,8 +31,13 @@ X = {"x": ("float32", (4,))}
 ROW = np.zeros((1, 4), np.float32)
 PACED = {"learner": "dqn", "pace": {"mode": "paced", "learn_start": 64, "train_every": 4}}
 BROKEN = {"learner": "none", "model": {"layers": [{"conv2d": {"channels": 2, "kernel": 3}}]}}
+SMALL = {"learner": "none"}
 HUGE = {"learner": "none", "model": {"layers": [{"dense": 4400}] * 2}}
 Trouble = Callable[[tuple[str, int], Callable[[], bool]], None]
+
+
+def busy(address: tuple[str, int], over: Callable[[], bool]) -> None:
+    play(address, "busy", SMALL, over)
 
 
 def paced(address: tuple[str, int], over: Callable[[], bool]) -> None:
@@ -100,7 +106,7 @@ def main() -> None:
     args = parser.parse_args()
     load = {"agent": "net", "rows": 1, "connections": 16, "rate": 960, "seconds": args.seconds}
     troubles: dict[str, Trouble | None] = {"alone": None}
-    troubles |= {each.__name__: each for each in (paced, broken, building, huge)}
+    troubles |= {each.__name__: each for each in (busy, paced, broken, building, huge)}
 
     def measure(server: Server, trouble: Trouble | None) -> dict:
         with beside(server, trouble):

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tests.promises.promise import Mutant
-from tests.promises.table import mutants, mutants_page
+from tests.promises.table import PROMISES, mutants, mutants_page
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSED, FAILED = 0, 1  # pytest's exit codes; others mean that no test was run
@@ -87,7 +87,11 @@ def main() -> int:
     """Run the mutants that were asked for; return 1 where one was not caught."""
     parser = argparse.ArgumentParser(prog="scripts/mutants", description=__doc__)
     parser.add_argument("numbers", nargs="*", help="of promises or mutants: D3 S1.2; none for all")
+    parser.add_argument("--files", action="store_true", help="print the table's files of tests")
     asked = parser.parse_args()
+    if asked.files:
+        print(*sorted({test.partition("::")[0] for each in PROMISES for test in each.shown}))
+        return 0
     wanted = [
         (number, mutant)
         for number, mutant in mutants()
