@@ -2,7 +2,8 @@
 
 Every game has a process of its own that plays one stream in wall-clock time, first alone on a
 daemon, then all of them together on one. Counted after a warm-up: the updates that each agent
-made, what a row was worth to it, and how long its answers took.
+made, the share of the learning time that these took (an update of a convolution takes several times
+as long as one of a small dense network), what a row was worth to it, and how long its answers took.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from agentd.rl.realtime import FrameTimes, play_realtime
 from agentd.rl.tasks import GameSource
 
 SHARE, GROWTH = 0.2, 2.0
-"""No agent may get less of the updates than this, and no p99 grow by more."""
+"""No agent of four may get less of the learning time than this, and no p99 grow by more."""
 WARM_S = 30.0
 """Until rows suffice for learning, and rates are known."""
 
@@ -87,31 +88,38 @@ def compare(games: dict[str, str], fps: float, seconds: float, warm_s: float = W
     }
     together = play_all(games, fps, seconds, warm_s)
     made = sum(found["updates"] for found in together.values()) or 1
+    took = {agent: worked(alone[agent], found) for agent, found in together.items()}
     rows = [
         {
             "agent": agent,
             "share": round(found["updates"] / made, 3),
+            "time": round(took[agent] / (sum(took.values()) or 1), 3),
             "growth": round(found["p99_ms"] / max(alone[agent]["p99_ms"], 1e-3), 2),
             "alone": alone[agent],
             "together": found,
         }
         for agent, found in together.items()
     ]
-    fair = all(row["share"] >= SHARE * 4 / len(rows) for row in rows)
+    fair = all(row["time"] >= SHARE * 4 / len(rows) for row in rows)
     return {"agents": rows, "fair": fair, "quiet": all(row["growth"] <= GROWTH for row in rows)}
+
+
+def worked(alone: Found, together: Found) -> float:
+    """The seconds that an agent's updates among others would have taken it alone."""
+    return float(together["updates"] / (alone["possible_updates_per_second"] or 1))
 
 
 def show(found: Found) -> None:
     """Print the table."""
     print(
-        f"{'agent':<14}{'upd/s alone':>12}{'together':>10}{'share':>8}{'R':>7}{'U':>8}"
+        f"{'agent':<14}{'upd/s alone':>12}{'together':>10}{'share':>8}{'time':>7}{'R':>7}{'U':>8}"
         f"{'p99 alone':>12}{'together':>11}{'growth':>8}{'late':>6}"
     )
     for row in found["agents"]:
         alone, now = row["alone"], row["together"]
         print(
             f"{row['agent']:<14}{alone['updates_per_second']:>12,.0f}"
-            f"{now['updates_per_second']:>10,.0f}{row['share']:>8.0%}"
+            f"{now['updates_per_second']:>10,.0f}{row['share']:>8.0%}{row['time']:>7.0%}"
             f"{now['updates_per_row'] or 0:>7.2f}{now['possible_updates_per_second'] or 0:>8,.0f}"
             f"{alone['p99_ms']:>9.2f} ms{now['p99_ms']:>8.2f} ms{row['growth']:>8.2f}"
             f"{now['late']:>6}  {now['words']}"
