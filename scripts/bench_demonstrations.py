@@ -122,7 +122,7 @@ def _play(spec: Run, task: Task, address: tuple[str, int]) -> Run:
         for turn in turns or play(client, game):
             if shown + turn.steps < task.marks[len(found["scores"])]:
                 continue
-            scores = greedily(address, task.game, spec["episodes"], seed)
+            scores = greedily(spec, address, task.game, seed)
             found["scores"].append(scores.mean)
             found["seconds"].append(round(time.perf_counter() - began, 1))
             if len(found["scores"]) == len(task.marks):
@@ -212,6 +212,7 @@ def main() -> None:
         parser.error(f"there is no {', '.join(unknown)}")
     first, _, last = args.seeds.partition("..")
     common = {"fps": args.fps, "episodes": args.episodes, "set": json.loads(args.set)}
+    common |= {"hz": 0.0, "delay": 0}  # as the game is
     specs = [
         {"task": task, "who": who, "seed": seed, **common}
         for task in tasks

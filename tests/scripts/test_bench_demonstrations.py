@@ -1,8 +1,9 @@
 """The bench of demonstrations keeps what it has measured; its scripts are teachers."""
 
-import importlib.util
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -12,19 +13,10 @@ import pytest
 
 from agentd.config import agent_config_from_wire
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "bench_demonstrations.py"
-
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(SCRIPT.parent))
-    spec = importlib.util.spec_from_file_location("bench_demonstrations", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "bench_demonstrations", module)
-    spec.loader.exec_module(module)
-    return module
+def bench(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("bench_demonstrations")
 
 
 def spec_of(bench: ModuleType, task: str, who: str, seed: int = 1, fps: float = 60) -> Any:
@@ -71,3 +63,30 @@ def test_the_script_climbs_the_hill(bench: ModuleType) -> None:
         obs, _, climbed, _, _ = env.step(bench.push_on(np.asarray(obs)))
         steps += 1
     assert climbed
+
+
+def specs_of(bench: ModuleType, monkeypatch: pytest.MonkeyPatch, *words: str) -> list[Any]:
+    """What the script's own words make it run."""
+    asked: list[Any] = []
+    monkeypatch.setattr(bench, "measure", lambda specs, *_: asked.extend(specs) or {})
+    monkeypatch.setattr(sys, "argv", ["bench", *words])
+    bench.main()
+    return asked
+
+
+@pytest.mark.slow
+def test_an_agent_is_shown_and_looked_at_as_often_as_asked(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gymnasium")
+    words = ("--tasks", "mountaincar", "--who", "shown", "--seeds", "1")
+    (spec,) = specs_of(bench, monkeypatch, *words, "--fps", "0", "--episodes", "1")
+    task = replace(bench.TASKS["mountaincar"], shown=1, marks=(300, 600), goals=(None, None))
+    monkeypatch.setitem(bench.TASKS, "mountaincar", task)
+
+    found = bench.run(spec)
+
+    assert len(found["scores"]) == 2
+    assert all(-200 <= score < 0 for score in found["scores"])
+    assert found["shown_rows"] >= -found["teacher"][0] > 60
+    assert found["updates"] > 0

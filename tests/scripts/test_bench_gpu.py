@@ -1,29 +1,24 @@
 """The lines a GPU must show run on any device, with smaller sizes."""
 
-import importlib.util
 import sys
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 
 pytestmark = pytest.mark.opencl
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "bench_gpu.py"
 
-
-def test_every_line_runs_and_without_torch_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_line_runs_and_without_torch_says_so(
+    load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from agentd.engine.opencl_backend.devices import list_devices
 
     if not list_devices():
         pytest.skip("no OpenCL platform: `pip install 'pyopencl[pocl]'` brings PoCL")
     from agentd.engine.opencl_backend import OpenCLBackend
 
-    spec = importlib.util.spec_from_file_location("bench_gpu", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    bench: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bench)
+    bench = load("bench_gpu")
     monkeypatch.setitem(sys.modules, "torch", None)
 
     found = bench.shows(OpenCLBackend(), 0.0, 10.0, side=64, vector=1 << 12)

@@ -1,8 +1,7 @@
 """The bench of learning keeps what it has measured and goes on from there."""
 
-import importlib.util
 import json
-import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -13,19 +12,10 @@ import pytest
 
 from agentd.config import load_preset
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "bench_learning.py"
-
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(SCRIPT.parent))
-    spec = importlib.util.spec_from_file_location("bench_learning", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "bench_learning", module)
-    spec.loader.exec_module(module)
-    return module
+def bench(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("bench_learning")
 
 
 def test_every_task_has_its_preset(bench: ModuleType) -> None:

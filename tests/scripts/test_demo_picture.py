@@ -1,7 +1,7 @@
 """The picture of the demo: what a terminal showed last, taken from what was written to it."""
 
-import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -11,15 +11,9 @@ ROOT = Path(__file__).resolve().parents[2]
 ERASE = "\r\x1b[1A\x1b[2K\x1b[1A\x1b[2K"
 
 
-@pytest.fixture(scope="module")
-def picture() -> ModuleType:
-    place = ROOT / "scripts/demo_picture.py"
-    spec = importlib.util.spec_from_file_location("demo_picture", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def picture(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("demo_picture")
 
 
 def test_the_last_picture_and_the_summary_are_shown(picture: ModuleType) -> None:

@@ -1,8 +1,8 @@
 """The re-created bot of the beginnings: its inputs, its two plies, its UCI."""
 
-import importlib.util
 import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -15,14 +15,9 @@ from agentd.games.chess.board.position import encode_boards
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts/seed_bot.py"
 
 
-@pytest.fixture(scope="module")
-def seed_bot() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("seed_bot", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def seed_bot(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("seed_bot")
 
 
 def test_inputs_are_898_and_the_same_for_the_mirrored_board(seed_bot: ModuleType) -> None:
