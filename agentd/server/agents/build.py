@@ -21,6 +21,7 @@ from agentd.engine.network.weights import join
 from agentd.engine.replay.rows import RowFormat
 from agentd.learner.handle import LearnerHandle
 from agentd.learner.pace import pace_of
+from agentd.learner.priority import yield_to_others
 from agentd.memory.layout import RingLayout
 from agentd.memory.mapped_file import RingCounters, RingDamaged, move_aside
 from agentd.memory.recorded import read_recorded
@@ -54,8 +55,11 @@ _FITTED = 1024
 """Recorded rows to which int8 weights are fitted here: a game may wait for it."""
 
 
-_BUILDERS = ThreadPoolExecutor(32, "build")
-"""Agents are built in threads of their own: who else waits for the disk waits for no build."""
+_BUILDERS = ThreadPoolExecutor(32, "build", yield_to_others)
+"""Agents are built in threads of their own: who else waits for the disk waits for no build.
+
+They let every thread that has just been woken run first: it may have a game to answer.
+"""
 
 
 async def build_aside(host: AgentHost, folder: Path, config: AgentConfig, schema: Schema) -> Agent:
