@@ -54,8 +54,14 @@ class MarginLoss:
 
     @property
     def loss(self) -> float:
-        """The weighted loss of the last update that had demonstrations, 0 before the first."""
-        return 0.0 if self._made is None else float(self._backend.to_host(self._made.mean)[0])
+        """The weighted loss of the last update that had demonstrations.
+
+        0 before the first such update, and when its weight has faded to nothing.
+        """
+        last = max(0, self.updates - 1)
+        if self._made is None or not self.config.weight_after(last):
+            return 0.0
+        return float(self._backend.to_host(self._made.mean)[0])
 
     def add(
         self,

@@ -21,8 +21,9 @@ class DemonstrationConfig(Record, frozen=True, kw_only=True):
     """Learning from what a person or a script played; costs nothing while there is none of it.
 
     Part of each batch comes from such rows, and a margin loss there says that no other action is
-    as good as the one played (arXiv:1704.03732). It fades, so that the agent may become better
-    than its teacher. For ``learner: dqn``.
+    as good as the one played (arXiv:1704.03732). It fades to nothing, so that the agent may become
+    better than its teacher: with a tenth of it left, agents stayed where he was. For ``learner:
+    dqn``.
     """
 
     share: Fraction = 0.5  # most of a batch that demonstrations fill; 0: none is set aside for them
@@ -30,7 +31,7 @@ class DemonstrationConfig(Record, frozen=True, kw_only=True):
     full_rows: Count = 1_000  # so many would fill a whole batch, fewer their part of it
     margin: Annotated[float, Meta(ge=0, le=1e3)] = 0.1  # in deviations of the n-step targets
     weight: Annotated[float, Meta(ge=0, le=1e3)] = 1.0  # of the margin loss at first
-    weight_end: Annotated[float, Meta(ge=0, le=1e3)] = 0.1  # and in the end
+    weight_end: Annotated[float, Meta(ge=0, le=1e3)] = 0.0  # and in the end
     weight_updates: Count = 20_000  # updates from the one to the other
     n_step: Annotated[int, Meta(ge=1, le=64)] = 10  # rewards summed after a demonstrated action
 
