@@ -124,4 +124,4 @@ def show(found: Found) -> None:
             f"{alone['p99_ms']:>9.2f} ms{now['p99_ms']:>8.2f} ms{row['growth']:>8.2f}"
             f"{now['late']:>6}  {now['words']}"
         )
-    print(f"each gets a fair share: {found['fair']}; no p99 grows by more than 2: {found['quiet']}")
+    print(f"fair shares of time: {found['fair']}; no p99 grows by more than 2: {found['quiet']}")

@@ -22,8 +22,7 @@ class DemonstrationConfig(Record, frozen=True, kw_only=True):
 
     Part of each batch comes from such rows, and a margin loss there says that no other action is
     as good as the one played (arXiv:1704.03732). It fades to nothing, so that the agent may become
-    better than its teacher: with a tenth of it left, agents stayed where he was. For ``learner:
-    dqn``.
+    better than its teacher: with a tenth of it left for ever, agents did not. For ``learner: dqn``.
     """
 
     share: Fraction = 0.5  # most of a batch that demonstrations fill; 0: none is set aside for them
