@@ -160,7 +160,10 @@ def test_a_command_counts_for_all(learner: Learner, make_replica: Callable[..., 
     assert sorted(numbers) == [0, 1]
     one.feed(300)
     wait_for(lambda: other.version > 10, "weights by the rows of another")
-    assert other.relay.expect("shared", timeout=WAIT_S)["env_steps"] > 0
+    wait_for(
+        lambda: other.relay.expect("shared", timeout=WAIT_S)["env_steps"],
+        "rows of another in what the learner tells",
+    )
 
     saved = one.relay.expect("saved", id=one.relay.ask("save", kept=True))
     name = saved["checkpoint"]
