@@ -192,6 +192,7 @@ def show_table(rows: list[Run]) -> None:
 
 
 def main() -> None:
+    """Run what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--who", default="shown,alone", help="of " + ", ".join(WHO))

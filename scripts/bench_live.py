@@ -300,6 +300,7 @@ def show(rows: list[Run]) -> None:
 
 
 def main() -> None:
+    """Run what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tasks", default="cartpole,catch,snake,duel,lunarlander")
     parser.add_argument("--who", default="live", help="of " + ", ".join(PLAYERS))

@@ -5,11 +5,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 Load = Callable[[str], ModuleType]
+SpecsOf = Callable[..., list[Any]]
 
 
 @pytest.fixture
@@ -27,3 +29,17 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Load:
         return module
 
     return load
+
+
+@pytest.fixture
+def specs_of(monkeypatch: pytest.MonkeyPatch) -> SpecsOf:
+    """Call a bench with words of its command line; the runs that it would measure."""
+
+    def specs_of(bench: ModuleType, *words: str) -> list[Any]:
+        asked: list[Any] = []
+        monkeypatch.setattr(bench, "measure", lambda specs, *_: asked.extend(specs) or {})
+        monkeypatch.setattr(sys, "argv", ["bench", *words])
+        bench.main()
+        return asked
+
+    return specs_of

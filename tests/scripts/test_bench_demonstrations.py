@@ -1,7 +1,6 @@
 """The bench of demonstrations keeps what it has measured; its scripts are teachers."""
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -65,22 +64,13 @@ def test_the_script_climbs_the_hill(bench: ModuleType) -> None:
     assert climbed
 
 
-def specs_of(bench: ModuleType, monkeypatch: pytest.MonkeyPatch, *words: str) -> list[Any]:
-    """What the script's own words make it run."""
-    asked: list[Any] = []
-    monkeypatch.setattr(bench, "measure", lambda specs, *_: asked.extend(specs) or {})
-    monkeypatch.setattr(sys, "argv", ["bench", *words])
-    bench.main()
-    return asked
-
-
 @pytest.mark.slow
 def test_an_agent_is_shown_and_looked_at_as_often_as_asked(
-    bench: ModuleType, monkeypatch: pytest.MonkeyPatch
+    bench: ModuleType, specs_of: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("gymnasium")
     words = ("--tasks", "mountaincar", "--who", "shown", "--seeds", "1")
-    (spec,) = specs_of(bench, monkeypatch, *words, "--fps", "0", "--episodes", "1")
+    (spec,) = specs_of(bench, *words, "--fps", "0", "--episodes", "1")
     task = replace(bench.TASKS["mountaincar"], shown=1, marks=(300, 600), goals=(None, None))
     monkeypatch.setitem(bench.TASKS, "mountaincar", task)
 

@@ -1,6 +1,5 @@
 """The bench of learning in a running game plays what it was asked to, and counts it."""
 
-import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -16,14 +15,10 @@ def bench(load: Callable[[str], ModuleType]) -> ModuleType:
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [(), ("--hz", "120"), ("--delay", "1"), ("--who", "old")])
 def test_a_run_is_played_to_its_mark(
-    bench: ModuleType, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+    bench: ModuleType, specs_of: Callable[..., list[Any]], words: tuple[str, ...]
 ) -> None:
-    asked: list[Any] = []
-    monkeypatch.setattr(bench, "measure", lambda specs, *_: asked.extend(specs) or {})
-    common = ["--tasks", "cartpole", "--rows", "400", "--fps", "2000", "--episodes", "2"]
-    monkeypatch.setattr(sys, "argv", ["bench", *common, "--seeds", "3", *words])
-    bench.main()
-    (spec,) = asked
+    common = ("--tasks", "cartpole", "--rows", "400", "--fps", "2000", "--episodes", "2")
+    (spec,) = specs_of(bench, *common, "--seeds", "3", *words)
 
     found = bench.run(spec)
 
