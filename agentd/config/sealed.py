@@ -14,6 +14,9 @@ from agentd.errors import MissingInput
 _SEAL = re.compile(rb"# sha256: ([0-9a-f]{64})[^\n]*\n")
 _SEALED = "# sha256: {}, of all that follows; who edits it takes this line away\n"
 
+_OLDER: dict[str, object] = {"average": None}
+"""What keys of ``dqn`` meant before they were there: a daemon writes a file with all of its own."""
+
 
 def dump_agent_config(config: AgentConfig) -> bytes:
     """``config`` as the content of a ``config.yaml``."""
@@ -53,4 +56,6 @@ def _read(data: bytes, path: str) -> AgentConfig:
     layer = parse_layer(data, path, source="file")
     if not layer.tree:
         raise ConfigError("was cut", file=path, expected="an agent's keys", got="none")
+    if isinstance(dqn := layer.tree.get("dqn"), dict):
+        layer.tree["dqn"] = _OLDER | dqn
     return convert(layer, AgentConfig)

@@ -11,6 +11,7 @@ from agentd.assembly.learner import learner_for
 from agentd.assembly.network import network_for
 from agentd.assembly.rows import format_of
 from agentd.config import AgentConfig, plain
+from agentd.engine.learners.descent import ONLINE
 from agentd.engine.network.weights import split
 from agentd.engine.numpy_backend import NumPyBackend
 from agentd.learner.updater import Progress
@@ -30,7 +31,9 @@ def write_first_checkpoint(
     network = network_for(config, schema)
     learner = learner_for(config, network, NumPyBackend(), format_of(config, schema))
     arrays, scalars = learner.get_state()
-    arrays = {name: flat if name in ("params", "target") else v for name, v in arrays.items()}
+    arrays = {
+        name: flat if name in ("params", "target", ONLINE) else v for name, v in arrays.items()
+    }
     counters = RingCounters()
     facts = {
         "agentd": __version__,

@@ -24,6 +24,7 @@ from agentd.assembly.rows import format_of
 from agentd.children import start_s
 from agentd.config import AgentConfig, ConfigError, load_agent_config
 from agentd.engine.errors import EngineError
+from agentd.engine.learners.descent import ONLINE
 from agentd.engine.learners.dqn_config import NOMINAL_DT_S
 from agentd.engine.replay.rows import ReplayError
 from agentd.errors import AgentdError, ExitCode, StorageError
@@ -171,8 +172,9 @@ class LearnerProcess:
         found = self._board.read_into(arrays["params"])
         if found is None or not np.isfinite(arrays["params"]).all():
             return 0
-        if "target" in arrays:
-            arrays["target"] = arrays["params"].copy()
+        for name in ("target", ONLINE):
+            if name in arrays:
+                arrays[name] = arrays["params"].copy()
         learner.set_state(arrays, {**scalars, "updates": found.version})
         updater.progress = Progress(max(updater.progress.due, found.due))
         return found.version

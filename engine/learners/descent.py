@@ -9,9 +9,13 @@ from numpy.typing import NDArray
 
 from agentd.engine.backend import AdamConstants, Array, Backend, DescentArrays, Host
 from agentd.engine.errors import ShapeError
+from agentd.engine.learners.average import WeightAverage
 from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.network import Network
 from agentd.engine.optim import Optimizer
+
+ONLINE = "online"
+"""The name in a state of the parameters that updates move, where others are played."""
 
 quiet = np.errstate(over="ignore", invalid="ignore")
 """Decorator: let NumPy not warn of numbers that are not finite, since `Descent` handles them."""
@@ -22,7 +26,8 @@ class Descent:
 
     ``params`` and ``gradient`` (n_params,) stay the same arrays, so that ops may be bound to them.
     The loss op writes its mean or sum to ``loss`` (1,). A step whose loss or gradient norm is not
-    finite is skipped: parameters and optimizer state stay as they were.
+    finite is skipped: parameters and optimizer state stay as they were. ``played`` are the
+    parameters for whoever acts: the mean of the last ``average`` updates' where one is asked for.
     """
 
     def __init__(
@@ -32,6 +37,7 @@ class Descent:
         optimizer: Optimizer,
         clip_norm: float | None,
         weights: NDArray[np.float32],
+        average: int | None = None,
     ) -> None:
         if weights.shape != (network.n_params,):
             raise ShapeError("weights", (network.n_params,), weights.shape)
@@ -43,6 +49,8 @@ class Descent:
         self.measured = False  # whether a step has written loss and norm
         self._backend, self._optimizer, self._clip_norm = backend, optimizer, clip_norm
         self._elsewhere = optimizer.share()
+        self._average = None if average is None else WeightAverage(backend, self.params, average)
+        self.played = self.params if self._average is None else self._average.mean
         trainable = backend.rows(self.gradient, 0, network.n_trainable)
         self._figures = backend.zeros((2,))
         self.loss = backend.rows(self._figures, 0, 1)
@@ -73,6 +81,7 @@ class Descent:
         if not self._is_finite():
             return False
         self._optimizer.step(self.params, self.gradient)
+        self._take_in()
         return True
 
     def step_by(self, whole: Callable[[AdamConstants], object]) -> bool:
@@ -82,6 +91,7 @@ class Descent:
         if not self._is_finite():
             return False
         self._elsewhere.taken()
+        self._take_in()
         return True
 
     def stats(self) -> dict[str, float]:
@@ -99,10 +109,15 @@ class Descent:
         }
 
     def get_state(self) -> tuple[Arrays, Scalars]:
-        """Return parameters, optimizer state and counters."""
+        """Return parameters, optimizer state and counters.
+
+        ``params`` are those that are played. Where they are a mean, `ONLINE` are the newest.
+        """
         moments, numbers = self._optimizer.get_state()
         arrays = {f"optimizer.{name}": array for name, array in moments.items()}
-        arrays["params"] = self._backend.to_host(self.params)
+        arrays["params"] = self._backend.to_host(self.played)
+        if self._average is not None:
+            arrays[ONLINE] = self._backend.to_host(self.params)
         counters = {
             "updates": self.updates,
             "skipped": self.skipped,
@@ -115,10 +130,16 @@ class Descent:
         mark = "optimizer."
         moments = {k.removeprefix(mark): v for k, v in arrays.items() if k.startswith(mark)}
         self._optimizer.set_state(moments, scalars["optimizer"])
-        self._backend.write(self.params, arrays["params"])
+        self._backend.write(self.params, arrays.get(ONLINE, arrays["params"]))
+        if self._average is not None:
+            self._backend.write(self.played, arrays["params"])
         self.updates = int(scalars["updates"])
         self.skipped = int(scalars["skipped"])
         self.skipped_in_row = int(scalars["skipped_in_row"])
+
+    def _take_in(self) -> None:
+        if self._average is not None:
+            self._average.follow(self.updates)
 
     def _is_finite(self) -> bool:
         """Return whether loss and norm are finite; count the step as taken or skipped."""
@@ -144,8 +165,8 @@ class DescentLearner:
 
     @property
     def params(self) -> Array:
-        """The parameters (n_params,)."""
-        return self._descent.params
+        """The parameters (n_params,) for whoever acts: the newest, or a mean of many updates'."""
+        return self._descent.played
 
     @property
     def updates(self) -> int:

@@ -80,7 +80,9 @@ class DqnLearner(DescentLearner):
         size = config.batch
         self.config = config
         self._backend, self._format = backend, format
-        self._descent = Descent(network, backend, optimizer, config.clip_norm, weights)
+        self._descent = Descent(
+            *(network, backend, optimizer, config.clip_norm, weights, config.average)
+        )
         self._target = backend.asarray(weights)
         self._follow = self._bind_target()
         self.gamma = config.per_row(dt_s)
@@ -134,7 +136,7 @@ class DqnLearner(DescentLearner):
             target, error = self._backend.to_host(on.target), self._backend.to_host(on.error)
             taken = target[:, None] - error
         else:
-            taken = on.values(self._learn.output(self.params, self.config.batch))
+            taken = on.values(self._learn.output(self._descent.params, self.config.batch))
         figures = {
             **known,
             "td_abs": float(on.errors().mean()),
@@ -204,6 +206,8 @@ class DqnLearner(DescentLearner):
             x = observations(rows, np.arange(at, min(at + 4096, hi)))
             self._inputs.observe(self._descent.params, x)
         self._inputs.write(self._target)
+        if self.params is not self._descent.params:
+            self._inputs.write(self.params)
         self._observed = hi
 
     def _take_gradient(self, batch: TransitionBatch, x: Array | Host) -> None:
@@ -225,7 +229,7 @@ class DqnLearner(DescentLearner):
             y = self._step_by_transitions(near, far, *masks)
         else:
             goal = self._searched.find(self._target, near)
-            y = self._learn.forward(self.params, near, on.tile(masks[0], self._learn))
+            y = self._learn.forward(self._descent.params, near, on.tile(masks[0], self._learn))
             on.step_all(goal, y, self._descent.loss)
         if batch.by is not None:
             read = (on.action, on.target, y, on.dy, self._descent.loss)

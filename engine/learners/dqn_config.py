@@ -64,11 +64,14 @@ class DqnConfig(Record, frozen=True, kw_only=True):
     # several branches have one error, that of their mean value (DecQN, arXiv:2210.12566); false:
     # each has its own. null: one where actions are numbers (box, mixed), else its own
     mean_error: bool | None = None
-    n_step: Annotated[int, Meta(ge=1, le=64)] = 5  # rewards summed before the bootstrap
+    n_step: Annotated[int, Meta(ge=1, le=64)] = 3  # rewards summed before the bootstrap
     double: bool = True  # choose with the online network, value with the target network
     batch: Annotated[int, Meta(ge=1, le=65536)] = 128  # rows per update
     target: TargetConfig = msgspec.field(default_factory=lambda: TargetConfig(tau=0.005))
     clip_norm: Positive | None = 10.0  # bound on the gradient's norm
+    # what plays is a running mean of the weights after the last updates, about so many; null: the
+    # newest weights
+    average: Count | None = 4_000
     prioritized: bool = False  # draw what was most wrong most often
     priority: PriorityConfig = msgspec.field(default_factory=PriorityConfig)
     # what the network says of each action: its value, or a distribution of returns

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.engine.backend import Host
+from agentd.engine.learners.descent import ONLINE
 from agentd.engine.learners.learner import Arrays, Scalars
 from agentd.engine.network.growth import CannotGrow, GrownNetwork, Growth
 from agentd.engine.replay.rows import RowFormat, TensorFormat
@@ -63,7 +64,7 @@ def grow_state(
     """
     arrays, scalars = {**fresh[0]}, _kept_scalars(known[1], fresh[1])
     for name, array in known[0].items():
-        if name in ("params", "target"):
+        if name in ("params", "target", ONLINE):
             arrays[name] = grown.params(array)
         elif name.startswith("optimizer."):
             arrays[name] = grown.moments(array)
@@ -73,6 +74,8 @@ def grow_state(
             place = scalars.get("inputs", scalars)
             moments = _grown_moments(array, int(place["observed"]), grown.growth)
             arrays[name], place["observed"] = moments
+    if ONLINE in fresh[0] and ONLINE not in known[0]:
+        arrays[ONLINE] = arrays["params"]
     return arrays, scalars
 
 

@@ -15,7 +15,7 @@ RowsT_contra = TypeVar("RowsT_contra", contravariant=True)
 
 
 class Learner(Protocol[RowsT_contra]):
-    """Changes ``params`` by one gradient step a call, from rows of a ring.
+    """Changes its parameters by one gradient step a call, from rows of a ring.
 
     The state holds everything that the next update depends on: the updates after ``set_state`` are
     bit for bit those that would have followed ``get_state``.
@@ -23,7 +23,7 @@ class Learner(Protocol[RowsT_contra]):
 
     @property
     def params(self) -> Array:
-        """The parameters (n_params,) as they now are; ``update`` changes them in place."""
+        """The parameters (n_params,) for whoever acts; ``update`` changes them in place."""
 
     @property
     def updates(self) -> int:

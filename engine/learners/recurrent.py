@@ -68,7 +68,9 @@ class RecurrentDqnLearner(DescentLearner):
             weights = network.init(np.random.default_rng(seed))
         self.config, self._format, self._backend = config, format, backend
         self.gamma = config.per_row(dt_s)
-        self._descent = Descent(network, backend, optimizer, config.clip_norm, weights)
+        self._descent = Descent(
+            *(network, backend, optimizer, config.clip_norm, weights, config.average)
+        )
         self._target = backend.asarray(weights)
         self._rewards = RewardShaper(reward, self.gamma)
         shaper = None if reward.changes_nothing else self._rewards
@@ -85,9 +87,9 @@ class RecurrentDqnLearner(DescentLearner):
         self._steps: dict[bool, tuple[Step, ...]] = {}
         tau = config.target.tau
         self._move_target = (
-            backend.copy(self.params, self._target)
+            backend.copy(self._descent.params, self._target)
             if tau is None
-            else backend.blend(self.params, self._target, tau)
+            else backend.blend(self._descent.params, self._target, tau)
         )
 
     @property
@@ -98,7 +100,7 @@ class RecurrentDqnLearner(DescentLearner):
         if not self._descent.measured:
             return {**known, "td_abs": nan, "q_mean": nan}
         valid = self._last_valid.reshape(-1)
-        y = self._backend.rows(self._learn.output(self.params, self._count), 0, len(valid))
+        y = self._backend.rows(self._learn.output(self._descent.params, self._count), 0, len(valid))
         return {
             **known,
             "td_abs": float(self._on.batch.errors()[valid].mean()),
@@ -164,8 +166,10 @@ class RecurrentDqnLearner(DescentLearner):
         first = max(lo, self._observed) if hi > self._observed else lo
         for at in range(first, hi, 4096):
             x = observations(rows, np.arange(at, min(at + 4096, hi)))
-            self._inputs.observe(self.params, x)
+            self._inputs.observe(self._descent.params, x)
         self._inputs.write(self._target)
+        if self.params is not self._descent.params:
+            self._inputs.write(self.params)
         self._observed = hi
 
     def burn_in(self, params: Array, batch: SequenceBatch) -> Host:
@@ -180,7 +184,7 @@ class RecurrentDqnLearner(DescentLearner):
 
     def _take_gradient(self, batch: SequenceBatch) -> None:
         """Leave the gradient of the batch's loss in the descent's vector, in place."""
-        on, online = self._on, self.params
+        on, online = self._on, self._descent.params
         x = batch.x.reshape(-1, *self._learn.net.input_shape)
         value = self._value.forward(self._target, x, memory=self.burn_in(self._target, batch))
         y = self._learn.forward(online, x, memory=self.burn_in(online, batch))

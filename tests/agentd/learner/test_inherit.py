@@ -47,6 +47,7 @@ CONFIGS = {
     },
     "noisy": {"dqn": {"noisy": True}, "exploration": {"kind": "noisy"}},
     "normalised": {"dqn": {"normalize_observations": True}, "reward": {"normalize": True}},
+    "averaged": {"dqn": {"average": 50, "normalize_observations": True}},
     "prioritised": {"dqn": {"prioritized": True}},
     "stacked": {"dqn": {"frame_stack": 2, "last_actions": 2}},
     "pqn": {
@@ -70,7 +71,7 @@ def learned(shape: AgentShape) -> Checkpoint:
     learner = learner_for(shape.config, network, BACKEND, format_of(*shape))
     arrays, scalars = learner.get_state()
     for name, array in arrays.items():
-        if name in ("params", "target") or name.startswith(("optimizer.", "input.")):
+        if name in ("params", "target", "online") or name.startswith(("optimizer.", "input.")):
             arrays[name] = array + RNG.uniform(0.1, 0.3, array.shape).astype(array.dtype)
     scalars["updates"] = 50
     for group in (scalars, scalars.get("inputs", {})):
@@ -148,7 +149,7 @@ def test_a_learner_goes_on_from_what_was_carried(name):
     assert first.facts["progress"] == [-1, 0]
     grown = grown_network(old, new)
     for key, array in found.state.items():
-        if key == "target":
+        if key in ("target", "online"):
             assert (arrays[key] == grown.params(array)).all()
         if key.startswith("optimizer."):
             assert arrays[key].shape == (network.n_trainable,)
@@ -177,8 +178,20 @@ def test_the_same_schema_carries_every_number(name):
     if config_of(name).exploration.kind == "epsilon":
         assert first.facts["epsilon"] == 0.25
     for key, array in found.state.items():
-        if key.startswith(("optimizer.", "target", "input.")):
+        if key.startswith(("optimizer.", "target", "online", "input.")):
             assert first.state[key].tobytes() == array.tobytes()
+
+
+def test_one_that_begins_to_average_goes_on_from_what_was_played():
+    old = AgentShape(config_of("dqn"), OLD)
+    averaged = agent_config_from_wire({"model": LAYERS, "dqn": {"average": 50}})
+    new, found = AgentShape(averaged, OLD), learned(old)
+
+    first = first_state(new, Exploring(), None, found, old)
+
+    played = join(network_for(*new), first.weights)
+    assert (first.state["online"] == played).all()
+    assert (played == grown_network(old, new).params(join(network_for(*old), found.weights))).all()
 
 
 def test_what_only_plays_has_weights_alone():

@@ -61,13 +61,13 @@ STREAM_Q = {
 }
 
 
-@pytest.mark.parametrize("learner", ["dqn", "supervised"])
-def test_400_updates_equal_200_and_kill_and_resume_and_200(make_agent, learner):
+@pytest.mark.parametrize("config", [{}, {"dqn": {"average": 16}}, {"learner": "supervised"}])
+def test_400_updates_equal_200_and_kill_and_resume_and_200(make_agent, config):
     rows = 64 + 4 * 399
-    whole = run_through(make_agent("whole", learner=learner), rows)
+    whole = run_through(make_agent("whole", **config), rows)
     assert whole[1]["updates"] == 400
 
-    cut = make_agent("cut", learner=learner, checkpoint={"every_updates": 60})
+    cut = make_agent("cut", **config, checkpoint={"every_updates": 60})
     process = cut.start()
     cut.pace_through(process, 64 + 4 * 200)
     process.kill()
@@ -231,8 +231,9 @@ def test_a_live_learner_makes_what_it_has_time_for_and_counts_a_row_once(make_ag
     assert made < again.stop()["step"] <= made + 4 * (901 - 103)
 
 
-def test_save_names_a_checkpoint_that_is_there_and_load_goes_back_to_it(make_agent):
-    agent = make_agent()
+@pytest.mark.parametrize("config", [{}, {"dqn": {"average": 16}}])
+def test_save_names_a_checkpoint_that_is_there_and_load_goes_back_to_it(make_agent, config):
+    agent = make_agent(**config)
     process = agent.start()
     process.expect("ready")
     agent.pace_through(process, 300)

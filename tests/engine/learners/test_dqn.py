@@ -123,7 +123,7 @@ def test_soft_target_moves_by_tau(exact, make_ring):
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("target", [{}, {"target": TargetConfig(tau=0.01)}])
+@pytest.mark.parametrize("target", [{}, {"target": TargetConfig(tau=0.01), "average": 100}])
 def test_two_thousand_updates_equal_one_thousand_resumed(backend, make_ring, masked, target):
     ring = make_ring(256, 3).fill(length=240, masked=masked, scale=2)
     network = Network(Dense(16), Relu(), Dense(2), input_shape=(3,))

@@ -99,7 +99,11 @@ def test_an_update_descends_the_slope_of_the_loss(
 
 @pytest.mark.parametrize(
     ("options", "atoms"),
-    [({}, 1), ({"prioritized": True, "munchausen": True}, 1), ({"distribution": "quantile"}, 51)],
+    [
+        ({}, 1),
+        ({"prioritized": True, "munchausen": True}, 1),
+        ({"distribution": "quantile", "average": 4}, 51),
+    ],
     ids=["plain", "prioritized munchausen", "quantile"],
 )
 def test_it_resumes_bit_for_bit(backend: Any, make_ring: Any, options: Any, atoms: int) -> None:
