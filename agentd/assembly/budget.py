@@ -56,12 +56,14 @@ def estimate(config: AgentConfig, schema: Schema, limits: LimitsConfig) -> Agent
         learning = network_for(config, schema)
         moments = _optimizer(config, learning)
         targets = params * (config.learner == "dqn")
-        state += moments + targets
+        averages = config.learner == "dqn" and config.dqn.average is not None
+        state += moments + targets + params * averages
         memory["parameters"] += params
         memory |= {
             "gradients": params,
             "optimizer": moments,
             "target network": targets,
+            "mean of weights": 2 * params * averages,
             "batches": _batches(config, schema, learning),
             "weight board": 2 * params,
             "saving": 2 * state,

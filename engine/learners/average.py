@@ -11,23 +11,22 @@ class WeightAverage:
 
     Every update moves the weights by the noise of its batch, too; a mean of many weights plays more
     evenly than any of them (Polyak & Juditsky 1992; Izmailov et al. 2018, arXiv:1803.05407). The
-    window is a power of two, at most ``updates`` and a tenth of the updates made, and 1 at first:
-    then the mean is a copy. ``mean`` (n_params,) stays the same array.
+    window is 1 at first, then the mean is a copy. It doubles as updates are made, never exceeds a
+    tenth of them, and stops at ``updates``. ``mean`` (n_params,) stays the same array.
     """
 
     def __init__(self, backend: Backend, params: Array, updates: int) -> None:
         self._backend, self._params, self._most = backend, params, updates
         self.mean = backend.asarray(backend.to_host(params))
-        self._moves: dict[int, Step] = {}
+        self._window, self._move = 1, backend.copy(params, self.mean)
 
     def follow(self, updates: int) -> None:
         """Take in the parameters after update number ``updates``."""
-        window = min(self._most, max(1, updates // _YOUNG))
-        window = 1 << (window.bit_length() - 1)
-        move = self._moves.get(window)
-        if move is None:
-            move = self._moves[window] = self._bind(window)
-        move()
+        window = max(1, updates // _YOUNG)
+        window = min(self._most, 1 << (window.bit_length() - 1))
+        if window != self._window:
+            self._window, self._move = window, self._bind(window)
+        self._move()
 
     def _bind(self, window: int) -> Step:
         if window == 1:

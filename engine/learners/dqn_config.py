@@ -71,7 +71,7 @@ class DqnConfig(Record, frozen=True, kw_only=True):
     clip_norm: Positive | None = 10.0  # bound on the gradient's norm
     # what plays is a running mean of the weights after the last updates, about so many; null: the
     # newest weights
-    average: Count | None = 4_000
+    average: Count | None = 2_048
     prioritized: bool = False  # draw what was most wrong most often
     priority: PriorityConfig = msgspec.field(default_factory=PriorityConfig)
     # what the network says of each action: its value, or a distribution of returns

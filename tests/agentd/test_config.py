@@ -379,10 +379,10 @@ def test_a_configuration_is_read_anew_once_it_is_another(write: Write) -> None:
 def test_an_agent_of_a_release_without_a_mean_of_weights_has_none(write: Write) -> None:
     now = resolve().config.agent
     text = dump_yaml(now)
-    assert text.count("average: 4000") == 1
+    assert text.count("average: 2048") == 1
 
     of_now = load_agent_config(write(text))
-    of_before = load_agent_config(write(text.replace("  average: 4000\n", "")))
+    of_before = load_agent_config(write(text.replace("  average: 2048\n", "")))
 
     assert of_now == now
     assert of_before.dqn == msgspec.structs.replace(now.dqn, average=None)

@@ -142,7 +142,7 @@ async def test_an_edited_section_is_applied_or_named(serve, tmp_path, caplog):
     await peer.step([FIRST] * 4)
     await house.down()
 
-    edited = {"seed": 7, "dqn": {"gamma": 0.5, "n_step": 3}, "exploration": {"end": 0.2}}
+    edited = {"seed": 7, "dqn": {"gamma": 0.5, "n_step": 4}, "exploration": {"end": 0.2}}
     house = await run(section(**edited))
     admin = await house.peer()
     await admin.hello("", role="admin")
@@ -150,9 +150,9 @@ async def test_an_edited_section_is_applied_or_named(serve, tmp_path, caplog):
     found = (await admin.hear()).info["config"]
 
     assert (found["dqn"]["gamma"], found["exploration"]["end"]) == (0.5, 0.2)
-    assert (found["seed"], found["dqn"]["n_step"]) == (0, 5)
+    assert (found["seed"], found["dqn"]["n_step"]) == (0, 3)
     warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
-    assert [text.split()[3] for text in warnings] == ["seed=7", "dqn.n_step=3"]
+    assert [text.split()[3] for text in warnings] == ["seed=7", "dqn.n_step=4"]
     peer = await house.peer()
     await peer.hello()
     assert isinstance(await peer.step([FIRST] * 4), m.ActReply)
