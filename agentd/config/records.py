@@ -9,17 +9,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from agentd.config.defaults import STEADY, default_model
 from agentd.config.memory import check_recurrent, remembering
 from agentd.config.search import check_search
-from agentd.engine.layers import (
-    Dense,
-    EmbeddingBag,
-    Expectation,
-    LayerNorm,
-    Normalize,
-    Relu,
-    Scale,
-)
+from agentd.engine.layers import EmbeddingBag, Expectation, Normalize, Scale
 from agentd.engine.learners.dqn_config import DqnConfig
 from agentd.engine.learners.pqn import PqnConfig
 from agentd.engine.learners.stream_q import StreamQConfig
@@ -144,17 +137,6 @@ class FollowConfig(Record, frozen=True, kw_only=True):
     every_s: Seconds = 5.0  # how often to look for a newer one
 
 
-def _default_model() -> ModelSpec:
-    """Return two dense layers with layer norm, which bounds the values of rows never seen."""
-    return ModelSpec(layers=(Dense(128), SOFT_NORM, Relu(), Dense(128), SOFT_NORM, Relu()))
-
-
-SOFT_NORM = LayerNorm(eps=0.1)
-"""Layer norm that leaves features small whose variance is far below 0.1: where a game's numbers are
-near 0 all the time, plain layer norm would show nothing but their direction."""
-STEADY = OptimizerSpec(lr=5e-4, eps=1e-4)
-"""Adam for an agent that learns without an end: with an ε of 1e-8 its steps stay as long where the
-gradient is hardly more than noise, and a policy that plays well is lost again and again."""
 INT8 = "cpu-int8"
 """The device that computes products in whole numbers, for agents that only play."""
 STREAMING = ("pqn", "stream_q")
@@ -167,7 +149,7 @@ class AgentConfig(Record, frozen=True, kw_only=True):
     preset: PresetName | None = None  # the preset that these values started from
     learner: Literal["dqn", "pqn", "stream_q", "supervised", "none"] = "dqn"
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
-    model: ModelSpec = msgspec.field(default_factory=_default_model)
+    model: ModelSpec = msgspec.field(default_factory=default_model)
     init: InitConfig | None = None  # null: weights are drawn by the seed
     follow: FollowConfig | None = None  # null: an agent that only plays goes on with what it has
     optimizer: OptimizerSpec = STEADY

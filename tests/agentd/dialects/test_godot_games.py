@@ -380,7 +380,7 @@ async def test_it_learns(arena, corridor) -> None:
 
     await game.play(players, episodes=10)
     early = house.stats()["return_mean"]
-    await game.play(players, episodes=70)
+    await game.play(players, episodes=100)
 
     stats = house.stats()
     assert stats["success_rate"] > 0.9

@@ -183,7 +183,8 @@ def test_the_same_schema_carries_every_number(name):
 
 
 def test_one_that_begins_to_average_goes_on_from_what_was_played():
-    old = AgentShape(config_of("dqn"), OLD)
+    newest = agent_config_from_wire({"model": LAYERS, "dqn": {"average": None}})
+    old = AgentShape(newest, OLD)
     averaged = agent_config_from_wire({"model": LAYERS, "dqn": {"average": 50}})
     new, found = AgentShape(averaged, OLD), learned(old)
 

@@ -54,7 +54,9 @@ def test_show_tells_value_and_origin(tmp_path: Path, run: Run) -> None:
     assert shown["port"] == {"value": 5, "from": "flag --port"}
     assert shown["device"] == {"value": "opencl:1", "from": "environment AGENTD_DEVICE"}
     assert shown["limits.window"] == {"value": 3, "from": f"file {path}:2"}
-    assert shown["agent.model.layers"]["value"] == [{"dense": 128}, "relu", {"dense": 128}, "relu"]
+    norm = {"layer_norm": 0.1}
+    layers = [{"dense": 128}, norm, "relu", {"dense": 128}, norm, "relu"]
+    assert shown["agent.model.layers"]["value"] == layers
 
 
 def test_show_reads_well(capsys: Out) -> None:

@@ -182,7 +182,7 @@ async def test_through_restarts_server_and_learner_go_on_bit_for_bit(serve, tmp_
             "`gru` remembers .* learner stream_q has no sequences",
         ),
         ({"learner": "supervised"}, "learner supervised has no sequences"),
-        ({"replay": {"capacity": 40}, "pace": {"learn_start": 9}}, "a sequence of 55 rows: more"),
+        ({"replay": {"capacity": 40}, "pace": {"learn_start": 9}}, "a sequence of 53 rows: more"),
         ({"dqn": {"distribution": "implicit"}}, "no dqn.distribution implicit with it"),
         ({"dqn": {"noisy": True}}, "no dqn.noisy with it"),
         ({"exploration": {"kind": "noisy"}}, "no exploration.kind noisy with it"),
