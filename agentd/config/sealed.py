@@ -15,7 +15,7 @@ _SEAL = re.compile(rb"# sha256: ([0-9a-f]{64})[^\n]*\n")
 _SEALED = "# sha256: {}, of all that follows; who edits it takes this line away\n"
 
 _OLDER: dict[str, object] = {"average": None}
-"""What keys of ``dqn`` meant before they were there: a daemon writes a file with all of its own."""
+"""Values of the keys of ``dqn`` that a file of an older release lacks."""
 
 
 def dump_agent_config(config: AgentConfig) -> bytes:

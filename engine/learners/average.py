@@ -3,7 +3,7 @@
 from agentd.engine.backend import Array, Backend, Step
 
 _YOUNG = 10
-"""The mean reaches back over a tenth of all updates at most: an agent that begins learns fast."""
+"""The window is never more than the updates made divided by this: early weights are poor."""
 
 
 class WeightAverage:

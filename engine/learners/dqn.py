@@ -206,8 +206,7 @@ class DqnLearner(DescentLearner):
             x = observations(rows, np.arange(at, min(at + 4096, hi)))
             self._inputs.observe(self._descent.params, x)
         self._inputs.write(self._target)
-        if self.params is not self._descent.params:
-            self._inputs.write(self.params)
+        self._inputs.write(self.params)
         self._observed = hi
 
     def _take_gradient(self, batch: TransitionBatch, x: Array | Host) -> None:

@@ -168,8 +168,7 @@ class RecurrentDqnLearner(DescentLearner):
             x = observations(rows, np.arange(at, min(at + 4096, hi)))
             self._inputs.observe(self._descent.params, x)
         self._inputs.write(self._target)
-        if self.params is not self._descent.params:
-            self._inputs.write(self.params)
+        self._inputs.write(self.params)
         self._observed = hi
 
     def burn_in(self, params: Array, batch: SequenceBatch) -> Host:

@@ -187,15 +187,20 @@ def test_a_rate_far_too_high_stops_itself_with_finite_weights(backend, make_ring
     assert np.isfinite(backend.to_host(learner.params)).all()
 
 
-def test_an_update_allocates_next_to_nothing(backend, make_ring):
+@pytest.mark.parametrize(
+    ("options", "before", "updates"),
+    [({"average": None}, 3, 20), ({}, 20, 19)],  # a mean over two updates begins with the 20th
+    ids=["newest", "mean"],
+)
+def test_an_update_allocates_next_to_nothing(backend, make_ring, options, before, updates):
     ring = make_ring(512, 256).fill(length=500, scale=2)
     network = Network(Dense(64), Relu(), Dense(2), input_shape=(256,))
-    learner = make_learner(backend, network, ring.rows, DqnConfig(batch=256, n_step=3))
-    for _ in range(20):  # then the mean of the weights reaches back over two updates
+    learner = make_learner(backend, network, ring.rows, DqnConfig(batch=256, n_step=3, **options))
+    for _ in range(before):
         learner.update(ring.rows, 0, ring.head)
 
     tracemalloc.start()
-    for _ in range(19):
+    for _ in range(updates):
         learner.update(ring.rows, 0, ring.head)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
